@@ -1,0 +1,108 @@
+"""Telemetry never breaks the run: what goes wrong inside the package is swallowed, counted and said once.
+
+The one place where the package swallows an error. Only `Exception` is swallowed; `KeyboardInterrupt`, `CancelledError` and every
+other `BaseException` passes. The caller's own code never runs inside a guard.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+logger: Final = logging.getLogger("massgen_tracing")
+
+
+@dataclass(slots=True)
+class Problem:
+    """One kind of thing that went wrong, and how often.
+
+    Attributes:
+        kind: short stable name, such as `recording.write`.
+        message: the first occurrence, with what to do.
+        detail: the first occurrence's traceback, empty when there was no exception.
+        count: how often it happened.
+        lost: how many records were lost to it.
+        first, last: Unix times in seconds.
+    """
+
+    kind: str
+    message: str
+    detail: str = ""
+    count: int = 0
+    lost: int = 0
+    first: float = field(default_factory=time.time)
+    last: float = 0.0
+
+
+_problems: dict[str, Problem] = {}
+_lock = threading.Lock()
+_observer: Callable[[str, BaseException | None], None] | None = None
+
+
+def report(kind: str, message: str, *, error: BaseException | None = None, lost: int = 0, level: int = logging.WARNING) -> None:
+    """Count a problem; log it the first time its kind is seen.
+
+    Args:
+        kind: short stable name; one line is logged per kind and process.
+        message: what happened and what to do, as one line.
+        error: the exception that was swallowed, if any.
+        lost: how many records were lost.
+        level: logging level of the one line.
+    """
+    with _lock:
+        problem = _problems.get(kind)
+        first = problem is None
+        if problem is None:
+            detail = "".join(traceback.format_exception(error))[-4000:] if error is not None else ""
+            problem = _problems[kind] = Problem(kind, message, detail)
+        problem.count += 1
+        problem.lost += lost
+        problem.last = time.time()
+    if first:
+        logger.log(level, "%s", message)
+    if _observer is not None:
+        _observer(kind, error)
+
+
+def swallow(kind: str, error: Exception) -> None:
+    """Swallow an error of the package itself: the run goes on, and `massgen-tracing doctor` shows it."""
+    report(
+        kind,
+        f"Tracing failed inside ({kind}: {type(error).__name__}: {error}); the run goes on without it."
+        " `massgen-tracing doctor` shows how often; please report it.",
+        error=error,
+    )
+
+
+def problems() -> list[Problem]:
+    """What went wrong so far in this process, oldest kind first."""
+    with _lock:
+        return list(_problems.values())
+
+
+def reset() -> None:
+    """Forget all problems, so that each kind is said again."""
+    with _lock:
+        _problems.clear()
+
+
+def observe(observer: Callable[[str, BaseException | None], None] | None) -> None:
+    """Let tests see what production swallows; None ends it."""
+    global _observer
+    _observer = observer
+
+
+def _after_fork() -> None:
+    # A thread of the parent may have held the lock at the moment of the fork.
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

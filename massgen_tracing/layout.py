@@ -1,0 +1,92 @@
+"""The directory of a run: where each file lives, and how a new one gets a name that no other run has.
+
+Standard library only, so that the writing half (which makes the directories) and the reading half (which finds them) agree by
+construction.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+DEFAULT_ROOT: Final = ".massgen"
+LOGS_DIR: Final = "massgen_logs"
+TRACES_DIR: Final = "traces"
+"""Recordings of work outside any run."""
+
+RUN_PREFIX: Final = "log_"
+RUN_TIME_FORMAT: Final = "log_%Y%m%d_%H%M%S_%f"
+RECORDING_STEM: Final = "trace"
+RECORDING_SUFFIX: Final = ".otlp.jsonl"
+STATUS_FILE: Final = "status.json"
+MASSGEN_LOG: Final = "massgen.log"
+FINAL_DIR: Final = "final"
+ANSWER_FILE: Final = "answer.txt"
+PROBLEMS_FILE: Final = "tracing_problems.jsonl"
+"""What the package swallowed, one JSON object a line, for `massgen-tracing doctor`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """One run's directory: `<root>/massgen_logs/log_<time>/turn_<t>/attempt_<a>`.
+
+    Attributes:
+        log_dir: the run (`log_YYYYMMDD_HHMMSS_ffffff`), absolute.
+        turn: question within the run, from 1.
+        attempt: attempt at that question, from 1.
+    """
+
+    log_dir: Path
+    turn: int = 1
+    attempt: int = 1
+
+    @property
+    def run_id(self) -> str:
+        """The directory's name, which is the run's id."""
+        return self.log_dir.name
+
+    @property
+    def attempt_dir(self) -> Path:
+        """Where this attempt's files lie."""
+        return self.log_dir / f"turn_{self.turn}" / f"attempt_{self.attempt}"
+
+    @property
+    def status(self) -> Path:
+        """The attempt's live `status.json`."""
+        return self.attempt_dir / STATUS_FILE
+
+    def final_answer(self, agent_id: str) -> Path:
+        """Where the winner's answer lies."""
+        return self.attempt_dir / FINAL_DIR / agent_id / ANSWER_FILE
+
+
+def new_run(root: Path | str, *, now: datetime | None = None) -> RunDirectory:
+    """Make a new run directory under *root* and return it.
+
+    The name carries local time to the microsecond; `mkdir` decides who owns it, so two runs in the same microsecond, also of
+    different processes, get different names.
+
+    Raises:
+        OSError: if the directory cannot be made.
+    """
+    logs = Path(os.path.abspath(root)) / LOGS_DIR
+    logs.mkdir(parents=True, exist_ok=True)
+    moment = now or datetime.fromtimestamp(time.time())
+    while True:
+        run = RunDirectory(logs / moment.strftime(RUN_TIME_FORMAT))
+        try:
+            run.log_dir.mkdir()
+        except FileExistsError:
+            moment += timedelta(microseconds=1)
+            continue
+        run.attempt_dir.mkdir(parents=True, exist_ok=True)
+        return run
+
+
+def recording_name(pid: int | None = None) -> str:
+    """The recording's file name: `trace.otlp.jsonl`, or with a process id for a second process that writes to the same run."""
+    return f"{RECORDING_STEM}{RECORDING_SUFFIX}" if pid is None else f"{RECORDING_STEM}.{pid}{RECORDING_SUFFIX}"

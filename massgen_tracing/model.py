@@ -1,0 +1,103 @@
+"""The frozen records of the files: what a recording says, without OpenTelemetry.
+
+The writing half makes OpenTelemetry spans and writes them as OTLP/JSON lines; the reading half reads the lines back into these types.
+Live spans and recorded spans are different types on purpose: a record never changes and needs no SDK to be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Literal
+
+AttributeValue = str | int | float | bool | bytes | None | Sequence["AttributeValue"] | Mapping[str, "AttributeValue"]
+"""OTLP's AnyValue as Python."""
+
+Attributes = Mapping[str, AttributeValue]
+
+EMPTY: Final[Attributes] = MappingProxyType({})
+
+RUN_CONTEXT_KEY: Final = "massgen_tracing.run"
+"""Key in the OpenTelemetry Context whose value is the `RunDirectory` that spans started there belong to."""
+
+SpanState = Literal["ended", "open", "interrupted"]
+"""`open`: still running; `interrupted`: its process died before it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Who wrote a span (OTLP Resource)."""
+
+    attributes: Attributes = EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The instrumentation scope that made a span (OTLP InstrumentationScope)."""
+
+    name: str = ""
+    version: str = ""
+    attributes: Attributes = EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A span event; *time_ns* is Unix time in nanoseconds."""
+
+    name: str
+    time_ns: int
+    attributes: Attributes = EMPTY
+    dropped_attributes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A span link; ids are lower-case hex."""
+
+    trace_id: str
+    span_id: str
+    trace_state: str = ""
+    attributes: Attributes = EMPTY
+    flags: int = 0
+    dropped_attributes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRecord:
+    """One span as a recording has it.
+
+    Attributes:
+        trace_id, span_id, parent_span_id: lower-case hex (32 and 16 digits); the parent is empty for a root.
+        kind: OTLP's number: 1 INTERNAL, 2 SERVER, 3 CLIENT, 4 PRODUCER, 5 CONSUMER, 0 unspecified.
+        start_ns: Unix time in nanoseconds.
+        end_ns: the same; None while the span has not ended.
+        status_code: 0 unset, 1 ok, 2 error.
+        state: whether it ended, is still open, or was interrupted.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str
+    name: str
+    start_ns: int
+    end_ns: int | None
+    kind: int = 1
+    attributes: Attributes = EMPTY
+    events: tuple[Event, ...] = ()
+    links: tuple[Link, ...] = ()
+    status_code: int = 0
+    status_message: str = ""
+    trace_state: str = ""
+    flags: int = 0
+    dropped_attributes: int = 0
+    dropped_events: int = 0
+    dropped_links: int = 0
+    resource: Resource = field(default_factory=Resource)
+    scope: Scope = field(default_factory=Scope)
+    state: SpanState = "ended"
+
+    @property
+    def seconds(self) -> float | None:
+        """Duration in seconds; None while the span has not ended."""
+        return None if self.end_ns is None else (self.end_ns - self.start_ns) / 1e9

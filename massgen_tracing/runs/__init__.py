@@ -1,0 +1,1 @@
+"""What gets traced: the package's own small coordinator."""

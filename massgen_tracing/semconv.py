@@ -1,0 +1,284 @@
+"""Every span name and attribute key, once.
+
+Both halves of the package speak these words: the writing half (`trace`, `sinks`, `runs`) puts them on spans, the reading half
+(`store`, `insight`, `views`) asks for them in SQL. Nothing else in the package spells them as literals.
+
+Sources: `massgen.*` follows MassGen's own Logfire attributes (0.1.97); `gen_ai.*` and `mcp.*` follow the OpenTelemetry GenAI
+conventions (semantic-conventions-genai, Development status, 2026); `logfire.*` follows the Logfire SDK (5.4). The GenAI constants of
+`opentelemetry-semantic-conventions` are deprecated upstream ("moved"), so they stand here.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+# --- Span names --------------------------------------------------------------------------------------------------------------------
+
+SESSION: Final = "coordination.session"
+"""The root of a run: one coordination (one turn, one attempt)."""
+
+ROUND_NAME: Final = "agent.{agent_id}.round_{number}"
+"""One execution of an agent; numbers count from 0 for each agent."""
+
+PRESENTATION_NAME: Final = "agent.{agent_id}.presentation"
+"""The winner's final presentation."""
+
+LLM_NAME: Final = "llm.{provider}.{operation}"
+"""One model call."""
+
+MCP_NAME: Final = "mcp.{server}.{tool}"
+"""One MCP tool call."""
+
+TOOL_NAME: Final = "Tool execution: {name}"
+"""The wrapper around one tool call of any kind."""
+
+EVENT_NAME: Final = "Coordination event: {type}"
+ANSWER_NAME: Final = "Agent answer: {label}"
+VOTE_NAME: Final = "Agent vote: {agent_id} -> {label}"
+RESTART_NAME: Final = "Agent restart: {agent_id}"
+WINNER_NAME: Final = "Winner selected: {label}"
+FINAL_ANSWER_NAME: Final = "Final answer from {agent_id}"
+
+ANSWER_LABEL: Final = "agent{place}.{count}"
+"""Label of an answer: the agent's place (from 1) among the session's ids sorted by name, and the agent's how-many-th answer (from 1)."""
+
+# --- Closed sets of values ---------------------------------------------------------------------------------------------------------
+
+RoundType = Literal["initial_answer", "voting", "presentation"]
+ROUND_TYPES: Final[tuple[RoundType, ...]] = get_args(RoundType)
+
+LlmOperation = Literal["stream", "create"]
+LLM_OPERATIONS: Final[tuple[LlmOperation, ...]] = get_args(LlmOperation)
+
+Outcome = Literal["vote", "answer", "error", "restarted", "cancelled", "timeout"]
+OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+
+EnforcementReason = Literal[
+    "no_workflow_tool",
+    "no_tool_calls",
+    "invalid_vote_id",
+    "vote_no_answers",
+    "vote_and_answer",
+    "answer_limit",
+    "answer_novelty",
+    "answer_duplicate",
+    "api_error",
+    "connection_recovery",
+    "mcp_disconnected",
+]
+ENFORCEMENT_REASONS: Final[tuple[EnforcementReason, ...]] = get_args(EnforcementReason)
+"""MassGen's eleven reasons for asking an agent to try again."""
+
+# --- massgen.*: an agent's round ---------------------------------------------------------------------------------------------------
+
+AGENT_ID: Final = "massgen.agent_id"
+"""str. On `agent.*`, `llm.*`, `mcp.*`, `Tool execution:` and on every event of an agent."""
+
+ITERATION: Final = "massgen.iteration"
+"""int. Iteration of the coordination loop."""
+
+ROUND: Final = "massgen.round"
+"""int. Round number for this agent, from 0; also on `llm.*` and `mcp.*`."""
+
+ROUND_TYPE: Final = "massgen.round_type"
+"""str, one of `ROUND_TYPES`; also on `llm.*` and `mcp.*`."""
+
+BACKEND: Final = "massgen.backend"
+"""str. Backend provider name."""
+
+NUM_CONTEXT_ANSWERS: Final = "massgen.num_context_answers"
+"""int. How many answers the agent sees; absent when it sees none."""
+
+CONTEXT_LABELS: Final = "massgen.context_labels"
+"""str[]. The labels of those answers."""
+
+IS_WINNER: Final = "massgen.is_winner"
+"""bool. True on presentation spans."""
+
+OUTCOME: Final = "massgen.outcome"
+"""str, one of `OUTCOMES`. How the round ended; `cancelled` also on any other span whose work was cancelled or closed early."""
+
+VOTED_FOR: Final = "massgen.voted_for"
+"""str. Agent id that was voted for."""
+
+VOTED_FOR_LABEL: Final = "massgen.voted_for_label"
+"""str. Answer label that was voted for."""
+
+ANSWER_LABEL_KEY: Final = "massgen.answer_label"
+"""str. Label of the answer that the round gave."""
+
+ERROR_MESSAGE: Final = "massgen.error_message"
+"""str. Only when the outcome is `error` or `timeout`."""
+
+USAGE_INPUT: Final = "massgen.usage.input"
+"""int, tokens. Summed over the round's model calls; cached tokens are a subset of it."""
+
+USAGE_OUTPUT: Final = "massgen.usage.output"
+"""int, tokens."""
+
+USAGE_REASONING: Final = "massgen.usage.reasoning"
+"""int, tokens. A subset of the output tokens."""
+
+USAGE_CACHED_INPUT: Final = "massgen.usage.cached_input"
+"""int, tokens. A subset of the input tokens."""
+
+USAGE_COST: Final = "massgen.usage.cost"
+"""float, USD. Absent when no model call of the round had a known cost."""
+
+# --- massgen.*: the session --------------------------------------------------------------------------------------------------------
+
+TASK: Final = "massgen.task"
+"""str. The question."""
+
+NUM_AGENTS: Final = "massgen.num_agents"
+AGENT_IDS: Final = "massgen.agent_ids"
+LOG_DIR: Final = "massgen.log_dir"
+"""str. The run's directory."""
+
+WINNER: Final = "massgen.winner"
+WINNER_LABEL: Final = "massgen.winner_label"
+WINNER_REASON: Final = "massgen.winner_reason"
+VOTES: Final = "massgen.votes"
+"""map of label to int. How many votes each answer got."""
+
+# --- massgen.*: events -------------------------------------------------------------------------------------------------------------
+
+EVENT_TYPE: Final = "massgen.event_type"
+"""str. The type of a `Coordination event:`."""
+
+ANSWER_PREVIEW: Final = "massgen.answer_preview"
+"""str. The answer's text, a bounded preview unless full content was asked for."""
+
+VOTE_REASON: Final = "massgen.vote.reason"
+"""str. Why the agent voted as it did."""
+
+RESTART_BY: Final = "massgen.restart.triggered_by"
+"""str. Agent whose new answer made this agent restart."""
+
+ENFORCEMENT_REASON: Final = "massgen.enforcement.reason"
+"""str, one of `ENFORCEMENT_REASONS`."""
+
+ENFORCEMENT_ATTEMPT: Final = "massgen.enforcement.attempt"
+ENFORCEMENT_MAX_ATTEMPTS: Final = "massgen.enforcement.max_attempts"
+ENFORCEMENT_TOOL_CALLS: Final = "massgen.enforcement.tool_calls"
+ENFORCEMENT_BUFFER_PREVIEW: Final = "massgen.enforcement.buffer_preview"
+ENFORCEMENT_BUFFER_CHARS: Final = "massgen.enforcement.buffer_chars"
+
+USAGE_RAW: Final = "massgen.usage.raw"
+"""map. The provider's usage as it reported it, kept when it was normalised."""
+
+COST_UNKNOWN: Final = "massgen.cost_unknown"
+"""bool. True on a model call whose model the price list does not know, so that a missing cost is not taken for a free call."""
+
+INTERRUPTED: Final = "massgen.interrupted"
+"""bool. Set by the reader on a span whose process died before the span ended."""
+
+# --- OpenTelemetry GenAI and MCP ---------------------------------------------------------------------------------------------------
+
+GEN_AI_OPERATION: Final = "gen_ai.operation.name"
+GEN_AI_WORKFLOW: Final = "gen_ai.workflow.name"
+GEN_AI_CONVERSATION: Final = "gen_ai.conversation.id"
+GEN_AI_AGENT: Final = "gen_ai.agent.name"
+GEN_AI_PROVIDER: Final = "gen_ai.provider.name"
+GEN_AI_SYSTEM: Final = "gen_ai.system"
+"""The old name of `gen_ai.provider.name`; Logfire's LLM view reads it first."""
+
+GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+GEN_AI_REQUEST_STREAM: Final = "gen_ai.request.stream"
+GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
+GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
+GEN_AI_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+GEN_AI_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+GEN_AI_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+GEN_AI_CACHE_READ_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+GEN_AI_REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+GEN_AI_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+"""float, seconds."""
+
+GEN_AI_CLIENT_TIME_TO_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"
+"""float, seconds. The same, under the name that Logfire's LLM view reads."""
+
+GEN_AI_TOOL_NAME: Final = "gen_ai.tool.name"
+GEN_AI_TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+GEN_AI_TOOL_TYPE: Final = "gen_ai.tool.type"
+GEN_AI_TOOL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
+GEN_AI_TOOL_RESULT: Final = "gen_ai.tool.call.result"
+OPERATION_COST: Final = "operation.cost"
+"""float, USD. Logfire's key for the cost of one model call."""
+
+MCP_METHOD: Final = "mcp.method.name"
+NETWORK_TRANSPORT: Final = "network.transport"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+ERROR_TYPE: Final = "error.type"
+"""str. Stable in OpenTelemetry; `tool_error` when an MCP result says isError."""
+
+TOOL_ERROR: Final = "tool_error"
+
+EXCEPTION_EVENT: Final = "exception"
+EXCEPTION_TYPE: Final = "exception.type"
+EXCEPTION_MESSAGE: Final = "exception.message"
+EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
+EXCEPTION_ESCAPED: Final = "exception.escaped"
+
+# --- Logfire's own attributes ------------------------------------------------------------------------------------------------------
+
+LOGFIRE_SPAN_TYPE: Final = "logfire.span_type"
+"""`log`, `span` or `pending_span`; absent means `span`."""
+
+LOGFIRE_PENDING_PARENT: Final = "logfire.pending_parent_id"
+"""On a pending span: hex id of the real span's parent, sixteen zeros for none. The pending span's own parent is the real span."""
+
+LOGFIRE_MSG: Final = "logfire.msg"
+LOGFIRE_MSG_TEMPLATE: Final = "logfire.msg_template"
+LOGFIRE_LEVEL: Final = "logfire.level_num"
+LOGFIRE_TAGS: Final = "logfire.tags"
+LOGFIRE_JSON_SCHEMA: Final = "logfire.json_schema"
+LOGFIRE_SCRUBBED: Final = "logfire.scrubbed"
+LOGFIRE_TRUNCATED: Final = "logfire.truncated"
+"""list of {key, length}: which values were cut, and how long they were."""
+
+SPAN_TYPE_LOG: Final = "log"
+SPAN_TYPE_SPAN: Final = "span"
+SPAN_TYPE_PENDING: Final = "pending_span"
+
+LEVELS: Final[dict[str, int]] = {
+    "trace": 1,
+    "debug": 5,
+    "info": 9,
+    "notice": 10,
+    "warn": 13,
+    "error": 17,
+    "fatal": 21,
+}
+"""Logfire's level names and their OpenTelemetry severity numbers."""
+
+# --- Resource ----------------------------------------------------------------------------------------------------------------------
+
+SERVICE_NAME: Final = "service.name"
+SERVICE_VERSION: Final = "service.version"
+SERVICE_NAMESPACE: Final = "service.namespace"
+SERVICE_INSTANCE_ID: Final = "service.instance.id"
+PROCESS_PID: Final = "process.pid"
+HOST_NAME: Final = "host.name"
+DEPLOYMENT_ENVIRONMENT: Final = "deployment.environment.name"
+DEPLOYMENT_ENVIRONMENT_OLD: Final = "deployment.environment"
+SDK_LANGUAGE: Final = "telemetry.sdk.language"
+SDK_NAME: Final = "telemetry.sdk.name"
+SDK_VERSION: Final = "telemetry.sdk.version"
+
+# --- HTTP, as Logfire's `records` derives columns from them ------------------------------------------------------------------------
+
+HTTP_METHOD: Final = "http.method"
+HTTP_STATUS: Final = "http.response.status_code"
+HTTP_STATUS_OLD: Final = "http.status_code"
+HTTP_ROUTE: Final = "http.route"
+HTTP_URL: Final = "http.url"
+URL_FULL: Final = "url.full"
+URL_PATH: Final = "url.path"
+URL_QUERY: Final = "url.query"
+
+# --- Crossing processes ------------------------------------------------------------------------------------------------------------
+
+TRACEPARENT: Final = "traceparent"
+"""W3C Trace Context header; upper-cased as an environment variable (OpenTelemetry environment carriers)."""

@@ -1,0 +1,80 @@
+"""The `massgen-tracing` command.
+
+One module a command, each with `HELP`, `add_arguments(parser)` and `run(args) -> int`; a module is imported only when its command is
+asked for, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from massgen_tracing import errors
+from massgen_tracing._version import __version__
+
+COMMANDS: Final[dict[str, str]] = {
+    "run": "ask a question: agents answer, vote and present, and everything is traced",
+    "sql": "ask Logfire's SQL of the local recordings",
+    "logs": "list the recorded runs",
+    "trace": "draw the span tree of a run",
+    "doctor": "say what works here, what does not, and what to do about it",
+}
+"""Every command and its one-line help; the command's module has the same name."""
+
+EXIT_OK: Final = 0
+EXIT_CONFIG: Final = 1
+EXIT_EXECUTION: Final = 2
+EXIT_TIMEOUT: Final = 3
+EXIT_INTERRUPTED: Final = 4
+
+
+def exit_code(error: errors.MassGenTracingError) -> int:
+    """The exit code that an error stands for."""
+    if isinstance(error, errors.RunTimeout):
+        return EXIT_TIMEOUT
+    if isinstance(error, errors.RunError):
+        return EXIT_EXECUTION
+    return EXIT_CONFIG
+
+
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The parser; only *command*'s own arguments are loaded, the others are named with their help."""
+    parser = argparse.ArgumentParser(
+        prog="massgen-tracing",
+        description="See what many agents did: record their runs, draw them, ask SQL of them.",
+        epilog="`massgen-tracing COMMAND --help` tells more about one command.",
+    )
+    parser.add_argument("--version", action="version", version=f"massgen-tracing {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, help_text in COMMANDS.items():
+        sub = commands.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
+        if name == command:
+            _module(name).add_arguments(sub)
+    return parser
+
+
+def _module(command: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a module with the three names above
+    return importlib.import_module(f"{__name__}.{command}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    command = next((arg for arg in argv if not arg.startswith("-")), None)
+    args = build_parser(command).parse_args(argv)
+    try:
+        return int(_module(args.command).run(args))
+    except errors.MassGenTracingError as error:
+        print(f"massgen-tracing {args.command}: {error}", file=sys.stderr)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        print(f"massgen-tracing {args.command}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`head`, a pager) went away; that is its right. Python would complain again while it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
