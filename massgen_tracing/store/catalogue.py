@@ -1,0 +1,148 @@
+"""Where recordings lie: the runs under a root, and the files of a run, a root, a directory or a single file.
+
+Listing reads directory names only, so that a root with ten thousand runs is listed without opening any of their files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from massgen_tracing import layout
+from massgen_tracing.errors import RecordingError
+from massgen_tracing.layout import RunDirectory
+
+_CLOCK_SLACK_SECONDS: Final = 3600.0
+"""A file's time and its spans' times may come from different clocks; only a file that is older by more than this is left out."""
+
+_FOREIGN_SUFFIXES: Final = (".jsonl", ".json")
+"""How other writers' OTLP/JSON-lines files end; looked for only where none of our own recordings lies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run as its directory tells it.
+
+    Attributes:
+        log_dir: its directory, absolute.
+        started: when it started, local time as its name says; None when the name says nothing.
+    """
+
+    log_dir: Path
+    started: datetime | None
+
+    @property
+    def run_id(self) -> str:
+        """The directory's name, which is the run's id."""
+        return self.log_dir.name
+
+    def attempts(self) -> tuple[RunDirectory, ...]:
+        """Every attempt at every turn, in order."""
+        found = []
+        for turn, turn_dir in _numbered(self.log_dir, "turn_"):
+            found += [RunDirectory(self.log_dir, turn, attempt) for attempt, _ in _numbered(turn_dir, "attempt_")]
+        return tuple(found)
+
+    def files(self) -> tuple[Path, ...]:
+        """The run's recordings; empty when it was not traced."""
+        return tuple(_own(self.log_dir))
+
+
+def runs(root: Path | str) -> list[Run]:
+    """The runs under *root*, newest first; reads nothing but the names in one directory.
+
+    Raises:
+        RecordingError: if *root* does not exist or is no directory.
+    """
+    path = _existing(root)
+    if not path.is_dir():
+        raise RecordingError(f"{root} is not a directory", expected=f"a root that has {layout.LOGS_DIR}/, such as {layout.DEFAULT_ROOT}")
+    logs = path / layout.LOGS_DIR
+    directory = logs if logs.is_dir() else path
+    with os.scandir(directory) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(layout.RUN_PREFIX) and entry.is_dir()]
+    return [Run(directory / name, started_at(name)) for name in sorted(names, reverse=True)]
+
+
+def run_at(path: Path) -> Run:
+    """The run in directory *path*, which must exist."""
+    absolute = Path(os.path.abspath(path))
+    return Run(absolute, started_at(absolute.name))
+
+
+def started_at(name: str) -> datetime | None:
+    """The local time that a run's directory name tells; None for another name."""
+    try:
+        return datetime.strptime(name, layout.RUN_TIME_FORMAT)  # noqa: DTZ007 - names carry local time
+    except ValueError:
+        return None
+
+
+def files(source: Path | str, *, since: float | None = None) -> tuple[Path, ...]:
+    """Every recording in *source*: a root, a run's directory or a part of it, any directory of recordings, or one file.
+
+    Args:
+        source: what to look into.
+        since: Unix time in seconds; files that were not written to since are left out, for nothing in them can be younger.
+
+    Raises:
+        RecordingError: if *source* does not exist.
+    """
+    path = _existing(source)
+    if not path.is_dir():
+        return (path,)
+    found = [*_root(path)] if (path / layout.LOGS_DIR).is_dir() or (path / layout.TRACES_DIR).is_dir() else [*_own(path)]
+    if not found:
+        found = sorted(child for child in path.iterdir() if child.suffix in _FOREIGN_SUFFIXES and child.is_file())
+    if since is not None:
+        found = [file for file in found if _written(file) >= since - _CLOCK_SLACK_SECONDS]
+    return tuple(found)
+
+
+def _root(path: Path) -> Iterator[Path]:
+    for part in (layout.LOGS_DIR, layout.TRACES_DIR):
+        yield from _own(path / part)
+
+
+def _own(path: Path) -> Iterator[Path]:
+    """Recordings anywhere below *path*, by name; our own suffix only, for a run's directory has other JSON lines too."""
+    for directory, folders, names in os.walk(path):
+        folders.sort()
+        for name in sorted(names):
+            if name.endswith(layout.RECORDING_SUFFIX):
+                yield Path(directory, name)
+
+
+def _numbered(directory: Path, prefix: str) -> list[tuple[int, Path]]:
+    """Sub-directories named *prefix* and a number, by number."""
+    found = []
+    for child in directory.iterdir():
+        number = child.name.removeprefix(prefix)
+        if child.name.startswith(prefix) and number.isdecimal() and child.is_dir():
+            found.append((int(number), child))
+    return sorted(found)
+
+
+def _written(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _existing(source: Path | str) -> Path:
+    path = Path(source)
+    if path.exists():
+        return path
+    nested = path.parent / layout.DEFAULT_ROOT
+    hint = (
+        f"Runs are recorded under {layout.DEFAULT_ROOT} of the directory they are started in: start one with"
+        f' `massgen-tracing run "your question"`, or name another place with --root'
+    )
+    if path.name != layout.DEFAULT_ROOT and nested.is_dir():
+        hint = f"There is a root at {nested}: say --root {nested}"
+    raise RecordingError(f"There are no recordings at {source}, which does not exist", hint=hint)

@@ -1,0 +1,434 @@
+"""Logfire's SQL as DataFusion understands it.
+
+Logfire runs DataFusion with additions; this puts each addition into words that plain DataFusion has, in its place, and leaves every other
+byte of the statement as it stands:
+
+- `a -> k`, `a ->> k`, `a ? k`         become json_get, json_as_text, json_contains
+- `(a -> k)::int` and the like, and `a -> k` compared with a literal, become the json_get_... of that type
+- json functions with several keys     become nested calls with one key
+- `level >= 'warn'`                    gets the level's number
+- `time_bucket('5 minutes', t)`        becomes date_bin
+
+A select item that is only a JSON operator gets the title that Logfire gives it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlglot import TokenType
+
+from massgen_tracing import semconv
+from massgen_tracing.errors import QueryError, one_of
+from massgen_tracing.store import syntax
+from massgen_tracing.store.syntax import Atom, Binary, Cast, Expression, Group, Item, Token, Unary
+
+_FUNCTIONS: Final = {syntax.ARROW: "json_get", syntax.TEXT_ARROW: "json_as_text", syntax.CONTAINS: "json_contains"}
+
+_GETTERS: Final = {
+    "json_get_int": "int integer int2 int4 int8 smallint bigint",
+    "json_get_float": "float float4 float8 real double double_precision numeric decimal",
+    "json_get_bool": "bool boolean",
+    "json_get_str": "text varchar char string",
+}
+_GETTER_OF: Final = {name.replace("_", " "): getter for getter, names in _GETTERS.items() for name in names.split()}
+"""Type name to the function that reads that type; Logfire ignores precision and scale here, and so do we."""
+
+_PATHS: Final = frozenset(
+    {
+        "json_get",
+        "json_get_json",
+        "json_as_text",
+        "json_get_str",
+        "json_get_int",
+        "json_get_float",
+        "json_get_bool",
+        "json_get_array",
+        "json_contains",
+        "json_length",
+        "json_object_keys",
+    }
+)
+_KEYLESS: Final = {"json_length": "json_length_of_whole", "json_object_keys": "json_object_keys_of_whole"}
+_UNSUPPORTED: Final = frozenset({"json_from_scalar", "json_union_to_text", "json_get_scalar"})
+
+_QUERY_WORDS: Final = frozenset({"SELECT", "WITH"})
+_AFTER_SELECT: Final = frozenset({"SELECT", "DISTINCT", "ALL", ","})
+_CLAUSES: Final = frozenset(
+    {"SELECT", "FROM", "WHERE", "GROUP BY", "HAVING", "ORDER BY", "LIMIT", "WINDOW", "UNION", "EXCEPT", "INTERSECT", "WITH"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement for the engine, and the way back to what was written.
+
+    Attributes:
+        text: what the engine gets.
+        written: what was written.
+    """
+
+    text: str
+    written: str
+    _moves: tuple[tuple[int, int], ...]
+
+    def place(self, line: int, column: int) -> str:
+        """Where a place in `text` stands in `written`, in words."""
+        lines = self.text.split("\n")
+        offset = sum(len(before) + 1 for before in lines[: line - 1]) + column - 1
+        index = bisect_right(self._moves, (offset, len(self.written))) - 1
+        there, here = self._moves[index] if index >= 0 else (0, 0)
+        return syntax.position(self.written, min(here + offset - there, len(self.written)))
+
+    def place_of(self, name: str) -> str | None:
+        """Where a name first stands in `written`, in words; None when it does not."""
+        tokens = syntax.tokenize(self.written)
+        found = next((token for token in tokens if token.is_name and token.text.lower() == name.lower()), None)
+        return None if found is None else syntax.position(self.written, found.start)
+
+
+def translate(sql: str) -> Statement:
+    """One Logfire query as DataFusion understands it.
+
+    Raises:
+        QueryError: if it is not one SELECT, or asks for something that is not supported.
+    """
+    tokens = syntax.tokenize(sql)
+    while tokens and tokens[-1].kind == TokenType.SEMICOLON:
+        tokens.pop()
+    _check_query(sql, tokens)
+    rewriter = _Rewriter(sql)
+    try:
+        rewriter.rewrite(syntax.group(sql, tokens), depth=0)
+    except RecursionError:
+        raise QueryError("The statement is nested too deep", hint="Take it apart with WITH") from None
+    return rewriter.statement(tokens[-1].end)
+
+
+def _check_query(sql: str, tokens: list[Token]) -> None:
+    if not tokens:
+        raise QueryError("The statement is empty", expected="one SELECT", hint='For example: "SELECT span_name, duration FROM records"')
+    for token in tokens:
+        if token.kind == TokenType.SEMICOLON:
+            raise QueryError(
+                f"There is more than one statement (a second one starts after {syntax.position(sql, token.start)})",
+                expected="one SELECT",
+                hint="Ask them one by one",
+            )
+    first = next((token for token in tokens if token.text != "("), tokens[0])
+    if first.word not in _QUERY_WORDS:
+        raise QueryError(
+            f"`{first.text}` at {syntax.position(sql, first.start)} is refused",
+            expected="one SELECT (or WITH … SELECT); recordings can only be read",
+        )
+
+
+_OPENINGS: Final = 2**40
+"""More than any statement has edits."""
+
+
+@dataclass(slots=True)
+class _Edit:
+    start: int
+    end: int
+    text: str
+    order: int
+
+
+@dataclass(slots=True)
+class _Rewriter:
+    sql: str
+    edits: list[_Edit] = field(default_factory=list)
+    renamed_level_depth: int | None = None
+    """How deep `level` is given to something else (`… AS level`); outside of there the name no longer means the column."""
+
+    def rewrite(self, items: tuple[Item, ...], depth: int) -> None:
+        """Rewrite one bracket level and those inside it; inner ones first, for what they name is seen by the outer ones."""
+        parts = syntax.level(self.sql, items).parts
+        ordered = sorted(range(len(parts)), key=lambda at: not _is_query_in_brackets(parts[at]))
+        for at in ordered:
+            part = parts[at]
+            if not isinstance(part, Token):
+                getter = self._compared_with(parts, at)
+                if getter is None or not self._typed(part, getter, depth):
+                    self._expression(part, depth)
+        self._levels(parts, depth)
+        self._titles(parts)
+
+    def statement(self, end: int) -> Statement:
+        """The text with all edits made."""
+        out: list[str] = []
+        moves: list[tuple[int, int]] = [(0, 0)]
+        at = length = 0
+        for edit in sorted(self.edits, key=lambda edit: (edit.start, edit.end != edit.start, edit.order)):
+            out += [self.sql[at : edit.start], edit.text]
+            length += edit.start - at + len(edit.text)
+            at = edit.end
+            moves.append((length, at))
+        out.append(self.sql[at:end])
+        return Statement("".join(out), self.sql, tuple(moves))
+
+    def _replace(self, start: int, end: int, text: str) -> None:
+        self.edits.append(_Edit(start, end, text, 0))
+
+    def _open(self, at: int, text: str) -> None:
+        # What is wrapped later wraps more, so it opens further to the left; all closings at a place come before its openings.
+        self.edits.append(_Edit(at, at, text, _OPENINGS - len(self.edits)))
+
+    def _close(self, at: int, text: str) -> None:
+        self.edits.append(_Edit(at, at, text, len(self.edits)))
+
+    # --- expressions -------------------------------------------------------------------------------------------------------------
+
+    def _expression(self, node: Expression, depth: int, getter: str | None = None) -> None:
+        """Rewrite one expression; *getter* reads the type that `->` has to give here, None for any."""
+        match node:
+            case Atom():
+                self._atom(node, depth)
+            case Unary():
+                self._expression(node.operand, depth)
+            case Cast():
+                self._cast(node, depth)
+            case Binary() if node.operator.word in _FUNCTIONS:
+                self._expression(node.left, depth, "json_get_json")
+                self._expression(node.right, depth)
+                name = getter if getter is not None and node.operator.word == syntax.ARROW else _FUNCTIONS[node.operator.word]
+                self._open(node.start, f"{name}(")
+                self._replace(node.operator.start, node.operator.end, ", ")
+                self._close(node.end, ")")
+            case Binary():
+                self._expression(node.left, depth)
+                self._expression(node.right, depth)
+
+    def _atom(self, node: Atom, depth: int) -> None:
+        call = node.call
+        if call is not None:
+            self._call(*call, depth)
+            return
+        for item in node.items:
+            if isinstance(item, Group):
+                self.rewrite(item.items, depth + 1)
+
+    def _call(self, name: Token, group: Group, depth: int) -> None:
+        function = name.text.lower()
+        given = syntax.arguments(group)
+        if function in {"cast", "try_cast"} and self._cast_call(name, group, depth):
+            return
+        self.rewrite(group.items, depth + 1)
+        if function in _UNSUPPORTED:
+            raise QueryError(
+                f"The function `{function}` at {syntax.position(self.sql, name.start)} is not supported here",
+                expected=one_of(sorted(_PATHS)),
+            )
+        if function in _KEYLESS and len(given) == 1:
+            self._replace(name.start, name.end, _KEYLESS[function])
+        elif function in _PATHS and len(given) > 2 and all(given):
+            start = given[0][0].start
+            for key in given[1:-1]:
+                self._open(start, "json_get_json(")
+                self._close(key[-1].end, ")")
+        elif function == "time_bucket":
+            self._replace(name.start, name.end, "date_bin")
+            if given and len(given[0]) == 1 and isinstance(given[0][0], Token) and given[0][0].kind == TokenType.STRING:
+                self._open(given[0][0].start, "INTERVAL ")
+        elif function == "level_num" and given:
+            self._level_literal(given[0])
+
+    def _level_literal(self, argument: tuple[Item, ...]) -> None:
+        only = argument[0] if len(argument) == 1 else None
+        if isinstance(only, Token) and only.kind == TokenType.STRING and only.text not in semconv.LEVELS:
+            raise self._unknown_level(only)
+
+    # --- types of JSON values ----------------------------------------------------------------------------------------------------
+
+    def _cast(self, node: Cast, depth: int) -> None:
+        getter = _GETTER_OF.get(node.type_name)
+        # A type that JSON does not have (a time, a date) is read from the value's text.
+        if not self._typed(node.inner, getter or "json_as_text", depth):
+            self._expression(node.inner, depth)
+        elif getter is not None:
+            self._replace(node.operator.start, node.end, "")
+
+    def _cast_call(self, name: Token, group: Group, depth: int) -> bool:
+        """`CAST(a -> k AS type)`; False when it casts something else."""
+        split = next((i for i, item in enumerate(group.items) if isinstance(item, Token) and item.word == "AS"), 0)
+        types = [item for item in group.items[split + 1 :] if isinstance(item, Token)]
+        getter = _GETTER_OF.get(" ".join(token.text.lower() for token in types))
+        parts = syntax.level(self.sql, group.items[:split]).parts
+        if not split or getter is None or len(parts) != 1 or isinstance(parts[0], Token):
+            return False
+        if not self._typed(parts[0], getter, depth):
+            return False
+        self._replace(name.start, name.end, "")
+        self._replace(group.items[split].start, group.closing.start, "")
+        return True
+
+    def _typed(self, node: Expression, getter: str, depth: int) -> bool:
+        """Let the `->` that *node* is, in brackets or not, be read by *getter*; False when it is none."""
+        arrow = _arrow_in(self.sql, node)
+        if isinstance(arrow, Binary):
+            self._expression(arrow, depth, getter)
+        elif isinstance(arrow, Token):
+            # A call of json_get itself: its name becomes the getter's.
+            call = _unwrapped(self.sql, node)
+            assert isinstance(call, Atom)
+            self._atom(call, depth)
+            self._replace(arrow.start, arrow.end, getter)
+        return arrow is not None
+
+    def _compared_with(self, parts: tuple[Expression | Token, ...], at: int) -> str | None:
+        """The getter for a `->` that is compared with a literal: Logfire compares the value that has the literal's type."""
+        before, after = _neighbours(parts, at)
+        for operator, others in (after, before):
+            words = operator.removeprefix("NOT ")
+            if words in syntax.COMPARISONS and others:
+                return _literal_getter(others[0])
+            if words in {"LIKE", "ILIKE"}:
+                return "json_get_str"
+            if words in {"IN", "BETWEEN"} and others:
+                return _literal_getter(_first_of_list(self.sql, others[0]))
+        return None
+
+    # --- level -------------------------------------------------------------------------------------------------------------------
+
+    def _levels(self, parts: tuple[Expression | Token, ...], depth: int) -> None:
+        """Level names beside the column `level` become numbers."""
+        for at, part in enumerate(parts):
+            if self._names_level(parts, at):
+                self.renamed_level_depth = depth
+            if not (isinstance(part, Atom) and part.name == "level") or (self.renamed_level_depth or 0) > depth:
+                continue
+            before, after = _neighbours(parts, at)
+            for operator, others in (before, after):
+                words = operator.removeprefix("NOT ")
+                if words in syntax.COMPARISONS and others:
+                    self._level_number(others[0])
+                elif words == "BETWEEN":
+                    for other in others:
+                        self._level_number(other)
+                elif words == "IN" and others and isinstance(others[0], Atom) and isinstance(others[0].items[0], Group):
+                    for argument in syntax.arguments(others[0].items[0]):
+                        if len(argument) == 1:
+                            self._level_number(Atom(argument))
+
+    def _names_level(self, parts: tuple[Expression | Token, ...], at: int) -> bool:
+        part = parts[at]
+        if not (isinstance(part, Atom) and part.name == "level") or at < 2:
+            return False
+        border, named = parts[at - 1], parts[at - 2]
+        return isinstance(border, Token) and border.word == "AS" and not (isinstance(named, Atom) and named.name == "level")
+
+    def _level_number(self, node: Expression) -> None:
+        token = node.token if isinstance(node, Atom) else None
+        if token is None or token.kind != TokenType.STRING or token.text.lstrip("-").isdecimal():
+            return
+        if token.text not in semconv.LEVELS:
+            raise self._unknown_level(token)
+        self._replace(token.start, token.end, str(semconv.LEVELS[token.text]))
+
+    def _unknown_level(self, token: Token) -> QueryError:
+        place = syntax.position(self.sql, token.start)
+        return QueryError(f"There is no level of the name at {place}", expected=one_of(semconv.LEVELS), got=token.text)
+
+    # --- titles ------------------------------------------------------------------------------------------------------------------
+
+    def _titles(self, parts: tuple[Expression | Token, ...]) -> None:
+        """Columns that are only a JSON operator get its text as their title."""
+        clause = ""
+        for at, part in enumerate(parts):
+            if isinstance(part, Token):
+                clause = part.word if part.word in _CLAUSES else clause
+                continue
+            before = parts[at - 1] if at else None
+            after = parts[at + 1] if at + 1 < len(parts) else None
+            ends = after is None or (isinstance(after, Token) and (after.word == "," or after.word in _CLAUSES))
+            if clause == "SELECT" and isinstance(before, Token) and before.word in _AFTER_SELECT and ends:
+                title = _title(self.sql, part)
+                if title is not None:
+                    quoted = title.replace('"', '""')
+                    self._close(part.end, f' AS "{quoted}"')
+
+
+def _title(sql: str, node: Expression) -> str | None:
+    if isinstance(node, Cast):
+        arrow = _arrow_in(sql, node.inner)
+        return _title(sql, arrow) if isinstance(arrow, Binary) else None
+    if not (isinstance(node, Binary) and node.operator.word in _FUNCTIONS):
+        return None
+    return f"{_title_part(sql, node.left)} {node.operator.text} {_title_part(sql, node.right)}"
+
+
+def _title_part(sql: str, node: Expression) -> str:
+    inner = _unwrapped(sql, node)
+    name = inner.name if isinstance(inner, Atom) else None
+    return name or _title(sql, inner) or sql[inner.start : inner.end]
+
+
+def _unwrapped(sql: str, node: Expression) -> Expression:
+    """The expression inside any brackets around it."""
+    while isinstance(node, Atom) and len(node.items) == 1 and isinstance(node.items[0], Group) and node.items[0].opening.text == "(":
+        parts = syntax.level(sql, node.items[0].items).parts
+        if len(parts) != 1 or isinstance(parts[0], Token):
+            break
+        node = parts[0]
+    return node
+
+
+def _arrow_in(sql: str, node: Expression) -> Binary | Token | None:
+    """The `->` that an expression is, brackets apart; the name where it is a call of json_get."""
+    inner = _unwrapped(sql, node)
+    if isinstance(inner, Binary) and inner.operator.word == syntax.ARROW:
+        return inner
+    call = inner.call if isinstance(inner, Atom) else None
+    return call[0] if call is not None and call[0].text.lower() == "json_get" else None
+
+
+def _is_query_in_brackets(part: Expression | Token) -> bool:
+    items = part.items if isinstance(part, Atom) else ()
+    return any(isinstance(item, Group) and item.items[:1] and _starts_query(item.items[0]) for item in items)
+
+
+def _starts_query(item: Item) -> bool:
+    return isinstance(item, Token) and item.word in _QUERY_WORDS
+
+
+_Side = tuple[str, list[Expression]]
+
+
+def _neighbours(parts: tuple[Expression | Token, ...], at: int) -> tuple[_Side, _Side]:
+    """The operator before an expression with its other operand, and the one after it with its operands; empty where there is none."""
+    before: _Side = ("", [])
+    if at >= 2 and isinstance(operator := parts[at - 1], Token) and not isinstance(other := parts[at - 2], Token):
+        before = (operator.word if operator.word in syntax.COMPARISONS else "", [other])
+    words: list[str] = []
+    following = at + 1
+    while following < len(parts) and isinstance(token := parts[following], Token) and len(words) < 2:
+        words.append(token.word)
+        following += 1
+    others = [part for part in parts[following : following + 1] if not isinstance(part, Token)]
+    if words[-1:] == ["BETWEEN"]:
+        others += [part for part in parts[following + 2 : following + 3] if not isinstance(part, Token)]
+    return before, (" ".join(words), others)
+
+
+def _literal_getter(node: Expression | None) -> str | None:
+    inner = node.operand if isinstance(node, Unary) else node
+    token = inner.token if isinstance(inner, Atom) else None
+    if token is None:
+        return None
+    if token.kind == TokenType.STRING:
+        return "json_get_str"
+    if token.kind == TokenType.NUMBER:
+        return "json_get_float"
+    return "json_get_bool" if token.word in {"TRUE", "FALSE"} else None
+
+
+def _first_of_list(sql: str, node: Expression) -> Expression | None:
+    """The first of `(a, b)`; an expression that is no list is itself."""
+    if not (isinstance(node, Atom) and isinstance(node.items[0], Group)):
+        return node
+    parts = syntax.level(sql, node.items[0].items).parts
+    first = parts[0] if parts else None
+    return None if isinstance(first, Token) else first

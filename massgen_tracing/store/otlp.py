@@ -1,0 +1,272 @@
+"""OTLP/JSON of spans, as Python records: what one line of a recording says.
+
+Accepts what any writer may have put there: enum names for numbers, numbers as strings, ids as hex or base64, unknown keys. A span that
+cannot be placed (no valid ids, no time) is refused with `Malformed`; anything less is read as well as it can be.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Iterator
+from typing import Any, Final
+
+from massgen_tracing import semconv
+from massgen_tracing.model import EMPTY, Attributes, AttributeValue, Event, Link, Resource, Scope, SpanRecord
+
+_KINDS: Final = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
+_STATUSES: Final = {"UNSET": 0, "OK": 1, "ERROR": 2}
+_HEX: Final = frozenset("0123456789abcdef")
+_NO_PARENT: Final = "0" * 16
+_LATEST_NS: Final = 2**63
+"""Times beyond year 2262 do not fit OTLP's fixed64 as every reader uses it; they are taken for garbage."""
+
+
+class Malformed(Exception):  # noqa: N818 - it never leaves the store; it says which span is skipped, and why
+    """A span that cannot be read; the text says why."""
+
+
+class Decoder:
+    """Decodes lines of one or many recordings; equal resources and scopes become one object, which saves memory and later work."""
+
+    def __init__(self) -> None:
+        self._resources: dict[str, Resource] = {}
+        self._scopes: dict[str, Scope] = {}
+
+    def spans(self, document: dict[str, Any]) -> Iterator[SpanRecord | Malformed]:
+        """Every span of one decoded line, in order; a span that cannot be read comes as its `Malformed`."""
+        for resource_spans in _objects(document.get("resourceSpans")):
+            resource = self._resource(resource_spans.get("resource"))
+            for scope_spans in _objects(resource_spans.get("scopeSpans")):
+                scope = self._scope(scope_spans.get("scope"))
+                for span in _list(scope_spans.get("spans")):
+                    try:
+                        yield _span(span, resource, scope)
+                    except Malformed as problem:
+                        yield problem
+
+    def _resource(self, value: object) -> Resource:
+        key = repr(value)
+        found = self._resources.get(key)
+        if found is None:
+            found = Resource(attributes(value.get("attributes")) if isinstance(value, dict) else EMPTY)
+            self._resources[key] = found
+        return found
+
+    def _scope(self, value: object) -> Scope:
+        key = repr(value)
+        found = self._scopes.get(key)
+        if found is None:
+            scope = value if isinstance(value, dict) else {}
+            found = Scope(_text(scope.get("name")), _text(scope.get("version")), attributes(scope.get("attributes")))
+            self._scopes[key] = found
+        return found
+
+
+def is_pending(span: SpanRecord) -> bool:
+    """Whether the record is Logfire's pending span: the sign that another span has started."""
+    return span.attributes.get(semconv.LOGFIRE_SPAN_TYPE) == semconv.SPAN_TYPE_PENDING
+
+
+def started(pending: SpanRecord) -> SpanRecord | None:
+    """The span whose start a pending span tells, without an end; None when it does not say which span that is."""
+    if not pending.parent_span_id:
+        return None
+    rest = dict(pending.attributes)
+    del rest[semconv.LOGFIRE_SPAN_TYPE]
+    parent = rest.pop(semconv.LOGFIRE_PENDING_PARENT, _NO_PARENT)
+    try:
+        parent_id = _id(parent, 16, optional=True)
+    except Malformed:
+        parent_id = ""
+    return SpanRecord(
+        trace_id=pending.trace_id,
+        span_id=pending.parent_span_id,
+        parent_span_id=parent_id,
+        name=pending.name,
+        start_ns=pending.start_ns,
+        end_ns=None,
+        kind=pending.kind,
+        attributes=rest,
+        links=pending.links,
+        trace_state=pending.trace_state,
+        flags=pending.flags,
+        dropped_attributes=pending.dropped_attributes,
+        resource=pending.resource,
+        scope=pending.scope,
+    )
+
+
+def _span(value: object, resource: Resource, scope: Scope) -> SpanRecord:
+    if not isinstance(value, dict):
+        raise Malformed("a span that is not an object")
+    trace_id = _id(value.get("traceId"), 32)
+    span_id = _id(value.get("spanId"), 16)
+    start = _time(value.get("startTimeUnixNano"))
+    end = _time(value.get("endTimeUnixNano"))
+    if start is None:
+        if end is None:
+            raise Malformed("a span without a start time")
+        start = end
+    try:
+        parent = _id(value.get("parentSpanId"), 16, optional=True)
+    except Malformed:
+        parent = ""
+    raw_status = value.get("status")
+    status = raw_status if isinstance(raw_status, dict) else {}
+    return SpanRecord(
+        trace_id=trace_id,
+        span_id=span_id,
+        parent_span_id=parent,
+        name=_text(value.get("name")),
+        start_ns=start,
+        end_ns=end,
+        kind=_enum(value.get("kind"), "SPAN_KIND_", _KINDS),
+        attributes=attributes(value.get("attributes")),
+        events=tuple(_event(event, start) for event in _objects(value.get("events"))),
+        links=tuple(_links(value.get("links"))),
+        status_code=_enum(status.get("code"), "STATUS_CODE_", _STATUSES),
+        status_message=_text(status.get("message")),
+        trace_state=_text(value.get("traceState")),
+        flags=_count(value.get("flags")),
+        dropped_attributes=_count(value.get("droppedAttributesCount")),
+        dropped_events=_count(value.get("droppedEventsCount")),
+        dropped_links=_count(value.get("droppedLinksCount")),
+        resource=resource,
+        scope=scope,
+    )
+
+
+def _event(value: dict[str, Any], default_ns: int) -> Event:
+    time_ns = _time(value.get("timeUnixNano"))
+    return Event(
+        name=_text(value.get("name")),
+        time_ns=default_ns if time_ns is None else time_ns,
+        attributes=attributes(value.get("attributes")),
+        dropped_attributes=_count(value.get("droppedAttributesCount")),
+    )
+
+
+def _links(value: object) -> Iterator[Link]:
+    for link in _objects(value):
+        try:
+            trace_id, span_id = _id(link.get("traceId"), 32), _id(link.get("spanId"), 16)
+        except Malformed:
+            continue
+        yield Link(
+            trace_id=trace_id,
+            span_id=span_id,
+            trace_state=_text(link.get("traceState")),
+            attributes=attributes(link.get("attributes")),
+            flags=_count(link.get("flags")),
+            dropped_attributes=_count(link.get("droppedAttributesCount")),
+        )
+
+
+def attributes(value: object) -> Attributes:
+    """A list of OTLP KeyValue as a mapping; of equal keys the last one counts."""
+    pairs = {pair["key"]: _any_value(pair.get("value")) for pair in _objects(value) if isinstance(pair.get("key"), str)}
+    return pairs or EMPTY
+
+
+def _any_value(value: object) -> AttributeValue:
+    """OTLP AnyValue as Python; None for an empty or unknown one."""
+    if not isinstance(value, dict):
+        return None
+    for kind, inner in value.items():
+        if kind == "stringValue":
+            return inner if isinstance(inner, str) else None
+        if kind == "intValue":
+            return _integer(inner)
+        if kind == "doubleValue":
+            return _double(inner)
+        if kind == "boolValue":
+            return inner if isinstance(inner, bool) else None
+        if kind == "arrayValue":
+            return tuple(_any_value(item) for item in _list(inner.get("values"))) if isinstance(inner, dict) else ()
+        if kind == "kvlistValue":
+            return attributes(inner.get("values")) if isinstance(inner, dict) else EMPTY
+        if kind == "bytesValue":
+            return _bytes(inner)
+    return None
+
+
+def _bytes(value: object) -> bytes | None:
+    try:
+        return base64.b64decode(value, validate=True) if isinstance(value, str) else None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _id(value: object, digits: int, *, optional: bool = False) -> str:
+    """An id as lower-case hex of *digits* digits; protobuf's own JSON mapping writes base64, which is read too."""
+    if optional and (value is None or value == ""):
+        return ""
+    if not isinstance(value, str):
+        raise Malformed("a span whose id is missing or not text")
+    text = value.lower()
+    if len(text) != digits:
+        raw = _bytes(value)
+        text = "" if raw is None else raw.hex()
+    if len(text) != digits or not _HEX.issuperset(text):
+        raise Malformed("a span whose id is not hexadecimal or has the wrong length")
+    if text.count("0") == digits:
+        if optional:
+            return ""
+        raise Malformed("a span whose id is all zeros")
+    return text
+
+
+def _time(value: object) -> int | None:
+    """Nanoseconds since 1970; None for a missing or impossible time (OTLP writes 0 for unknown)."""
+    number = _integer(value)
+    return number if number is not None and 0 < number < _LATEST_NS else None
+
+
+def _integer(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return None
+
+
+def _double(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None if isinstance(value, str) else math.inf
+
+
+def _count(value: object) -> int:
+    number = _integer(value)
+    return number if number is not None and 0 <= number < 2**32 else 0
+
+
+def _enum(value: object, prefix: str, names: dict[str, int]) -> int:
+    if isinstance(value, str) and value.startswith(prefix):
+        return names.get(value.removeprefix(prefix), 0)
+    number = _integer(value)
+    return number if number is not None and number in names.values() else 0
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    return (item for item in _list(value) if isinstance(item, dict))

@@ -1,0 +1,214 @@
+"""Recordings as span records: the total reader.
+
+Whatever a file holds, reading it gives every span that can be read and a report of what could not: lines in any order, a torn last
+line, garbage, NUL bytes, invalid UTF-8, missing starts, missing ends, the same span twice. Only a file that cannot be opened is an error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from massgen_tracing import semconv
+from massgen_tracing.errors import RecordingError
+from massgen_tracing.model import SpanRecord, SpanState
+from massgen_tracing.store import liveness, otlp
+
+_KEPT_SKIPS: Final = 20
+"""How many skipped places a report names; the rest is only counted."""
+
+_LINE_START: Final = b'{"resourceSpans"'
+_NOISE: Final = b"\0 \t\r\n\xef\xbb\xbf"
+"""What may stand around a line without harm: white space, a byte order mark, the NULs that a power loss leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Something that was not read: *line* counts from 1."""
+
+    source: str
+    line: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What the reader read and what it could not read.
+
+    Attributes:
+        files, lines, spans: how many were read; a started span that never ended counts as one.
+        skipped: how many lines or spans could not be read.
+        first_skips: the first of them.
+    """
+
+    files: int = 0
+    lines: int = 0
+    spans: int = 0
+    skipped: int = 0
+    first_skips: list[Skip] = field(default_factory=list)
+
+    def skip(self, source: str, line: int, reason: str) -> None:
+        """Count one line or span that was not read."""
+        self.skipped += 1
+        if len(self.first_skips) < _KEPT_SKIPS:
+            self.first_skips.append(Skip(source, line, reason))
+
+    @property
+    def sentence(self) -> str:
+        """One line for people; empty when everything was read."""
+        if not self.skipped:
+            return ""
+        first = self.first_skips[0]
+        what = "1 line or span" if self.skipped == 1 else f"{self.skipped} lines or spans"
+        return f"skipped {what} that could not be read; the first: {first.source}, line {first.line}: {first.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What one or several files say.
+
+    Attributes:
+        spans: every span once, by start time; a span without an end is `open` or `interrupted`.
+        starts: how the spans that have ended looked when they started, where the files say so; their `end_ns` is None.
+        report: what was read and what was skipped.
+    """
+
+    spans: tuple[SpanRecord, ...]
+    starts: tuple[SpanRecord, ...]
+    report: Report
+
+
+_Key = tuple[str, str]
+
+
+class Reader:
+    """Collects files and gives the spans of all of them, so that a run that several processes wrote is one recording."""
+
+    def __init__(self) -> None:
+        self._decoder = otlp.Decoder()
+        self._ended: dict[_Key, SpanRecord] = {}
+        self._started: dict[_Key, SpanRecord] = {}
+        self._report = Report()
+
+    def add_file(self, path: Path) -> None:
+        """Read one file.
+
+        Raises:
+            RecordingError: if it cannot be opened or read from the disk at all.
+        """
+        try:
+            # Asked before reading: a writer that dies in between has written all it ever will, so nothing is called dead too early.
+            alive = liveness.writer_alive(path)
+            with path.open("rb") as file:
+                self.add_lines(file, source=str(path), alive=alive)
+        except OSError as error:
+            raise RecordingError(
+                f"The recording {path} cannot be read ({error.strerror or error})", hint="Check that the file exists and is readable"
+            ) from error
+
+    def add_lines(self, lines: Iterable[bytes], *, source: str, alive: bool = False) -> None:
+        """Read lines; *alive* says whether their writer still runs, *source* names them in the report."""
+        self._report.files += 1
+        state: SpanState = "open" if alive else "interrupted"
+        for number, line in enumerate(lines, 1):
+            content = line.strip(_NOISE)
+            if not content:
+                continue
+            self._report.lines += 1
+            documents = _documents(content)
+            if not documents:
+                # A live writer may be in the middle of its last line: nothing is lost yet.
+                if not (alive and not line.endswith(b"\n")):
+                    torn = "a torn line" if not line.endswith(b"\n") else "not an OTLP/JSON line of spans"
+                    self._report.skip(source, number, torn)
+                continue
+            for document in documents:
+                self._add_document(document, source, number, state)
+
+    def _add_document(self, document: dict[str, Any], source: str, number: int, state: SpanState) -> None:
+        try:
+            for span in self._decoder.spans(document):
+                if isinstance(span, otlp.Malformed):
+                    self._report.skip(source, number, str(span))
+                elif otlp.is_pending(span):
+                    start = otlp.started(span)
+                    if start is None:
+                        self._report.skip(source, number, "a pending span that does not say which span has started")
+                    else:
+                        self._started[start.trace_id, start.span_id] = _unfinished(start, state)
+                elif span.end_ns is None:
+                    self._started[span.trace_id, span.span_id] = _unfinished(span, state)
+                else:
+                    self._ended[span.trace_id, span.span_id] = span
+        except RecursionError:
+            self._report.skip(source, number, "values nested too deep")
+
+    def recording(self) -> Recording:
+        """Everything that was added."""
+        unfinished = [span for key, span in self._started.items() if key not in self._ended]
+        starts = [replace(span, state="ended", attributes=_plain(span)) for key, span in self._started.items() if key in self._ended]
+        spans = sorted([*self._ended.values(), *unfinished], key=_order)
+        self._report.spans = len(spans)
+        return Recording(tuple(spans), tuple(sorted(starts, key=_order)), self._report)
+
+
+def read(paths: Iterable[Path]) -> Recording:
+    """Read recordings as one.
+
+    Raises:
+        RecordingError: if a file cannot be opened.
+    """
+    reader = Reader()
+    for path in paths:
+        reader.add_file(path)
+    return reader.recording()
+
+
+def _unfinished(span: SpanRecord, state: SpanState) -> SpanRecord:
+    if state == "interrupted":
+        return replace(span, state=state, attributes={**span.attributes, semconv.INTERRUPTED: True})
+    return replace(span, state=state)
+
+
+def _plain(span: SpanRecord) -> dict[str, Any]:
+    """The attributes that the span had when it started, without the mark that the reader has set."""
+    return {key: value for key, value in span.attributes.items() if key != semconv.INTERRUPTED}
+
+
+def _order(span: SpanRecord) -> tuple[int, str, str]:
+    return (span.start_ns, span.trace_id, span.span_id)
+
+
+def _documents(content: bytes) -> list[dict[str, Any]]:
+    """The documents of one line: one as a rule; what follows a torn one that another process's line was glued to; none for garbage."""
+    document = _document(content)
+    if document is not None:
+        return [document]
+    return [found for piece in _pieces(content) if (found := _document(piece)) is not None]
+
+
+def _pieces(content: bytes) -> Iterator[bytes]:
+    """The parts of a line that each begin as a document does."""
+    places = []
+    at = content.find(_LINE_START)
+    while at >= 0:
+        places.append(at)
+        at = content.find(_LINE_START, at + 1)
+    for begin, end in zip(places, [*places[1:], len(content)], strict=True):
+        yield content[begin:end].strip(_NOISE)
+
+
+def _document(content: bytes) -> dict[str, Any] | None:
+    text = content.decode("utf-8", "replace")
+    try:
+        value = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:
+            # Half of a surrogate pair cannot be written as UTF-8; it would stop Arrow and every terminal later.
+            whole = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            value = json.loads(whole)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and isinstance(value.get("resourceSpans"), list) else None

@@ -1,0 +1,286 @@
+"""Span records as rows of Logfire's `records_all`: its columns, their types, and how each is derived from a span.
+
+`records` is the same table without pending spans. A span that has ended gives its row and, where its start was recorded, the pending
+row that Logfire keeps beside it; one that has not ended gives only the pending row, whose `end_timestamp` and `duration` are NULL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Any, Final
+
+import pyarrow as pa
+
+from massgen_tracing import semconv
+from massgen_tracing.model import Attributes, Event, SpanRecord
+from massgen_tracing.store import jsontext
+from massgen_tracing.store.reader import Recording
+
+TABLE: Final = "records"
+TABLE_ALL: Final = "records_all"
+PENDING: Final = semconv.SPAN_TYPE_PENDING
+SPAN_EVENT: Final = "span_event"
+
+_TIME: Final = pa.timestamp("us", "UTC")
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("attributes", pa.string()),
+        pa.field("attributes_json_schema", pa.string()),
+        pa.field("created_at", _TIME, nullable=False),
+        pa.field("day", pa.date32(), nullable=False),
+        pa.field("deployment_environment", pa.string()),
+        pa.field("duration", pa.float64()),
+        pa.field("end_timestamp", _TIME),
+        pa.field("exception_message", pa.string()),
+        pa.field("exception_stacktrace", pa.string()),
+        pa.field("exception_type", pa.string()),
+        pa.field("http_method", pa.string()),
+        pa.field("http_response_status_code", pa.int32()),
+        pa.field("http_route", pa.string()),
+        pa.field("is_exception", pa.bool_()),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("level", pa.int32(), nullable=False),
+        pa.field("log_body", pa.string()),
+        pa.field("message", pa.string(), nullable=False),
+        pa.field("otel_events", pa.string()),
+        pa.field("otel_links", pa.string()),
+        pa.field("otel_resource_attributes", pa.string()),
+        pa.field("otel_scope_attributes", pa.string()),
+        pa.field("otel_scope_name", pa.string()),
+        pa.field("otel_scope_version", pa.string()),
+        pa.field("otel_status_code", pa.string()),
+        pa.field("otel_status_message", pa.string()),
+        pa.field("parent_span_id", pa.string()),
+        pa.field("process_pid", pa.int32()),
+        pa.field("project_id", pa.string(), nullable=False),
+        pa.field("service_instance_id", pa.string()),
+        pa.field("service_name", pa.string(), nullable=False),
+        pa.field("service_namespace", pa.string()),
+        pa.field("service_version", pa.string()),
+        pa.field("span_id", pa.string(), nullable=False),
+        pa.field("span_name", pa.string(), nullable=False),
+        pa.field("start_timestamp", _TIME, nullable=False),
+        pa.field("tags", pa.list_(pa.string())),
+        pa.field("telemetry_sdk_language", pa.string()),
+        pa.field("telemetry_sdk_name", pa.string()),
+        pa.field("telemetry_sdk_version", pa.string()),
+        pa.field("trace_id", pa.string(), nullable=False),
+        pa.field("url_full", pa.string()),
+        pa.field("url_path", pa.string()),
+        pa.field("url_query", pa.string()),
+    ]
+)
+"""Logfire's columns, in its order (by name)."""
+
+_PROJECT: Final = "local"
+"""Logfire says here which of its projects a row belongs to."""
+
+_UNKNOWN_SERVICE: Final = "unknown_service"
+_STATUS_NAMES: Final = {0: "UNSET", 1: "OK", 2: "ERROR"}
+_SERVER: Final = 2
+_CLIENT: Final = 3
+_TAKEN_OUT: Final = frozenset({semconv.LOGFIRE_MSG, semconv.LOGFIRE_TAGS, semconv.LOGFIRE_LEVEL, semconv.LOGFIRE_JSON_SCHEMA})
+"""Attributes that have a column of their own and are not repeated in `attributes`."""
+
+Row = dict[str, Any]
+
+
+def table(recording: Recording, *, min_us: int | None = None, max_us: int | None = None) -> pa.Table:
+    """All rows of `records_all`.
+
+    Args:
+        recording: what the reader gave.
+        min_us: keep only rows that start at or after this Unix time in microseconds.
+        max_us: keep only rows that start at or before this one.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+    appends: list[tuple[str, Callable[[Any], None]]] = [(name, values.append) for name, values in columns.items()]
+    for row in rows(recording):
+        start = row["start_timestamp"]
+        if (min_us is not None and start < min_us) or (max_us is not None and start > max_us):
+            continue
+        for name, append in appends:
+            append(row.get(name))
+    return pa.table({field.name: pa.array(columns[field.name], field.type) for field in SCHEMA}, schema=SCHEMA)
+
+
+def rows(recording: Recording) -> Iterator[Row]:
+    """Every row; times are Unix microseconds."""
+    for start in recording.starts:
+        yield _span_row(start)
+    for span in recording.spans:
+        row = _span_row(span)
+        yield row
+        if span.end_ns is not None:
+            yield from _event_rows(span, row)
+
+
+def _span_row(span: SpanRecord) -> Row:
+    attributes = span.attributes
+    start = span.start_ns // 1000
+    end = None if span.end_ns is None else span.end_ns // 1000
+    kind = _kind(span)
+    exception = next((event for event in span.events if event.name == semconv.EXCEPTION_EVENT), None)
+    status = _integer(_first(attributes, semconv.HTTP_STATUS, semconv.HTTP_STATUS_OLD))
+    return {
+        **_resource_columns(jsontext.dumps(span.resource.attributes)),
+        "attributes": jsontext.dumps({key: value for key, value in attributes.items() if key not in _TAKEN_OUT}),
+        "attributes_json_schema": _text(attributes.get(semconv.LOGFIRE_JSON_SCHEMA)),
+        "created_at": start if end is None else end,
+        "day": _day(start),
+        "duration": None if end is None or kind == semconv.SPAN_TYPE_LOG else (end - start) / 1e6,
+        "end_timestamp": end,
+        "http_method": _text(attributes.get(semconv.HTTP_METHOD)),
+        "http_response_status_code": status,
+        "http_route": _text(attributes.get(semconv.HTTP_ROUTE)),
+        "is_exception": exception is not None,
+        **_exception_columns(exception),
+        "kind": kind,
+        "level": _level(span, status),
+        "message": _text(attributes.get(semconv.LOGFIRE_MSG)) or span.name,
+        "otel_events": jsontext.dumps([_event_json(event) for event in span.events]),
+        "otel_links": jsontext.dumps(
+            [
+                {"trace_id": link.trace_id, "span_id": link.span_id, "trace_state": link.trace_state, "attributes": link.attributes}
+                for link in span.links
+            ]
+        ),
+        "otel_scope_attributes": jsontext.dumps(span.scope.attributes),
+        "otel_scope_name": span.scope.name or None,
+        "otel_scope_version": span.scope.version or None,
+        "otel_status_code": _STATUS_NAMES[span.status_code],
+        "otel_status_message": span.status_message or None,
+        "parent_span_id": span.parent_span_id or None,
+        "project_id": _PROJECT,
+        "span_id": span.span_id,
+        "span_name": span.name,
+        "start_timestamp": start,
+        "tags": _tags(attributes.get(semconv.LOGFIRE_TAGS)),
+        "trace_id": span.trace_id,
+        "url_full": _text(_first(attributes, semconv.URL_FULL, semconv.HTTP_URL)),
+        "url_path": _text(attributes.get(semconv.URL_PATH)),
+        "url_query": _text(attributes.get(semconv.URL_QUERY)),
+    }
+
+
+def _event_rows(span: SpanRecord, row: Row) -> Iterator[Row]:
+    """Rows of the span's events, which Logfire copies unless they are exceptions; each is a child of its span."""
+    for number, event in enumerate(span.events):
+        if event.name == semconv.EXCEPTION_EVENT:
+            continue
+        time = event.time_ns // 1000
+        level = _integer(event.attributes.get(semconv.LOGFIRE_LEVEL))
+        yield {
+            **row,
+            "attributes": jsontext.dumps({key: value for key, value in event.attributes.items() if key not in _TAKEN_OUT}),
+            "created_at": time,
+            "day": _day(time),
+            "duration": None,
+            "end_timestamp": time,
+            "is_exception": False,
+            **_exception_columns(None),
+            "kind": SPAN_EVENT,
+            "level": semconv.LEVELS["info"] if level is None else level,
+            "message": _text(event.attributes.get(semconv.LOGFIRE_MSG)) or event.name,
+            "otel_events": "[]",
+            "otel_links": "[]",
+            "parent_span_id": span.span_id,
+            "span_id": f"{(int(span.span_id, 16) + number + 1) % 2**64:016x}",
+            "span_name": event.name,
+            "start_timestamp": time,
+        }
+
+
+def _kind(span: SpanRecord) -> str:
+    if span.end_ns is None:
+        return PENDING
+    stated = span.attributes.get(semconv.LOGFIRE_SPAN_TYPE)
+    return semconv.SPAN_TYPE_LOG if stated == semconv.SPAN_TYPE_LOG else semconv.SPAN_TYPE_SPAN
+
+
+def _level(span: SpanRecord, http_status: int | None) -> int:
+    stated = _integer(span.attributes.get(semconv.LOGFIRE_LEVEL))
+    if stated is not None:
+        return stated
+    if span.status_code == 2:
+        return semconv.LEVELS["error"]
+    if http_status is not None and span.kind == _SERVER:
+        return semconv.LEVELS["error" if http_status >= 500 else "warn" if http_status >= 400 else "info"]
+    if http_status is not None and span.kind == _CLIENT and http_status >= 400:
+        return semconv.LEVELS["error"]
+    return semconv.LEVELS["info"]
+
+
+def _exception_columns(event: Event | None) -> Row:
+    if event is None:
+        return {"exception_type": None, "exception_message": None, "exception_stacktrace": None}
+    return {
+        "exception_type": _text(event.attributes.get(semconv.EXCEPTION_TYPE)),
+        "exception_message": _text(event.attributes.get(semconv.EXCEPTION_MESSAGE)),
+        "exception_stacktrace": _text(event.attributes.get(semconv.EXCEPTION_STACKTRACE)),
+    }
+
+
+@lru_cache(maxsize=256)
+def _resource_columns(text: str) -> Row:
+    """Columns that come from the resource; *text* is its attributes as JSON, of which there are few."""
+    attributes = json.loads(text)
+    return {
+        "deployment_environment": _text(_first(attributes, semconv.DEPLOYMENT_ENVIRONMENT, semconv.DEPLOYMENT_ENVIRONMENT_OLD)),
+        "otel_resource_attributes": text,
+        "process_pid": _integer(attributes.get(semconv.PROCESS_PID)),
+        "service_instance_id": _text(attributes.get(semconv.SERVICE_INSTANCE_ID)),
+        "service_name": _text(attributes.get(semconv.SERVICE_NAME)) or _UNKNOWN_SERVICE,
+        "service_namespace": _text(attributes.get(semconv.SERVICE_NAMESPACE)),
+        "service_version": _text(attributes.get(semconv.SERVICE_VERSION)),
+        "telemetry_sdk_language": _text(attributes.get(semconv.SDK_LANGUAGE)),
+        "telemetry_sdk_name": _text(attributes.get(semconv.SDK_NAME)),
+        "telemetry_sdk_version": _text(attributes.get(semconv.SDK_VERSION)),
+    }
+
+
+def _event_json(event: Event) -> dict[str, Any]:
+    moment = datetime.fromtimestamp(event.time_ns // 1_000_000_000, UTC).replace(microsecond=event.time_ns // 1000 % 1_000_000)
+    stamp = moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return {"event_name": event.name, "event_timestamp": stamp, "attributes": event.attributes}
+
+
+@lru_cache(maxsize=64)
+def _date(days: int) -> date:
+    return date.fromordinal(date(1970, 1, 1).toordinal() + days)
+
+
+def _day(us: int) -> date:
+    return _date(us // 86_400_000_000)
+
+
+def _first(attributes: Mapping[str, Any] | Attributes, *keys: str) -> Any:
+    return next((attributes[key] for key in keys if attributes.get(key) is not None), None)
+
+
+def _text(value: object) -> str | None:
+    """Text as it is, other scalars as JSON has them; None stays None."""
+    if value is None or isinstance(value, str):
+        return value
+    return jsontext.dumps(value)
+
+
+def _integer(value: object) -> int | None:
+    """A number that fits the column, also where it was written as text."""
+    if isinstance(value, bool):
+        return None
+    try:
+        number = int(value) if isinstance(value, int | str) else None
+    except ValueError:
+        return None
+    return number if number is not None and -(2**31) <= number < 2**31 else None
+
+
+def _tags(value: object) -> list[str] | None:
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        return [item for item in value if isinstance(item, str)]
+    return None
