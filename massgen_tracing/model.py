@@ -18,6 +18,12 @@ Attributes = Mapping[str, AttributeValue]
 
 EMPTY: Final[Attributes] = MappingProxyType({})
 
+
+def _empty() -> Attributes:
+    # A factory, because Python 3.11 takes a mapping proxy, which has no hash, for a mutable default.
+    return EMPTY
+
+
 RUN_CONTEXT_KEY: Final = "massgen_tracing.run"
 """Key in the OpenTelemetry Context whose value is the `RunDirectory` that spans started there belong to."""
 
@@ -29,7 +35,7 @@ SpanState = Literal["ended", "open", "interrupted"]
 class Resource:
     """Who wrote a span (OTLP Resource)."""
 
-    attributes: Attributes = EMPTY
+    attributes: Attributes = field(default_factory=_empty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ class Scope:
 
     name: str = ""
     version: str = ""
-    attributes: Attributes = EMPTY
+    attributes: Attributes = field(default_factory=_empty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Event:
 
     name: str
     time_ns: int
-    attributes: Attributes = EMPTY
+    attributes: Attributes = field(default_factory=_empty)
     dropped_attributes: int = 0
 
 
@@ -58,7 +64,7 @@ class Link:
     trace_id: str
     span_id: str
     trace_state: str = ""
-    attributes: Attributes = EMPTY
+    attributes: Attributes = field(default_factory=_empty)
     flags: int = 0
     dropped_attributes: int = 0
 
@@ -83,7 +89,7 @@ class SpanRecord:
     start_ns: int
     end_ns: int | None
     kind: int = 1
-    attributes: Attributes = EMPTY
+    attributes: Attributes = field(default_factory=_empty)
     events: tuple[Event, ...] = ()
     links: tuple[Link, ...] = ()
     status_code: int = 0

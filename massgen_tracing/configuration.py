@@ -1,0 +1,215 @@
+"""`configure()`: puts tracer, provider and sinks together, once per process and again whenever it is called again."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import socket
+import threading
+import uuid
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import trace as otel_trace
+
+from massgen_tracing import guard, layout, prices, semconv, settings
+from massgen_tracing._version import __version__
+from massgen_tracing.trace import borders
+from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.trace import TracerProvider
+
+    from massgen_tracing.trace.provider import Pipeline
+
+EXIT_TIMEOUT: Final = 2.0
+"""Seconds that backends may take at exit."""
+
+_NOOP: Final = NoopTracer()
+_lock = threading.RLock()
+_tracer: Tracer = _NOOP
+_pipeline: Pipeline | None = None
+_root: str | None = None
+_at_exit = False
+
+
+def configure(
+    *,
+    service_name: str | None = None,
+    logfire: bool | None = None,
+    otlp_endpoint: str | None = None,
+    record: bool | None = None,
+    root: str | os.PathLike[str] | None = None,
+    tracer_provider: TracerProvider | None = None,
+    enabled: bool | None = None,
+    strict: bool | None = None,
+    full_content: bool | None = None,
+) -> Tracer:
+    """Set up tracing for this process; called again, it replaces what was set up before.
+
+    Every argument that is None falls back to its environment variable (`massgen_tracing.settings`), then to its default. In a process that was
+    started under `child_env()` spans continue the parent's trace.
+
+    Args:
+        service_name: who is running; default `massgen`.
+        logfire: also export to Logfire (token from the environment or `logfire auth`).
+        otlp_endpoint: also export to an OTLP collector, such as `http://localhost:4318`.
+        record: write the local recording; default on.
+        root: where recordings and run directories live; default `.massgen`.
+        tracer_provider: an OpenTelemetry SDK provider of the caller's own; then nothing of the above is set up, and spans go there.
+        enabled: False makes every call a no-op that costs next to nothing; default on.
+        strict: raise `massgen_tracing.errors.UsageError` where the facade is called wrongly, instead of a counted warning.
+        full_content: record messages, tool arguments and results in full, not as previews.
+
+    Returns:
+        The configured tracer, which `get_tracer()` returns from now on.
+    """
+    global _tracer, _pipeline, _root, _at_exit
+    given: dict[str, Any] = {
+        "service_name": service_name,
+        "logfire": logfire,
+        "otlp_endpoint": otlp_endpoint,
+        "record": record,
+        "root": root,
+        "enabled": enabled,
+        "strict": strict,
+        "full_content": full_content,
+    }
+    with _lock:
+        shutdown(EXIT_TIMEOUT)
+        values = settings.resolve(given)
+        borders.bypass(not values["enabled"])
+        if not values["enabled"]:
+            return _NOOP
+        make = partial(
+            Tracer,
+            service_name=values["service_name"],
+            price=prices.estimate,
+            remote=borders.remote_context(),
+            strict=values["strict"],
+            full_content=values["full_content"],
+        )
+        if tracer_provider is not None:
+            _tracer = make(tracer_provider.get_tracer(SCOPE, __version__), cleans=False)
+        else:
+            _root = os.fspath(values["root"])
+            _tracer = _set_up(values, make)
+        if not _at_exit:
+            _at_exit = True
+            atexit.register(shutdown, EXIT_TIMEOUT)
+        return _tracer
+
+
+def get_tracer() -> Tracer:
+    """The configured tracer; one that does nothing before `configure()`. Never an error."""
+    return _tracer
+
+
+def shutdown(timeout: float = 5.0) -> bool:
+    """Flush and stop; afterwards the facade does nothing until it is configured again. Also runs at exit.
+
+    Args:
+        timeout: seconds that all backends together may take; what one has not taken by then is left to the local recording.
+
+    Returns:
+        Whether everything was done in time.
+    """
+    global _tracer, _pipeline, _root
+    with _lock:
+        pipeline, _pipeline = _pipeline, None
+        root, _root = _root, None
+        _tracer = _NOOP
+        if pipeline is None:
+            return True
+        from massgen_tracing.trace.provider import SHARED
+
+        SHARED.pipeline = None
+        SHARED.delegate = None
+        done = pipeline.shutdown(timeout)
+    if not done:
+        guard.report("shutdown.timeout", f"A backend did not take its last spans within {timeout:g} s; they are in the local recording.")
+    _write_problems(root)
+    return done
+
+
+def _set_up(values: dict[str, Any], make: partial[Tracer]) -> Tracer:
+    """The package's own provider, or Logfire's with our recording in it."""
+    global _pipeline
+    from massgen_tracing.trace.payload import clean_all
+    from massgen_tracing.trace.provider import SHARED, Pipeline
+
+    root = values["root"]
+    processors: list[SpanProcessor] = []
+    recording = None
+    if values["record"]:
+        from massgen_tracing.sinks.recording import Recording
+
+        recording = Recording(root)
+        processors.append(recording)
+    if values["otlp_endpoint"]:
+        from massgen_tracing.sinks.otlp import otlp_processor
+
+        processors.append(otlp_processor(values["otlp_endpoint"]))
+    _pipeline = Pipeline(_resource(values["service_name"]), processors)
+    provider: TracerProvider | None = None
+    if values["logfire"]:
+        from massgen_tracing.sinks.logfire import logfire_provider
+
+        provider = logfire_provider(values["service_name"], processors)
+        if provider is not None and recording is not None:
+            recording.clean = clean_all  # the SDK's spans hold what a stranger set
+    own = provider is None
+    if own:
+        SHARED.pipeline = _pipeline
+        provider = SHARED
+    else:
+        SHARED.delegate = provider
+    if isinstance(otel_trace.get_tracer_provider(), otel_trace.ProxyTracerProvider):
+        otel_trace.set_tracer_provider(SHARED)
+    assert provider is not None
+    prices.preload()
+    return make(provider.get_tracer(SCOPE, __version__), open_run=partial(_new_run, root) if recording is not None else None, cleans=own)
+
+
+def _new_run(root: str) -> layout.RunDirectory | None:
+    try:
+        return layout.new_run(root)
+    except OSError as error:
+        guard.report(
+            "recording.directory",
+            f"No run directory can be made under {Path(root).resolve()} ({error.strerror or error}). The run goes on without being recorded."
+            " Make it writable, or choose another with root=….",
+            error=error,
+        )
+        return None
+
+
+def _resource(service_name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - opentelemetry.sdk is imported only when it is needed
+    from opentelemetry.sdk.resources import Resource
+
+    return Resource.create(
+        {
+            semconv.SERVICE_NAME: service_name,
+            semconv.SERVICE_INSTANCE_ID: uuid.uuid4().hex,
+            semconv.PROCESS_PID: os.getpid(),
+            semconv.HOST_NAME: socket.gethostname(),
+        }
+    )
+
+
+def _write_problems(root: str | None) -> None:
+    """Leave what was swallowed where `massgen-tracing doctor` finds it."""
+    found = guard.problems()
+    if root is None or not found:
+        return
+    path = Path(root) / layout.PROBLEMS_FILE
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            for problem in found:
+                file.write(json.dumps({"pid": os.getpid(), "version": __version__, **asdict(problem)}) + "\n")
+    except OSError:
+        guard.logger.debug("the problems could not be written to %s", path, exc_info=True)

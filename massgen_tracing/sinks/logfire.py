@@ -1,0 +1,72 @@
+"""Export to Logfire, through the Logfire SDK: the only module that imports it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.trace import TracerProvider
+
+from massgen_tracing import guard
+from massgen_tracing._version import __version__
+from massgen_tracing.errors import MissingPackageError
+
+_OUR_KEYS: Final = ("massgen.", "gen_ai.", "mcp.")
+
+
+def logfire_provider(service_name: str, processors: Sequence[SpanProcessor]) -> TracerProvider | None:
+    """Configure Logfire and return its tracer provider, which also feeds *processors*; None, with one line, where it cannot be used.
+
+    The token is Logfire's own affair: `LOGFIRE_TOKEN`, or what `logfire auth` and `logfire projects use` have left in `.logfire`.
+
+    Args:
+        service_name: `service.name` of every span.
+        processors: what else sees every span, such as the local recording.
+    """
+    if not _has_token():
+        guard.report(
+            "logfire.token",
+            "Logfire has no write token, so nothing is sent to it; the run goes on and is recorded locally."
+            " Set LOGFIRE_TOKEN, or run `logfire auth` and then `logfire projects use`.",
+        )
+        return None
+    try:
+        import logfire
+    except ImportError:
+        guard.report("logfire.package", f"{MissingPackageError('Export to Logfire', 'logfire')} The run goes on and is recorded locally.")
+        return None
+    try:
+        logfire.configure(
+            service_name=service_name,
+            service_version=__version__,
+            send_to_logfire="if-token-present",
+            console=False,
+            inspect_arguments=False,
+            additional_span_processors=list(processors),
+            scrubbing=logfire.ScrubbingOptions(callback=_keep_ours),
+        )
+        return logfire.DEFAULT_LOGFIRE_INSTANCE.config.get_tracer_provider()
+    except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+        guard.report(
+            "logfire.configure",
+            f"Logfire could not be configured ({type(error).__name__}: {error}). The run goes on and is recorded locally.",
+            error=error,
+        )
+        return None
+
+
+def _keep_ours(match: Any) -> Any:
+    """Logfire would redact `massgen.task` for the word "session" in it; our values have been scrubbed, for secrets only, before."""
+    path = match.path
+    if len(path) > 1 and path[0] == "attributes" and isinstance(path[1], str) and path[1].startswith(_OUR_KEYS):
+        return match.value
+    return None
+
+
+def _has_token() -> bool:
+    if os.environ.get("LOGFIRE_TOKEN"):
+        return True
+    return (Path(os.environ.get("LOGFIRE_CREDENTIALS_DIR") or ".logfire") / "logfire_credentials.json").is_file()

@@ -1,0 +1,179 @@
+"""The recording as an OpenTelemetry span processor: each span to the file of its run, its start at once and its end at once."""
+
+from __future__ import annotations
+
+import os
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from massgen_tracing import guard, layout, semconv
+from massgen_tracing.model import RUN_CONTEXT_KEY
+from massgen_tracing.sinks.recording import encode
+from massgen_tracing.sinks.recording.file import AppendFile
+
+
+class _RunFile:
+    """One run's file, and how many of its spans are open: it is closed when the run is over."""
+
+    __slots__ = ("file", "open_spans")
+
+    def __init__(self, file: AppendFile) -> None:
+        self.file = file
+        self.open_spans = 0
+
+
+class Recording(SpanProcessor):
+    """Writes every span to `trace.otlp.jsonl` in its run's directory, and spans outside of any run to one file under `<root>/traces/`.
+
+    A span belongs to the run that its Context names. When `on_end` returns, the kernel has the span: killing the process loses nothing of it.
+    The disk is asked to have it (fsync) at the ends of rounds and sessions, on a thread of its own.
+
+    Args:
+        root: where recordings live.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.clean: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+        """Bounds and scrubs attributes, where the spans do not do that themselves."""
+        self._traces = Path(os.path.abspath(root)) / layout.TRACES_DIR
+        self._owner = os.getpid()
+        self._ids = random.Random()  # noqa: S311 - ids, not secrets
+        self._files: dict[Path | None, _RunFile] = {}
+        self._open: dict[int, tuple[_RunFile, Path | None]] = {}
+        self._heads: dict[tuple[int, InstrumentationScope | None], tuple[object, str]] = {}
+        self._lock = threading.Lock()
+        self._syncer = _Syncer()
+        _live.append(self)
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Record that a span has started; a point record has no start of its own."""
+        context = otel_context.get_current() if parent_context is None else parent_context
+        run = context.get(RUN_CONTEXT_KEY)
+        place = run.attempt_dir if isinstance(run, layout.RunDirectory) else None
+        with self._lock:
+            target = self._files.get(place)
+            if target is None:
+                target = self._files[place] = _RunFile(AppendFile(lambda: self._path(place)))
+            target.open_spans += 1
+        identity = span.get_span_context()
+        self._open[identity.span_id] = target, place
+        if (span.attributes or {}).get(semconv.LOGFIRE_SPAN_TYPE) != semconv.SPAN_TYPE_LOG:
+            line = encode.start_line(self._head(span), span, identity, span.parent, self._ids.getrandbits(64) or 1, self.clean)
+            target.file.write(line.encode())
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Record an ended span."""
+        identity = span.get_span_context()
+        if identity is None:
+            return
+        known = self._open.pop(identity.span_id, None)
+        if known is None:  # started before this recording was, or by the process that this one was forked from
+            return
+        target, place = known
+        target.file.write(encode.end_line(self._head(span), span, identity, span.parent, self.clean).encode())
+        with self._lock:
+            target.open_spans -= 1
+            finished = place is not None and target.open_spans == 0
+            if finished:
+                self._files.pop(place, None)
+        if finished or span.name == semconv.SESSION or span.name.startswith("agent."):
+            self._syncer.sync(target.file, close=finished)
+
+    def shutdown(self) -> None:
+        """Have the disk take everything, and release the files of finished runs. Spans that are still open can still be ended."""
+        with self._lock:
+            idle = [(place, target) for place, target in self._files.items() if target.open_spans == 0]
+            for place, target in idle:
+                self._files.pop(place, None)
+                self._syncer.sync(target.file, close=True)
+            for target in self._files.values():
+                self._syncer.sync(target.file, close=False)
+        self._syncer.stop()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the processor protocol
+        """Nothing is ever held back."""
+        return True
+
+    def after_fork(self) -> None:
+        """In a forked child: write to files of its own, and leave the parent's open spans to the parent."""
+        self._lock = threading.Lock()
+        self._syncer = _Syncer()
+        self._ids.seed()
+        for target in self._files.values():
+            target.file.abandon()
+        self._files = {}
+        self._open = {}
+        self._heads = {}
+
+    def _path(self, place: Path | None) -> Path:
+        pid = os.getpid()
+        if place is not None:
+            return place / layout.recording_name(None if pid == self._owner else pid)
+        return self._traces / f"{_PROCESS_START}_{pid}{layout.RECORDING_SUFFIX}"
+
+    def _head(self, span: ReadableSpan) -> str:
+        # By identity: hashing a resource costs more than a line. The entry holds what it was made from, so an id is not used again meanwhile.
+        resource, scope = span.resource, span.instrumentation_scope
+        known = self._heads.get((id(resource), scope))
+        if known is None or known[0] is not resource:
+            known = self._heads[id(resource), scope] = resource, encode.head(resource, scope)
+        return known[1]
+
+
+class _Syncer:
+    """A thread that waits for the disk, so that no run has to."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[tuple[AppendFile, bool] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def sync(self, file: AppendFile, *, close: bool) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="massgen-tracing-fsync", daemon=True)
+                self._thread.start()
+        self._jobs.put((file, close))
+
+    def stop(self) -> None:
+        """Return when all that was asked for is done; the caller bounds the wait."""
+        with self._starting:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._jobs.put(None)
+            thread.join()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            file, close = job
+            try:
+                file.sync()
+                if close:
+                    file.close()
+            except Exception as error:  # noqa: BLE001 - the next file still wants its turn
+                guard.swallow("recording.sync", error)
+
+
+_PROCESS_START: Final = datetime.fromtimestamp(time.time()).strftime("trace_%Y%m%d_%H%M%S_%f")
+
+_live: list[Recording] = []
+
+
+def _after_fork() -> None:
+    for recording in _live:
+        recording.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

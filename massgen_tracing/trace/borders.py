@@ -1,0 +1,205 @@
+"""Crossing borders: streams, coroutines, threads, processes and requests keep the context that they were given.
+
+The heart of it is `_steps`: it advances an awaitable by calling its `send` and `throw` inside one `contextvars.Context`, from within the task
+that awaits it. What the work sets in one step it finds in the next, nothing of it reaches the driver, and because no task of its own is
+made, cancellation, timeouts, task groups and `asyncio.current_task()` are the driver's, as without it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import inspect
+import os
+import sys
+import types
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping
+from typing import Any, Final, ParamSpec, TypeVar, cast, overload
+
+from opentelemetry import context as otel_context
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from massgen_tracing import semconv
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
+_BAGGAGE: Final = W3CBaggagePropagator()
+_FIELDS: Final = ("traceparent", "tracestate", "baggage")
+
+_bypassed = False
+
+
+def bypass(on: bool) -> None:  # noqa: FBT001 - set by configure(enabled=…)
+    """Make `bind_stream` and `bind` return what they are given, as the disabled facade does."""
+    global _bypassed
+    _bypassed = on
+
+
+def bind_stream(stream: AsyncIterator[T]) -> AsyncGenerator[T, Any]:
+    """An async generator whose every step runs in one persistent copy of the context at this call, whichever task drives it.
+
+    What the stream sets in one step (a span held open across a `yield`, any ContextVar) it finds in the next; nothing leaks to whoever drives
+    it. `asend`, `athrow`, `aclose`, cancellation, `asyncio.timeout`, task groups and garbage collection behave as on the bare generator, and
+    `asyncio.current_task()` is the driver's.
+
+    Args:
+        stream: an async generator, or any async iterator.
+    """
+    if _bypassed:
+        return cast("AsyncGenerator[T, Any]", stream)
+    return _bound(stream, contextvars.copy_context())
+
+
+async def _bound(stream: AsyncIterator[T], context: contextvars.Context) -> AsyncGenerator[T, Any]:
+    # The outer generator is a real one, so that the interpreter itself gives it the generator's life: running twice at once is refused, and an
+    # unfinished one is closed by the loop's hooks when it is collected or the loop shuts down. Every step, the closing one included, goes
+    # through `_steps`, so the inner one ends in its own context too.
+    asend, athrow, aclose = (getattr(stream, name, None) for name in ("asend", "athrow", "aclose"))
+    step = _first_step(stream)
+    try:
+        while True:
+            value = await _steps(context, step)
+            try:
+                sent = yield value
+            except BaseException as error:
+                # GeneratorExit comes the same way: whether this generator is being closed or was thrown it, the inner one's answer (return,
+                # raise, or yield again) becomes this one's, and the interpreter judges it as it would have judged the inner one's.
+                if athrow is None:  # an iterator that is no generator: all that can be done is to close it
+                    if aclose is not None:
+                        await _steps(context, aclose())
+                    raise
+                step = athrow(error)
+            else:
+                step = anext(stream) if sent is None or asend is None else asend(sent)
+    except StopAsyncIteration:
+        return
+
+
+def _first_step(stream: AsyncIterator[T]) -> Awaitable[T]:
+    # A generator tells the event loop of itself when its first step is made, and the loop would later close it in whatever context it
+    # happens to be in, while the outer generator does so too. The outer one is enough: it holds the inner one and closes it.
+    if not inspect.isasyncgen(stream):
+        return anext(stream)
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return anext(stream)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+
+
+@types.coroutine
+def _steps(context: contextvars.Context, awaitable: Awaitable[T]) -> Generator[Any, Any, T]:
+    """Await *awaitable* with each of its steps run inside *context*; what `await` does (PEP 380), but for the context."""
+    run = context.run
+    steps = run(awaitable.__await__)
+    send = cast("Callable[[Any], Any]", getattr(steps, "send", None) or (lambda _: next(steps)))
+    try:
+        pending = run(send, None)
+        while True:
+            try:
+                sent = yield pending
+            except GeneratorExit:
+                close = getattr(steps, "close", None)
+                if close is not None:
+                    run(close)
+                raise
+            except BaseException as error:  # cancellation comes this way
+                throw = getattr(steps, "throw", None)
+                if throw is None:
+                    raise
+                pending = run(throw, error)
+            else:
+                pending = run(send, sent)
+    except StopIteration as stop:
+        return cast("T", stop.value)
+
+
+@overload
+def bind(work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]: ...
+@overload
+def bind(work: Callable[P, T]) -> Callable[P, T]: ...
+def bind(work: Any) -> Any:
+    """A coroutine or function that runs in a copy of the context at this call, in whatever task or thread it is run.
+
+    For threads (`threading.Thread`, `executor.submit`, `run_in_executor`), callbacks and signal handlers, which start with an empty or a
+    stranger's context. `create_task`, `gather`, `TaskGroup` and `asyncio.to_thread` carry the context by themselves.
+
+    Args:
+        work: a coroutine; or a function, a coroutine function or an async generator function. A function may be called any number of times, also
+            from several threads at once; each call gets a copy of its own.
+
+    Raises:
+        TypeError: for anything else.
+    """
+    if _bypassed:
+        return work
+    context = contextvars.copy_context()
+    if inspect.iscoroutine(work):
+        return _await_in(context, work)
+    if inspect.isasyncgen(work):
+        return _bound(work, context)
+    if not callable(work):
+        raise TypeError(f"bind() takes a coroutine or a function, got {type(work).__name__}. Call it as bind(work()) or bind(work).")
+    if inspect.iscoroutinefunction(work):
+
+        @functools.wraps(work)
+        async def bound_coroutine(*args: Any, **kwargs: Any) -> Any:
+            return await _steps(context.copy(), work(*args, **kwargs))
+
+        return bound_coroutine
+    if inspect.isasyncgenfunction(work):
+
+        @functools.wraps(work)
+        def bound_stream(*args: Any, **kwargs: Any) -> Any:
+            return _bound(work(*args, **kwargs), context.copy())
+
+        return bound_stream
+
+    @functools.wraps(work)
+    def bound(*args: Any, **kwargs: Any) -> Any:
+        return context.copy().run(work, *args, **kwargs)
+
+    return bound
+
+
+async def _await_in(context: contextvars.Context, work: Coroutine[Any, Any, T]) -> T:
+    return await _steps(context, work)
+
+
+def child_env(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a child process, with the current span in `TRACEPARENT` (and `TRACESTATE`, `BAGGAGE`).
+
+    A process that calls `configure()` under it continues the trace: its session is a child of the current span. Without a current span the
+    variables stay as they are. (OpenTelemetry environment carriers.)
+
+    Args:
+        env: what to start from; None: this process's environment. Not changed.
+    """
+    child = dict(os.environ if env is None else env)
+    carrier: dict[str, str] = {}
+    inject(carrier, otel_context.get_current())
+    if semconv.TRACEPARENT in carrier:
+        for field in _FIELDS:
+            child.pop(field.upper(), None)  # a stranger's tracestate must not go with our traceparent
+        child.update({field.upper(): value for field, value in carrier.items()})
+    return child
+
+
+def inject(carrier: MutableMapping[str, Any], context: Context) -> None:
+    """Put the current span and the baggage of *context* into *carrier*, as W3C headers in lower case."""
+    _TRACE_CONTEXT.inject(carrier, context)
+    _BAGGAGE.inject(carrier, context)
+
+
+def remote_context(env: Mapping[str, str] | None = None) -> Context:
+    """What the process that started this one put into its environment: a Context with its span and baggage, empty without."""
+    source = os.environ if env is None else env
+    carrier = {field: source[field.upper()] for field in _FIELDS if source.get(field.upper())}
+    if semconv.TRACEPARENT not in carrier:
+        return Context()
+    return _BAGGAGE.extract(carrier, _TRACE_CONTEXT.extract(carrier, Context()))

@@ -1,0 +1,197 @@
+"""The package's own OpenTelemetry tracer provider: spans of the facade and of any third-party instrumentation go through it.
+
+It stays the process's global provider for good (OpenTelemetry allows a global provider to be set once), while `configure()` exchanges
+the pipeline behind it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    get_current_span,
+    use_span,
+)
+from opentelemetry.trace import Link as ApiLink
+from opentelemetry.trace import Span as ApiSpan
+from opentelemetry.trace import Tracer as ApiTracer
+from opentelemetry.trace import TracerProvider as ApiTracerProvider
+
+from massgen_tracing import guard, semconv
+from massgen_tracing.trace.payload import clean_all, encodable
+from massgen_tracing.trace.span import MAX_LINKS, Span
+
+# Not the module functions of `random`: a program that seeds them for its own purposes would give two runs the same ids.
+_random = random.Random()  # noqa: S311 - ids, not secrets
+
+
+class Pipeline:
+    """Where spans go: the resource they carry and the processors that see them.
+
+    A processor that raises costs its own work only: the others still see the span, and the run never notices.
+
+    Args:
+        resource: who writes the spans.
+        processors: in this order, at a span's start and at its end.
+    """
+
+    def __init__(self, resource: Resource, processors: Sequence[SpanProcessor]) -> None:
+        self.resource = resource
+        self.processors: tuple[SpanProcessor, ...] = tuple(processors)
+
+    def on_start(self, span: Span, context: Context) -> None:
+        """Show a span that has just started to every processor."""
+        for processor in self.processors:
+            try:
+                processor.on_start(span, context)  # type: ignore[arg-type]  # a ReadableSpan and an API Span, as processors use it
+            except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+                guard.swallow(f"{type(processor).__name__}.on_start", error)
+
+    def on_end(self, span: Span) -> None:
+        """Show an ended span to every processor."""
+        for processor in self.processors:
+            try:
+                processor.on_end(span)
+            except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+                guard.swallow(f"{type(processor).__name__}.on_end", error)
+
+    def shutdown(self, timeout: float) -> bool:
+        """Flush and stop every processor, together within *timeout* seconds; whether all were done by then.
+
+        Each stops in a daemon thread of its own, so that a backend that does not answer can delay neither the exit nor the others.
+        """
+        threads = [threading.Thread(target=self._stop, args=(processor,), daemon=True) for processor in self.processors]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + timeout
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
+
+    @staticmethod
+    def _stop(processor: SpanProcessor) -> None:
+        try:
+            processor.shutdown()
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+            guard.swallow(f"{type(processor).__name__}.shutdown", error)
+
+
+class Tracer(ApiTracer):
+    """Makes `Span`s for one instrumentation scope."""
+
+    def __init__(self, provider: TracerProvider, scope: InstrumentationScope) -> None:
+        self._provider = provider
+        self._scope = scope
+
+    def start_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, Any] | None = None,
+        links: Sequence[ApiLink] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,  # noqa: FBT001, FBT002 - OpenTelemetry's signature
+        set_status_on_exception: bool = True,  # noqa: FBT001, FBT002 - OpenTelemetry's signature
+    ) -> ApiSpan:
+        """Start a span whose parent is the current span of *context* (default: the current context)."""
+        if context is None:
+            context = otel_context.get_current()
+        above = get_current_span(context)
+        parent: SpanContext | None = above.get_span_context()
+        pipeline = self._provider.pipeline
+        if pipeline is None:
+            if self._provider.delegate is None:
+                return NonRecordingSpan(above.get_span_context())
+            scope = self._scope
+            return self._provider.delegate.get_tracer(scope.name, scope.version, scope.schema_url).start_span(
+                name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
+            )
+        if parent is not None and parent.is_valid:
+            trace_id = parent.trace_id
+        else:
+            parent = None
+            trace_id = _random.getrandbits(128) or 1
+        span = Span(
+            pipeline,
+            self._scope,
+            name if type(name) is str and name.isascii() else encodable(str(name)),
+            kind,
+            trace_id,
+            _random.getrandbits(64) or 1,
+            parent,
+            clean_all(attributes) if attributes else {},
+            links[:MAX_LINKS] if links else (),
+            time.time_ns() if start_time is None else start_time,
+        )
+        pipeline.on_start(span, context)
+        return span
+
+    @contextmanager
+    def start_as_current_span(self, *args: Any, end_on_exit: bool = True, **kwargs: Any) -> Iterator[ApiSpan]:
+        """Start a span and make it current for the block, with OpenTelemetry's own semantics."""
+        flags = {name: kwargs.get(name, True) for name in ("record_exception", "set_status_on_exception")}
+        with use_span(self.start_span(*args, **kwargs), end_on_exit=end_on_exit, **flags) as span:
+            yield span
+
+
+class TracerProvider(ApiTracerProvider):
+    """Gives tracers that follow what is configured at the moment: the pipeline, another provider, or nothing, and then spans record nothing."""
+
+    def __init__(self) -> None:
+        self.pipeline: Pipeline | None = None
+        self.delegate: ApiTracerProvider | None = None
+        """Whose spans these are where it is not the pipeline: Logfire's provider."""
+
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> Tracer:
+        """A tracer for one instrumentation scope."""
+        return Tracer(self, InstrumentationScope(instrumenting_module_name, instrumenting_library_version, schema_url, attributes))
+
+    @property
+    def resource(self) -> Resource:
+        """The resource of the spans, as instrumentations ask for it."""
+        return Resource.get_empty() if self.pipeline is None else self.pipeline.resource
+
+    def add_span_processor(self, processor: SpanProcessor) -> None:
+        """Show every later span to *processor* too; it goes when the configuration is replaced."""
+        if self.pipeline is not None:
+            self.pipeline.processors += (processor,)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Hand on what processors hold back; each may take *timeout_millis* milliseconds."""
+        return self.pipeline is None or all([processor.force_flush(timeout_millis) for processor in self.pipeline.processors])
+
+
+SHARED: Final = TracerProvider()
+"""The provider that `configure()` makes the process's global one and whose pipeline it exchanges."""
+
+
+def _after_fork() -> None:
+    _random.seed()  # parent and child would go on with the same ids
+    pipeline = SHARED.pipeline
+    if pipeline is not None:
+        pipeline.resource = pipeline.resource.merge(Resource({semconv.PROCESS_PID: os.getpid()}))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

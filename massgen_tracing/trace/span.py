@@ -1,0 +1,226 @@
+"""The package's own OpenTelemetry span: what the SDK's is to its reader, at a fraction of the cost.
+
+The SDK's span takes a lock for every attribute, checks every value through a bounded mapping and builds a `SpanContext` for every leaf.
+This one holds a plain dict of cleaned values and builds what is asked for when it is asked for. To processors and exporters it is a
+`ReadableSpan`; to instrumentations it is an API `Span`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Span as ApiSpan
+
+from massgen_tracing import semconv
+from massgen_tracing.trace.exceptions import MAX_CHARS, describe, exception_attributes
+from massgen_tracing.trace.payload import clean, clean_all, cut, encodable
+from massgen_tracing.trace.scrub import scrub
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+    from massgen_tracing.trace.provider import Pipeline
+
+MAX_ATTRIBUTES: Final = 256
+MAX_EVENTS: Final = 256
+MAX_LINKS: Final = 128
+SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+_UNSET: Final = Status(StatusCode.UNSET)
+
+
+class Span(ReadableSpan, ApiSpan):
+    """One live span; made by `massgen_tracing.trace.provider.Tracer`, never directly.
+
+    Times are Unix nanoseconds. Attribute values are cleaned when they are set (`massgen_tracing.trace.payload`); setting anything after the end
+    changes nothing, as OpenTelemetry asks.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        scope: InstrumentationScope,
+        name: str,
+        kind: SpanKind,
+        trace_id: int,
+        span_id: int,
+        parent: SpanContext | None,
+        attributes: dict[str, Any],
+        links: Sequence[Link],
+        start_ns: int,
+    ) -> None:
+        self._pipeline = pipeline
+        self._scope = scope
+        self._span_name = name
+        self._span_kind = kind
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self._parent_context = parent
+        self._own_context: SpanContext | None = None
+        self.values: dict[str, Any] = attributes
+        """The attributes, for readers that must not pay for a read-only view."""
+        self._span_links: Sequence[Link] = links
+        self._span_events: list[Event] = []
+        self._span_status = _UNSET
+        self._started = start_ns
+        self._ended: int | None = None
+        self._dropped = 0
+        self._dropped_events = 0
+        self._dropped_links = 0
+
+    # --- what instrumentations call -------------------------------------------------------------------------------------------
+
+    def get_span_context(self) -> SpanContext:
+        """The span's identity, built when first asked for."""
+        context = self._own_context
+        if context is None:
+            parent = self._parent_context
+            state = None if parent is None else parent.trace_state
+            context = self._own_context = SpanContext(self.trace_id, self.span_id, is_remote=False, trace_flags=SAMPLED, trace_state=state)
+        return context
+
+    def is_recording(self) -> bool:
+        """Whether the span has not ended yet."""
+        return self._ended is None
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set one attribute to any value; None sets nothing."""
+        if self._ended is not None:
+            return
+        cleaned = clean(key, value)
+        if cleaned is None:
+            return
+        if len(self.values) >= MAX_ATTRIBUTES and key not in self.values:
+            self._dropped += 1
+            return
+        self.values[encodable(str(key))] = cleaned
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Set several attributes."""
+        for key, value in attributes.items():
+            self.set_attribute(key, value)
+
+    def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
+        """Add an event; past `MAX_EVENTS` it is only counted."""
+        if self._ended is not None:
+            return
+        if len(self._span_events) >= MAX_EVENTS:
+            self._dropped_events += 1
+            return
+        self._span_events.append(Event(encodable(str(name)), clean_all(attributes or {}), timestamp or time.time_ns()))
+
+    def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
+        """Link to another span; past `MAX_LINKS` it is only counted."""
+        if self._ended is not None:
+            return
+        if len(self._span_links) >= MAX_LINKS:
+            self._dropped_links += 1
+            return
+        self._span_links = [*self._span_links, Link(context, clean_all(attributes or {}))]
+
+    def update_name(self, name: str) -> None:
+        """Rename the span."""
+        if self._ended is None:
+            self._span_name = encodable(str(name))
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        """Set the status; OK is final and UNSET changes nothing, as OpenTelemetry asks."""
+        if self._ended is not None or self._span_status.status_code is StatusCode.OK:
+            return
+        if not isinstance(status, Status):
+            status = Status(status, description)
+        if status.status_code is StatusCode.UNSET:
+            return
+        if status.description is not None:
+            status = Status(status.status_code, cut(scrub(encodable(status.description)), MAX_CHARS))
+        self._span_status = status
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,  # noqa: FBT001, FBT002 - OpenTelemetry's signature
+    ) -> None:
+        """Add an `exception` event with type, message and stack trace, bounded and scrubbed."""
+        self.add_event(semconv.EXCEPTION_EVENT, {**exception_attributes(exception, escaped=escaped), **(attributes or {})}, timestamp)
+
+    def end(self, end_time: int | None = None) -> None:
+        """End the span and hand it to the sinks; when this returns, the recording has it. A second call changes nothing."""
+        if self._ended is None:
+            self._ended = time.time_ns() if end_time is None else end_time
+            self._pipeline.on_end(self)
+
+    def __exit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:
+        """Leave `with span:`; an error that leaves the block is recorded, a cancellation is not an error."""
+        if isinstance(exc, Exception) and self.is_recording():
+            self.record_exception(exc, escaped=True)
+            self.set_status(StatusCode.ERROR, f"{type(exc).__name__}: {describe(exc)}")
+        self.end()
+
+    # --- what processors and exporters read ------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self._span_name
+
+    @property
+    def context(self) -> SpanContext:
+        return self.get_span_context()
+
+    @property
+    def parent(self) -> SpanContext | None:
+        return self._parent_context
+
+    @property
+    def kind(self) -> SpanKind:
+        return self._span_kind
+
+    @property
+    def start_time(self) -> int:
+        return self._started
+
+    @property
+    def end_time(self) -> int | None:
+        return self._ended
+
+    @property
+    def status(self) -> Status:
+        return self._span_status
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        return self.values
+
+    @property
+    def events(self) -> Sequence[Event]:
+        return self._span_events
+
+    @property
+    def links(self) -> Sequence[Link]:
+        return self._span_links
+
+    @property
+    def resource(self) -> Resource:
+        return self._pipeline.resource
+
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope:
+        return self._scope
+
+    @property
+    def dropped_attributes(self) -> int:
+        return self._dropped
+
+    @property
+    def dropped_events(self) -> int:
+        return self._dropped_events
+
+    @property
+    def dropped_links(self) -> int:
+        return self._dropped_links
+
