@@ -1,0 +1,99 @@
+"""How a run ends: the winner's presentation, and the files that stay."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime
+from pathlib import Path
+
+from massgen_tracing import guard
+from massgen_tracing.layout import ANSWER_FILE, RunDirectory
+from massgen_tracing.trace.coordination import Presentation as Handle
+
+from .board import Answer
+from .protocol import Reply, presenting
+from .seat import Seat, Table, ask
+
+
+class Presentation:
+    """The winner's presentation.
+
+    Attributes:
+        text: the final answer; the answer that won until the presentation is complete, and for good if it fails.
+    """
+
+    def __init__(self, seat: Seat, table: Table, answer: Answer, iteration: int) -> None:
+        self.text = answer.text
+        self._answer = answer
+        self._seat = seat
+        self._table = table
+        self._iteration = iteration
+        self._handle: Handle | None = None
+
+    def give_up(self, message: str) -> None:
+        """Say on the span why it is about to be cancelled."""
+        if self._handle is not None:
+            self._handle.timeout(message)
+
+    async def steps(self, *, with_model: bool) -> AsyncGenerator[str, None]:
+        """Yield the text as it comes; like a round, to be wrapped in `bind_stream`.
+
+        Args:
+            with_model: False presents the answer as it stands, when there is no time left to ask.
+        """
+        seat, table = self._seat, self._table
+        model = seat.config.model if with_model else None
+        with table.session.presentation(
+            seat.id, backend=seat.config.provider, number=seat.rounds, iteration=self._iteration, model=model
+        ) as handle:
+            self._handle = handle
+            if with_model:
+                view = table.board.view(seat.id)
+                messages = presenting(table.question, seat.config.system_message, view, table.board, self._answer)
+                try:
+                    async with aclosing(ask(handle, seat, table, messages, ())) as pieces:
+                        async for piece in pieces:
+                            if isinstance(piece, Reply):
+                                self.text = piece.text.strip() or self.text
+                            else:
+                                yield piece
+                except seat.model.errors as error:
+                    handle.event("presentation_failed", {"reason": seat.model.explain(error).message})
+            handle.final_answer(self.text)
+
+
+class RunFiles:
+    """The answers as files in the run's directory; a directory that cannot be written costs a warning, never the run.
+
+    Args:
+        run: where they go; None writes nothing.
+    """
+
+    def __init__(self, run: RunDirectory | None) -> None:
+        self._run = run
+
+    def answer(self, agent_id: str, text: str) -> None:
+        """Keep one answer, in a directory named by the time."""
+        if self._run is not None:
+            stamp = datetime.now().astimezone().strftime("%Y%m%d_%H%M%S_%f")
+            self._write(self._run.attempt_dir / agent_id / stamp / ANSWER_FILE, text)
+
+    def final(self, agent_id: str, text: str) -> None:
+        """Keep the final answer."""
+        if self._run is not None:
+            self._write(self._run.final_answer(agent_id), text)
+
+    def _write(self, path: Path, text: str) -> None:
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text, encoding="utf-8")
+            os.replace(temporary, path)
+        except OSError as error:
+            guard.report(
+                "run.files",
+                f"An answer could not be written to {path} ({error}); the run goes on. Is the disk full or read-only?",
+                error=error,
+            )

@@ -1,0 +1,162 @@
+"""One agent's model, through the `openai` package: the only file that imports it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from .config import AgentConfig
+from .protocol import Message, Reply, ToolCall, Usage
+
+RETRYABLE_STATUS: Final = frozenset({408, 409, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFailure:
+    """Why a model call failed.
+
+    Attributes:
+        message: one line, without the key.
+        retryable: whether the same call may succeed in a moment.
+        unreachable: nobody answered at the endpoint.
+        wait: seconds that the endpoint asked to wait, if it did.
+    """
+
+    message: str
+    retryable: bool
+    unreachable: bool = False
+    wait: float | None = None
+
+
+class ChatModel:
+    """Streams chat completions of one agent's endpoint.
+
+    The client's own retries are off: each request is one model call with one span, and the coordinator decides what comes next.
+
+    Attributes:
+        host, port: where the endpoint listens.
+        errors: what `stream` raises when the endpoint or the way to it fails.
+    """
+
+    def __init__(self, agent: AgentConfig, *, timeout: float) -> None:
+        import openai
+
+        self._agent = agent
+        # An endpoint without keys still gets a header, since the client insists on one.
+        self._client = openai.AsyncOpenAI(base_url=agent.base_url, api_key=agent.api_key or "none", max_retries=0, timeout=timeout)
+        address = urlsplit(agent.base_url)
+        self.host = address.hostname or ""
+        self.port = address.port or (443 if address.scheme == "https" else 80)
+        self._openai = openai
+        # openai 2 streams through httpx, openai 3 through httpx2; both let some of its errors through while a body is read.
+        clients = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
+        self.errors: tuple[type[Exception], ...] = (openai.OpenAIError, *(client.HTTPError for client in clients))
+
+    async def stream(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> AsyncGenerator[str | Reply, None]:
+        """Yield each chunk's text (often empty: a piece of a tool call) as it comes, and the whole `Reply` last.
+
+        Raises:
+            Exception: one of `errors`, which `explain` understands.
+        """
+        request: dict[str, Any] = {"model": self._agent.model, "messages": list(messages), **self._agent.options}
+        if tools:
+            request["tools"] = list(tools)
+        stream = await self._client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True})
+        parts = _Parts()
+        try:
+            async for chunk in stream:
+                yield parts.add(chunk)
+        finally:
+            await stream.close()
+        yield parts.reply()
+
+    def explain(self, error: Exception) -> ModelFailure:
+        """What *error*, one of `errors`, means for the run."""
+        openai = self._openai
+        if isinstance(error, openai.APITimeoutError):
+            return ModelFailure(f"{self._agent.base_url} did not answer in time", retryable=True)
+        if isinstance(error, openai.APIStatusError):
+            status = error.status_code
+            wait = _seconds(error.response.headers.get("retry-after"))
+            return ModelFailure(
+                f"{self._agent.base_url} answered {status}: {_line(error)}", status in RETRYABLE_STATUS or status >= 500, wait=wait
+            )
+        if isinstance(error, openai.APIConnectionError):
+            cause = error.__cause__ or error
+            return ModelFailure(f"no answer from {self._agent.base_url} ({_line(cause)})", retryable=True, unreachable=True)
+        return ModelFailure(f"the stream from {self._agent.base_url} broke: {_line(error)}", retryable=True)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+
+class _Parts:
+    """Puts a stream's chunks together."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._calls: dict[int, dict[str, str]] = {}
+        self._finish: str | None = None
+        self._model: str | None = None
+        self._id: str | None = None
+        self._usage: Usage | None = None
+
+    def add(self, chunk: Any) -> str:
+        """Take one chunk; returns its text."""
+        self._model = chunk.model or self._model
+        self._id = chunk.id or self._id
+        if chunk.usage is not None:
+            self._usage = _usage(chunk.usage)
+        if not chunk.choices:
+            return ""
+        choice = chunk.choices[0]
+        self._finish = choice.finish_reason or self._finish
+        delta = choice.delta
+        for piece in (delta.tool_calls if delta else None) or ():
+            call = self._calls.setdefault(piece.index or 0, {"id": "", "name": "", "arguments": ""})
+            call["id"] = piece.id or call["id"]
+            if piece.function is not None:
+                call["name"] += piece.function.name or ""
+                call["arguments"] += piece.function.arguments or ""
+        text = (delta.content if delta else None) or ""
+        self._text.append(text)
+        return text
+
+    def reply(self) -> Reply:
+        """Everything taken so far."""
+        calls = tuple(
+            ToolCall(call["id"] or f"call_{index}", call["name"], call["arguments"])
+            for index, call in sorted(self._calls.items())
+            if call["name"]
+        )
+        return Reply("".join(self._text), calls, self._finish, self._model, self._id, self._usage)
+
+
+def _usage(usage: Any) -> Usage:
+    raw: dict[str, Any] = usage.model_dump(exclude_none=True)
+    prompt: dict[str, Any] = raw.get("prompt_tokens_details") or {}
+    completion: dict[str, Any] = raw.get("completion_tokens_details") or {}
+    cost = raw.get("cost")  # OpenRouter's own addition: what the call was billed
+    return Usage(
+        input=raw.get("prompt_tokens"),
+        output=raw.get("completion_tokens"),
+        reasoning=completion.get("reasoning_tokens"),
+        cached_input=prompt.get("cached_tokens"),
+        cost=float(cost) if isinstance(cost, (int, float)) else None,
+        raw=raw,
+    )
+
+
+def _seconds(value: str | None) -> float | None:
+    try:
+        return max(0.0, float(value)) if value else None
+    except ValueError:
+        return None  # an HTTP date; the usual wait does
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(f"{error}".split())[:300] or type(error).__name__

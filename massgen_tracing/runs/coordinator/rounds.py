@@ -1,0 +1,207 @@
+"""Drives the agents' streams: all in parallel, and a new answer restarts the others.
+
+Each next step of every active stream is made in a fresh task, and whichever is first is taken first. Every wait is bounded: by the
+agent's time, by the run's time, and where something is stopped by `STOP_TIMEOUT`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from massgen_tracing.errors import RunError, RunTimeout
+from massgen_tracing.trace.borders import bind_stream
+
+from .agent import AgentRound, Answered, Failed, Outdated, Retried, Said, Step, Voted
+from .finish import RunFiles
+from .seat import Seat, Table
+
+STOP_TIMEOUT: Final = 5.0
+"""Seconds that a stream has to end once it was told to."""
+
+ProgressKind = Literal["started", "answer", "vote", "restart", "retry", "failed", "timeout", "winner", "text", "final"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Something to show while a run goes on; *agent_id* is empty for the run itself."""
+
+    kind: ProgressKind
+    agent_id: str
+    text: str
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(slots=True)
+class _Active:
+    """A stream that is being driven: its next step's task, and when the agent's time is up (monotonic seconds)."""
+
+    round: AgentRound
+    stream: AsyncGenerator[Step, None]
+    task: asyncio.Task[Step | None]
+    deadline: float
+
+
+class Rounds:
+    """All rounds of a run, until every agent that is left has a vote that counts.
+
+    Args:
+        table: the run.
+        seats: the agents by id.
+        files: where answers are kept.
+        on_progress: told of everything worth showing.
+
+    Attributes:
+        iteration: how often agents were started, from 0; all that start at once share one.
+    """
+
+    def __init__(self, table: Table, seats: Mapping[str, Seat], files: RunFiles, on_progress: OnProgress) -> None:
+        self.iteration = -1
+        self._table = table
+        self._board = table.board
+        self._seats = seats
+        self._files = files
+        self._progress = on_progress
+        self._active: dict[str, _Active] = {}
+
+    async def drive(self, deadline: float) -> bool:
+        """Drive the streams to the last vote.
+
+        Args:
+            deadline: when the run's time is up, in monotonic seconds.
+
+        Returns:
+            False if the time was up before all had voted.
+        """
+        while True:
+            self._start_idle()
+            if not self._active:
+                return True
+            now = time.monotonic()
+            if now >= deadline:
+                await self.stop("the run's time is over")
+                return False
+            until = min(deadline, *(active.deadline for active in self._active.values()))
+            tasks = {active.task for active in self._active.values()}
+            await asyncio.wait(tasks, timeout=until - now, return_when=asyncio.FIRST_COMPLETED)
+            # In the order of ids, so that events of the same moment do not hang on the order of a set.
+            for agent_id in sorted(self._active):
+                active = self._active.get(agent_id)
+                if active is not None and active.task.done():
+                    await self._advance(active)
+                elif active is not None and time.monotonic() >= active.deadline:
+                    await self._time_out(active)
+
+    async def stop(self, timeout_message: str | None = None) -> None:
+        """Stop everything: as timed out with that message, without one as cancelled."""
+        for active in list(self._active.values()):
+            if timeout_message is not None and active.round.outcome is None and active.round.handle is not None:
+                active.round.handle.timeout(timeout_message)
+            await self._stop(active)
+
+    def _start_idle(self) -> None:
+        """A new round for every agent that takes part, is not at work, and has no vote that counts."""
+        voted = self._board.votes
+        idle = [seat for seat in self._seats.values() if seat.error is None and seat.id not in self._active and seat.id not in voted]
+        if idle:
+            self.iteration += 1
+        for seat in idle:
+            agent_round = AgentRound(seat, self._table, self.iteration)
+            stream = bind_stream(agent_round.steps())
+            task = asyncio.create_task(next_step(stream))
+            self._active[seat.id] = _Active(agent_round, stream, task, time.monotonic() + self._table.limits.agent_timeout)
+
+    async def _advance(self, active: _Active) -> None:
+        """Take the step that a stream has made, and ask for its next one."""
+        seat = active.round.seat
+        error = active.task.exception()
+        if error is not None:
+            # The stream broke in a way that it does not know; its span says how. The others go on.
+            del self._active[seat.id]
+            self._drop(seat, "failed", RunError(f"{seat.id} failed: {type(error).__name__}: {error}"))
+            return
+        step = active.task.result()
+        if step is None:
+            del self._active[seat.id]
+            return
+        active.task = asyncio.create_task(next_step(active.stream))
+        if active.round.outcome is not None:
+            # Its span has to end before anything follows from it.
+            await self._let_end(active)
+        await self._take(seat, step)
+
+    async def _take(self, seat: Seat, step: Step) -> None:
+        match step:
+            case Answered(answer):
+                self._files.answer(seat.id, answer.text)
+                self._progress(Progress("answer", seat.id, answer.label))
+                await self._restart_others(seat.id)
+            case Voted(vote):
+                self._progress(Progress("vote", seat.id, f"{vote.label}: {vote.reason}"))
+            case Outdated():
+                self._progress(Progress("restart", seat.id, self._board.answers[-1].label))
+            case Failed(error):
+                self._drop(seat, "failed", error)
+            case Retried(reason):
+                self._progress(Progress("retry", seat.id, reason))
+            case Said(text):
+                self._progress(Progress("text", seat.id, text))
+
+    def _drop(self, seat: Seat, kind: ProgressKind, error: RunError) -> None:
+        seat.error = error
+        self._progress(Progress(kind, seat.id, str(error)))
+
+    async def _restart_others(self, author: str) -> None:
+        """A new answer: every other agent at work starts again with it, unless it has ended its round or has no restarts left."""
+        label = self._board.answers[-1].label
+        for agent_id in sorted(self._active):
+            active = self._active.get(agent_id)
+            if active is None or active.round.outcome is not None or not active.round.may_restart:
+                continue
+            if not self._board.is_old(active.round.view):
+                continue
+            if active.round.handle is not None:
+                active.round.seat.restarts += 1
+                active.round.handle.restarted(by=author)
+            self._progress(Progress("restart", agent_id, label))
+            await self._stop(active)
+
+    async def _time_out(self, active: _Active) -> None:
+        if active.round.outcome is not None:
+            return  # it made it; the step that says so is on its way
+        seat = active.round.seat
+        message = f"no answer and no vote within {self._table.limits.agent_timeout:g} s"
+        if active.round.handle is not None:
+            active.round.handle.timeout(message)
+        await self._stop(active)
+        self._drop(seat, "timeout", RunTimeout(f"{seat.id}: {message}", hint="Raise timeout_settings.agent_timeout_seconds"))
+
+    async def _let_end(self, active: _Active) -> None:
+        """Let a stream that has told its outcome run out."""
+        await asyncio.wait({active.task}, timeout=STOP_TIMEOUT)
+        if not active.task.done() or active.task.exception() is None:
+            self._active.pop(active.round.seat.id, None)
+
+    async def _stop(self, active: _Active) -> None:
+        """Cancel the step in flight and close the stream."""
+        self._active.pop(active.round.seat.id, None)
+        active.task.cancel()
+        await asyncio.wait({active.task}, timeout=STOP_TIMEOUT)
+        if not active.task.done():
+            return  # it swallows its cancellation; a running generator cannot be closed
+        if not active.task.cancelled():
+            active.task.exception()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await active.stream.aclose()
+
+
+async def next_step(stream: AsyncGenerator[Any, None]) -> Any:
+    """The stream's next step; None at its end."""
+    return await anext(stream, None)

@@ -1,0 +1,163 @@
+"""The agents at the table: what each works with, from the start of its tool servers to their end, and how it asks its model."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from massgen_tracing.errors import RunError
+from massgen_tracing.layout import RunDirectory
+from massgen_tracing.trace.coordination import Round, Session
+from massgen_tracing.trace.tracer import Price
+
+from .board import Board
+from .config import AgentConfig, Limits, RunConfig
+from .model_openai import ChatModel
+from .protocol import Message, Reply, Usage
+from .tools import Toolbox
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What all agents of a run share; *price* gives the cost of a model call, if a price list is at hand."""
+
+    session: Session
+    board: Board
+    question: str
+    limits: Limits
+    price: Price | None
+
+
+@dataclass(slots=True)
+class Seat:
+    """One agent at the table: what it works with, and how it has fared.
+
+    Attributes:
+        rounds: rounds so far, which is the next one's number.
+        restarts: how often a new answer of another agent has interrupted it.
+        cost: USD so far; None while no price is known.
+        error: why it dropped out; None while it takes part.
+    """
+
+    config: AgentConfig
+    model: ChatModel
+    toolbox: Toolbox
+    rounds: int = 0
+    restarts: int = 0
+    cost: float | None = None
+    error: RunError | None = None
+
+    @property
+    def id(self) -> str:
+        """The agent's id."""
+        return self.config.id
+
+    def spend(self, usage: Usage, price: Price | None) -> None:
+        """Add what one model call cost: what the provider says, else what the price list says."""
+        cost = usage.cost
+        if cost is None and price is not None:
+            cost = price(self.config.provider, self.config.model, usage.input or 0, usage.output or 0, usage.cached_input or 0)
+        if cost is not None:
+            self.cost = (self.cost or 0.0) + cost
+
+
+async def ask(
+    rnd: Round, seat: Seat, table: Table, messages: Sequence[Message], tools: Sequence[dict[str, Any]]
+) -> AsyncGenerator[str | Reply, None]:
+    """One model call with its span: each chunk's text, then the whole reply.
+
+    Raises:
+        Exception: one of the model's `errors`.
+    """
+    model = seat.model
+    config = seat.config
+    async with aclosing(model.stream(messages, tools)) as pieces:
+        with rnd.llm_call(
+            config.provider, model=config.model, operation="stream", server_address=model.host, server_port=model.port
+        ) as call:
+            async for piece in pieces:
+                if isinstance(piece, str):
+                    call.first_chunk()
+                else:
+                    reasons = [piece.finish_reason] if piece.finish_reason else None
+                    call.record_response(model=piece.model, id=piece.id, finish_reasons=reasons)
+                    if piece.usage is not None:
+                        usage = piece.usage
+                        call.record_usage(
+                            input=usage.input,
+                            output=usage.output,
+                            reasoning=usage.reasoning,
+                            cached_input=usage.cached_input,
+                            cost=usage.cost,
+                            raw=usage.raw,
+                        )
+                        seat.spend(usage, table.price)
+                yield piece
+
+
+@contextlib.asynccontextmanager
+async def open_seats(config: RunConfig, run: RunDirectory | None) -> AsyncIterator[dict[str, Seat]]:
+    """All agents by id, with their models and their tool servers running; everything is ended afterwards.
+
+    Args:
+        config: the run's configuration.
+        run: the run's directory, where workspaces are made; None makes temporary ones.
+
+    Raises:
+        ToolServerError: if an MCP server does not start.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        root = stack.enter_context(_workspaces(run))
+        seats = {}
+        for agent in sorted(config.agents, key=lambda agent: agent.id):
+            seat = seats[agent.id] = _seat(agent, root, config.limits)
+            stack.push_async_callback(seat.model.aclose)
+        # Before the start, so that a server is ended also if another one fails to start; all of them at once.
+        stack.push_async_callback(_stop_all, [seat.toolbox for seat in seats.values()])
+        async with asyncio.TaskGroup() as group:
+            starts = [group.create_task(_start(seat.toolbox)) for seat in seats.values()]
+        for start in starts:
+            if (error := start.result()) is not None:
+                raise error
+        yield seats
+
+
+def _seat(agent: AgentConfig, root: Path, limits: Limits) -> Seat:
+    workspace = root / agent.id
+    workspace.mkdir(parents=True, exist_ok=True)
+    return Seat(agent, ChatModel(agent, timeout=limits.agent_timeout), Toolbox(agent.tool_servers, workspace))
+
+
+async def _start(toolbox: Toolbox) -> Exception | None:
+    """Start a toolbox; its error is returned, so that all have finished starting before the first error is raised."""
+    try:
+        await toolbox.start()
+    except RunError as error:
+        return error
+    return None
+
+
+async def _stop_all(toolboxes: list[Toolbox]) -> None:
+    await asyncio.gather(*(toolbox.stop() for toolbox in toolboxes))
+
+
+@contextlib.contextmanager
+def _workspaces(run: RunDirectory | None) -> Iterator[Path]:
+    """The directory of the agents' workspaces: in the run's, else a temporary one."""
+    if run is not None:
+        root = run.attempt_dir / "workspaces"
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            pass  # said once already, by whoever could not write the recording there
+        else:
+            yield root
+            return
+    with tempfile.TemporaryDirectory(prefix="massgen-workspaces-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
