@@ -59,8 +59,8 @@ class Result:
     @property
     def json_columns(self) -> frozenset[str]:
         """Columns whose texts are JSON values (`attributes->'key'`)."""
-        mark = b"ARROW:extension:name"
-        return frozenset(item.name for item in self.table.schema if item.metadata and item.metadata.get(mark) == functions.JSON_MARK[mark])
+        marked = functions.JSON_MARK.items()
+        return frozenset(item.name for item in self.table.schema if item.metadata and marked <= item.metadata.items())
 
     def to_arrow(self) -> pa.Table:
         """The answer as an Arrow table."""
@@ -169,6 +169,7 @@ def _within(run: Callable[[], pa.Table], timeout: float, statement: dialect.Stat
 
 _PARSER_PLACE: Final = re.compile(r" at Line: (\d+), Column: (\d+)")
 _NAMED: Final = re.compile(r"Invalid function '([^']+)'|No field named \"?(?:\w+\.)?(\w+)|table '(?:\w+\.)*(\w+)' not found")
+_MISMATCH: Final = re.compile(r"Function '(\w+)' (?:failed to match any signature|requires|expects)")
 _NOISE: Final = re.compile(
     r"^(DataFusion error: |SQL error: |Error during planning: |Schema error: |Execution error: |Arrow error: |External error: "
     r"|This feature is not implemented: |Optimizer rule '\w+' failed\s+caused by\s+|ParserError\(\")+"
@@ -180,6 +181,13 @@ def _refusal(error: BaseException, statement: dialect.Statement) -> QueryError:
     text = _NOISE.sub("", str(error))
     text = text.split("\nValid fields are")[0].split("\nColumn names are case sensitive")[0]
     text = " ".join(text.split()).removesuffix('")')
+    mismatch = _MISMATCH.search(text)
+    if mismatch is not None:
+        place = statement.place_of(mismatch[1])
+        return QueryError(
+            f"The function `{mismatch[1]}`{f' ({place})' if place else ''} cannot take values of the type it is given",
+            hint="A value of a JSON text needs a cast to be computed with: (attributes->'key')::int",
+        )
     text = _PARSER_PLACE.sub(lambda match: f" at {statement.place(int(match[1]), int(match[2]))}", text)
     named = _NAMED.search(text)
     name = next((group for group in named.groups() if group), None) if named else None

@@ -18,8 +18,8 @@ import pyarrow as pa
 from massgen_tracing import semconv
 from massgen_tracing.store import jsontext
 
-JSON_MARK: Final = {b"ARROW:extension:name": b"arrow.json", b"ARROW:extension:metadata": b"{}"}
-"""Metadata of a result column whose texts are JSON values; Arrow's own mark."""
+JSON_MARK: Final = {b"is_json": b"true"}
+"""Metadata of a result column whose texts are JSON values. Arrow's own mark for that turns the column into another type."""
 
 _ABSENT: Final = object()
 _INT64: Final = 2**63
