@@ -1,5 +1,7 @@
 """Tracing for many agents at once: spans that always nest right, a crash-safe local recording, and Logfire's SQL over it.
 
+Usage:
+
     import massgen_tracing as mt
 
     tracer = mt.configure()
@@ -8,11 +10,42 @@
             with tracer.llm_call("openai", model="gpt-5-mini") as call:
                 call.record_usage(input=1200, output=300)
             rnd.answer("agent1.1", "…")
+
+The names below are imported when they are first asked for, so that the reading half (`massgen_tracing.store`, the command line) starts
+and works without OpenTelemetry.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from massgen_tracing._version import __version__
-from massgen_tracing.configuration import configure, get_tracer, shutdown
-from massgen_tracing.trace.borders import bind, bind_stream, child_env
-from massgen_tracing.trace.tracer import Tracer
+
+if TYPE_CHECKING:
+    from massgen_tracing.configuration import configure, get_tracer, shutdown
+    from massgen_tracing.trace.borders import bind, bind_stream, child_env
+    from massgen_tracing.trace.tracer import Tracer
 
 __all__ = ["Tracer", "__version__", "bind", "bind_stream", "child_env", "configure", "get_tracer", "shutdown"]
+
+_HOMES = {
+    "Tracer": "massgen_tracing.trace.tracer",
+    "bind": "massgen_tracing.trace.borders",
+    "bind_stream": "massgen_tracing.trace.borders",
+    "child_env": "massgen_tracing.trace.borders",
+    "configure": "massgen_tracing.configuration",
+    "get_tracer": "massgen_tracing.configuration",
+    "shutdown": "massgen_tracing.configuration",
+}
+
+if not TYPE_CHECKING:  # a type checker that saw this would take any misspelt name for one of the module's
+
+    def __getattr__(name: str) -> object:
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(home), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
