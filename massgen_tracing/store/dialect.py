@@ -56,9 +56,7 @@ _UNSUPPORTED: Final = frozenset({"json_from_scalar", "json_union_to_text", "json
 
 _QUERY_WORDS: Final = frozenset({"SELECT", "WITH"})
 _AFTER_SELECT: Final = frozenset({"SELECT", "DISTINCT", "ALL", ","})
-_CLAUSES: Final = frozenset(
-    {"SELECT", "FROM", "WHERE", "GROUP BY", "HAVING", "ORDER BY", "LIMIT", "WINDOW", "UNION", "EXCEPT", "INTERSECT", "WITH"}
-)
+_CLAUSES: Final = frozenset({"SELECT", "FROM", "WHERE", "GROUP BY", "HAVING", "ORDER BY", "LIMIT", "WINDOW", "UNION", "EXCEPT", "INTERSECT", "WITH"})
 
 
 @dataclass(frozen=True, slots=True)

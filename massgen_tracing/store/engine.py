@@ -23,6 +23,7 @@ from massgen_tracing.errors import QueryError
 from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_TIMEOUT, catalogue, dialect, functions, records
 from massgen_tracing.store.reader import Recording, Report, read
 
+_NUMERIC: Final = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_duration)
 _MEMORY_BYTES: Final = 2**30
 _MAX_MESSAGE: Final = 500
 
@@ -61,6 +62,11 @@ class Result:
         """Columns whose texts are JSON values (`attributes->'key'`)."""
         marked = functions.JSON_MARK.items()
         return frozenset(item.name for item in self.table.schema if item.metadata and marked <= item.metadata.items())
+
+    @property
+    def numeric_columns(self) -> frozenset[str]:
+        """Columns that hold numbers."""
+        return frozenset(item.name for item in self.table.schema if any(test(item.type) for test in _NUMERIC))
 
     def to_arrow(self) -> pa.Table:
         """The answer as an Arrow table."""

@@ -23,7 +23,7 @@ _LATEST_NS: Final = 2**63
 """Times beyond year 2262 do not fit OTLP's fixed64 as every reader uses it; they are taken for garbage."""
 
 
-class Malformed(Exception):  # noqa: N818 - it never leaves the store; it says which span is skipped, and why
+class Malformed(Exception):
     """A span that cannot be read; the text says why."""
 
 

@@ -45,9 +45,7 @@ _BORDER_WORDS: Final = frozenset({
 _AFTER_CALL: Final = frozenset({"FILTER", "OVER", "GROUP", "WITHIN GROUP"})
 
 _BRACKETS: Final = {"(": ")", "[": "]", "{": "}", "CASE": "END"}
-_TEXTS: Final = frozenset(
-    {TokenType.STRING, TokenType.NATIONAL_STRING, TokenType.BYTE_STRING, TokenType.HEREDOC_STRING, TokenType.UNICODE_STRING}
-)
+_TEXTS: Final = frozenset({TokenType.STRING, TokenType.NATIONAL_STRING, TokenType.BYTE_STRING, TokenType.HEREDOC_STRING, TokenType.UNICODE_STRING})
 _LITERALS: Final = _TEXTS | {TokenType.NUMBER, TokenType.HEX_STRING, TokenType.BIT_STRING}
 
 
@@ -234,16 +232,12 @@ def group(sql: str, tokens: list[Token]) -> tuple[Item, ...]:
             items = tuple(levels.pop())
             levels[-1].append(Group(openings.pop(), items, token))
         elif token.word in {")", "]", "}"}:
-            raise QueryError(
-                f"`{token.text}` at {position(sql, token.start)} closes nothing", hint="Remove it, or open a bracket before it"
-            )
+            raise QueryError(f"`{token.text}` at {position(sql, token.start)} closes nothing", hint="Remove it, or open a bracket before it")
         else:
             levels[-1].append(token)
     if openings:
         opening = openings[-1]
-        raise QueryError(
-            f"`{opening.text}` at {position(sql, opening.start)} is never closed", hint=f"Close it with `{_BRACKETS[opening.word]}`"
-        )
+        raise QueryError(f"`{opening.text}` at {position(sql, opening.start)} is never closed", hint=f"Close it with `{_BRACKETS[opening.word]}`")
     return tuple(levels[0])
 
 

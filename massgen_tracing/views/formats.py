@@ -1,0 +1,90 @@
+"""Query results in the formats that programs read."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from massgen_tracing.store.engine import Result
+
+
+def value(item: Any) -> Any:
+    """A value of a result in JSON's types: times as ISO 8601 UTC with microseconds, durations as seconds, what JSON has no word for as null."""
+    match item:
+        case datetime():
+            return item.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        case date():
+            return item.isoformat()
+        case timedelta():
+            return item.total_seconds()
+        case Decimal():
+            return float(item)
+        case float():
+            return item if math.isfinite(item) else None
+        case bytes():
+            return base64.b64encode(item).decode("ascii")
+        case dict():
+            return {key: value(inner) for key, inner in item.items()}
+        case list() | tuple():
+            return [value(inner) for inner in item]
+        case None | bool() | int() | str():
+            return item
+    return str(item)
+
+
+def objects(result: Result) -> Iterator[dict[str, Any]]:
+    """The rows as JSON objects, columns in the order of the SELECT; values of JSON columns as what they are, not as text."""
+    decoded = result.json_columns
+    for row in result.rows:
+        yield {
+            name: json.loads(item) if name in decoded and item is not None else value(item)
+            for name, item in zip(result.columns, row.values(), strict=True)
+        }
+
+
+def cells(result: Result) -> list[list[str | None]]:
+    """The rows as text for a table or CSV."""
+    return [[_cell(item) for item in row.values()] for row in result.rows]
+
+
+def _cell(item: Any) -> str | None:
+    plain = value(item)
+    match plain:
+        case None | str():
+            return plain
+        case float():
+            return f"{plain:.6f}".rstrip("0").rstrip(".") if abs(plain) >= 1e-3 or plain == 0 else f"{plain:.4g}"
+    return json.dumps(plain, ensure_ascii=False)
+
+
+def to_json(result: Result) -> str:
+    """One array of objects, one object a line."""
+    lines = [json.dumps(row, ensure_ascii=False) for row in objects(result)]
+    return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
+
+
+def to_jsonl(result: Result) -> str:
+    """One object a line."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in objects(result))
+
+
+def to_csv(result: Result) -> str:
+    """Comma-separated values with a header; NULL is an empty field, numbers have all their digits."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(result.columns)
+    for row in result.rows:
+        plain = [value(item) for item in row.values()]
+        writer.writerow([json.dumps(item, ensure_ascii=False) if isinstance(item, bool | list | dict) else item for item in plain])
+    return out.getvalue()
+
+
+WRITERS: Final[dict[str, Callable[[Result], str]]] = {"json": to_json, "jsonl": to_jsonl, "csv": to_csv}

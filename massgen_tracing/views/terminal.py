@@ -1,0 +1,309 @@
+"""Drawings for a terminal: the span tree of a run, and tables.
+
+Colour and bold only where a terminal shows them and NO_COLOR is not set. Everything fits the width of the terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from massgen_tracing import semconv
+from massgen_tracing.insight.summary import Summary, usage_of
+from massgen_tracing.insight.tree import Node
+from massgen_tracing.model import SpanRecord
+from massgen_tracing.views import text
+
+_PIPE_WIDTH: Final = 120
+"""Columns where nobody says how wide the other end is."""
+
+_GUIDE: Final = 4
+"""Columns that the tree's lines take at each depth."""
+
+_NARROWEST_NAME: Final = 12
+_DURATION: Final = 8
+_AGENT_COLOURS: Final = ("cyan", "magenta", "yellow", "blue", "green", "bright_red")
+_OUTCOME_STYLES: Final = {
+    "answer": "bold green",
+    "vote": "bold blue",
+    "error": "bold red",
+    "timeout": "bold red",
+    "restarted": "yellow",
+    "cancelled": "yellow",
+}
+_STATE_STYLES: Final = {"live": "bold yellow", "interrupted": "bold red", "ended": "green"}
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉"
+
+
+def console(file: TextIO | None = None, *, width: int | None = None) -> Console:
+    """A console that obeys NO_COLOR to the letter, and is wide enough in a pipe."""
+    stream = file or sys.stdout
+    piped = not stream.isatty() and "COLUMNS" not in os.environ
+    return Console(
+        file=stream,
+        width=width or (_PIPE_WIDTH if piped else None),
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
+        highlight=False,
+        emoji=False,
+        markup=False,
+        legacy_windows=False,
+    )
+
+
+# --- the tree ----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the columns of a drawing stand, and what its time axis spans (Unix nanoseconds)."""
+
+    name: int
+    bar: int
+    note: int
+    begin_ns: int
+    end_ns: int
+    colours: dict[str, str]
+
+    @classmethod
+    def of(cls, roots: Sequence[Node], width: int) -> _Layout:
+        walked = [item for root in roots for item in root.walk()]
+        longest = max((_GUIDE * (depth + 1) + len(_name(node.span)) for depth, node in walked), default=_NARROWEST_NAME)
+        bar = 24 if width >= 140 else 16 if width >= 100 else 8
+        name = min(longest, max(width * 45 // 100, _NARROWEST_NAME))
+        begin = min((node.span.start_ns for _, node in walked), default=0)
+        end = max((node.span.end_ns or node.span.start_ns for _, node in walked), default=0)
+        agents = sorted({agent for _, node in walked if (agent := _agent(node.span))})
+        colours = {agent: _AGENT_COLOURS[index % len(_AGENT_COLOURS)] for index, agent in enumerate(agents)}
+        return cls(name, bar, max(width - name - bar - _DURATION - 6, 0), begin, max(end, begin + 1), colours)
+
+
+def draw_run(out: Console, roots: Sequence[Node], summary: Summary, *, title: str) -> None:
+    """Draw a run: what it was, its tree, what it came to."""
+    out.print(_headline(summary, title), soft_wrap=False)
+    if summary.question:
+        out.print(Text(text.shorten(summary.question, 4 * out.width), style="italic"))
+    out.print()
+    draw_trees(out, roots)
+    out.print()
+    out.print(_closing(summary))
+
+
+def draw_trees(out: Console, roots: Sequence[Node]) -> None:
+    """Draw trees of spans on one time axis."""
+    layout = _Layout.of(roots, out.width)
+    for root in roots:
+        drawn = {id(root): Tree(_label(root.span, 0, layout), guide_style="dim")}
+        for depth, node in root.walk():
+            for child in node.children:
+                drawn[id(child)] = drawn[id(node)].add(_label(child.span, depth + 1, layout))
+        out.print(drawn[id(root)], no_wrap=True, overflow="crop", crop=True)
+
+
+def _label(span: SpanRecord, depth: int, layout: _Layout) -> Text:
+    name_width = max(layout.name - _GUIDE * depth, _NARROWEST_NAME)
+    name = text.shorten(_name(span), name_width)
+    label = Text(name.ljust(name_width), style=_name_style(span, layout), no_wrap=True, overflow="crop", end="")
+    label.append("  ")
+    label.append(_bar(span, layout), style=_bar_style(span, layout))
+    label.append(f" {text.duration(None if _is_event(span) else span.seconds):>{_DURATION}}", style="" if _is_event(span) else "bold")
+    label.append("  ")
+    label.append_text(_note(span, layout.note))
+    label.rstrip()
+    return label
+
+
+def _name(span: SpanRecord) -> str:
+    name = span.name or "(unnamed)"
+    return f"• {name}" if _is_event(span) else name
+
+
+def _is_event(span: SpanRecord) -> bool:
+    return span.attributes.get(semconv.LOGFIRE_SPAN_TYPE) == semconv.SPAN_TYPE_LOG
+
+
+def _agent(span: SpanRecord) -> str:
+    agent = span.attributes.get(semconv.AGENT_ID)
+    return agent if isinstance(agent, str) else ""
+
+
+def _name_style(span: SpanRecord, layout: _Layout) -> str:
+    colour = layout.colours.get(_agent(span), "")
+    if span.status_code == 2:
+        return "red"
+    if _is_event(span):
+        return f"dim {colour}".strip()
+    if span.name.startswith("agent.") or span.name == semconv.SESSION:
+        return f"bold {colour}".strip()
+    return colour
+
+
+def _bar_style(span: SpanRecord, layout: _Layout) -> str:
+    if span.status_code == 2 or span.state == "interrupted":
+        return "red"
+    return layout.colours.get(_agent(span), "white")
+
+
+def _bar(span: SpanRecord, layout: _Layout) -> str:
+    """When the span ran, on an axis of the whole drawing; a point event is a point, an unfinished span runs out in dots."""
+    scale = layout.bar / (layout.end_ns - layout.begin_ns)
+    begin = (span.start_ns - layout.begin_ns) * scale
+    first = min(int(begin), layout.bar - 1)
+    if _is_event(span):
+        return (" " * first + "·").ljust(layout.bar)
+    if span.end_ns is None:
+        return (" " * first + "╍" * (layout.bar - first)).ljust(layout.bar)
+    length = max((span.end_ns - span.start_ns) * scale, 0.125)
+    whole, part = divmod(min(round(length * 8), 8 * (layout.bar - first)), 8)
+    return (" " * first + "█" * whole + _EIGHTHS[part].strip()).ljust(layout.bar)
+
+
+def _note(span: SpanRecord, width: int) -> Text:
+    """What is worth saying beside a span, the most important first; cut at the width."""
+    values = span.attributes
+    parts: list[tuple[str, str]] = []
+    prose: set[str] = set()
+    if span.state == "open":
+        parts.append(("◌ open", "bold yellow"))
+    if span.state == "interrupted":
+        parts.append(("✗ interrupted", "bold red"))
+    outcome = values.get(semconv.OUTCOME)
+    if isinstance(outcome, str):
+        label = values.get(semconv.ANSWER_LABEL_KEY) or values.get(semconv.VOTED_FOR_LABEL)
+        arrow = "→ " if outcome == "vote" else ""
+        parts.append((f"{outcome} {arrow}{label}" if isinstance(label, str) else outcome, _OUTCOME_STYLES.get(outcome, "")))
+    if values.get(semconv.IS_WINNER) is True:
+        parts.append(("★ winner", "bold green"))
+    usage = usage_of(span)
+    parts.append((text.tokens(usage.input, usage.output), ""))
+    parts.append((text.cost(usage.cost), "green"))
+    error = _error(span)
+    if error and not _is_event(span):
+        parts.append((error, "red"))
+        prose.add(error)
+    model = values.get(semconv.GEN_AI_REQUEST_MODEL)
+    if isinstance(model, str) and span.name.startswith("llm."):
+        parts.append((model, "dim"))
+    note = Text()
+    for content, style in parts:
+        room = width - len(note) - (2 if note else 0)
+        # Half a sentence still tells something; half a number tells something wrong.
+        if content and (room >= len(content) or (content in prose and room > 8)):
+            note.append("  " if note else "")
+            note.append(text.shorten(content, room), style=style)
+    return note
+
+
+def _error(span: SpanRecord) -> str:
+    """Why it failed, in the words nearest to the cause."""
+    stated = span.attributes.get(semconv.ERROR_MESSAGE)
+    if isinstance(stated, str):
+        return stated
+    for event in span.events:
+        if event.name == semconv.EXCEPTION_EVENT:
+            return f"{event.attributes.get(semconv.EXCEPTION_TYPE, '')}: {event.attributes.get(semconv.EXCEPTION_MESSAGE, '')}"
+    kind = span.attributes.get(semconv.ERROR_TYPE)
+    return (span.status_message or (kind if isinstance(kind, str) else "error")) if span.status_code == 2 else ""
+
+
+def _headline(summary: Summary, title: str) -> Text:
+    line = Text(text.clean(title), style="bold")
+    line.append(f"  {summary.state}", style=_STATE_STYLES[summary.state])
+    for part in (text.duration(summary.seconds), text.count(len(summary.agents), "agent") if summary.agents else ""):
+        if part:
+            line.append(f" · {part}", style="default")
+    for trace_id in summary.trace_ids[:1]:
+        line.append(f" · trace {trace_id}", style="dim")
+    if len(summary.trace_ids) > 1:
+        line.append(f" and {len(summary.trace_ids) - 1} more", style="dim")
+    return line
+
+
+def _closing(summary: Summary) -> Text:
+    parts: list[tuple[str, str]] = []
+    if summary.winner:
+        label = f" ({summary.winner_label})" if summary.winner_label else ""
+        parts.append((f"★ {summary.winner}{label} won", "bold green"))
+    if summary.llm_calls:
+        parts.append((text.count(summary.llm_calls, "model call"), ""))
+    if summary.tool_calls:
+        parts.append((text.count(summary.tool_calls, "tool call"), ""))
+    parts.append((text.tokens(summary.usage.input, summary.usage.output), ""))
+    price = text.cost(summary.usage.cost)
+    if summary.llm_calls and summary.costless_calls:
+        unknown = "cost unknown" if not price else f"{price} and {text.count(summary.costless_calls, 'call')} of unknown cost"
+        parts.append((unknown, "green" if price else "dim"))
+    else:
+        parts.append((price, "green"))
+    for number, words, style in (
+        (summary.errors, text.count(summary.errors, "error"), "red"),
+        (summary.open, f"{summary.open} open", "yellow"),
+        (summary.interrupted, f"{summary.interrupted} interrupted", "red"),
+    ):
+        if number:
+            parts.append((words, style))
+    line = Text()
+    for content, style in parts:
+        if content:
+            line.append(" · " if line else "", style="dim")
+            line.append(text.clean(content), style=style)
+    return line
+
+
+# --- tables ------------------------------------------------------------------------------------------------------------------------
+
+_NARROWEST_COLUMN: Final = 8
+
+
+def draw_table(
+    out: Console,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str | None]],
+    *,
+    numeric: frozenset[str] = frozenset(),
+    whole: frozenset[str] = frozenset(),
+) -> None:
+    """Draw rows as a table; as one block a row where there are too many columns for the width. None is drawn as NULL.
+
+    Args:
+        out: where to.
+        columns: titles.
+        rows: cells as text, in the order of the columns.
+        numeric: columns that are aligned to the right.
+        whole: columns whose cells are not broken into lines, where there is room for that.
+    """
+    if len(columns) * _NARROWEST_COLUMN > out.width:
+        _draw_blocks(out, columns, rows)
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", collapse_padding=True)
+    for index, title in enumerate(columns):
+        widest = max((len(row[index] or "") for row in rows), default=0)
+        no_wrap = title in whole and widest <= out.width // 2
+        table.add_column(text.clean(title), justify="right" if title in numeric else "left", overflow="fold", no_wrap=no_wrap)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    out.print(table)
+
+
+def _draw_blocks(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
+    for number, row in enumerate(rows, 1):
+        out.print(Text(f"row {number}", style="bold"))
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim")
+        grid.add_column(overflow="fold")
+        for title, value in zip(columns, row, strict=True):
+            grid.add_row(text.clean(title), _cell(value))
+        out.print(Padding(grid, (0, 0, 1, 2)))
+
+
+def _cell(value: str | None) -> Text:
+    return Text("NULL", style="dim") if value is None else Text(text.clean(value))
