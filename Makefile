@@ -1,0 +1,65 @@
+# Everything a contributor runs. It needs make, git, Python 3.11 or newer and pip; the environment goes to .venv.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PIP_ROOT_USER_ACTION = ignore
+
+# Debian keeps ensurepip in a package of its own; without it the environment has no pip, and the system's installs into it from outside.
+PIP = $(shell $(PY) -m pip --version >/dev/null 2>&1 && echo '$(PY) -m pip' || echo '$(PYTHON) -m pip --python $(PY)')
+INSTALL = $(PIP) install --quiet --no-input --no-compile
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types contracts bench lock environment clean
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
+
+demo: environment ## several agents on one question, without any key: what they did, drawn and asked in SQL
+	@$(PY) -m massgen_tracing.demo
+
+test: environment ## the tests (more options: make test ARGS="-k name -x")
+	@$(PY) -m pytest $(ARGS)
+
+check: lint types contracts ## all that is checked without running: lint, types, contracts
+
+lint: environment ## ruff: rules and format
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --check --quiet . || { $(PY) -m ruff format --diff --quiet .; exit 1; }
+
+types: environment ## mypy, strict
+	@$(PY) -m mypy
+
+contracts: environment ## import-linter: who may import whom
+	@$(VENV)/bin/lint-imports --no-cache
+
+bench: environment ## the benchmarks: each figure as a ratio to a peer, in one run
+	@for each in span stream startup; do $(PY) -m benchmarks.$$each || exit 1; done
+
+lock: environment ## write requirements.lock anew, from pyproject.toml
+	@$(INSTALL) uv
+	@printf 'hatchling\neditables\n' | $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+		--no-header --no-annotate --no-emit-index-url --group dev --output-file requirements.lock pyproject.toml -
+
+environment: $(VENV)/.project ## install all of that into .venv (the others do it themselves)
+
+clean: ## remove the environment and everything generated, but no recordings
+	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.project: pyproject.toml $(VENV)/.packages
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.packages: requirements.lock | $(PY)
+	@echo 'Installing requirements.lock into $(VENV) (once; about a minute) …' >&2
+	@$(INSTALL) --require-hashes --requirement requirements.lock
+	@touch $@
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'massgen_tracing needs Python 3.11 or newer, and $(PYTHON) is older or missing. Name one: make PYTHON=python3.12' >&2; exit 1; }
+	@if $(PYTHON) -c 'from ensurepip import version' 2>/dev/null && $(PYTHON) -m venv $(VENV); then :; \
+	elif $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(PY) --version >/dev/null 2>&1; then :; \
+	else rm -rf $(VENV); echo 'Neither ensurepip nor pip 22.3 or newer was found. On Debian: apt-get install python3-pip' >&2; exit 1; fi

@@ -1,0 +1,116 @@
+"""Measuring on a machine that is not quiet: short rounds, the contenders in turn, and ratios instead of times."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+Round = Callable[[], float]
+"""Does one short round of work; returns the seconds that one operation took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The seconds per operation of one contender, one number a round."""
+
+    seconds: Sequence[float]
+
+    @property
+    def best(self) -> float:
+        """The quickest round, which the machine's other work disturbed least."""
+        return min(self.seconds)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    def minus(self, base: Samples) -> Samples:
+        """What is left of each round when *base*'s round beside it is taken away."""
+        return Samples([max(own - other, 1e-12) for own, other in zip(self.seconds, base.seconds, strict=True)])
+
+    def best_over(self, base: Samples) -> float:
+        """Ratio of the quickest rounds."""
+        return self.best / base.best
+
+    def median_over(self, base: Samples) -> float:
+        """Median of the ratios of rounds that ran beside each other."""
+        return statistics.median(own / other for own, other in zip(self.seconds, base.seconds, strict=True))
+
+
+def interleave(contenders: Mapping[str, Round], rounds: int) -> dict[str, Samples]:
+    """Run every contender's round, and again, in an order that turns around each time; the first time does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    names = list(contenders)
+    for number in range(rounds + 1):
+        for name in names if number % 2 else reversed(names):
+            gc.collect()
+            taken = contenders[name]()
+            if number:
+                seconds[name].append(taken)
+    return {name: Samples(taken) for name, taken in seconds.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One comparison.
+
+    Attributes:
+        what: the contender, and what it is compared with.
+        own, peer: their samples.
+        target: what the ratio of the quickest rounds must not exceed; None: no promise, only told.
+    """
+
+    what: str
+    own: Samples
+    peer: Samples
+    target: float | None = None
+
+    @property
+    def ratio(self) -> float:
+        return self.own.best_over(self.peer)
+
+    @property
+    def met(self) -> bool:
+        return self.target is None or self.ratio <= self.target
+
+
+def arguments(description: str, *, rounds: int, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line that all benchmarks have."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=rounds, help="rounds of each contender (default: %(default)s)")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
+    return parser.parse_args(argv)
+
+
+def report(title: str, figures: Sequence[Figure], *, unit: str, check: bool) -> int:
+    """Print the table; returns the exit code.
+
+    Args:
+        title: the line above.
+        figures: the table's rows.
+        unit: `µs` or `ms`.
+        check: whether a missed target is a failure.
+    """
+    factor = {"µs": 1e6, "ms": 1e3}[unit]
+    rows = [("", unit, f"peer {unit}", "ratio of best", "median ratio", "target", "")]
+    for figure in figures:
+        rows.append((
+            figure.what,
+            f"{figure.own.best * factor:.2f}",
+            f"{figure.peer.best * factor:.2f}",
+            f"{figure.ratio:.2f}",
+            f"{figure.own.median_over(figure.peer):.2f}",
+            "" if figure.target is None else f"<= {figure.target:.2f}",
+            "" if figure.target is None else "ok" if figure.met else "MISSED",
+        ))  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    print(title)
+    for first, *others in rows:
+        numbers = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        print(f"  {first.ljust(widths[0])}  {'  '.join(numbers)}".rstrip())
+    sys.stdout.flush()
+    return 1 if check and not all(figure.met for figure in figures) else 0
