@@ -192,13 +192,11 @@ def _documents(content: bytes) -> list[dict[str, Any]]:
 
 def _pieces(content: bytes) -> Iterator[bytes]:
     """The parts of a line that each begin as a document does."""
-    places = []
-    at = content.find(_LINE_START)
-    while at >= 0:
-        places.append(at)
-        at = content.find(_LINE_START, at + 1)
-    for begin, end in zip(places, [*places[1:], len(content)], strict=True):
-        yield content[begin:end].strip(_NOISE)
+    begin = content.find(_LINE_START)
+    while begin >= 0:
+        end = content.find(_LINE_START, begin + 1)
+        yield content[begin : end if end >= 0 else None].strip(_NOISE)
+        begin = end
 
 
 def _document(content: bytes) -> dict[str, Any] | None:
