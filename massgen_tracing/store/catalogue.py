@@ -16,9 +16,6 @@ from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.layout import RunDirectory
 
-_CLOCK_SLACK_SECONDS: Final = 3600.0
-"""A file's time and its spans' times may come from different clocks; only a file that is older by more than this is left out."""
-
 _FOREIGN_SUFFIXES: Final = (".jsonl", ".json")
 """How other writers' OTLP/JSON-lines files end; looked for only where none of our own recordings lies."""
 
@@ -82,12 +79,8 @@ def started_at(name: str) -> datetime | None:
         return None
 
 
-def files(source: Path | str, *, since: float | None = None) -> tuple[Path, ...]:
+def files(source: Path | str) -> tuple[Path, ...]:
     """Every recording in *source*: a root, a run's directory or a part of it, any directory of recordings, or one file.
-
-    Args:
-        source: what to look into.
-        since: Unix time in seconds; files that were not written to since are left out, for nothing in them can be younger.
 
     Raises:
         RecordingError: if *source* does not exist.
@@ -98,8 +91,6 @@ def files(source: Path | str, *, since: float | None = None) -> tuple[Path, ...]
     found = [*_root(path)] if (path / layout.LOGS_DIR).is_dir() or (path / layout.TRACES_DIR).is_dir() else [*_own(path)]
     if not found:
         found = sorted(child for child in path.iterdir() if child.suffix in _FOREIGN_SUFFIXES and child.is_file())
-    if since is not None:
-        found = [file for file in found if _written(file) >= since - _CLOCK_SLACK_SECONDS]
     return tuple(found)
 
 
@@ -125,13 +116,6 @@ def _numbered(directory: Path, prefix: str) -> list[tuple[int, Path]]:
         if child.name.startswith(prefix) and number.isdecimal() and child.is_dir():
             found.append((int(number), child))
     return sorted(found)
-
-
-def _written(file: Path) -> float:
-    try:
-        return file.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _existing(source: Path | str) -> Path:

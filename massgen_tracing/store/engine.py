@@ -94,8 +94,7 @@ def query(
     # Before any file is read: a statement that is refused costs nothing.
     statement = dialect.translate(sql)
     places = [sources] if isinstance(sources, str | Path) else list(sources)
-    since = None if min_timestamp is None else _utc(min_timestamp).timestamp()
-    recording = read(path for place in places for path in catalogue.files(place, since=since))
+    recording = read(path for place in places for path in catalogue.files(place))
     table, truncated = ask(
         statement,
         recording,
@@ -124,7 +123,10 @@ def ask(
     if limit < 1:
         raise QueryError("The row limit cannot be right", expected="a number from 1", got=limit)
     context = _context()
-    context.register_record_batches(records.TABLE_ALL, [records.table(recording, min_us=min_us, max_us=max_us).to_batches()])
+    rows = records.table(recording, min_us=min_us, max_us=max_us)
+    # Without any batch the engine would not know the columns.
+    batches = rows.to_batches() or [pa.RecordBatch.from_pylist([], schema=records.SCHEMA)]
+    context.register_record_batches(records.TABLE_ALL, [batches])
     without_pending = f"SELECT * FROM {records.TABLE_ALL} WHERE kind <> '{records.PENDING}'"  # noqa: S608 - both are our constants
     context.register_view(records.TABLE, context.sql(without_pending))
     options = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)

@@ -1,0 +1,102 @@
+"""Finding recordings: roots, runs, single files and directories of other writers."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from massgen_tracing import errors
+from massgen_tracing.store import catalogue, lookup
+from tests.store import otlp
+
+OLD, NEW = "log_20270114_080000_000000", "log_20270115_080000_000000"
+
+
+def names(paths: tuple[Path, ...]) -> list[str]:
+    """File names only."""
+    return [path.name for path in paths]
+
+
+def test_runs_are_listed_newest_first_without_opening_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing reads one directory; not a single file is opened, and no run's directory is looked into."""
+    for name in (OLD, NEW, "log_strange"):
+        otlp.write_run(tmp_path, name)
+    (tmp_path / "massgen_logs" / "log_note.txt").touch()
+    scanned: list[str] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: (scanned.append(str(path)), scandir(path))[1])
+    monkeypatch.setattr("builtins.open", lambda *_args, **_kwargs: pytest.fail("opened a file"))
+    runs = catalogue.runs(tmp_path)
+    assert [(run.run_id, run.started) for run in runs] == [
+        ("log_strange", None),
+        (NEW, datetime(2027, 1, 15, 8)),
+        (OLD, datetime(2027, 1, 14, 8)),
+    ]
+    assert scanned == [str(tmp_path / "massgen_logs")]
+
+
+def test_a_run_knows_its_attempts_and_the_files_of_all_its_processes(tmp_path: Path) -> None:
+    """Turns and attempts are in the order of their numbers; forked writers' files belong to the run."""
+    run_dir = otlp.write_run(tmp_path, NEW)
+    for place in ("turn_1/attempt_2", "turn_10/attempt_1", "turn_2/attempt_1", "turn_x/attempt_1"):
+        (run_dir / place).mkdir(parents=True)
+    otlp.write(run_dir / "turn_1" / "attempt_2" / "trace.77.otlp.jsonl", [])
+    otlp.write(run_dir / "turn_1" / "attempt_2" / "events.jsonl", [b"{}"])
+    (run,) = catalogue.runs(tmp_path)
+    assert [(attempt.turn, attempt.attempt) for attempt in run.attempts()] == [(1, 1), (1, 2), (2, 1), (10, 1)]
+    assert names(run.files()) == ["trace.otlp.jsonl", "trace.77.otlp.jsonl"]
+
+
+def test_any_place_of_recordings_is_understood(tmp_path: Path) -> None:
+    """A root, its logs, a run, an attempt, a single file: each gives its recordings."""
+    run_dir = otlp.write_run(tmp_path)
+    work = otlp.write(tmp_path / "traces" / "work.otlp.jsonl", [])
+    file = run_dir / "turn_1" / "attempt_1" / "trace.otlp.jsonl"
+    assert catalogue.files(tmp_path) == (file, work)
+    for place in (tmp_path / "massgen_logs", run_dir, file.parent, file):
+        assert catalogue.files(place) == (file,)
+
+
+def test_a_directory_of_another_writers_files_is_understood(tmp_path: Path) -> None:
+    """Where there are none of our own, files named as other writers name them count."""
+    for name in ("b.jsonl", "a.json", "notes.txt"):
+        otlp.write(tmp_path / name, [])
+    assert names(catalogue.files(tmp_path)) == ["a.json", "b.jsonl"]
+
+
+def test_a_root_that_does_not_exist_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No such place: start a run, or, where a root lies beside it, name that."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(errors.RecordingError, match=r"start one with `massgen-tracing run"):
+        catalogue.files(".massgen")
+    (tmp_path / ".massgen").mkdir()
+    with pytest.raises(errors.RecordingError, match=r"say --root \.massgen"):
+        catalogue.runs("nowhere")
+
+
+def test_the_newest_run_is_the_newest_with_a_recording(tmp_path: Path) -> None:
+    """A run that was not traced is passed over; where there is none at all, the error says how to make one."""
+    with pytest.raises(errors.RecordingError, match="no recorded runs under"):
+        lookup.newest_run(tmp_path)
+    otlp.write_run(tmp_path, OLD)
+    otlp.write_run(tmp_path, NEW, [])
+    assert lookup.newest_run(tmp_path).run_id == OLD
+
+
+def test_a_trace_is_found_by_the_first_digits_of_its_id(tmp_path: Path) -> None:
+    """Its spans come from every file that has some; an id that fits two traces is refused, as is an unknown one."""
+    other = "0af765" + "0" * 25 + "1"
+    otlp.write_run(tmp_path)
+    otlp.write(tmp_path / "traces" / "a.otlp.jsonl", [otlp.line(otlp.span(99, "elsewhere"), otlp.span(1, "other", trace=other))])
+    found = lookup.trace(tmp_path, otlp.TRACE[:12].upper())
+    assert {span.trace_id for span in found.spans} == {otlp.TRACE}
+    assert len(found.spans) == 18
+    with pytest.raises(errors.RecordingError, match="2 traces begin with 0af765"):
+        lookup.trace(tmp_path, "0af765")
+    with pytest.raises(errors.RecordingError, match="has a trace ffffffff"):
+        lookup.trace(tmp_path, "ffffffff")
+    with pytest.raises(errors.RecordingError, match="no run or recording named my_run"):
+        lookup.trace(tmp_path, "my_run")

@@ -1,0 +1,194 @@
+"""Logfire's SQL on plain DataFusion: what is rewritten, what is left as it stands, what is refused and where."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from massgen_tracing import errors
+from massgen_tracing.store.dialect import translate
+from tests.store import otlp
+from tests.store.conftest import Ask
+
+VALUES = {
+    "s": "text",
+    "n": 5,
+    "neg": -7,
+    "f": 2.5,
+    "b": True,
+    "digits": "42",
+    "list": [10, 20, {"deep": "down"}],
+    "map": {"inner": {"x": 1}, "text": "y"},
+    "a.b": "dotted",
+    "json": '{"k": 1}',
+}
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("attributes->>'s'", "text"),
+        ("attributes->>'n'", "5"),
+        ("attributes->>'f'", "2.5"),
+        ("attributes->>'b'", "true"),
+        ("attributes->>'a.b'", "dotted"),
+        ("attributes->>'list'", '[10,20,{"deep":"down"}]'),
+        ("attributes->>'none'", None),
+        ("attributes->'map'->'inner'->>'x'", "1"),
+        ("(attributes->'map')->>'text'", "y"),
+        ("attributes->'list'->1", "20"),
+        ("attributes->'list'->2->>'deep'", "down"),
+        ("attributes->'s'->>'x'", None),
+        ("attributes->'s'", '"text"'),
+        ("attributes ? 's'", True),
+        ("attributes ? 'none'", False),
+        ("attributes?'s' AND NOT attributes ? 'none'", True),
+        ("(attributes->'n')::int", 5),
+        ("(attributes->'neg')::bigint", -7),
+        ("(attributes->'digits')::int", 42),
+        ("(attributes->'s')::int", None),
+        ("(attributes->'f')::int", None),
+        ("(attributes->'n')::float + 1", 6.0),
+        ("(attributes->'f')::numeric(10, 1)", 2.5),
+        ("(attributes->'f')::double precision", 2.5),
+        ("(attributes->'b')::bool", True),
+        ("(attributes->'s')::text", "text"),
+        ("(attributes->'n')::text", None),
+        ("((attributes->'map'->'inner'->'x'))::int", 1),
+        ("CAST(attributes->'n' AS int)", 5),
+        ("CAST(attributes->>'digits' AS int)", 42),
+        ("json_get(attributes, 'n')::int", 5),
+        ("attributes->'s' = 'text'", True),
+        ("attributes->'n' > 4", True),
+        ("4 < attributes->'n'", True),
+        ("attributes->'s' IN ('a', 'text')", True),
+        ("attributes->'n' NOT BETWEEN 1 AND 4", True),
+        ("attributes->'s' LIKE 'te%'", True),
+        ("attributes->'b' = true", True),
+        ("attributes->>'s' || '!'", "text!"),
+        ("attributes->>('a' || '.b')", "dotted"),
+        ("json_get_int(attributes, 'map', 'inner', 'x')", 1),
+        ("json_get_int(attributes->'map', 'inner', 'x')", 1),
+        ("json_as_text(attributes, 'list', 0)", "10"),
+        ("json_get_str(attributes, 's')", "text"),
+        ("json_get_float(attributes, 'f')", 2.5),
+        ("json_get_bool(attributes, 'b')", True),
+        ("json_get_json(attributes, 's')", '"text"'),
+        ("json_get_array(attributes, 'list')", ["10", "20", '{"deep":"down"}']),
+        ("json_contains(attributes, 'map', 'inner')", True),
+        ("json_length(attributes, 'list')", 3),
+        ("json_length(attributes)", len(VALUES)),
+        ("json_object_keys(attributes, 'map')", ["inner", "text"]),
+        ("(attributes->>'json')->>'k'", "1"),
+        ("CASE WHEN attributes ? 's' THEN attributes->>'n' ELSE attributes->>'f' END", "5"),
+        ("CASE WHEN true THEN attributes END ->> 's'", "text"),
+        ("level = 'info' AND level >= 'debug' AND 'warn' > level", True),
+        ("level IN ('warn', 'error') OR level BETWEEN 'trace' AND 'info'", True),
+        ("level_name(level)", "info"),
+        ("level_num('warn')", 13),
+        ("1/2", 0),
+        ("time_bucket('1 hour', start_timestamp) = start_timestamp", True),
+        ("time_bucket(interval '1 hour', start_timestamp) = date_trunc('hour', start_timestamp)", True),
+    ],
+)
+def test_expressions_mean_what_they_mean_in_logfire(ask: Ask, expression: str, value: Any) -> None:
+    """Operators, casts, comparisons, JSON functions, levels and time buckets give Logfire's values."""
+    (row,) = ask(f"SELECT {expression} AS value FROM records", otlp.span(1, "x", attributes=VALUES))
+    assert row["value"] == value
+
+
+def test_aggregates_of_logfire_work(ask: Ask) -> None:
+    """`count()` without an argument, percentiles within a group, FILTER and array functions are understood."""
+    spans = [otlp.span(number, "x", end_ms=1000 * number, attributes={"logfire.tags": ["t"] if number == 1 else []}) for number in range(1, 5)]
+    sql = """SELECT count() AS n, approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY duration) AS p50, median(duration) AS mid,
+             count(*) FILTER (WHERE duration > 2) AS long, count() FILTER (WHERE array_has(tags, 't')) AS tagged FROM records"""
+    (row,) = ask(sql, *spans)
+    assert row == {"n": 4, "p50": pytest.approx(2.5, abs=0.5), "mid": 2.5, "long": 2, "tagged": 1}
+
+
+def test_null_comes_first_in_descending_order(ask: Ask) -> None:
+    """As on Logfire, and unlike on some other engines."""
+    rows = ask("SELECT duration FROM records ORDER BY duration DESC", otlp.span(1, "x"), otlp.event(2, "y", parent=1, at_ms=0))
+    assert [row["duration"] for row in rows] == [None, 0.001]
+
+
+@pytest.mark.parametrize(
+    ("sql", "title"),
+    [
+        ("SELECT attributes->>'s' FROM records", "attributes ->> 's'"),
+        ("SELECT r.attributes -> 'map'->> 'text' FROM records r", "attributes -> 'map' ->> 'text'"),
+        ("SELECT (attributes->'n')::int FROM records", "attributes -> 'n'"),
+        ("SELECT DISTINCT attributes ? 's' FROM records", "attributes ? 's'"),
+        ("SELECT attributes->>'s' s FROM records", "s"),
+    ],
+)
+def test_a_column_without_a_name_is_titled_by_its_operator(ask: Ask, sql: str, title: str) -> None:
+    """A select item that is only a JSON operator has the title that Logfire gives it."""
+    assert list(ask(sql, otlp.span(1, "x", attributes=VALUES))[0]) == [title]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT span_name, duration FROM records WHERE span_name LIKE 'a->>b?%' -- not ->> here ? 'x'\n  AND  kind='span'",
+        'select  "we->ird"\tfrom (select 1 as "we->ird") /* level = \'warn\' /* nested ? */ -> */ x',
+        "SELECT 'level = ''warn''', $$ a ->> 'b' $$, E'\\'->\\'' FROM records",
+        "SELECT 'é' || '└─ ' || span_name FROM records ORDER   BY 1",
+    ],
+)
+def test_what_needs_no_rewriting_stays_as_it_is(sql: str) -> None:
+    """Texts, comments, quoted names and blanks are not touched."""
+    assert translate(sql).text == sql
+
+
+def test_only_the_places_that_must_change_are_changed() -> None:
+    """Everything around an operator is kept to the byte."""
+    sql = "SELECT  a.attributes  ->>  'k'  AS x,/*c*/ level FROM records a WHERE level>='warn' ;"
+    assert translate(sql).text == "SELECT  json_as_text(a.attributes  ,   'k')  AS x,/*c*/ level FROM records a WHERE level>=13"
+
+
+@given(st.text(alphabet="->?'\"()[]$/*:;, \nabE1.é=<|", max_size=40))
+def test_any_text_is_translated_or_refused(text: str) -> None:
+    """Whatever somebody types, it comes back as a statement or as a refusal, never as another error."""
+    with contextlib.suppress(errors.QueryError):
+        translate("SELECT " + text)
+
+
+def test_a_name_for_another_level_is_left_alone(ask: Ask) -> None:
+    """Where `level` was given to level names by a subquery, a comparison with a name is one of texts."""
+    sql = "WITH named AS (SELECT level_name(level) AS level FROM records WHERE level >= 'info') SELECT level FROM named WHERE level = 'error'"
+    assert ask(sql, otlp.span(1, "x"), otlp.span(2, "y", status={"code": 2})) == [{"level": "error"}]
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("", "The statement is empty"),
+        ("DROP TABLE records", "`DROP` at line 1, column 1 is refused. Expected one SELECT"),
+        ("  EXPLAIN SELECT 1", "`EXPLAIN` at line 1, column 3 is refused"),
+        ("SHOW TABLES", "`SHOW` at line 1, column 1 is refused"),
+        ("COPY (SELECT 1) TO '/tmp/x'", "`COPY` at line 1, column 1 is refused"),
+        ("SELECT 1; SELECT 2", "more than one statement (a second one starts after line 1, column 9)"),
+        ("SELECT\n  attributes #> 'x' FROM records", "The operator `#>` at line 2, column 14 is not supported"),
+        ("SELECT * FROM records WHERE attributes @> '{}'", "The operator `@>` at line 1, column 40"),
+        ("SELECT * FROM records WHERE level = 'warning'", "no level of the name at line 1, column 37. Expected one of trace, debug, info"),
+        ("SELECT level_num('loud')", "no level of the name at line 1, column 18"),
+        ("SELECT attributes ->> FROM records", "An operand is missing at `FROM`, line 1, column 23"),
+        ("SELECT ? FROM records", "An operand is missing at `?`, line 1, column 8"),
+        ("SELECT (1", "`(` at line 1, column 8 is never closed"),
+        ("SELECT 1)", "`)` at line 1, column 9 closes nothing"),
+        ("SELECT 'x", "a quote, a quoted name or a comment has no end"),
+        ("SELECT max(attributes) FILTER (WHERE true) ->> 'x' FROM records", "The operand of `->>` at line 1, column 44 is not clear"),
+        ("SELECT json_from_scalar(1)", "The function `json_from_scalar` at line 1, column 8 is not supported"),
+        ("SELECT " + "(" * 3000 + "1" + ")" * 3000, "nested too deep"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name_and_place(sql: str, message: str) -> None:
+    """A refusal says what, where, and what would have been right."""
+    with pytest.raises(errors.QueryError) as refusal:
+        translate(sql)
+    assert message in str(refusal.value)
