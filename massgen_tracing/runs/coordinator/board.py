@@ -142,9 +142,7 @@ class Board:
         """Every agent with an answer, with its votes; *cost* gives an agent's cost in USD."""
         latest = {answer.agent_id: answer for answer in self.answers}
         tally = [vote.agent_id for vote in self.votes.values()]
-        return [
-            Candidate(agent_id, answer.label, tally.count(agent_id), cost(agent_id), answer.order) for agent_id, answer in latest.items()
-        ]
+        return [Candidate(agent_id, answer.label, tally.count(agent_id), cost(agent_id), answer.order) for agent_id, answer in latest.items()]
 
     def latest(self, agent_id: str) -> Answer:
         """The agent's latest answer.

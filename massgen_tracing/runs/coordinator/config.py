@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -301,7 +302,7 @@ class _Reader:
         return value
 
     def _text(self, value: Any, path: str) -> str:
-        """*value* as text with `${VARIABLE}` replaced; `${cwd}` is left for the start of the server."""
+        """*value* as text with `${VARIABLE}` replaced; `${python}` is this interpreter, `${cwd}` is left for the start of the server."""
         if value is None:
             return ""
         if isinstance(value, (dict, list)):
@@ -311,6 +312,8 @@ class _Reader:
             name = match.group(1)
             if name == "cwd":
                 return match.group(0)
+            if name == "python":
+                return sys.executable
             if name not in os.environ and self._keys_needed:
                 raise self._error(f"{path} uses the variable {name}, which is not set", hint=f"export {name}=...")
             return os.environ.get(name, "")

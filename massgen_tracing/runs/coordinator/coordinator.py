@@ -16,6 +16,7 @@ from massgen_tracing.trace.borders import bind_stream
 from massgen_tracing.trace.coordination import Session
 from massgen_tracing.trace.tracer import Tracer
 
+from . import model_openai, tools
 from .board import Board
 from .config import RunConfig
 from .finish import Presentation, RunFiles
@@ -101,6 +102,9 @@ class Coordination:
             RunError: if every agent failed before there was any answer.
             asyncio.CancelledError: if it was cancelled; what there is by then has been kept.
         """
+        model_openai.load()
+        if any(agent.tool_servers for agent in self._config.agents):
+            tools.load()
         deadline = time.monotonic() + self._config.limits.overall_timeout
         with self._tracer.session(self._question, agents=[agent.id for agent in self._config.agents], run=self.directory) as session:
             self.trace_id = session.trace_id

@@ -45,9 +45,7 @@ class Presentation:
         """
         seat, table = self._seat, self._table
         model = seat.config.model if with_model else None
-        with table.session.presentation(
-            seat.id, backend=seat.config.provider, number=seat.rounds, iteration=self._iteration, model=model
-        ) as handle:
+        with table.session.presentation(seat.id, backend=seat.config.provider, number=seat.rounds, iteration=self._iteration, model=model) as handle:
             self._handle = handle
             if with_model:
                 view = table.board.view(seat.id)

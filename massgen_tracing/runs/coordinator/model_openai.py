@@ -14,6 +14,11 @@ from .protocol import Message, Reply, ToolCall, Usage
 RETRYABLE_STATUS: Final = frozenset({408, 409, 425, 429})
 
 
+def load() -> None:
+    """Import the package, which takes a second, before it would stand in the way of a run."""
+    import openai  # noqa: F401
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFailure:
     """Why a model call failed.
@@ -81,9 +86,7 @@ class ChatModel:
         if isinstance(error, openai.APIStatusError):
             status = error.status_code
             wait = _seconds(error.response.headers.get("retry-after"))
-            return ModelFailure(
-                f"{self._agent.base_url} answered {status}: {_line(error)}", status in RETRYABLE_STATUS or status >= 500, wait=wait
-            )
+            return ModelFailure(f"{self._agent.base_url} answered {status}: {_line(error)}", status in RETRYABLE_STATUS or status >= 500, wait=wait)
         if isinstance(error, openai.APIConnectionError):
             cause = error.__cause__ or error
             return ModelFailure(f"no answer from {self._agent.base_url} ({_line(cause)})", retryable=True, unreachable=True)
@@ -129,9 +132,7 @@ class _Parts:
     def reply(self) -> Reply:
         """Everything taken so far."""
         calls = tuple(
-            ToolCall(call["id"] or f"call_{index}", call["name"], call["arguments"])
-            for index, call in sorted(self._calls.items())
-            if call["name"]
+            ToolCall(call["id"] or f"call_{index}", call["name"], call["arguments"]) for index, call in sorted(self._calls.items()) if call["name"]
         )
         return Reply("".join(self._text), calls, self._finish, self._model, self._id, self._usage)
 

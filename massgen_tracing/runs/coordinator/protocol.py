@@ -122,10 +122,7 @@ def _system(system_message: str, rules: str) -> Message:
 
 
 def _question(question: str, view: View, board: Board) -> str:
-    answers = [
-        f"{ANSWER_HEADER.format(place=board.place(answer.agent_id), label=answer.label)}\n{answer.text}\n</answer>"
-        for answer in view.answers
-    ]
+    answers = [f"{ANSWER_HEADER.format(place=board.place(answer.agent_id), label=answer.label)}\n{answer.text}\n</answer>" for answer in view.answers]
     return "\n\n".join([f"<question>\n{question}\n</question>", *(answers or ["There is no answer yet."])])
 
 
@@ -142,6 +139,20 @@ def said(reply: Reply) -> Message:
 def tool_result(call: ToolCall, text: str) -> Message:
     """A tool's result as a message of the conversation."""
     return {"role": "tool", "tool_call_id": call.id, "content": text}
+
+
+def genai_messages(messages: Sequence[Message], finish_reason: str | None = None) -> list[dict[str, Any]]:
+    """Messages as OpenTelemetry's GenAI conventions write them (`gen_ai.input.messages`, `gen_ai.output.messages`)."""
+    written = []
+    for message in messages:
+        parts: list[dict[str, Any]] = []
+        if message["role"] == "tool":
+            parts.append({"type": "tool_call_response", "id": message["tool_call_id"], "response": message["content"]})
+        elif message.get("content"):
+            parts.append({"type": "text", "content": message["content"]})
+        parts += [{"type": "tool_call", "id": call["id"], **call["function"]} for call in message.get("tool_calls", ())]
+        written.append({"role": message["role"], "parts": parts, **({"finish_reason": finish_reason} if finish_reason else {})})
+    return written
 
 
 def read_arguments(call: ToolCall) -> dict[str, Any] | str:

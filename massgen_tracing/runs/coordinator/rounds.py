@@ -190,16 +190,17 @@ class Rounds:
 
     async def _stop(self, active: _Active) -> None:
         """Cancel the step in flight and close the stream."""
-        self._active.pop(active.round.seat.id, None)
         active.task.cancel()
         await asyncio.wait({active.task}, timeout=STOP_TIMEOUT)
-        if not active.task.done():
-            return  # it swallows its cancellation; a running generator cannot be closed
-        if not active.task.cancelled():
-            active.task.exception()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_TIMEOUT):
-                await active.stream.aclose()
+        # A step that swallows its cancellation is left alone: a running generator cannot be closed.
+        if active.task.done():
+            if not active.task.cancelled():
+                active.task.exception()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_TIMEOUT):
+                    await active.stream.aclose()
+        # Only now: where a cancellation of the run comes in between, everything that is still open is stopped once more.
+        self._active.pop(active.round.seat.id, None)
 
 
 async def next_step(stream: AsyncGenerator[Any, None]) -> Any:

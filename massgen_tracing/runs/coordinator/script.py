@@ -18,8 +18,8 @@ from .scripted import Asked, ScriptedCall, Turn
 QUICK: Final = 0.15
 """Seconds of a quick reply."""
 
-SLOW: Final = 0.5
-"""Seconds of a reply of an agent that is about to be restarted."""
+SLOW: Final = (0.25, 1.0, 1.0)
+"""Seconds of each reply of an agent that is about to be restarted: it uses its tools once, and is interrupted well within the second."""
 
 _HEADER: Final = re.compile(ANSWER_HEADER.format(place=r"agent(\d+)", label=r"agent\d+\.(\d+)"))
 _QUESTION: Final = re.compile(r"<question>\n(.*?)\n</question>", re.DOTALL)
@@ -33,9 +33,7 @@ def dry_run_config(python: str) -> RunConfig:
     models = {"agent_a": "gpt-5-mini", "agent_b": "gpt-5-nano", "agent_c": "gpt-4.1-mini"}
     return RunConfig(
         tuple(
-            AgentConfig(
-                agent_id, "openai", model, "https://api.openai.com/v1", system_message=f"You are {agent_id}.", tool_servers=(server,)
-            )
+            AgentConfig(agent_id, "openai", model, "https://api.openai.com/v1", system_message=f"You are {agent_id}.", tool_servers=(server,))
             for agent_id, model in models.items()
         )
     )
@@ -73,7 +71,7 @@ class DryRunScript:
             return self._vote(asked, place, seen, step)
         if place == 1:
             # Votes at once, and loses the vote to the next answer.
-            return Turn("So far mine is the best.", (_vote(1, "It is the only complete one so far."),), QUICK)
+            return Turn("So far mine is the best.", (_vote(1, f"It is the most complete of {len(seen)} so far."),), QUICK)
         return self._work(asked, place, question, step) or self._vote(asked, place, seen, step)
 
     def _next_to_answer(self, seen: dict[int, int]) -> int | None:
@@ -98,9 +96,7 @@ class DryRunScript:
             return Turn("I check my notes.", calls, QUICK)
         points = (f"It puts {_trait(place)}.", f"It takes up {len(seen)} earlier answer(s).", f"Sources: {notes}.")
         text = f"Answer {version} to: {question}\n\n" + "\n".join(f"- {point}" for point in points)
-        return Turn(
-            "This can be said better." if seen else "Here is a first answer.", (ScriptedCall(NEW_ANSWER, {"content": text}),), QUICK
-        )
+        return Turn("This can be said better." if seen else "Here is a first answer.", (ScriptedCall(NEW_ANSWER, {"content": text}),), QUICK)
 
     def _work(self, asked: Asked, place: int, question: str, step: int) -> Turn | None:
         """A slow piece of work with the tools; None when there is nothing left to do, or no tool."""
@@ -110,18 +106,14 @@ class DryRunScript:
             (("execute_command", {"command": f"grep -c . draft_{place}.md"}),),
         )
         calls = _offered(asked, *plan[step]) if step < len(plan) else ()
-        return Turn(f"I go through it step by step ({step + 1}).", calls, SLOW) if calls else None
+        return Turn(f"I go through it step by step ({step + 1}).", calls, SLOW[step]) if calls else None
 
     def _vote(self, asked: Asked, place: int, seen: dict[int, int], step: int) -> Turn:
         last = place == len(self._ids)
         if last and step == 0:
             # Forgets the workflow tools once: the coordinator asks again.
             return Turn("The first answer is the most complete, I have nothing to add.", seconds=QUICK)
-        if (
-            place == 1
-            and step == 0
-            and (calls := _offered(asked, ("read_file", {"path": "notes_1.md"}), ("list_directory", {"path": "."})))
-        ):
+        if place == 1 and step == 0 and (calls := _offered(asked, ("read_file", {"path": "notes_1.md"}), ("list_directory", {"path": "."}))):
             return Turn("I compare once more.", calls, QUICK)
         choice = place if place == 2 and len(self._ids) > 2 else 1
         reason = "It has the worked example." if choice == 2 else "It is complete and takes up the others."

@@ -19,7 +19,7 @@ from massgen_tracing.trace.tracer import Price
 from .board import Board
 from .config import AgentConfig, Limits, RunConfig
 from .model_openai import ChatModel
-from .protocol import Message, Reply, Usage
+from .protocol import Message, Reply, Usage, genai_messages, said
 from .tools import Toolbox
 
 
@@ -78,14 +78,14 @@ async def ask(
     model = seat.model
     config = seat.config
     async with aclosing(model.stream(messages, tools)) as pieces:
-        with rnd.llm_call(
-            config.provider, model=config.model, operation="stream", server_address=model.host, server_port=model.port
-        ) as call:
+        with rnd.llm_call(config.provider, model=config.model, operation="stream", server_address=model.host, server_port=model.port) as call:
             async for piece in pieces:
                 if isinstance(piece, str):
                     call.first_chunk()
                 else:
                     reasons = [piece.finish_reason] if piece.finish_reason else None
+                    # Without the system message, which is the same in every call and would fill the preview.
+                    call.record_content(input=genai_messages(messages[1:]), output=genai_messages([said(piece)], piece.finish_reason))
                     call.record_response(model=piece.model, id=piece.id, finish_reasons=reasons)
                     if piece.usage is not None:
                         usage = piece.usage

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -26,7 +27,7 @@ MAX_COMMAND_SECONDS: Final = 60.0
 TOOL_LOG_VARIABLE: Final = "MASSGEN_TRACING_TOOL_LOG"
 
 
-class ToolFailure(Exception):  # noqa: N818 - a result that the model reads, not a fault of the server
+class ToolFailure(Exception):
     """A tool could not do what was asked; the message is its result."""
 
 
@@ -77,7 +78,7 @@ class Tools:
         except TimeoutError:
             raise ToolFailure(f"The command took longer than {seconds:g} s and was ended") from None
         finally:
-            _end_group(process)
+            await _end_group(process)
         if status != 0:
             raise ToolFailure(f"{output}\n(exit status {status})".strip())
         return output or "(no output)"
@@ -144,12 +145,14 @@ async def _read_bounded(process: asyncio.subprocess.Process) -> str:
     return text if total <= len(kept) else f"{text}\n(cut: {total} bytes in all)"
 
 
-def _end_group(process: asyncio.subprocess.Process) -> None:
-    """End what the command left running."""
-    try:
+async def _end_group(process: asyncio.subprocess.Process) -> None:
+    """End what the command left running, and see it ended."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
+    with contextlib.suppress(TimeoutError):
+        # Bounded: a process that left the group may hold the pipe open for as long as it likes.
+        async with asyncio.timeout(1.0):
+            await process.wait()
 
 
 def _log(name: str, arguments: Mapping[str, Any], meta: Mapping[str, Any]) -> None:

@@ -28,7 +28,12 @@ PASSED_ENV: Final = ("MASSGEN_TRACING_TOOL_LOG", "TMPDIR", "LANG", "LC_ALL", "VI
 """Variables that a server inherits besides mcp's own short list: no keys."""
 
 
-class ToolServerGone(Exception):  # noqa: N818 - says what happened
+def load() -> None:
+    """Import the package, which takes a second, before it would stand in the way of a run."""
+    import mcp  # noqa: F401
+
+
+class ToolServerGone(Exception):
     """The server died, or does not answer any more."""
 
 
@@ -83,8 +88,7 @@ class ToolServer:
         await self.stop()
         raise ToolServerError(
             f"The MCP server {self.name!r} did not start: {_first_cause(failure)}",
-            hint=f"Try it by hand: {' '.join([self._config.command, *self._arguments()])}"
-            + (f". Its stderr ends with:\n{tail}" if tail else ""),
+            hint=f"Try it by hand: {' '.join([self._config.command, *self._arguments()])}" + (f". Its stderr ends with:\n{tail}" if tail else ""),
         )
 
     async def call(self, tool: str, arguments: dict[str, Any], meta: dict[str, Any]) -> ToolResult:

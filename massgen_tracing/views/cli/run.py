@@ -81,9 +81,7 @@ def _config(args: argparse.Namespace) -> RunConfig:
     from massgen_tracing.runs.coordinator.script import dry_run_config
 
     if not args.question.strip():
-        raise ConfigError(
-            "The question is empty", expected="a question", hint='Give it as the last argument: massgen-tracing run --dry-run "…"'
-        )
+        raise ConfigError("The question is empty", expected="a question", hint='Give it as the last argument: massgen-tracing run --dry-run "…"')
     if args.timeout is not None and args.timeout <= 0:
         raise ConfigError("--timeout is wrong", expected="seconds, more than 0", got=args.timeout)
     if args.config is not None:
@@ -91,9 +89,7 @@ def _config(args: argparse.Namespace) -> RunConfig:
     elif args.dry_run:
         config = dry_run_config(sys.executable)
     else:
-        raise ConfigError(
-            "There is nothing to run", expected="--config FILE or --dry-run", hint="Try: massgen-tracing run --dry-run 'What is AI?'"
-        )
+        raise ConfigError("There is nothing to run", expected="--config FILE or --dry-run", hint="Try: massgen-tracing run --dry-run 'What is AI?'")
     if args.timeout is not None:
         config = dataclasses.replace(config, limits=dataclasses.replace(config.limits, overall_timeout=args.timeout))
     return config
