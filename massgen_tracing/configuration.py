@@ -68,7 +68,7 @@ def configure(
     Returns:
         The configured tracer, which `get_tracer()` returns from now on.
     """
-    global _tracer, _pipeline, _root, _at_exit
+    global _tracer, _root, _at_exit
     given: dict[str, Any] = {
         "service_name": service_name,
         "logfire": logfire,

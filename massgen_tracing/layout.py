@@ -7,7 +7,6 @@ construction.
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,7 +74,7 @@ def new_run(root: Path | str, *, now: datetime | None = None) -> RunDirectory:
     """
     logs = Path(os.path.abspath(root)) / LOGS_DIR
     logs.mkdir(parents=True, exist_ok=True)
-    moment = now or datetime.fromtimestamp(time.time())
+    moment = now or datetime.now().astimezone()
     while True:
         run = RunDirectory(logs / moment.strftime(RUN_TIME_FORMAT))
         try:

@@ -6,8 +6,18 @@ import threading
 from functools import lru_cache
 from typing import Final
 
-_PROVIDERS: Final = {"gemini": "google", "gcp.gemini": "google", "gcp.gen_ai": "google", "aws.bedrock": "aws", "azure.ai.openai": "azure", "xai": "x-ai",
-    "x_ai": "x-ai", "grok": "x-ai", "mistral_ai": "mistral", "claude": "anthropic"}  # fmt: skip
+_PROVIDERS: Final = {
+    "gemini": "google",
+    "gcp.gemini": "google",
+    "gcp.gen_ai": "google",
+    "aws.bedrock": "aws",
+    "azure.ai.openai": "azure",
+    "xai": "x-ai",
+    "x_ai": "x-ai",
+    "grok": "x-ai",
+    "mistral_ai": "mistral",
+    "claude": "anthropic",
+}
 """OpenTelemetry's and MassGen's names of providers where genai-prices has another."""
 
 _MODEL_ONLY: Final = frozenset({"chatcompletion", "openai_compatible", "litellm"})

@@ -12,8 +12,10 @@ import functools
 import inspect
 import os
 import sys
+import threading
 import types
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping
+from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar, cast, overload
 
 from opentelemetry import context as otel_context
@@ -26,6 +28,9 @@ from massgen_tracing import semconv
 P = ParamSpec("P")
 T = TypeVar("T")
 
+Run = Callable[..., Any]
+"""`contextvars.Context.run`, or what does more: calls a function with arguments."""
+
 _TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
 _BAGGAGE: Final = W3CBaggagePropagator()
 _FIELDS: Final = ("traceparent", "tracestate", "baggage")
@@ -33,7 +38,7 @@ _FIELDS: Final = ("traceparent", "tracestate", "baggage")
 _bypassed = False
 
 
-def bypass(on: bool) -> None:  # noqa: FBT001 - set by configure(enabled=…)
+def bypass(on: bool) -> None:
     """Make `bind_stream` and `bind` return what they are given, as the disabled facade does."""
     global _bypassed
     _bypassed = on
@@ -55,14 +60,15 @@ def bind_stream(stream: AsyncIterator[T]) -> AsyncGenerator[T, Any]:
 
 
 async def _bound(stream: AsyncIterator[T], context: contextvars.Context) -> AsyncGenerator[T, Any]:
-    # The outer generator is a real one, so that the interpreter itself gives it the generator's life: running twice at once is refused, and an
+    # The outer generator is a real one, so that the interpreter itself gives it a generator's life: running twice at once is refused, and an
     # unfinished one is closed by the loop's hooks when it is collected or the loop shuts down. Every step, the closing one included, goes
     # through `_steps`, so the inner one ends in its own context too.
     asend, athrow, aclose = (getattr(stream, name, None) for name in ("asend", "athrow", "aclose"))
+    run = _runner(context)
     step = _first_step(stream)
     try:
         while True:
-            value = await _steps(context, step)
+            value = await _steps(run, step)
             try:
                 sent = yield value
             except BaseException as error:
@@ -70,7 +76,7 @@ async def _bound(stream: AsyncIterator[T], context: contextvars.Context) -> Asyn
                 # raise, or yield again) becomes this one's, and the interpreter judges it as it would have judged the inner one's.
                 if athrow is None:  # an iterator that is no generator: all that can be done is to close it
                     if aclose is not None:
-                        await _steps(context, aclose())
+                        await _steps(run, aclose())
                     raise
                 step = athrow(error)
             else:
@@ -82,20 +88,89 @@ async def _bound(stream: AsyncIterator[T], context: contextvars.Context) -> Asyn
 def _first_step(stream: AsyncIterator[T]) -> Awaitable[T]:
     # A generator tells the event loop of itself when its first step is made, and the loop would later close it in whatever context it
     # happens to be in, while the outer generator does so too. The outer one is enough: it holds the inner one and closes it.
-    if not inspect.isasyncgen(stream):
+    if not isinstance(stream, types.AsyncGeneratorType):
         return anext(stream)
     hooks = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(None, None)
     try:
-        return anext(stream)
+        return cast("Awaitable[T]", stream.__anext__())
     finally:
         sys.set_asyncgen_hooks(*hooks)
 
 
+def _runner(context: contextvars.Context) -> Run:
+    """`context.run` for a stream's steps, which also closes in order what the stream leaves unfinished.
+
+    Streams are made of streams: `async for chunk in backend.stream(): yield chunk`. When such a stream is closed early, nobody closes the inner
+    generator: the interpreter hands it to the event loop, which closes it some time later in some other context, when the spans around it
+    have ended. So generators that begin within a step are given a hook of ours, which closes them there and then, as the interpreter does
+    with ordinary generators.
+    """
+    stepping = 0
+    fallback: Callable[[Any], Any] | None = None
+
+    def finalize(generator: AsyncGenerator[Any, Any]) -> None:
+        closing: Any = generator.aclose()
+        if stepping == threading.get_ident():
+            try:
+                pending = closing.send(None)
+            except (StopIteration, StopAsyncIteration):
+                return
+            closing = _Rest(closing, pending)
+        if fallback is not None:
+            fallback(_Unfinished(context, closing))
+
+    def run(function: Callable[..., Any], *args: Any) -> Any:
+        nonlocal stepping, fallback
+        hooks = sys.get_asyncgen_hooks()
+        fallback = hooks.finalizer
+        sys.set_asyncgen_hooks(None, finalize)
+        stepping = threading.get_ident()
+        try:
+            return context.run(function, *args)
+        finally:
+            stepping = 0
+            sys.set_asyncgen_hooks(*hooks)
+
+    return run
+
+
+class _Rest:
+    """What is left of a closing that could not end at once, as an awaitable."""
+
+    def __init__(self, closing: Generator[Any, Any, None], pending: Any) -> None:
+        self._closing = closing
+        self._pending = pending
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        pending = self._pending
+        while True:
+            try:
+                sent = yield pending
+            except BaseException as error:  # noqa: BLE001 - passed on to the one who is awaited
+                step = partial(self._closing.throw, error)
+            else:
+                step = partial(self._closing.send, sent)
+            try:
+                pending = step()
+            except (StopIteration, StopAsyncIteration):
+                return
+
+
+class _Unfinished:
+    """An unfinished generator as the event loop's hook takes it: `aclose()` closes it in its own context."""
+
+    def __init__(self, context: contextvars.Context, closing: Awaitable[None]) -> None:
+        self._context = context
+        self._closing = closing
+
+    async def aclose(self) -> None:
+        await _steps(self._context.run, self._closing)
+
+
 @types.coroutine
-def _steps(context: contextvars.Context, awaitable: Awaitable[T]) -> Generator[Any, Any, T]:
-    """Await *awaitable* with each of its steps run inside *context*; what `await` does (PEP 380), but for the context."""
-    run = context.run
+def _steps(run: Run, awaitable: Awaitable[T]) -> Generator[Any, Any, T]:
+    """Await *awaitable* with each of its steps made by *run*; what `await` does (PEP 380), but for the context."""
     steps = run(awaitable.__await__)
     send = cast("Callable[[Any], Any]", getattr(steps, "send", None) or (lambda _: next(steps)))
     try:
@@ -140,7 +215,7 @@ def bind(work: Any) -> Any:
         return work
     context = contextvars.copy_context()
     if inspect.iscoroutine(work):
-        return _await_in(context, work)
+        return _BoundCoroutine(work, context)
     if inspect.isasyncgen(work):
         return _bound(work, context)
     if not callable(work):
@@ -149,7 +224,7 @@ def bind(work: Any) -> Any:
 
         @functools.wraps(work)
         async def bound_coroutine(*args: Any, **kwargs: Any) -> Any:
-            return await _steps(context.copy(), work(*args, **kwargs))
+            return await _steps(context.copy().run, work(*args, **kwargs))
 
         return bound_coroutine
     if inspect.isasyncgenfunction(work):
@@ -167,8 +242,26 @@ def bind(work: Any) -> Any:
     return bound
 
 
-async def _await_in(context: contextvars.Context, work: Coroutine[Any, Any, T]) -> T:
-    return await _steps(context, work)
+class _BoundCoroutine(Coroutine[Any, Any, T]):
+    """A coroutine whose every step runs in one context. It delegates everything, so that one cancelled before its first step is closed too."""
+
+    def __init__(self, work: Coroutine[Any, Any, T], context: contextvars.Context) -> None:
+        self._work = work
+        self._run = context.run
+        self.__name__ = getattr(work, "__name__", type(work).__name__)
+        self.__qualname__ = getattr(work, "__qualname__", self.__name__)
+
+    def send(self, value: Any) -> Any:
+        return self._run(self._work.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._run(self._work.throw, *error)
+
+    def close(self) -> None:
+        self._run(self._work.close)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return (yield from _steps(self._run, self._work))
 
 
 def child_env(env: Mapping[str, str] | None = None) -> dict[str, str]:

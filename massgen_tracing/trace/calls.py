@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, StatusCode
@@ -39,7 +39,20 @@ class Usage(NamedTuple):
         """Field by field; unknown plus known is known."""
         if not isinstance(other, Usage):
             return NotImplemented
-        return Usage(*[b if a is None else a if b is None else a + b for a, b in zip(self, other, strict=True)])
+        return Usage(
+            _sum(self.input, other.input),
+            _sum(self.output, other.output),
+            _sum(self.reasoning, other.reasoning),
+            _sum(self.cached_input, other.cached_input),
+            _sum(self.cost, other.cost),
+        )
+
+
+_Number = TypeVar("_Number", int, float)
+
+
+def _sum(a: _Number | None, b: _Number | None) -> _Number | None:
+    return b if a is None else a if b is None else a + b
 
 
 class Work(Handle):

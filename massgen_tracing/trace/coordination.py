@@ -69,7 +69,7 @@ class OpenerSpan(ApiSpan):
         exception: BaseException,
         attributes: Mapping[str, Any] | None = None,
         timestamp: int | None = None,
-        escaped: bool = False,  # noqa: FBT001, FBT002 - OpenTelemetry's signature
+        escaped: bool = False,
     ) -> None:
         self._span.record_exception(exception, attributes, timestamp, escaped)
 
@@ -161,9 +161,7 @@ class Session(Handle):
 
     def event(self, event_type: str, attributes: Mapping[str, Any] | None = None) -> None:
         """A point event, `Coordination event: {event_type}`."""
-        self._tracer.point(
-            semconv.EVENT_NAME.format(type=event_type), {semconv.EVENT_TYPE: event_type, **(attributes or {})}, base=self._context
-        )
+        self._tracer.point(semconv.EVENT_NAME.format(type=event_type), {semconv.EVENT_TYPE: event_type, **(attributes or {})}, base=self._context)
 
     def winner(self, agent_id: str, label: str | None = None, votes: Mapping[str, int] | None = None, reason: str | None = None) -> None:
         """Note who won, with which answer, by how many votes for each label, and why.
@@ -286,9 +284,7 @@ class Round(Work):
             label = self._label()
         if self.session is not None:
             self.session.count_answer(self.agent_id)
-        self._event(
-            semconv.ANSWER_NAME.format(label=label), {semconv.ANSWER_LABEL_KEY: label, semconv.ANSWER_PREVIEW: self._preview(text)}
-        )
+        self._event(semconv.ANSWER_NAME.format(label=label), {semconv.ANSWER_LABEL_KEY: label, semconv.ANSWER_PREVIEW: self._preview(text)})
         self._end_as("answer", {semconv.ANSWER_LABEL_KEY: label})
         return label
 

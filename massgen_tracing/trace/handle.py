@@ -1,12 +1,7 @@
-"""What every opener returns: a handle that starts a span, makes it current without ever resetting a ContextVar, and ends it on every way out.
+"""What every opener returns: a handle that starts a span, makes it current, and ends it on every way out.
 
 Nesting does not rest on ambient state alone: a handle keeps the Context that its children start from, so its explicit openers nest right
 from wherever they are called.
-
-Making a span current means *setting* OpenTelemetry's context to this handle's Context; leaving means setting it back to what was there
-before. No token is kept: a token is only valid in the `contextvars.Context` that made it, and a block may well be left in another one
-(an async generator finalised elsewhere, a task cancelled from outside). Where a block is left in a context that does not have this
-handle's Context as its current one, there is nothing of ours to take away, and nothing is touched.
 """
 
 from __future__ import annotations
@@ -14,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode
 from opentelemetry.trace import Span as ApiSpan
 
 from massgen_tracing import guard, semconv
+from massgen_tracing.trace.current import SPAN_KEY, Block, current
 from massgen_tracing.trace.exceptions import describe, exception_attributes, type_name
 
 if TYPE_CHECKING:
@@ -30,29 +25,7 @@ SESSION_KEY: Final = "massgen_tracing.session"
 ROUND_KEY: Final = "massgen_tracing.round"
 """Keys in the OpenTelemetry Context whose values are the session and the agent's round that work belongs to."""
 
-_BLOCK_KEY: Final = "massgen_tracing.block"
-
-SPAN_KEY: Final[str] = next(iter(set_span_in_context(INVALID_SPAN, Context())))
-"""OpenTelemetry's own key of the current span, asked of its public API."""
-
 _NOTHING: Final[dict[str, Any]] = {}
-
-current = otel_context.get_current
-_attach = otel_context.attach
-
-
-class _Block:
-    """Whether a `with` block is still open, and what was current outside of it.
-
-    Kept apart from the handle, so that Context and handle do not refer to each other: a finished span is freed at once, without waiting for
-    the garbage collector.
-    """
-
-    __slots__ = ("open", "outer")
-
-    def __init__(self) -> None:
-        self.open = False
-        self.outer: Context | None = None
 
 
 class Handle:
@@ -80,7 +53,7 @@ class Handle:
         self._attributes: Mapping[str, Any] = _NOTHING if attributes is None else attributes
         self._base = base
         self._context: Context | None = None
-        self._block: _Block | None = None
+        self._block = Block()
         self.span: ApiSpan = INVALID_SPAN
         self.session: Session | None = None
         self.round: Round | None = None
@@ -128,21 +101,13 @@ class Handle:
 
     def __enter__(self) -> Self:
         self.start()
-        context, block = self._context, self._block
-        if context is not None and block is not None:
-            block.outer = current()
-            block.open = True
-            _attach(context)
+        if self._context is not None:
+            self._block.enter(self._context)
         return self
 
     def __exit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:
-        block = self._block
-        if block is not None and block.open and block.outer is not None:
-            block.open = False
-            # Shortened even where nothing is restored: a chain of tasks that each outlive the last must not keep them all.
-            block.outer = _still_open(block.outer)
-            if current() is self._context:
-                _attach(block.outer)
+        if self._context is not None:
+            self._block.leave(self._context)
         self.end(exc)
 
     async def __aenter__(self) -> Self:
@@ -163,8 +128,7 @@ class Handle:
         self.round = base.get(ROUND_KEY)  # type: ignore[assignment]
         base = self._prepare(base)
         self.span = self._opened(self._tracer.start_span(self.name, base, self.kind, self._attributes))
-        self._block = _Block()
-        self._context = Context({**base, SPAN_KEY: self.span, _BLOCK_KEY: self._block})
+        self._context = self._block.context(base, self.span)
         self._attributes = _NOTHING
 
     def _prepare(self, base: Context) -> Context:
@@ -192,15 +156,3 @@ class Handle:
 
     def _failed(self, error: Exception) -> None:
         self.set(semconv.ERROR_TYPE, type_name(error))
-
-
-def _still_open(context: Context) -> Context:
-    """*context*, or the nearest one outside of it whose block is still open.
-
-    Blocks that are left in another order than they were entered would otherwise bring an ended span back as the current one.
-    """
-    while True:
-        block = context.get(_BLOCK_KEY)
-        if not isinstance(block, _Block) or block.open or block.outer is None:
-            return context
-        context = block.outer

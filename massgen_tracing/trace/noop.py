@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class _NoopSpan(NonRecordingSpan):
     """OpenTelemetry's invalid span; called as an opener it gives the handle that does nothing."""
 
-    def __call__(self, name: str, attributes: Mapping[str, Any] | None = None) -> _NoopHandle:  # noqa: ARG002
+    def __call__(self, name: str, attributes: Mapping[str, Any] | None = None) -> _NoopHandle:
         return _NOOP
 
 

@@ -6,10 +6,11 @@ What comes out is what OTLP's AnyValue can hold: str, bool, int of 64 bits, floa
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import enum
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from massgen_tracing.model import AttributeValue
@@ -31,7 +32,7 @@ _INT64_MAX: Final = 2**63 - 1
 
 _SHORT: Final = 128
 _MAX_CACHED: Final = 8192
-_cleaned: dict[tuple[str, str], str] = {}
+_cleaned: dict[tuple[object, object], str] = {}
 """Short texts recur (agent ids, models, tool names): each is looked at once."""
 
 
@@ -57,21 +58,18 @@ def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue
 
 def clean_all(attributes: Mapping[str, object]) -> dict[str, Any]:
     """Every attribute cleaned; those without a value left out."""
-    cleaned = {}
-    cached = _cleaned.get
-    for item in attributes.items():
-        key, value = item
-        if type(value) is str:
-            done = cached(item)  # type: ignore[call-overload]
-            if done is None:
-                done = _text(key, value, MAX_BYTES)
-        elif value is None:
-            continue
-        else:
-            done = clean(key, value)
-        if type(key) is not str or not key.isascii():
-            key = encodable(str(key))  # noqa: PLW2901
-        cleaned[key] = done
+    try:
+        # Most are short texts that were seen before. Only texts are kept, so a look-up by any other value finds nothing.
+        known = list(map(_cleaned.get, attributes.items()))
+    except TypeError:  # a list or mapping has no hash
+        known = [None] * len(attributes)
+    if None not in known:
+        return dict(zip(attributes, known, strict=True))
+    cleaned: dict[str, Any] = {}
+    for done, (key, value) in zip(known, attributes.items(), strict=True):
+        kept: Any = clean(key, value) if done is None else done
+        if kept is not None:
+            cleaned[key if type(key) is str and key.isascii() else encodable(str(key))] = kept
     return cleaned
 
 
@@ -215,14 +213,14 @@ def _convert(value: object, max_bytes: int, depth: int) -> AttributeValue:
         return f"<{type(value).__name__} too deep to record>"
     if isinstance(value, Mapping):
         return _convert_mapping(value, max_bytes, depth)
-    if isinstance(value, list | tuple | set | frozenset) or (isinstance(value, Iterable) and hasattr(value, "__len__")):
-        items = [_convert(item, max_bytes, depth + 1) for _, item in zip(range(_MAX_ITEMS), value, strict=False)]
+    if isinstance(value, Collection):
+        items = [_convert(item, max_bytes, depth + 1) for item in islice(value, _MAX_ITEMS)]
         length = len(value)
         return [*items, f"… [cut, {length} items]"] if length > _MAX_ITEMS else items
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return _convert_mapping(fields, max_bytes, depth)
-    if isinstance(value, datetime.date | datetime.time):
+    if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     return _convert_stranger(value, max_bytes, depth)
 

@@ -6,37 +6,56 @@ the pipeline behind it.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link as ApiLink
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
     SpanKind,
+    Status,
+    StatusCode,
     get_current_span,
-    use_span,
 )
-from opentelemetry.trace import Link as ApiLink
 from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.trace import Tracer as ApiTracer
 from opentelemetry.trace import TracerProvider as ApiTracerProvider
 
 from massgen_tracing import guard, semconv
+from massgen_tracing.trace.current import Block
+from massgen_tracing.trace.exceptions import describe
 from massgen_tracing.trace.payload import clean_all, encodable
 from massgen_tracing.trace.span import MAX_LINKS, Span
 
-# Not the module functions of `random`: a program that seeds them for its own purposes would give two runs the same ids.
-_random = random.Random()  # noqa: S311 - ids, not secrets
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class RandomIds(IdGenerator):
+    """Random ids, from a generator of its own: a program that seeds `random` for its own purposes would give two runs the same ids."""
+
+    def __init__(self) -> None:
+        self._random = random.Random()  # noqa: S311 - ids, not secrets
+
+    def generate_span_id(self) -> int:
+        return self._random.getrandbits(64) or 1
+
+    def generate_trace_id(self) -> int:
+        return self._random.getrandbits(128) or 1
 
 
 class Pipeline:
@@ -47,10 +66,20 @@ class Pipeline:
     Args:
         resource: who writes the spans.
         processors: in this order, at a span's start and at its end.
+        ids: where ids come from.
+        now: the time, in Unix nanoseconds.
     """
 
-    def __init__(self, resource: Resource, processors: Sequence[SpanProcessor]) -> None:
+    def __init__(
+        self,
+        resource: Resource,
+        processors: Sequence[SpanProcessor],
+        ids: IdGenerator | None = None,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
         self.resource = resource
+        self.ids = ids or RandomIds()
+        self.now = now
         self.processors: tuple[SpanProcessor, ...] = tuple(processors)
 
     def on_start(self, span: Span, context: Context) -> None:
@@ -105,8 +134,8 @@ class Tracer(ApiTracer):
         attributes: Mapping[str, Any] | None = None,
         links: Sequence[ApiLink] | None = None,
         start_time: int | None = None,
-        record_exception: bool = True,  # noqa: FBT001, FBT002 - OpenTelemetry's signature
-        set_status_on_exception: bool = True,  # noqa: FBT001, FBT002 - OpenTelemetry's signature
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
     ) -> ApiSpan:
         """Start a span whose parent is the current span of *context* (default: the current context)."""
         if context is None:
@@ -125,28 +154,92 @@ class Tracer(ApiTracer):
             trace_id = parent.trace_id
         else:
             parent = None
-            trace_id = _random.getrandbits(128) or 1
+            trace_id = pipeline.ids.generate_trace_id()
         span = Span(
             pipeline,
             self._scope,
             name if type(name) is str and name.isascii() else encodable(str(name)),
             kind,
             trace_id,
-            _random.getrandbits(64) or 1,
+            pipeline.ids.generate_span_id(),
             parent,
             clean_all(attributes) if attributes else {},
             links[:MAX_LINKS] if links else (),
-            time.time_ns() if start_time is None else start_time,
+            pipeline.now() if start_time is None else start_time,
         )
         pipeline.on_start(span, context)
         return span
 
-    @contextmanager
-    def start_as_current_span(self, *args: Any, end_on_exit: bool = True, **kwargs: Any) -> Iterator[ApiSpan]:
-        """Start a span and make it current for the block, with OpenTelemetry's own semantics."""
-        flags = {name: kwargs.get(name, True) for name in ("record_exception", "set_status_on_exception")}
-        with use_span(self.start_span(*args, **kwargs), end_on_exit=end_on_exit, **flags) as span:
-            yield span
+    def start_as_current_span(  # type: ignore[override]  # the API's return type is a private class of its own
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, Any] | None = None,
+        links: Sequence[ApiLink] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,
+        set_status_on_exception: bool = True,
+        end_on_exit: bool = True,
+    ) -> CurrentSpan:
+        """A context manager, and a decorator of plain and coroutine functions, that starts a span and makes it current for the block."""
+        return CurrentSpan(
+            partial(self.start_span, name, context, kind, attributes, links, start_time),
+            record_exception=record_exception,
+            set_status_on_exception=set_status_on_exception,
+            end_on_exit=end_on_exit,
+        )
+
+
+class CurrentSpan:
+    """What `Tracer.start_as_current_span` returns; each use starts a span of its own."""
+
+    def __init__(self, start: Callable[[], ApiSpan], *, record_exception: bool, set_status_on_exception: bool, end_on_exit: bool) -> None:
+        self._start = start
+        self._record_exception = record_exception
+        self._set_status = set_status_on_exception
+        self._end = end_on_exit
+        self._entered: list[tuple[ApiSpan, Block, Context]] = []
+
+    def __enter__(self) -> ApiSpan:
+        span = self._start()
+        block = Block()
+        context = block.context(otel_context.get_current(), span)
+        block.enter(context)
+        self._entered.append((span, block, context))
+        return span
+
+    def __exit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:
+        span, block, context = self._entered.pop()
+        block.leave(context)
+        if isinstance(exc, Exception) and span.is_recording():
+            if self._record_exception:
+                span.record_exception(exc, escaped=True)
+            if self._set_status:
+                span.set_status(Status(StatusCode.ERROR, f"{type(exc).__name__}: {describe(exc)}"))
+        if self._end:
+            span.end()
+
+    def _again(self) -> CurrentSpan:
+        return CurrentSpan(self._start, record_exception=self._record_exception, set_status_on_exception=self._set_status, end_on_exit=self._end)
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        """Run each call of *function* in a span of its own."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def traced_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with self._again():
+                    return await function(*args, **kwargs)
+
+            return cast("Callable[P, T]", traced_coroutine)
+
+        @functools.wraps(function)
+        def traced(*args: P.args, **kwargs: P.kwargs) -> T:
+            with self._again():
+                return function(*args, **kwargs)
+
+        return traced
 
 
 class TracerProvider(ApiTracerProvider):
@@ -179,7 +272,7 @@ class TracerProvider(ApiTracerProvider):
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Hand on what processors hold back; each may take *timeout_millis* milliseconds."""
-        return self.pipeline is None or all([processor.force_flush(timeout_millis) for processor in self.pipeline.processors])
+        return self.pipeline is None or all(processor.force_flush(timeout_millis) for processor in self.pipeline.processors)
 
 
 SHARED: Final = TracerProvider()
@@ -187,9 +280,10 @@ SHARED: Final = TracerProvider()
 
 
 def _after_fork() -> None:
-    _random.seed()  # parent and child would go on with the same ids
     pipeline = SHARED.pipeline
     if pipeline is not None:
+        if isinstance(pipeline.ids, RandomIds):
+            pipeline.ids = RandomIds()  # parent and child would go on with the same ids
         pipeline.resource = pipeline.resource.merge(Resource({semconv.PROCESS_PID: os.getpid()}))
 
 

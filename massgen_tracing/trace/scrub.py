@@ -27,16 +27,16 @@ class Rule:
     pattern: re.Pattern[str]
 
 
-_TOKEN = r"[A-Za-z0-9_\-]"
+_WORD = r"[A-Za-z0-9_\-]"
 
 RULES: Final[tuple[Rule, ...]] = (
     Rule(("-----begin",), re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?:.*?-----END [A-Z0-9 ]*PRIVATE KEY-----|.*)", re.DOTALL)),
     Rule(("bearer ", "basic "), re.compile(r"(?i)(?P<keep>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/\-]{12,}=*")),
     Rule(("://",), re.compile(r"(?P<keep>\b[a-zA-Z][a-zA-Z0-9+.\-]*://[^\s/:@\"']*:)[^\s/@\"']+(?=@)")),
     Rule(("eyj",), re.compile(r"\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*")),
-    Rule(("sk-", "xai-", "pk-lf-"), re.compile(rf"\b(?:sk|xai|pk-lf)-{_TOKEN}{{16,}}")),
+    Rule(("sk-", "xai-", "pk-lf-"), re.compile(rf"\b(?:sk|xai|pk-lf)-{_WORD}{{16,}}")),
     Rule(("gsk_", "hf_", "pylf_", "ghp_", "gho_", "ghs_", "ghu_", "github_pat_", "glpat-"),
-         re.compile(rf"\b(?:gsk_|hf_|pylf_v\d+_|gh[pous]_|github_pat_|glpat-){_TOKEN}{{16,}}")),
+         re.compile(rf"\b(?:gsk_|hf_|pylf_v\d+_|gh[pous]_|github_pat_|glpat-){_WORD}{{16,}}")),
     Rule(("xox",), re.compile(r"\bxox[abeoprs]-[A-Za-z0-9\-]{10,}")),
     Rule(("aiza",), re.compile(r"\bAIza[A-Za-z0-9_\-]{30,}")),
     Rule(("akia", "asia"), re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")),
@@ -47,7 +47,8 @@ RULES: Final[tuple[Rule, ...]] = (
                  (?:\b|_|-)(?:passw(?:or)?d|pwd|(?:client[_-]?)?secret(?:[_-]?(?:access[_-]?)?key)?|api[_-]?key|private[_-]?key|authorization
                      |(?:access|auth|refresh|id|session|bearer|api|read|write)[_-]token)
                  \\?["']?\s*[=:]\s*)
-                 (?: (?P<quote>\\?")(?:[^"\\]|\\[^"])+\\?" | (?P<single>')[^']+' | (?!\[scrubbed\]|null\b|none\b|true\b|false\b)[^\s,;&"'{}\[\]()<>\\]{3,} )""")),
+                 (?: (?P<quote>\\?")(?:[^"\\]|\\[^"])+\\?" | (?P<single>')[^']+'
+                     | (?!\[scrubbed\]|null\b|none\b|true\b|false\b)[^\s,;&"'{}\[\]()<>\\]{3,} )""")),
 )  # fmt: skip
 
 _SECRET_KEY = re.compile(

@@ -7,7 +7,6 @@ This one holds a plain dict of cleaned values and builds what is asked for when 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -111,7 +110,7 @@ class Span(ReadableSpan, ApiSpan):
         if len(self._span_events) >= MAX_EVENTS:
             self._dropped_events += 1
             return
-        self._span_events.append(Event(encodable(str(name)), clean_all(attributes or {}), timestamp or time.time_ns()))
+        self._span_events.append(Event(encodable(str(name)), clean_all(attributes or {}), timestamp or self._pipeline.now()))
 
     def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
         """Link to another span; past `MAX_LINKS` it is only counted."""
@@ -144,7 +143,7 @@ class Span(ReadableSpan, ApiSpan):
         exception: BaseException,
         attributes: Mapping[str, Any] | None = None,
         timestamp: int | None = None,
-        escaped: bool = False,  # noqa: FBT001, FBT002 - OpenTelemetry's signature
+        escaped: bool = False,
     ) -> None:
         """Add an `exception` event with type, message and stack trace, bounded and scrubbed."""
         self.add_event(semconv.EXCEPTION_EVENT, {**exception_attributes(exception, escaped=escaped), **(attributes or {})}, timestamp)
@@ -152,7 +151,7 @@ class Span(ReadableSpan, ApiSpan):
     def end(self, end_time: int | None = None) -> None:
         """End the span and hand it to the sinks; when this returns, the recording has it. A second call changes nothing."""
         if self._ended is None:
-            self._ended = time.time_ns() if end_time is None else end_time
+            self._ended = self._pipeline.now() if end_time is None else end_time
             self._pipeline.on_end(self)
 
     def __exit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:
@@ -223,4 +222,3 @@ class Span(ReadableSpan, ApiSpan):
     @property
     def dropped_links(self) -> int:
         return self._dropped_links
-

@@ -6,7 +6,6 @@ is the parent.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -223,9 +222,9 @@ class Tracer:
 
     # --- for handles ---------------------------------------------------------------------------------------------------------------
 
-    def start_span(self, name: str, context: Context, kind: SpanKind, attributes: Mapping[str, Any], start_ns: int | None = None) -> ApiSpan:
+    def start_span(self, name: str, context: Context, kind: SpanKind, attributes: Mapping[str, Any]) -> ApiSpan:
         """Start an OpenTelemetry span."""
-        return self._start_span(name, context, kind, attributes if self._cleans else clean_all(attributes), None, start_ns)
+        return self._start_span(name, context, kind, attributes if self._cleans else clean_all(attributes))
 
     def set_attribute(self, span: ApiSpan, key: str, value: object) -> None:
         """Set an attribute of any type; never raises."""
@@ -242,9 +241,9 @@ class Tracer:
         try:
             if base is None:
                 base = otel_context.get_current()
-            now = time.time_ns()
             marked = {semconv.LOGFIRE_SPAN_TYPE: semconv.SPAN_TYPE_LOG, semconv.LOGFIRE_LEVEL: semconv.LEVELS["info"], **attributes}
-            self.start_span(name, base, SpanKind.INTERNAL, marked, now).end(now)
+            span = self.start_span(name, base, SpanKind.INTERNAL, marked)
+            span.end(getattr(span, "start_time", None))
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("point", error)
 

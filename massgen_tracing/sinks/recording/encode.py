@@ -15,7 +15,7 @@ from typing import Any, Final
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext
+from opentelemetry.trace import Link, SpanContext, StatusCode
 
 from massgen_tracing import semconv
 
@@ -29,6 +29,9 @@ _MAX_CACHED: Final = 8192
 _SHORT: Final = 128
 _encoded: dict[tuple[str, str], str] = {}
 _names: dict[str, str] = {}
+
+_KINDS: Final = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
+"""OTLP's numbers; OpenTelemetry's API counts from 0."""
 
 Clean = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -52,7 +55,9 @@ def head(resource: Resource, scope: InstrumentationScope | None) -> str:
     )
 
 
-def start_line(beginning: str, span: ReadableSpan, context: SpanContext, parent: SpanContext | None, pending_id: int, clean: Clean | None = None) -> str:
+def start_line(
+    beginning: str, span: ReadableSpan, context: SpanContext, parent: SpanContext | None, pending_id: int, clean: Clean | None = None
+) -> str:
     """The line that says that a span has started: Logfire's pending span.
 
     Its own id is new, its parent is the real span, and an attribute names the real span's parent.
@@ -69,7 +74,7 @@ def start_line(beginning: str, span: ReadableSpan, context: SpanContext, parent:
     parent_id = _NO_PARENT if parent is None else f"{parent.span_id:016x}"
     return (
         f'{beginning}"traceId":"{context.trace_id:032x}","spanId":"{pending_id:016x}","parentSpanId":"{context.span_id:016x}",'
-        f'"name":{name(span.name)},"kind":{span.kind.value + 1},'
+        f'"name":{name(span.name)},"kind":{_KINDS[span.kind.name]},'
         f'"startTimeUnixNano":"{span.start_time}","endTimeUnixNano":"{span.start_time}",'
         f'"attributes":[{known}{"," if known else ""}{_PENDING}{{"key":"{semconv.LOGFIRE_PENDING_PARENT}",'
         f'"value":{{"stringValue":"{parent_id}"}}}}]{TAIL}'
@@ -90,14 +95,16 @@ def end_line(beginning: str, span: ReadableSpan, context: SpanContext, parent: S
         optional += f'"events":[{",".join(_event(event, clean) for event in span.events)}],'
     if span.links:
         optional += f'"links":[{",".join(map(_link, span.links))}],'
-    if span.status.status_code.value:
-        optional += _status(span.status.status_code.value, span.status.description)
-    optional += _dropped("Attributes", span.dropped_attributes)
-    optional += _dropped("Events", span.dropped_events)
-    optional += _dropped("Links", span.dropped_links)
+    status = span.status
+    if status.status_code is not StatusCode.UNSET:
+        optional += _status(status.status_code.value, status.description)
+    if span.dropped_attributes or span.dropped_events or span.dropped_links:
+        optional += _dropped("Attributes", span.dropped_attributes)
+        optional += _dropped("Events", span.dropped_events)
+        optional += _dropped("Links", span.dropped_links)
     return (
         f'{beginning}"traceId":"{context.trace_id:032x}","spanId":"{context.span_id:016x}",{optional}'
-        f'"flags":{_flags(context, parent)},"name":{name(span.name)},"kind":{span.kind.value + 1},'
+        f'"flags":{_flags(context, parent)},"name":{name(span.name)},"kind":{_KINDS[span.kind.name]},'
         f'"startTimeUnixNano":"{span.start_time}","endTimeUnixNano":"{span.end_time}",'
         f'"attributes":[{attributes(_all(span.attributes, clean))}]{TAIL}'
     )
@@ -105,13 +112,14 @@ def end_line(beginning: str, span: ReadableSpan, context: SpanContext, parent: S
 
 def attributes(values: Mapping[str, Any]) -> str:
     """Attributes as the inside of a JSON list."""
-    parts = []
-    known = _encoded.get
-    for item in values.items():
-        # Only texts are kept: (key, 1) and (key, True) are the same dictionary key.
-        part = known(item) if type(item[1]) is str else None
-        parts.append(_attribute(*item) if part is None else part)
-    return ",".join(parts)
+    # Only texts are kept, for (key, 1) and (key, True) are the same dictionary key; so a look-up by any other value finds nothing.
+    try:
+        known = list(map(_encoded.get, values.items()))
+    except TypeError:  # a list or mapping has no hash
+        return ",".join([_attribute(key, value) for key, value in values.items()])
+    if None in known:
+        return ",".join([part or _attribute(*item) for part, item in zip(known, values.items(), strict=True)])
+    return ",".join(known)  # type: ignore[arg-type]
 
 
 def name(text: str) -> str:

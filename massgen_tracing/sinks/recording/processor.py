@@ -6,7 +6,6 @@ import os
 import queue
 import random
 import threading
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
@@ -21,6 +21,8 @@ from massgen_tracing import guard, layout, semconv
 from massgen_tracing.model import RUN_CONTEXT_KEY
 from massgen_tracing.sinks.recording import encode
 from massgen_tracing.sinks.recording.file import AppendFile
+
+_MAX_HEADS: Final = 256
 
 
 class _RunFile:
@@ -51,7 +53,7 @@ class Recording(SpanProcessor):
         self._ids = random.Random()  # noqa: S311 - ids, not secrets
         self._files: dict[Path | None, _RunFile] = {}
         self._open: dict[int, tuple[_RunFile, Path | None]] = {}
-        self._heads: dict[tuple[int, InstrumentationScope | None], tuple[object, str]] = {}
+        self._heads: dict[int, tuple[InstrumentationScope | None, Resource, str]] = {}
         self._lock = threading.Lock()
         self._syncer = _Syncer()
         _live.append(self)
@@ -123,12 +125,15 @@ class Recording(SpanProcessor):
         return self._traces / f"{_PROCESS_START}_{pid}{layout.RECORDING_SUFFIX}"
 
     def _head(self, span: ReadableSpan) -> str:
-        # By identity: hashing a resource costs more than a line. The entry holds what it was made from, so an id is not used again meanwhile.
+        # By identity: hashing a resource and a scope costs more than a line. Each entry holds what it was made from, so that its id is not used
+        # again meanwhile.
         resource, scope = span.resource, span.instrumentation_scope
-        known = self._heads.get((id(resource), scope))
-        if known is None or known[0] is not resource:
-            known = self._heads[id(resource), scope] = resource, encode.head(resource, scope)
-        return known[1]
+        known = self._heads.get(id(scope))
+        if known is None or known[0] is not scope or known[1] is not resource:
+            if len(self._heads) >= _MAX_HEADS:  # a provider that makes a scope for every tracer it gives
+                self._heads.clear()
+            known = self._heads[id(scope)] = scope, resource, encode.head(resource, scope)
+        return known[2]
 
 
 class _Syncer:
@@ -165,7 +170,7 @@ class _Syncer:
                 guard.swallow("recording.sync", error)
 
 
-_PROCESS_START: Final = datetime.fromtimestamp(time.time()).strftime("trace_%Y%m%d_%H%M%S_%f")
+_PROCESS_START: Final = datetime.now().astimezone().strftime("trace_%Y%m%d_%H%M%S_%f")
 
 _live: list[Recording] = []
 

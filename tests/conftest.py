@@ -1,0 +1,66 @@
+"""What every test stands on: no span is current when it begins, nothing is swallowed unseen, nothing is left configured."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from opentelemetry import trace
+
+import massgen_tracing as mt
+from massgen_tracing import guard
+from massgen_tracing.testing import left_behind
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+settings.load_profile("default")
+
+_LEAVES_MARK = "Failed to detach context"
+
+
+@pytest.fixture(autouse=True)
+def _no_span_is_current() -> Iterator[None]:
+    """A test that leaves a span behind would make its neighbour fail; this names the neighbour before and the culprit after."""
+    assert not trace.get_current_span().get_span_context().is_valid
+    assert left_behind() == []
+    yield
+    assert not trace.get_current_span().get_span_context().is_valid
+    assert left_behind() == []
+
+
+@pytest.fixture(autouse=True)
+def swallowed() -> Iterator[list[str]]:
+    """What production swallows makes a test fail at its end, unless the test expects it and takes it out of this list."""
+    guard.reset()
+    kinds: list[str] = []
+    errors: list[BaseException] = []
+
+    def seen(kind: str, error: BaseException | None) -> None:
+        kinds.append(kind)
+        if error is not None:
+            errors.append(error)
+
+    guard.observe(seen)
+    yield kinds
+    guard.observe(None)
+    guard.reset()
+    if kinds:
+        raise AssertionError(f"The package swallowed problems that the test did not expect: {kinds}") from (errors[0] if errors else None)
+
+
+@pytest.fixture(autouse=True)
+def _never_a_failed_detach(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """OpenTelemetry logs a reset in the wrong context as an error and goes on; here it is a failure."""
+    caplog.set_level(logging.WARNING, logger="opentelemetry")
+    yield
+    assert not [record for when in ("setup", "call") for record in caplog.get_records(when) if _LEAVES_MARK in record.getMessage()]
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured_afterwards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test configures for itself, whatever the environment of the run says."""
+    for name in ("TRACEPARENT", "TRACESTATE", "BAGGAGE", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME", "LOGFIRE_TOKEN", "MASSGEN_TRACING_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    mt.shutdown()
