@@ -14,9 +14,9 @@ import os
 import sys
 import threading
 import types
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator, Mapping, MutableMapping
 from functools import partial
-from typing import Any, Final, ParamSpec, TypeVar, cast, overload
+from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
 
 from opentelemetry import context as otel_context
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -64,11 +64,19 @@ async def _bound(stream: AsyncIterator[T], context: contextvars.Context) -> Asyn
     # unfinished one is closed by the loop's hooks when it is collected or the loop shuts down. Every step, the closing one included, goes
     # through `_steps`, so the inner one ends in its own context too.
     asend, athrow, aclose = (getattr(stream, name, None) for name in ("asend", "athrow", "aclose"))
+    # A generator's steps are iterators already; those of another iterator may be any awaitables.
+    native = isinstance(stream, types.AsyncGeneratorType)
+    proceed: Callable[[], Any] = stream.__anext__ if native else lambda: _iterator(anext(stream))
     run = _runner(context)
-    step = _first_step(stream)
+    step = _first_step(stream, proceed)
     try:
         while True:
-            value = await _steps(run, step)
+            try:
+                pending = run(step.send, None)
+            except StopIteration as stop:
+                value = stop.value  # the step had nothing to wait for
+            else:
+                value = await _rest(run, step, pending)
             try:
                 sent = yield value
             except BaseException as error:
@@ -78,22 +86,22 @@ async def _bound(stream: AsyncIterator[T], context: contextvars.Context) -> Asyn
                     if aclose is not None:
                         await _steps(run, aclose())
                     raise
-                step = athrow(error)
+                step = athrow(error) if native else _iterator(athrow(error))
             else:
-                step = anext(stream) if sent is None or asend is None else asend(sent)
+                step = proceed() if sent is None or asend is None else _iterator(asend(sent))
     except StopAsyncIteration:
         return
 
 
-def _first_step(stream: AsyncIterator[T]) -> Awaitable[T]:
+def _first_step(stream: AsyncIterator[Any], proceed: Callable[[], Any]) -> Any:
     # A generator tells the event loop of itself when its first step is made, and the loop would later close it in whatever context it
     # happens to be in, while the outer generator does so too. The outer one is enough: it holds the inner one and closes it.
     if not isinstance(stream, types.AsyncGeneratorType):
-        return anext(stream)
+        return proceed()
     hooks = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(None, None)
     try:
-        return cast("Awaitable[T]", stream.__anext__())
+        return proceed()
     finally:
         sys.set_asyncgen_hooks(*hooks)
 
@@ -110,15 +118,17 @@ def _runner(context: contextvars.Context) -> Run:
     fallback: Callable[[Any], Any] | None = None
 
     def finalize(generator: AsyncGenerator[Any, Any]) -> None:
-        closing: Any = generator.aclose()
-        if stepping == threading.get_ident():
+        if stepping == threading.get_ident() or fallback is None:
+            closing: Any = generator.aclose()
             try:
                 pending = closing.send(None)
-            except (StopIteration, StopAsyncIteration):
+            except StopIteration:
                 return
-            closing = _Rest(closing, pending)
+            finish: Callable[[], Awaitable[None]] = partial(_rest, context.run, closing, pending)
+        else:  # dropped elsewhere, or found by the garbage collector
+            finish = partial(_close, context.run, generator)
         if fallback is not None:
-            fallback(_Unfinished(context, closing))
+            fallback(_Unfinished(finish))
 
     def run(function: Callable[..., Any], *args: Any) -> Any:
         nonlocal stepping, fallback
@@ -135,63 +145,63 @@ def _runner(context: contextvars.Context) -> Run:
     return run
 
 
-class _Rest:
-    """What is left of a closing that could not end at once, as an awaitable."""
-
-    def __init__(self, closing: Generator[Any, Any, None], pending: Any) -> None:
-        self._closing = closing
-        self._pending = pending
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        pending = self._pending
-        while True:
-            try:
-                sent = yield pending
-            except BaseException as error:  # noqa: BLE001 - passed on to the one who is awaited
-                step = partial(self._closing.throw, error)
-            else:
-                step = partial(self._closing.send, sent)
-            try:
-                pending = step()
-            except (StopIteration, StopAsyncIteration):
-                return
-
-
 class _Unfinished:
     """An unfinished generator as the event loop's hook takes it: `aclose()` closes it in its own context."""
 
-    def __init__(self, context: contextvars.Context, closing: Awaitable[None]) -> None:
-        self._context = context
-        self._closing = closing
+    def __init__(self, finish: Callable[[], Awaitable[None]]) -> None:
+        self._finish = finish
 
     async def aclose(self) -> None:
-        await _steps(self._context.run, self._closing)
+        await self._finish()
+
+
+async def _close(run: Run, generator: AsyncGenerator[Any, Any]) -> None:
+    await _steps(run, generator.aclose())
 
 
 @types.coroutine
 def _steps(run: Run, awaitable: Awaitable[T]) -> Generator[Any, Any, T]:
-    """Await *awaitable* with each of its steps made by *run*; what `await` does (PEP 380), but for the context."""
-    steps = run(awaitable.__await__)
-    send = cast("Callable[[Any], Any]", getattr(steps, "send", None) or (lambda _: next(steps)))
+    """Await *awaitable* with each of its steps made by *run*."""
+    steps = _iterator(awaitable)
     try:
-        pending = run(send, None)
+        pending = run(steps.send, None)
+    except StopIteration as stop:
+        return cast("T", stop.value)
+    return cast("T", (yield from _rest(run, steps, pending)))
+
+
+@types.coroutine
+def _rest(run: Run, steps: Any, pending: Any) -> Generator[Any, Any, Any]:
+    """Await what is left of *steps* after the first one, each step made by *run*; what `await` does (PEP 380), but for the context.
+
+    Args:
+        run: `contextvars.Context.run`, or what does more.
+        steps: an iterator with `send`, `throw` and `close`.
+        pending: what the first step waits for.
+    """
+    try:
         while True:
             try:
                 sent = yield pending
             except GeneratorExit:
-                close = getattr(steps, "close", None)
-                if close is not None:
-                    run(close)
+                run(steps.close)
                 raise
-            except BaseException as error:  # cancellation comes this way
-                throw = getattr(steps, "throw", None)
-                if throw is None:
-                    raise
-                pending = run(throw, error)
+            except BaseException as error:  # noqa: BLE001 - cancellation comes this way; the work is told, and its answer is passed on
+                pending = run(steps.throw, error)
             else:
-                pending = run(send, sent)
+                pending = run(steps.send, sent)
     except StopIteration as stop:
-        return cast("T", stop.value)
+        return stop.value
+
+
+def _iterator(awaitable: Awaitable[Any]) -> Any:
+    """The steps of *awaitable*, with `send`, `throw` and `close`."""
+    steps = awaitable.__await__()
+    return steps if hasattr(steps, "send") and hasattr(steps, "throw") and hasattr(steps, "close") else _delegate(steps)
+
+
+def _delegate(steps: Iterator[Any]) -> Generator[Any, Any, Any]:
+    return (yield from steps)
 
 
 @overload
@@ -261,7 +271,13 @@ class _BoundCoroutine(Coroutine[Any, Any, T]):
         self._run(self._work.close)
 
     def __await__(self) -> Generator[Any, Any, T]:
-        return (yield from _steps(self._run, self._work))
+        return self  # an iterator with send, throw and close, which is what `await` asks for
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
 
 
 def child_env(env: Mapping[str, str] | None = None) -> dict[str, str]:
