@@ -16,7 +16,7 @@ from massgen_tracing.runs.coordinator.voting import Candidate, choose_winner
 
 def board(**limits) -> Board:
     """A board of three agents."""
-    return Board(["b", "a", "c"], Limits(**limits), lambda agent_id, count: f"{agent_id}.{count}")
+    return Board(["b", "a", "c"], Limits(**limits))
 
 
 def call(name: str, **arguments) -> ToolCall:
@@ -80,7 +80,7 @@ def test_view_holds_latest_answers_by_agent_id():
     state.add_answer("a", "two")
     state.add_answer("c", "three")
     view = state.view("b")
-    assert view.labels == ("a.1", "c.2")
+    assert view.labels == ("agent1.1", "agent3.2")
     assert not state.is_old(view)
     state.add_answer("b", "four")
     assert state.is_old(view)
@@ -91,7 +91,7 @@ def test_votes_by_place_id_or_label():
     state = board()
     answer = state.add_answer("b", "one")
     view = state.view("a")
-    for name in ("agent2", "b", "b.1", " agent2 "):
+    for name in ("agent2", "b", "agent2.1", " agent2 "):
         assert read_move([call("vote", agent_id=name, reason="r")], "a", view, state) == CastVote(answer, "r")
 
 
@@ -136,7 +136,7 @@ def test_offered_moves():
 
 def test_prompt_names_no_agent():
     """Agents see each other's answers under places and labels, never under ids."""
-    state = Board(["secret_one", "secret_two"], Limits(), lambda _id, count: f"agent1.{count}")
+    state = Board(["secret_one", "secret_two"], Limits())
     state.answers.append(Answer("secret_one", "agent1.1", "the text", 0))
     prompt = str(opening("the question", "Be brief.", state.view("secret_two"), state))
     assert "the text" in prompt

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from massgen_tracing.semconv import EnforcementReason
+from massgen_tracing.semconv import ANSWER_LABEL, EnforcementReason
 
 from .config import Limits
 from .voting import Candidate
@@ -69,13 +69,11 @@ class Board:
     Args:
         agent_ids: all agents.
         limits: the run's bounds.
-        label: gives the label of an agent's how-many-th answer (from 1).
     """
 
-    def __init__(self, agent_ids: Sequence[str], limits: Limits, label: Callable[[str, int], str]) -> None:
+    def __init__(self, agent_ids: Sequence[str], limits: Limits) -> None:
         self.agent_ids = tuple(sorted(agent_ids))
         self._limits = limits
-        self._label = label
         self.answers: list[Answer] = []
         self.votes: dict[str, Vote] = {}
 
@@ -113,7 +111,9 @@ class Board:
 
     def add_answer(self, agent_id: str, text: str) -> Answer:
         """Add an answer; every vote cast so far is void from now on."""
-        answer = Answer(agent_id, self._label(agent_id, self._given(agent_id) + 1), text, len(self.answers))
+        # Not the session's label, which is the same: a run without tracing has labels too.
+        label = ANSWER_LABEL.format(place=self.agent_ids.index(agent_id) + 1, count=self._given(agent_id) + 1)
+        answer = Answer(agent_id, label, text, len(self.answers))
         self.answers.append(answer)
         self.votes.clear()
         return answer

@@ -73,7 +73,7 @@ class Coordination:
         on_progress: told of everything worth showing.
 
     Attributes:
-        trace_id: 32 hex digits; empty before the start.
+        trace_id: 32 hex digits; empty before the start, and where nothing is traced.
         directory: the run's directory; None before the start, or where nothing is recorded.
 
     Raises:
@@ -102,16 +102,18 @@ class Coordination:
             RunError: if every agent failed before there was any answer.
             asyncio.CancelledError: if it was cancelled; what there is by then has been kept.
         """
-        model_openai.load()
+        # Loading packages is no part of the run; where tool servers start, the model's client loads while they do.
         if any(agent.tool_servers for agent in self._config.agents):
             tools.load()
+        else:
+            model_openai.load()
         deadline = time.monotonic() + self._config.limits.overall_timeout
         with self._tracer.session(self._question, agents=[agent.id for agent in self._config.agents], run=self.directory) as session:
-            self.trace_id = session.trace_id
-            self.directory = session.run
+            self.trace_id = session.trace_id if self._tracer.enabled else ""
+            self.directory = session.run or self.directory
             self._progress(Progress("started", "", session.trace_id))
             async with open_seats(self._config, self.directory) as seats:
-                board = Board(list(seats), self._config.limits, session.answer_label)
+                board = Board(list(seats), self._config.limits)
                 table = Table(session, board, self._question, self._config.limits, self._tracer.price)
                 return await _Ending(table, seats, RunFiles(self.directory), self._progress).reach(deadline)
 

@@ -18,7 +18,7 @@ from massgen_tracing.trace.tracer import Price
 
 from .board import Board
 from .config import AgentConfig, Limits, RunConfig
-from .model_openai import ChatModel
+from .model_openai import ChatModel, load
 from .protocol import Message, Reply, Usage, genai_messages, said
 from .tools import Toolbox
 
@@ -114,24 +114,27 @@ async def open_seats(config: RunConfig, run: RunDirectory | None) -> AsyncIterat
     """
     async with contextlib.AsyncExitStack() as stack:
         root = stack.enter_context(_workspaces(run))
-        seats = {}
-        for agent in sorted(config.agents, key=lambda agent: agent.id):
-            seat = seats[agent.id] = _seat(agent, root, config.limits)
-            stack.push_async_callback(seat.model.aclose)
+        agents = sorted(config.agents, key=lambda agent: agent.id)
+        toolboxes = {agent.id: _toolbox(agent, root / agent.id) for agent in agents}
         # Before the start, so that a server is ended also if another one fails to start; all of them at once.
-        stack.push_async_callback(_stop_all, [seat.toolbox for seat in seats.values()])
+        stack.push_async_callback(_stop_all, list(toolboxes.values()))
         async with asyncio.TaskGroup() as group:
-            starts = [group.create_task(_start(seat.toolbox)) for seat in seats.values()]
+            group.create_task(asyncio.to_thread(load))
+            starts = [group.create_task(_start(toolbox)) for toolbox in toolboxes.values()]
         for start in starts:
             if (error := start.result()) is not None:
                 raise error
+        seats = {}
+        for agent in agents:
+            model = ChatModel(agent, timeout=config.limits.agent_timeout)
+            stack.push_async_callback(model.aclose)
+            seats[agent.id] = Seat(agent, model, toolboxes[agent.id])
         yield seats
 
 
-def _seat(agent: AgentConfig, root: Path, limits: Limits) -> Seat:
-    workspace = root / agent.id
+def _toolbox(agent: AgentConfig, workspace: Path) -> Toolbox:
     workspace.mkdir(parents=True, exist_ok=True)
-    return Seat(agent, ChatModel(agent, timeout=limits.agent_timeout), Toolbox(agent.tool_servers, workspace))
+    return Toolbox(agent.tool_servers, workspace)
 
 
 async def _start(toolbox: Toolbox) -> Exception | None:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import os
 import shlex
 import signal
 import sys
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="a scripted model in the place of the endpoint; without --config also three agents of its own",
     )
-    parser.add_argument("--root", default=DEFAULT_ROOT, metavar="DIR", help=f"where runs and recordings are kept (default: {DEFAULT_ROOT})")
+    parser.add_argument("--root", metavar="DIR", help=f"where runs and recordings are kept (default: MASSGEN_TRACING_ROOT, else {DEFAULT_ROOT})")
     parser.add_argument("--logfire", action="store_true", help="send the trace to Logfire too")
     parser.add_argument("--otlp", metavar="URL", help="send the trace to a collector too, such as http://localhost:4318")
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds for the whole run")
@@ -60,12 +61,16 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         for warning in config.warnings:
             _say(f"warning: {warning}")
+    if not args.logfire:
+        # Logfire's plugin for pydantic would load Logfire with the first model class, which costs half a second and does nothing here.
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "logfire-plugin")
     import massgen_tracing as mt
 
     with contextlib.ExitStack() as stack:
         if args.dry_run:
             config = _redirected(config, stack)
-        tracer = mt.configure(record=not args.no_record, root=args.root, logfire=args.logfire, otlp_endpoint=args.otlp)
+        # What was not asked for here is left to the environment's variables.
+        tracer = mt.configure(record=False if args.no_record else None, root=args.root, logfire=args.logfire or None, otlp_endpoint=args.otlp)
         stack.callback(mt.shutdown)
         from massgen_tracing.runs.coordinator.coordinator import Coordination
 
@@ -128,13 +133,13 @@ async def _until_signalled(coordination: Coordination) -> RunResult:
     return await coordination.run()
 
 
-def _say_where(coordination: Coordination, root: str) -> None:
+def _say_where(coordination: Coordination, root: str | None) -> None:
     if not coordination.trace_id:
         return
     print(f"trace: {coordination.trace_id}")
     if coordination.directory is None:
         return
-    option = "" if root == DEFAULT_ROOT else f" --root {shlex.quote(root)}"
+    option = "" if root is None else f" --root {shlex.quote(root)}"
     print(f"recording: {coordination.directory.attempt_dir / recording_name()}")
     print(f"next: massgen-tracing trace{option}")
     print(f'      massgen-tracing sql{option} "{_QUERY}"', flush=True)
