@@ -1,0 +1,348 @@
+"""`massgen-tracing doctor`: what is installed and set, what works here, what was swallowed, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from massgen_tracing import layout, settings
+from massgen_tracing._version import __version__
+from massgen_tracing.views import text
+
+PACKAGES: Final = {
+    "opentelemetry-api": "tracing",
+    "opentelemetry-sdk": "tracing",
+    "opentelemetry-exporter-otlp": "export to a collector",
+    "logfire": "export to Logfire",
+    "openai": "the coordinator's model calls",
+    "mcp": "the coordinator's tools",
+    "datafusion": "SQL",
+    "pyarrow": "SQL",
+    "sqlglot": "SQL",
+}
+"""What the package stands on, and what does not work without it."""
+
+CONNECT_TIMEOUT: Final = 1.0
+"""Seconds that a collector has to take a connection, the look-up of its name included."""
+
+LITTLE_DISK: Final = 200 * 1024**2
+_READ_AT_MOST: Final = 4 * 1024**2
+_SHOWN_PROBLEMS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        name: what was looked at.
+        value: what was found.
+        source: where the value comes from, for a setting.
+        hint: what to do; None where nothing needs doing.
+    """
+
+    name: str
+    value: str
+    source: str = ""
+    hint: str | None = None
+
+
+@dataclass(slots=True)
+class Swallowed:
+    """One kind of problem that runs under this root went on without, over all of their processes.
+
+    Attributes:
+        kind: its short name.
+        count: how often it happened.
+        lost: how many records were lost to it.
+        last: Unix time in seconds of the latest.
+        message: the latest, with what to do.
+    """
+
+    kind: str
+    count: int = 0
+    lost: int = 0
+    last: float = 0.0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that the doctor looked at.
+
+    Attributes:
+        versions, settings, places: line by line.
+        problems: what was swallowed, newest first.
+        problems_file: where that stands.
+        unreadable: how many of that file's lines are torn.
+    """
+
+    versions: tuple[Finding, ...]
+    settings: tuple[Finding, ...]
+    places: tuple[Finding, ...]
+    problems: tuple[Swallowed, ...]
+    problems_file: str
+    unreadable: int
+
+    @property
+    def to_do(self) -> int:
+        """How many things need doing."""
+        return sum(finding.hint is not None for finding in (*self.versions, *self.settings, *self.places)) + len(self.problems)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--root", metavar="PATH", help=f"where the runs are recorded (default: MASSGEN_TRACING_ROOT, else {layout.DEFAULT_ROOT})")
+    parser.add_argument("--json", action="store_true", help="the report for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look, and tell; 1 when something needs doing."""
+    report = examine(args.root)
+    if args.json:
+        print(json.dumps({"healthy": report.to_do == 0, **asdict(report)}, ensure_ascii=False, indent=1))
+    else:
+        print("\n".join(lines(report)))
+    return 1 if report.to_do else 0
+
+
+def examine(root: str | None = None, environ: Mapping[str, str] | None = None) -> Report:
+    """Look at everything.
+
+    Args:
+        root: where the runs are recorded; None: what the environment or the default says.
+        environ: the environment; None: this process's.
+    """
+    environ = os.environ if environ is None else environ
+    values, setting_findings = _settings({"root": root}, environ)
+    place = Path(values["root"])
+    problems, unreadable = read_problems(place / layout.PROBLEMS_FILE)
+    return Report(
+        versions=(Finding("massgen_tracing", __version__), Finding("python", platform.python_version()), *map(_version, PACKAGES)),
+        settings=setting_findings,
+        places=(_root(place), _disk(place), _logfire(needed=values["logfire"], environ=environ), _collector(values["otlp_endpoint"], environ)),
+        problems=problems,
+        problems_file=str(place / layout.PROBLEMS_FILE),
+        unreadable=unreadable,
+    )
+
+
+def lines(report: Report) -> Iterator[str]:
+    """The report for people."""
+    for title, findings in (("Versions", report.versions), ("Settings", report.settings), ("Here", report.places)):
+        yield title
+        yield from _table(findings)
+        yield ""
+    if report.problems:
+        yield f"Swallowed, so that runs could go on ({report.problems_file})"
+        for problem in report.problems[:_SHOWN_PROBLEMS]:
+            when = text.moment(datetime.fromtimestamp(problem.last).astimezone()) if problem.last else "at an unknown time"
+            lost = f", {text.count(problem.lost, 'record')} lost" if problem.lost else ""
+            yield f"  ! {problem.kind}: {text.count(problem.count, 'time')}, last {when}{lost}"
+            yield f"    {text.clean(problem.message)}"
+        if len(report.problems) > _SHOWN_PROBLEMS:
+            yield f"    and {len(report.problems) - _SHOWN_PROBLEMS} more kinds; see all with --json"
+        yield "    → Delete that file when they are dealt with."
+    else:
+        yield "Nothing was swallowed."
+    if report.unreadable:
+        yield f"  {text.count(report.unreadable, 'line')} of {report.problems_file} could not be read."
+    yield ""
+    yield "Everything works." if not report.to_do else f"{text.count(report.to_do, 'thing')} to look at, each marked with !"
+
+
+def _table(findings: tuple[Finding, ...]) -> Iterator[str]:
+    name = max(len(finding.name) for finding in findings)
+    value = max((len(finding.value) for finding in findings if finding.source), default=0)
+    for finding in findings:
+        shown = finding.value.ljust(value) if finding.source else finding.value
+        yield f"  {'!' if finding.hint else ' '} {finding.name.ljust(name)}  {shown}  {finding.source}".rstrip()
+        if finding.hint:
+            yield f"    → {finding.hint}"
+
+
+def _version(package: str) -> Finding:
+    try:
+        return Finding(package, metadata.version(package))
+    except metadata.PackageNotFoundError:
+        return Finding(package, "not installed", hint=f"Needed for {PACKAGES[package]}: pip install {package}")
+
+
+# --- settings ----------------------------------------------------------------------------------------------------------------------
+
+
+def _settings(given: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[dict[str, Any], tuple[Finding, ...]]:
+    """Every setting's value in force, and where it is from; precedence as in `settings.resolve`, which does not tell the source."""
+    values: dict[str, Any] = {}
+    findings = []
+    for setting in settings.SETTINGS:
+        value, source, hint = setting.default, "default", None
+        written = environ.get(setting.variable, "")
+        if given.get(setting.name) is not None:
+            value, source = given[setting.name], f"--{setting.name}"
+        elif written:
+            try:
+                value, source = setting.parse(written), setting.variable
+            except ValueError as error:
+                hint = f"{setting.variable} is {text.shorten(written, 40)!r} and is passed over; set it to {error}, or unset it."
+        values[setting.name] = value
+        findings.append(Finding(setting.name, _shown(value), source, hint))
+    return values, tuple(findings)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    written = str(value)
+    if "@" in written and "://" in written:
+        with contextlib.suppress(ValueError):
+            url = urlsplit(written)
+            written = url._replace(netloc=f"…@{url.netloc.rpartition('@')[2]}").geturl() if "@" in url.netloc else written
+    return text.clean(written)
+
+
+# --- places ------------------------------------------------------------------------------------------------------------------------
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or the nearest directory above it that exists."""
+    path = path.absolute()
+    return next((place for place in (path, *path.parents) if place.exists()), path)
+
+
+def _root(root: Path) -> Finding:
+    name, place = "root", root.absolute()
+    if place.exists() and not place.is_dir():
+        return Finding(name, f"{place} is no directory", hint="Name another one: --root, or MASSGEN_TRACING_ROOT.")
+    nearest = _nearest(place)
+    try:
+        if nearest == place:
+            with tempfile.TemporaryFile(dir=place):
+                return Finding(name, f"{place}, writable")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(None, "no permission to write", str(nearest))
+    except OSError as error:
+        reason = f"{nearest} is not writable ({error.strerror or error})"
+        return Finding(name, reason, hint="Make it writable, or name another root: --root, or MASSGEN_TRACING_ROOT.")
+    return Finding(name, f"{place}, made by the first run")
+
+
+def _disk(root: Path) -> Finding:
+    try:
+        free = shutil.disk_usage(_nearest(root)).free
+    except OSError as error:
+        return Finding("disk", f"unknown ({error.strerror or error})")
+    hint = "A full disk loses spans: make room, or name a root elsewhere." if free < LITTLE_DISK else None
+    return Finding("disk", f"{free / 1024**3:,.1f} GiB free", hint=hint)
+
+
+def _logfire(*, needed: bool, environ: Mapping[str, str]) -> Finding:
+    credentials = Path(environ.get("LOGFIRE_CREDENTIALS_DIR") or ".logfire") / "logfire_credentials.json"
+    if environ.get("LOGFIRE_TOKEN"):
+        return Finding("logfire", "token from LOGFIRE_TOKEN")
+    if credentials.is_file():
+        return Finding("logfire", f"token from {credentials}")
+    mend = "Run `logfire auth` and then `logfire projects use`, or set LOGFIRE_TOKEN."
+    return Finding("logfire", "no token, so nothing can be sent to it", hint=mend) if needed else Finding("logfire", f"off, no token. {mend}")
+
+
+def _collector(endpoint: str | None, environ: Mapping[str, str]) -> Finding:
+    name = "otlp"
+    if not endpoint:
+        return Finding(name, "off, no endpoint")
+    protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
+    hint = "Start a collector there, or correct OTEL_EXPORTER_OTLP_ENDPOINT."
+    try:
+        url = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
+        host, port = url.hostname, url.port or _default_port(url, protocol)
+    except ValueError as error:
+        return Finding(name, f"{_shown(endpoint)} is no URL ({error})", hint=hint)
+    if not host:
+        return Finding(name, f"{_shown(endpoint)} names no host", hint=hint)
+    failure = _connect(host, port)
+    where = f"{host} port {port}"
+    return Finding(name, f"{where} does not answer ({failure})", hint=hint) if failure else Finding(name, f"{where} takes connections")
+
+
+def _default_port(url: SplitResult, protocol: str) -> int:
+    """The port of an endpoint that names none: the exporters' own for a bare host, else the scheme's."""
+    if not url.scheme:
+        return 4317 if protocol == "grpc" else 4318
+    return 443 if url.scheme == "https" else 80
+
+
+def _connect(host: str, port: int) -> str:
+    """Why no connection could be made in time; empty when it could."""
+    outcome = ["no answer in time"]
+
+    def attempt() -> None:
+        try:
+            socket.create_connection((host, port), CONNECT_TIMEOUT).close()
+            outcome[0] = ""
+        except OSError as error:
+            outcome[0] = error.strerror or str(error)
+
+    # On a thread, because the look-up of a name knows no timeout.
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(CONNECT_TIMEOUT)
+    return outcome[0]
+
+
+# --- swallowed problems ------------------------------------------------------------------------------------------------------------
+
+
+def read_problems(path: Path) -> tuple[tuple[Swallowed, ...], int]:
+    """The kinds of problems in a file, newest first, and how many lines could not be read; a missing file has none.
+
+    Of a very long file only the end is read.
+    """
+    try:
+        with path.open("rb") as file:
+            skipped = max(file.seek(0, os.SEEK_END) - _READ_AT_MOST, 0)
+            file.seek(skipped)
+            content = file.read().split(b"\n")
+    except OSError:
+        return (), 0
+    # A process that was configured several times has written its counts several times, each time those from its beginning.
+    latest: dict[tuple[object, object, object], Mapping[str, Any]] = {}
+    unreadable = 0
+    for line in content[1 if skipped else 0 :]:
+        if not line.strip():
+            continue
+        try:
+            problem = json.loads(line)
+            latest[problem["pid"], problem["kind"], problem["first"]] = problem
+        except (ValueError, TypeError, KeyError, RecursionError):
+            unreadable += 1
+    kinds: dict[str, Swallowed] = {}
+    for problem in latest.values():
+        kind = str(problem["kind"])
+        known = kinds.setdefault(kind, Swallowed(kind))
+        last = _number(problem.get("last"))
+        if last >= known.last:
+            known.last, known.message = last, str(problem.get("message", ""))
+        known.count += int(_number(problem.get("count")))
+        known.lost += int(_number(problem.get("lost")))
+    return tuple(sorted(kinds.values(), key=lambda known: known.last, reverse=True)), unreadable
+
+
+def _number(value: object) -> float:
+    """A time or a count; 0 for what is none, or cannot be one."""
+    return float(value) if isinstance(value, int | float) and 0 <= value < 1e11 else 0.0
