@@ -185,12 +185,13 @@ async def test_presentation_that_hangs(coordinate, kit):
     assert kit.attributes(presentation)["massgen.outcome"] == "timeout"
 
 
-async def test_presentation_that_fails(coordinate, kit):
-    """A presentation whose model call fails leaves the answer that won."""
+@pytest.mark.parametrize("turn", [Turn("down", status=500), Turn("half an ans", cut=True), Turn("")], ids=["error", "cut", "empty"])
+async def test_presentation_that_fails(coordinate, kit, turn):
+    """A presentation whose model call fails, breaks off or says nothing leaves the answer that won."""
 
     def script(asked):
         if kit.presenting(asked):
-            return Turn("down", status=500)
+            return turn
         return kit.vote("agent1") if kit.seen(asked) else kit.answer("the answer")
 
     ran = await coordinate(script, kit.agents("agent_a"))

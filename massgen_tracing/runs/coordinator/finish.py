@@ -53,10 +53,12 @@ class Presentation:
                 try:
                     async with aclosing(ask(handle, seat, table, messages, ())) as pieces:
                         async for piece in pieces:
-                            if isinstance(piece, Reply):
-                                self.text = piece.text.strip() or self.text
-                            else:
+                            if not isinstance(piece, Reply):
                                 yield piece
+                            elif piece.finish_reason is None:
+                                handle.event("presentation_failed", {"reason": "the stream ended early"})
+                            else:
+                                self.text = piece.text.strip() or self.text
                 except seat.model.errors as error:
                     handle.event("presentation_failed", {"reason": seat.model.explain(error).message})
             handle.final_answer(self.text)

@@ -112,7 +112,7 @@ class DryRunScript:
         last = place == len(self._ids)
         if last and step == 0:
             # Forgets the workflow tools once: the coordinator asks again.
-            return Turn("The first answer is the most complete, I have nothing to add.", seconds=QUICK)
+            return Turn("The first answer is the most complete, I have nothing to add.", seconds=3 * QUICK)
         if place == 1 and step == 0 and (calls := _offered(asked, ("read_file", {"path": "notes_1.md"}), ("list_directory", {"path": "."}))):
             return Turn("I compare once more.", calls, QUICK)
         choice = place if place == 2 and len(self._ids) > 2 else 1
