@@ -154,7 +154,7 @@ def _set_up(values: dict[str, Any], make: partial[Tracer]) -> Tracer:
         from massgen_tracing.sinks.otlp import otlp_processor
 
         processors.append(otlp_processor(values["otlp_endpoint"]))
-    _pipeline = Pipeline(_resource(values["service_name"]), processors)
+    _pipeline = Pipeline(_resource(values["service_name"]), processors, remote=borders.remote_context())
     provider: TracerProvider | None = None
     if values["logfire"]:
         from massgen_tracing.sinks.logfire import logfire_provider

@@ -87,6 +87,8 @@ class Session(Handle):
 
     __slots__ = ("_answers", "_question", "_rounds", "_winner_label", "agents", "run")
 
+    span: OpenerSpan
+
     def __init__(
         self,
         tracer: Tracer,
@@ -239,6 +241,8 @@ class Round(Work):
     """
 
     __slots__ = ("_outcome", "_used", "agent_id", "identity")
+
+    span: OpenerSpan
 
     def __init__(
         self,

@@ -23,6 +23,11 @@ current = otel_context.get_current
 _set = otel_context.attach
 
 
+def adopted(context: Context, remote: Context | None) -> Context:
+    """*context*, or, where no span is current in it, the same below the span of *remote*."""
+    return context if not remote or SPAN_KEY in context else Context({**remote, **context})
+
+
 class Block:
     """One `with` block in which a span is current.
 

@@ -14,7 +14,7 @@ from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode
 from opentelemetry.trace import Span as ApiSpan
 
 from massgen_tracing import guard, semconv
-from massgen_tracing.trace.current import SPAN_KEY, Block, current
+from massgen_tracing.trace.current import Block
 from massgen_tracing.trace.exceptions import describe, exception_attributes, type_name
 
 if TYPE_CHECKING:
@@ -119,11 +119,7 @@ class Handle:
     # --- for the kinds of handle -------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        base = self._base
-        if base is None:
-            base = current()
-            if SPAN_KEY not in base and self._tracer.remote:
-                base = Context({**self._tracer.remote, **base})
+        base = self._tracer.ambient() if self._base is None else self._base
         self.session = base.get(SESSION_KEY)  # type: ignore[assignment]
         self.round = base.get(ROUND_KEY)  # type: ignore[assignment]
         base = self._prepare(base)

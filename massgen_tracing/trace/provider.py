@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
-from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
@@ -36,7 +35,7 @@ from opentelemetry.trace import Tracer as ApiTracer
 from opentelemetry.trace import TracerProvider as ApiTracerProvider
 
 from massgen_tracing import guard, semconv
-from massgen_tracing.trace.current import Block
+from massgen_tracing.trace.current import Block, adopted, current
 from massgen_tracing.trace.exceptions import describe
 from massgen_tracing.trace.payload import clean_all, encodable
 from massgen_tracing.trace.span import MAX_LINKS, Span
@@ -68,6 +67,7 @@ class Pipeline:
         processors: in this order, at a span's start and at its end.
         ids: where ids come from.
         now: the time, in Unix nanoseconds.
+        remote: the Context of the process that started this one; spans without a parent are its children.
     """
 
     def __init__(
@@ -76,7 +76,9 @@ class Pipeline:
         processors: Sequence[SpanProcessor],
         ids: IdGenerator | None = None,
         now: Callable[[], int] = time.time_ns,
+        remote: Context | None = None,
     ) -> None:
+        self.remote = remote
         self.resource = resource
         self.ids = ids or RandomIds()
         self.now = now
@@ -138,11 +140,11 @@ class Tracer(ApiTracer):
         set_status_on_exception: bool = True,
     ) -> ApiSpan:
         """Start a span whose parent is the current span of *context* (default: the current context)."""
+        pipeline = self._provider.pipeline
         if context is None:
-            context = otel_context.get_current()
+            context = adopted(current(), None if pipeline is None else pipeline.remote)
         above = get_current_span(context)
         parent: SpanContext | None = above.get_span_context()
-        pipeline = self._provider.pipeline
         if pipeline is None:
             if self._provider.delegate is None:
                 return NonRecordingSpan(above.get_span_context())
@@ -204,7 +206,7 @@ class CurrentSpan:
     def __enter__(self) -> ApiSpan:
         span = self._start()
         block = Block()
-        context = block.context(otel_context.get_current(), span)
+        context = block.context(current(), span)
         block.enter(context)
         self._entered.append((span, block, context))
         return span

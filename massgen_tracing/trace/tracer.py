@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import NoOpTracer, SpanKind
 from opentelemetry.trace import Span as ApiSpan
@@ -20,6 +19,7 @@ from massgen_tracing.errors import UsageError, compose, one_of
 from massgen_tracing.layout import RunDirectory
 from massgen_tracing.trace.calls import LlmCall, McpCall, ToolCall, Work
 from massgen_tracing.trace.coordination import Presentation, Round, Session
+from massgen_tracing.trace.current import adopted, current
 from massgen_tracing.trace.handle import ROUND_KEY, SESSION_KEY
 from massgen_tracing.trace.noop import (
     NOOP_LLM_CALL,
@@ -214,11 +214,15 @@ class Tracer:
 
     def current_session(self) -> Session | None:
         """The session that the current context belongs to."""
-        return otel_context.get_current().get(SESSION_KEY)  # type: ignore[return-value]
+        return current().get(SESSION_KEY)  # type: ignore[return-value]
 
     def current_round(self) -> Round | None:
         """The agent's round that the current context belongs to."""
-        return otel_context.get_current().get(ROUND_KEY)  # type: ignore[return-value]
+        return current().get(ROUND_KEY)  # type: ignore[return-value]
+
+    def ambient(self) -> Context:
+        """The current context; where no span is current, below the span of the process that started this one."""
+        return adopted(current(), self.remote)
 
     # --- for handles ---------------------------------------------------------------------------------------------------------------
 
@@ -240,7 +244,7 @@ class Tracer:
         """A point record: a span without duration, as Logfire writes a log."""
         try:
             if base is None:
-                base = otel_context.get_current()
+                base = self.ambient()
             marked = {semconv.LOGFIRE_SPAN_TYPE: semconv.SPAN_TYPE_LOG, semconv.LOGFIRE_LEVEL: semconv.LEVELS["info"], **attributes}
             span = self.start_span(name, base, SpanKind.INTERNAL, marked)
             span.end(getattr(span, "start_time", None))

@@ -365,6 +365,12 @@ def misnested(spans: list[ReadableSpan]) -> list[str]:
         parent_id = None if span.parent is None else span.parent.span_id
         if parent_id != (None if above is None else above.context.span_id):
             wrong.append(f"{path}: its parent is not {'/'.join(parts[:-1])}")
-        elif above is not None and not (above.start_time <= span.start_time and span.end_time <= above.end_time):
+        elif above is not None and not (_times(above)[0] <= _times(span)[0] and _times(span)[1] <= _times(above)[1]):
             wrong.append(f"{path}: it is not within its parent's time")
     return wrong
+
+
+def _times(span: ReadableSpan) -> tuple[int, int]:
+    assert span.start_time is not None
+    assert span.end_time is not None
+    return span.start_time, span.end_time

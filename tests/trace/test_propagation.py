@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 
+import massgen_tracing as mt
 from massgen_tracing.testing import capture, left_behind
 from tests.trace.programs import PROGRAMS, Program, misnested, run_program
+
+
+@pytest.fixture(autouse=True)
+def _cheap_collections() -> Iterator[None]:
+    """Programs drop streams and have them collected; what pytest itself holds need not be looked at each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def _run(program: Program, *, debug: bool = False) -> None:
@@ -35,6 +47,16 @@ def test_every_span_of_a_random_program_nests_right(program: Program, caplog: py
 @settings(max_examples=50)
 @given(program=PROGRAMS)
 def test_nesting_holds_on_a_loop_in_debug_mode(program: Program) -> None:
-    """asyncio's debug mode, which wraps coroutines and checks more, changes nothing."""
+    """Asyncio's debug mode, which wraps coroutines and checks more, changes nothing."""
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of slow callbacks, which this is not about
     _run(program, debug=True)
+
+
+def test_the_programs_find_what_bare_generators_get_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proof that these tests can fail: without binding, the same kind of program gives spans with wrong parents."""
+    monkeypatch.setattr(mt, "bind_stream", lambda stream: stream)
+    steps = (("yield",), ("llm",), ("span", (("yield",), ("mcp",))), ("llm",))
+    program = Program(agents=(((steps, "answer"),), ((steps, "vote"),)), drives=((0, "task"), (1, "task")) * 4, ending="finish")
+    with capture() as captured:
+        asyncio.run(run_program(program, captured.tracer))
+    assert len(misnested(captured.ended)) >= 4

@@ -38,7 +38,7 @@ async def test_what_a_step_sets_the_next_step_finds_whoever_drives_it() -> None:
 
     bound = mt.bind_stream(stream())
     VAR.set("driver")
-    assert [await asyncio.create_task(anext(bound)) for _ in range(3)] == ["inside"] * 3  # type: ignore[arg-type]
+    assert [await asyncio.create_task(anext(bound)) for _ in range(3)] == ["inside"] * 3
     assert VAR.get() == "driver"
 
 
@@ -118,8 +118,8 @@ async def test_nested_generators_are_closed_in_order_when_a_stream_is_closed_ear
 
     with capture() as captured:
         bound = mt.bind_stream(outer())
-        await asyncio.create_task(anext(bound))  # type: ignore[arg-type]
-        await asyncio.create_task(bound.aclose())  # type: ignore[arg-type]
+        await asyncio.create_task(anext(bound))
+        await asyncio.create_task(bound.aclose())
         assert [span.name for span in captured.ended] == ["inner", "middle", "outer"]
     assert captured.tree() == "outer\n  middle\n    inner"
 
