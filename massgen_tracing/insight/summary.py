@@ -79,7 +79,7 @@ class Summary:
         agents: ids of the agents, by name.
         winner, winner_label: empty while there is none.
         usage: sum of the model calls that have no model call inside, so that nothing counts twice.
-        costless_calls: how many of those calls have no known cost; they are not in `usage.cost`.
+        costless_calls: how many of those calls have ended without a known cost; they are not in `usage.cost`.
         llm_calls, tool_calls, errors: how many; errors are spans whose status is error.
         open, interrupted: how many spans have not ended, with their process alive or dead.
     """
@@ -126,7 +126,7 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
         winner_label=_text(about.get(semconv.WINNER_LABEL)),
         usage=total,
         llm_calls=len(calls),
-        costless_calls=sum(usage.cost is None for usage in usages),
+        costless_calls=sum(usage.cost is None and call.state == "ended" for call, usage in zip(calls, usages, strict=True)),
         tool_calls=sum(span.name.startswith(_MCP_PREFIX) for span in ordered),
         errors=sum(span.status_code == 2 for span in ordered),
         open=open_count,

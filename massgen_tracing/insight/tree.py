@@ -23,6 +23,19 @@ class Node:
             yield depth, node
             waiting += [(depth + 1, child) for child in reversed(node.children)]
 
+    def pruned(self, depth: int) -> tuple[Node, int]:
+        """A copy without what lies more than *depth* below, and how many spans that leaves out."""
+        copies = {id(self): Node(self.span)}
+        left_out = 0
+        for level, node in self.walk():
+            for child in node.children:
+                if level < depth:
+                    copies[id(child)] = Node(child.span)
+                    copies[id(node)].children.append(copies[id(child)])
+                else:
+                    left_out += 1
+        return copies[id(self)], left_out
+
 
 def trees(spans: Iterable[SpanRecord]) -> list[Node]:
     """The trees of the spans, each span in exactly one place, roots by start time.

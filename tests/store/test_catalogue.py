@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,12 @@ def test_runs_are_listed_newest_first_without_opening_files(tmp_path: Path, monk
     (tmp_path / "massgen_logs" / "log_note.txt").touch()
     scanned: list[str] = []
     scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: (scanned.append(str(path)), scandir(path))[1])
+
+    def watched(path: Path) -> Any:
+        scanned.append(str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", watched)
     monkeypatch.setattr("builtins.open", lambda *_args, **_kwargs: pytest.fail("opened a file"))
     runs = catalogue.runs(tmp_path)
     assert [(run.run_id, run.started) for run in runs] == [

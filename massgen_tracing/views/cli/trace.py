@@ -11,7 +11,7 @@ from massgen_tracing.insight.summary import summarise
 from massgen_tracing.insight.tree import trees
 from massgen_tracing.store import catalogue, lookup, reader
 from massgen_tracing.store.reader import Recording
-from massgen_tracing.views import options
+from massgen_tracing.views import options, text
 
 COMMAND: Final = "trace"
 
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "trace", nargs="?", metavar="TRACE", help="a trace id or its first digits, a run's directory, or a recording (default: the newest run)"
     )
     options.add_root(parser, "where to look for it")
+    parser.add_argument("--depth", type=int, metavar="N", help="draw only N levels below the roots (default: all)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +32,13 @@ def run(args: argparse.Namespace) -> int:
     title, recording = _find(args.root, args.trace)
     if not recording.spans:
         raise RecordingError(f"There are no spans in {title}", hint=f"The reader {recording.report.sentence or 'found nothing at all in it'}")
-    terminal.draw_run(terminal.console(), trees(recording.spans), summarise(recording.spans), title=title)
+    roots, left_out = trees(recording.spans), 0
+    if args.depth is not None:
+        cut = [root.pruned(args.depth) for root in roots]
+        roots, left_out = [root for root, _ in cut], sum(number for _, number in cut)
+    terminal.draw_run(terminal.console(), roots, summarise(recording.spans), title=title)
+    if left_out:
+        options.note(COMMAND, f"{text.count(left_out, 'span')} lie deeper than --depth {args.depth} and are not drawn")
     if recording.report.sentence:
         options.note(COMMAND, recording.report.sentence)
     return 0

@@ -1,0 +1,285 @@
+"""The commands `sql`, `logs` and `trace`, as people and programs use them."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from massgen_tracing import errors
+from massgen_tracing.views import options
+from massgen_tracing.views.cli import main
+from tests.store import otlp
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root with one recorded run, the sample."""
+    otlp.write_run(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: str | Path, code: int = 0) -> tuple[str, str]:
+    """What a command printed on both channels; it must end with *code*."""
+    assert main([str(arg) for arg in argv]) == code
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+# --- sql ---------------------------------------------------------------------------------------------------------------------------
+
+ALL_KINDS = """SELECT span_name, start_timestamp, duration, 9007199254740993 AS big, round(1.005::numeric, 2) AS num, is_exception, tags, day,
+    attributes->'massgen.votes' AS votes, end_timestamp - start_timestamp AS took, NULL AS nothing FROM records WHERE parent_span_id IS NULL"""
+
+
+def test_json_is_one_array_of_objects_in_the_order_of_the_select(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Times as ISO 8601 UTC with microseconds, all digits of integers, JSON values as values, NULL as null."""
+    out, err = said(capsys, "sql", ALL_KINDS, "--root", root, "--format", "json")
+    (row,) = json.loads(out)
+    assert list(row.items()) == [
+        ("span_name", "coordination.session"),
+        ("start_timestamp", "2027-01-15T08:00:00.000000Z"),
+        ("duration", 5.0),
+        ("big", 9007199254740993),
+        ("num", 1.01),
+        ("is_exception", False),
+        ("tags", ["demo", "two"]),
+        ("day", "2027-01-15"),
+        ("votes", {"agent1.1": 1}),
+        ("took", 5.0),
+        ("nothing", None),
+    ]
+    assert err == ""
+
+
+def test_json_of_no_rows_is_an_empty_array(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No rows are an answer too: exit 0 and `[]`."""
+    assert said(capsys, "sql", "SELECT 1 FROM records WHERE false", "--root", root, "--format", "json") == ("[]\n", "")
+
+
+def test_numbers_that_json_lacks_are_null(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """NaN and the infinities are no JSON."""
+    out, _ = said(capsys, "sql", "SELECT 'NaN'::double AS a, '-inf'::double AS b", "--root", root, "--format", "json")
+    assert json.loads(out) == [{"a": None, "b": None}]
+
+
+def test_jsonl_is_one_object_a_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each row is a line of its own."""
+    out, _ = said(capsys, "sql", "SELECT span_name FROM records ORDER BY start_timestamp LIMIT 2", "--root", root, "--format", "jsonl")
+    assert [json.loads(line)["span_name"] for line in out.splitlines()] == ["coordination.session", "Coordination event: coordination_started"]
+
+
+def test_csv_has_a_header_and_empty_nulls(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """NULL is an empty field, lists are JSON, texts with commas are quoted."""
+    sql = "SELECT span_name AS name, tags, duration, 'a,b' AS t FROM records ORDER BY start_timestamp LIMIT 2"
+    out, _ = said(capsys, "sql", sql, "--root", root, "--format", "csv")
+    assert out == ('name,tags,duration,t\ncoordination.session,"[""demo"", ""two""]",5.0,"a,b"\nCoordination event: coordination_started,,,"a,b"\n')
+
+
+def test_table_is_drawn_with_its_number_of_rows(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The default is a table for people."""
+    out, _ = said(capsys, "sql", "SELECT span_name, duration FROM records WHERE span_name LIKE 'agent.%.round_0' ORDER BY 1", "--root", root)
+    assert [line.rstrip() for line in out.splitlines()] == [
+        "span_name              duration",
+        "───────────────────────────────",
+        "agent.agent_a.round_0         2",
+        "agent.agent_b.round_0         3",
+        "(2 rows)",
+    ]
+
+
+@pytest.mark.parametrize("form", ["arrow", "parquet"])
+def test_columnar_formats_come_out_of_a_pipe(root: Path, form: str) -> None:
+    """An Arrow stream or a Parquet file on standard output, with types."""
+    argv = [sys.executable, "-m", "massgen_tracing.views.cli", "sql", "SELECT start_timestamp, duration FROM records", "--root", str(root)]
+    done = subprocess.run([*argv, "--format", form], capture_output=True, timeout=60, check=True)
+    if form == "arrow":
+        table = pa.ipc.open_stream(done.stdout).read_all()
+    else:
+        table = pyarrow.parquet.read_table(io.BytesIO(done.stdout))
+    assert (table.num_rows, str(table.schema.field("start_timestamp").type)) == (17, "timestamp[us, tz=UTC]")
+
+
+def test_a_cut_answer_says_so_beside_the_rows(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The note goes to standard error, so that the rows stay what they are."""
+    out, err = said(capsys, "sql", "SELECT 1 AS a FROM records", "--root", root, "--format", "jsonl", "--limit", "2")
+    assert out == '{"a": 1}\n{"a": 1}\n'
+    assert "the answer was cut at 2 rows; ask for more with --limit" in err
+
+
+def test_skipped_lines_are_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What could not be read is named on standard error."""
+    path = otlp.write(tmp_path / "x.jsonl", [b"rubbish\n", otlp.line(otlp.span(1, "x"))])
+    _, err = said(capsys, "sql", "SELECT 1", "--root", path)
+    assert err == f"massgen-tracing sql: skipped 1 line or span that could not be read; the first: {path}, line 1: not an OTLP/JSON line of spans\n"
+
+
+def test_the_statement_may_come_from_a_file_or_from_the_input(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--file` and `-` are as good as an argument; two statements at once, or none, are refused."""
+    file = root / "q.sql"
+    file.write_text("SELECT 'file' AS a;\n")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("SELECT 'input' AS a"))
+    assert "file" in said(capsys, "sql", "--file", file, "--root", root)[0]
+    assert "input" in said(capsys, "sql", "-", "--root", root)[0]
+    for argv in (["sql"], ["sql", "SELECT 1", "--file", str(file)]):
+        assert "Expected SQL as an argument, or --file FILE" in said(capsys, *argv, code=1)[1]
+    assert "cannot be read from" in said(capsys, "sql", "--file", root / "none.sql", code=1)[1]
+
+
+def test_since_leaves_out_what_is_older(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A time or an age; the sample's spans start on 15 January 2027."""
+    sql = "SELECT count(*) AS n FROM records"
+    for since, number in (("2027-01-15T08:00:04", 6), ("2027-01-15", 17), ("2030-01-01T00:00:00+02:00", 0)):
+        out, _ = said(capsys, "sql", sql, "--root", root, "--format", "json", "--since", since)
+        assert json.loads(out) == [{"n": number}]
+    assert "Expected an age such as 90s, 30m, 1h, 7d" in said(capsys, "sql", sql, "--root", root, "--since", "yesterday", code=1)[1]
+
+
+def test_ages_are_counted_back_from_now() -> None:
+    """Seconds, minutes, hours, days, weeks."""
+    now = datetime(2027, 1, 15, tzinfo=UTC)
+    expected = {"90s": 90, "1.5m": 90, "1h": 3600, "7d": 7 * 86400, "2w": 14 * 86400}
+    assert {text: (now - options.since(text, now=now)).total_seconds() for text in expected} == expected
+    with pytest.raises(errors.QueryError):
+        options.since("99999999999w", now=now)
+
+
+@pytest.mark.parametrize("sql", ["DROP TABLE records", "SELECT nope FROM records", "SELECT * FROM '/etc/passwd'", "SELECT 1; SELECT 2", "SELECT ("])
+def test_a_refused_statement_is_exit_1_and_one_clear_line(root: Path, capsys: pytest.CaptureFixture[str], sql: str) -> None:
+    """Nothing on standard output, one line on standard error."""
+    out, err = said(capsys, "sql", sql, "--root", root, "--format", "json", code=1)
+    assert out == ""
+    assert err.startswith("massgen-tracing sql: ")
+    assert err.count("\n") == 1
+
+
+def test_a_root_that_does_not_exist_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No traceback: where runs are recorded, and how to make one."""
+    for argv in (["sql", "SELECT 1"], ["logs", "list"], ["trace"]):
+        out, err = said(capsys, *argv, "--root", tmp_path / "nowhere", code=1)
+        assert out == ""
+        assert 'start one with `massgen-tracing run "your question"`' in err
+
+
+# --- logs --------------------------------------------------------------------------------------------------------------------------
+
+
+def test_runs_are_listed_newest_first(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A finished run shows its winner, a killed one that it was interrupted, one without a recording that it has none."""
+    otlp.write_run(root, "log_20270116_090000_000000", otlp.sample_lines("f" * 32)[:10])
+    otlp.write_run(root, "log_20270117_100000_000000", [])
+    out, err = said(capsys, "logs", "list", "--root", root)
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert lines[0] == "run when question agents duration outcome tokens cost"
+    assert lines[2] == "log_20270117_100000_000000 2027-01-17 10:00 no recording"
+    assert lines[3].startswith("log_20270116_090000_000000 2027-01-16 09:00 0 1.75s interrupted")
+    assert lines[4] == "log_20270115_080000_000000 2027-01-15 08:00 Which is the best? 2 5.00s agent_a won 2,200→370 $0.0150"
+    assert err == ""
+
+
+def test_runs_for_programs_have_null_for_unknown(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One array of objects with numbers as numbers."""
+    (run,) = json.loads(said(capsys, "logs", "list", "--root", root, "--format", "json")[0])
+    picked = ("run", "started", "state", "question", "agents", "seconds", "winner", "input_tokens", "cost_usd", "errors", "interrupted")
+    assert [run[key] for key in picked] == [
+        "log_20270115_080000_000000", "2027-01-15T08:00:00.000000Z", "ended", "Which is the best?", ["agent_a", "agent_b"], 5.0, "agent_a",
+        2200, pytest.approx(0.015), 2, 0,
+    ]  # fmt: skip
+
+
+def test_only_the_runs_that_are_shown_are_read(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a limit of one, one recording is opened, and the list says that there are more."""
+    from massgen_tracing.store.reader import Reader
+
+    for day in range(16, 26):
+        otlp.write_run(root, f"log_202701{day}_080000_000000")
+    opened: list[Path] = []
+    add_file = Reader.add_file
+    monkeypatch.setattr(Reader, "add_file", lambda self, path: (opened.append(path), add_file(self, path))[1])  # type: ignore[func-returns-value]
+    out, err = said(capsys, "logs", "list", "--root", root, "--limit", "1")
+    assert len(opened) == 1
+    assert "log_20270125" in out
+    assert "the newest 1 of 11 runs; see more with --limit" in err
+
+
+def test_no_runs_yet_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty root is not an error; the next step is named."""
+    out, err = said(capsys, "logs", "--root", tmp_path)
+    assert out == ""
+    assert "there are no runs under" in err
+    assert json.loads(said(capsys, "logs", "--root", tmp_path, "--format", "json")[0]) == []
+
+
+# --- trace -------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("named", ["nothing", "run name", "path", "file", "trace id", "first digits"])
+def test_a_tree_is_drawn_of_whatever_names_it(root: Path, capsys: pytest.CaptureFixture[str], named: str) -> None:
+    """The newest run, a run by name or path, a recording, a trace by its id or its first digits."""
+    run = root / "massgen_logs" / "log_20270115_080000_000000"
+    file = run / "turn_1" / "attempt_1" / "trace.otlp.jsonl"
+    argument = {"nothing": [], "run name": [run.name], "path": [str(run)], "file": [str(file)], "trace id": [otlp.TRACE], "first digits": ["0af7651"]}
+    out, err = said(capsys, "trace", *argument[named], "--root", root)
+    assert "└── agent.agent_a.presentation" in out
+    assert "★ agent_a (agent1.1) won" in out
+    assert err == ""
+
+
+def test_a_file_of_another_writer_can_be_the_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--root` takes one OTLP/JSON-lines file, whoever wrote it."""
+    path = otlp.write(tmp_path / "collector.json", [otlp.line(otlp.span(1, "GET /"), otlp.span(2, "query", parent=1))])
+    assert "└── query" in said(capsys, "trace", "--root", path)[0]
+    assert "└── query" in said(capsys, "trace", otlp.TRACE[:8], "--root", path)[0]
+
+
+def test_a_cut_tree_says_how_much_is_missing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --depth only the upper levels are drawn, and the rest is counted."""
+    out, err = said(capsys, "trace", "--root", root, "--depth", "1")
+    assert "llm.openrouter.stream" not in out
+    assert "10 spans lie deeper than --depth 1 and are not drawn" in err
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("ffffffff", "has a trace ffffffff. See the traces there are: massgen-tracing sql"),
+        ("my run", "no run or recording named my run. Expected a run's directory, a recording, or at least 6 digits of a trace id"),
+    ],
+)
+def test_an_unknown_trace_says_what_to_do(root: Path, capsys: pytest.CaptureFixture[str], argument: str, message: str) -> None:
+    """Not a traceback, but where to look."""
+    assert message in said(capsys, "trace", argument, "--root", root, code=1)[1]
+
+
+def test_a_recording_without_spans_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty file and a file of something else are told apart."""
+    empty = otlp.write(tmp_path / "empty.otlp.jsonl", [])
+    other = otlp.write(tmp_path / "other.otlp.jsonl", [b"not spans\n"])
+    assert "found nothing at all in it" in said(capsys, "trace", empty, code=1)[1]
+    assert "line 1: not an OTLP/JSON line of spans" in said(capsys, "trace", other, code=1)[1]
+
+
+def test_the_commands_work_as_a_program(root: Path) -> None:
+    """Started as a process, in a pipe, with nothing but the reading half."""
+    code = """import sys
+from massgen_tracing.views.cli import main
+main(sys.argv[1:])
+print(sorted({name.split('.')[0] for name in sys.modules} & {'opentelemetry', 'logfire', 'openai', 'mcp'}), file=sys.stderr)"""
+    done = subprocess.run([sys.executable, "-c", code, "trace", "--root", root], capture_output=True, text=True, timeout=60, check=True)
+    assert "coordination.session" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert done.stderr.strip() == "[]"
