@@ -297,6 +297,8 @@ def _connect(host: str, port: int) -> str:
             outcome[0] = ""
         except OSError as error:
             outcome[0] = error.strerror or str(error)
+        except ValueError as error:  # a name that no look-up takes
+            outcome[0] = str(error)
 
     # On a thread, because the look-up of a name knows no timeout.
     thread = threading.Thread(target=attempt, daemon=True)

@@ -1,0 +1,53 @@
+"""The benchmarks work; how fast anything is, a test does not judge."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks._measure import Figure, Samples, interleave, report
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(("name", "figures"), [("span", 3), ("stream", 6), ("startup", 5)])
+def test_a_benchmark_prints_its_table(name: str, figures: int) -> None:
+    """One command, one row a figure, and exit code 0 whatever was measured."""
+    done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--rounds", "1"], check=True, capture_output=True, text=True, cwd=ROOT)
+    title, heads, *rows = done.stdout.splitlines()
+    assert "1 rounds" in title
+    assert "ratio of best" in heads
+    assert len(rows) == figures
+    assert done.stderr == ""
+
+
+def test_rounds_are_interleaved_and_the_first_is_not_counted() -> None:
+    """Each contender gets its turn in each round, in an order that turns around."""
+    order: list[str] = []
+
+    def contender(name: str) -> float:
+        order.append(name)
+        return float(len(order))
+
+    samples = interleave({"a": lambda: contender("a"), "b": lambda: contender("b")}, 2)
+    assert order == ["b", "a", "a", "b", "b", "a"]
+    assert (samples["a"], samples["b"]) == (Samples([3.0, 6.0]), Samples([4.0, 5.0]))
+
+
+def test_ratios_are_of_the_best_rounds_and_of_neighbouring_ones() -> None:
+    """Two ways to be robust against a machine that is not quiet."""
+    own, peer = Samples([2.0, 9.0, 4.0]), Samples([1.0, 3.0, 4.0])
+    assert (own.best_over(peer), own.median_over(peer)) == (2.0, 2.0)
+    assert list(own.minus(Samples([1.0, 1.0, 1.0])).seconds) == [1.0, 8.0, 3.0]
+
+
+def test_a_missed_target_fails_only_a_check(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--check` is for those who want an exit code."""
+    figures = [Figure("slow", Samples([3e-6]), Samples([1e-6]), 2.0), Figure("told", Samples([9e-6]), Samples([1e-6]))]
+    assert report("Title", figures, unit="µs", check=False) == 0
+    assert report("Title", figures, unit="µs", check=True) == 1
+    assert report("Title", figures[1:], unit="µs", check=True) == 0
+    assert capsys.readouterr().out.count("MISSED") == 2

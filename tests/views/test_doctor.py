@@ -1,0 +1,271 @@
+"""`massgen-tracing doctor`: what it finds, what it says to do, and that nothing found makes it fail itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+
+import massgen_tracing as mt
+from massgen_tracing import guard, settings
+from massgen_tracing.layout import PROBLEMS_FILE
+from massgen_tracing.views.cli import doctor, main
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither this machine's settings nor its Logfire token are looked at."""
+    for setting in settings.SETTINGS:
+        monkeypatch.delenv(setting.variable, raising=False)
+    for name in ("LOGFIRE_TOKEN", "LOGFIRE_CREDENTIALS_DIR", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A local port that takes connections."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def found(findings: tuple[doctor.Finding, ...], name: str) -> doctor.Finding:
+    """The one finding of that name."""
+    (finding,) = (finding for finding in findings if finding.name == name)
+    return finding
+
+
+def problem(kind: str, **fields: Any) -> str:
+    """One line of the problems file."""
+    known = {
+        "pid": 1,
+        "version": "0.1.0",
+        "kind": kind,
+        "message": f"{kind} happened.",
+        "detail": "",
+        "count": 1,
+        "lost": 0,
+        "first": 1e9,
+        "last": 2e9,
+    }
+    return json.dumps(known | fields) + "\n"
+
+
+def test_a_healthy_place_has_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """Everything installed, nothing set: the exit code is 0 and the last line says so."""
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert said.endswith("Everything works.\n")
+    assert "!" not in said
+
+
+def test_every_setting_is_told_with_its_value_and_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line a setting: from the command line, from its variable, or the default."""
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "crew")
+    report = doctor.examine("here")
+    assert [finding.name for finding in report.settings] == [setting.name for setting in settings.SETTINGS]
+    assert found(report.settings, "root") == doctor.Finding("root", "here", "--root")
+    assert found(report.settings, "service_name") == doctor.Finding("service_name", "crew", "OTEL_SERVICE_NAME")
+    assert found(report.settings, "record") == doctor.Finding("record", "on", "default")
+
+
+def test_the_value_in_force_is_the_one_that_configure_uses(swallowed: list[str]) -> None:
+    """For any environment, also a wrong one, the doctor and `settings.resolve` agree."""
+    for text in ("", "1", "off", "perhaps", "0x"):
+        environ = {setting.variable: text for setting in settings.SETTINGS}
+        assert doctor._settings({"root": None}, environ)[0] == settings.resolve({}, environ)
+    assert set(swallowed) == {"settings." + setting.name for setting in settings.SETTINGS if setting.parse is settings._boolean}
+    swallowed.clear()
+
+
+def test_a_variable_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A variable that its setting passes over needs doing something about."""
+    monkeypatch.setenv("MASSGEN_TRACING_STRICT", "perhaps")
+    assert main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    assert "→ MASSGEN_TRACING_STRICT is 'perhaps' and is passed over; set it to true or false, or unset it." in said
+    assert said.endswith("1 thing to look at, each marked with !\n")
+
+
+def test_a_missing_package_is_named_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that is not there says what it is needed for."""
+    version = metadata.version
+
+    def without(package: str) -> str:
+        if package == "datafusion":
+            raise metadata.PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr(metadata, "version", without)
+    finding = found(doctor.examine().versions, "datafusion")
+    assert finding == doctor.Finding("datafusion", "not installed", hint="Needed for SQL: pip install datafusion")
+
+
+def test_a_root_is_judged_without_being_made(tmp_path: Path) -> None:
+    """A root that does not exist yet is fine where it can be made; looking at it leaves nothing behind."""
+    new, old, file = tmp_path / "new" / "root", tmp_path / "old", tmp_path / "file"
+    old.mkdir()
+    file.touch()
+    assert found(doctor.examine(str(new)).places, "root") == doctor.Finding("root", f"{new}, made by the first run")
+    assert found(doctor.examine(str(old)).places, "root") == doctor.Finding("root", f"{old}, writable")
+    assert found(doctor.examine(str(file)).places, "root").hint is not None
+    assert not new.parent.exists()
+    assert list(old.iterdir()) == []
+
+
+def test_a_root_that_cannot_be_written_needs_doing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the reason is (permissions, a read-only disk), it is told."""
+
+    def refuse(**_options: object) -> object:
+        raise OSError(30, os.strerror(30))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    assert "not writable (Read-only file system)" in found(doctor.examine(str(tmp_path)).places, "root").value
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert found(doctor.examine(str(tmp_path / "new")).places, "root").hint is not None
+
+
+def test_little_disk_needs_doing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is nearly full is told before it costs a recording."""
+
+    class Usage(NamedTuple):
+        total: int
+        used: int
+        free: int
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 10**12, 10**6))
+    assert found(doctor.examine().places, "disk").hint is not None
+
+
+def test_logfire_needs_a_token_only_where_it_is_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Off, the way to switch it on is told; on, a missing token needs doing; the token itself is never shown."""
+    assert found(doctor.examine().places, "logfire").hint is None
+    monkeypatch.setenv("MASSGEN_TRACING_LOGFIRE", "true")
+    assert "logfire auth" in (found(doctor.examine().places, "logfire").hint or "")
+    (tmp_path / ".logfire").mkdir()
+    (tmp_path / ".logfire" / "logfire_credentials.json").write_text("{}")
+    assert found(doctor.examine().places, "logfire").hint is None
+    monkeypatch.setenv("LOGFIRE_TOKEN", "pylf_v1_secret")
+    assert found(doctor.examine().places, "logfire") == doctor.Finding("logfire", "token from LOGFIRE_TOKEN")
+
+
+def test_a_collector_that_takes_connections_is_fine(port: int) -> None:
+    """With a scheme and without one."""
+    for endpoint in (f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}/v1/traces", f"127.0.0.1:{port}"):
+        assert doctor._collector(endpoint, {}) == doctor.Finding("otlp", f"127.0.0.1 port {port} takes connections")
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:{port}", "http://127.0.0.1:99999", "http://", "http://[half", f"http://{'x' * 64}.test"])
+def test_a_collector_that_does_not_answer_needs_doing(endpoint: str, port: int) -> None:
+    """Nobody there, or an endpoint that cannot be one."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = server.getsockname()[1]
+    assert doctor._collector(endpoint.format(port=closed), {}).hint is not None
+
+
+def test_a_silent_network_costs_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a name server that never answers holds nobody up."""
+    never = threading.Event()
+
+    def lookup(*_arguments: object) -> None:
+        never.wait(30)
+        raise OSError
+
+    monkeypatch.setattr(doctor, "CONNECT_TIMEOUT", 0.05)
+    monkeypatch.setattr(socket, "create_connection", lookup)
+    assert "does not answer (no answer in time)" in doctor._collector("http://collector:4318", {}).value
+    never.set()
+
+
+def test_the_port_of_an_endpoint_without_one_is_the_exporters() -> None:
+    """OTLP's own ports for a bare host, the scheme's for a URL."""
+    ports = {endpoint: doctor._default_port(urlsplit(endpoint), "http/protobuf") for endpoint in ("//host", "http://host", "https://host")}
+    assert ports == {"//host": 4318, "http://host": 80, "https://host": 443}
+    assert doctor._default_port(urlsplit("//host"), "grpc") == 4317
+
+
+def test_a_password_in_an_endpoint_is_not_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither in the settings nor where the collector is looked for."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:hunter2@127.0.0.1:1")
+    for arguments in (["doctor"], ["doctor", "--json"]):
+        assert main(arguments) == 1
+        said = capsys.readouterr().out
+        assert "…@127.0.0.1:1" in said
+        assert "hunter2" not in said
+
+
+def test_what_a_process_swallowed_is_told(tmp_path: Path, swallowed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """From the guard, over `shutdown`, to the doctor; several configurations in one process count once."""
+    for _ in range(2):
+        mt.configure(root=tmp_path)
+        guard.report("test.kind", "Something was odd. Look there.", lost=2)
+        mt.shutdown()
+    swallowed.clear()
+    assert main(["doctor", "--root", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert "! test.kind: 2 times, last 20" in said
+    assert ", 4 records lost\n    Something was odd. Look there.\n" in said
+
+
+def test_problems_are_added_up_by_kind_newest_first(tmp_path: Path) -> None:
+    """Over processes; the message is the latest one's."""
+    path = tmp_path / PROBLEMS_FILE
+    path.write_text(
+        problem("a", pid=1, count=1, last=10.0)
+        + problem("a", pid=1, count=5, lost=1, last=11.0)
+        + problem("b", pid=1, count=1, last=30.0)
+        + problem("a", pid=2, count=2, lost=3, last=20.0, message="newest")
+    )
+    assert doctor.read_problems(path) == (
+        (doctor.Swallowed("b", 1, 0, 30.0, "b happened."), doctor.Swallowed("a", 7, 4, 20.0, "newest")),
+        0,
+    )
+
+
+def test_lines_that_are_no_problems_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Torn, strange and hostile lines cost themselves only, and steer no terminal."""
+    path = tmp_path / PROBLEMS_FILE
+    strange = ['{"pid": 1, "ki', "[]", "7", "null", '{"kind": "x"}', '{"pid": [], "kind": "x", "first": 0}', "\udcff", "[" * 100_000]
+    content = problem("odd", count="many", lost=-1, last=float("nan"), message="\x1b[2Jclear") + "\n".join(strange)
+    path.write_text(content, errors="surrogateescape")
+    assert doctor.read_problems(path) == ((doctor.Swallowed("odd", 0, 0, 0.0, "\x1b[2Jclear"),), len(strange))
+    assert main(["doctor", "--root", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert "! odd: 0 times, last at an unknown time\n    �[2Jclear" in said
+    assert f"{len(strange)} lines of {path} could not be read." in said
+
+
+def test_of_a_very_long_file_the_end_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line in which the reading begins is no torn one."""
+    monkeypatch.setattr(doctor, "_READ_AT_MOST", 300)
+    path = tmp_path / PROBLEMS_FILE
+    path.write_text("".join(problem(f"kind {number}") for number in range(50)))
+    kinds, unreadable = doctor.read_problems(path)
+    assert ([kind.kind for kind in kinds], unreadable) == (["kind 49"], 0)
+
+
+def test_many_kinds_say_how_many_are_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bounded list says so, and where the rest is."""
+    (tmp_path / PROBLEMS_FILE).write_text("".join(problem(f"kind {number}") for number in range(23)))
+    assert main(["doctor", "--root", str(tmp_path)]) == 1
+    assert "and 3 more kinds; see all with --json" in capsys.readouterr().out
+
+
+def test_json_holds_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same report, for programs."""
+    (tmp_path / PROBLEMS_FILE).write_text(problem("a"))
+    assert main(["doctor", "--root", str(tmp_path), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["healthy"] is False
+    assert report["problems"] == [{"kind": "a", "count": 1, "lost": 0, "last": 2e9, "message": "a happened."}]
+    assert {finding["name"] for finding in report["places"]} == {"root", "disk", "logfire", "otlp"}
