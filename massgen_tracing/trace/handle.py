@@ -18,7 +18,8 @@ from massgen_tracing.trace.current import Block
 from massgen_tracing.trace.exceptions import describe, exception_attributes, type_name
 
 if TYPE_CHECKING:
-    from massgen_tracing.trace.coordination import Round, Session
+    from massgen_tracing.trace.round import Round
+    from massgen_tracing.trace.session import Session
     from massgen_tracing.trace.tracer import Tracer
 
 SESSION_KEY: Final = "massgen_tracing.session"

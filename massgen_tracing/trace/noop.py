@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan
 
+from massgen_tracing.trace.calls import Usage
+
 if TYPE_CHECKING:
     from massgen_tracing.trace.calls import LlmCall, McpCall, ToolCall, Work
-    from massgen_tracing.trace.coordination import Presentation, Round, Session
+    from massgen_tracing.trace.round import Presentation, Round
+from massgen_tracing.trace.session import Session
 
 
 class _NoopSpan(NonRecordingSpan):
@@ -42,6 +45,10 @@ class _NoopHandle:
     @property
     def identity(self) -> dict[str, Any]:
         return {}
+
+    @property
+    def usage(self) -> Usage:
+        return Usage()
 
     def __enter__(self) -> Any:
         return self

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 MAX_ATTRIBUTES: Final = 256
 MAX_EVENTS: Final = 256
 MAX_LINKS: Final = 128
-SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+SAMPLED_RANDOM: Final = TraceFlags(TraceFlags.SAMPLED | 0x02)
+"""Flags of a trace that begins here: recorded, with a random id (W3C Trace Context Level 2)."""
+
 _UNSET: Final = Status(StatusCode.UNSET)
 
 
@@ -78,8 +80,10 @@ class Span(ReadableSpan, ApiSpan):
         context = self._own_context
         if context is None:
             parent = self._parent_context
-            state = None if parent is None else parent.trace_state
-            context = self._own_context = SpanContext(self.trace_id, self.span_id, is_remote=False, trace_flags=SAMPLED, trace_state=state)
+            flags, state = SAMPLED_RANDOM, None
+            if parent is not None:
+                flags, state = TraceFlags(parent.trace_flags | TraceFlags.SAMPLED), parent.trace_state
+            context = self._own_context = SpanContext(self.trace_id, self.span_id, is_remote=False, trace_flags=flags, trace_state=state)
         return context
 
     def is_recording(self) -> bool:

@@ -18,7 +18,6 @@ from massgen_tracing import guard, semconv
 from massgen_tracing.errors import UsageError, compose, one_of
 from massgen_tracing.layout import RunDirectory
 from massgen_tracing.trace.calls import LlmCall, McpCall, ToolCall, Work
-from massgen_tracing.trace.coordination import Presentation, Round, Session
 from massgen_tracing.trace.current import adopted, current
 from massgen_tracing.trace.handle import ROUND_KEY, SESSION_KEY
 from massgen_tracing.trace.noop import (
@@ -31,6 +30,8 @@ from massgen_tracing.trace.noop import (
     NOOP_WORK,
 )
 from massgen_tracing.trace.payload import clean, clean_all
+from massgen_tracing.trace.round import Presentation, Round
+from massgen_tracing.trace.session import Session
 
 SCOPE: Final = "massgen_tracing"
 """The instrumentation scope of the facade's spans."""

@@ -26,7 +26,8 @@ from opentelemetry import trace as otel_trace
 from opentelemetry.sdk.trace import ReadableSpan
 
 import massgen_tracing as mt
-from massgen_tracing.trace.coordination import Round, Session
+from massgen_tracing.trace.round import Round
+from massgen_tracing.trace.session import Session
 from massgen_tracing.trace.tracer import Tracer
 
 PATH = "test.path"

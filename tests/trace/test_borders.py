@@ -154,7 +154,7 @@ def test_child_env_carries_span_and_baggage() -> None:
         token = otel_context.attach(baggage.set_baggage("team", "red"))
         env = mt.child_env(given)
         otel_context.detach(token)
-        assert env == {"PATH": "/bin", "TRACEPARENT": f"00-{span.trace_id}-{span.span_id}-01", "BAGGAGE": "team=red"}
+        assert env == {"PATH": "/bin", "TRACEPARENT": f"00-{span.trace_id}-{span.span_id}-03", "BAGGAGE": "team=red"}
         assert "TRACESTATE" in given
         assert "PATH" in mt.child_env()
 
@@ -162,7 +162,7 @@ def test_child_env_carries_span_and_baggage() -> None:
 def test_an_mcp_request_carries_the_calls_context() -> None:
     """`meta()` adds the W3C context of the call's own span to what else is in `_meta`."""
     with capture() as captured, captured.tracer.mcp_call("s", "t") as call:
-        assert call.meta({"progressToken": 1}) == {"progressToken": 1, "traceparent": f"00-{call.trace_id}-{call.span_id}-01"}
+        assert call.meta({"progressToken": 1}) == {"progressToken": 1, "traceparent": f"00-{call.trace_id}-{call.span_id}-03"}
 
 
 CHILD = """

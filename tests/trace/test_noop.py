@@ -10,8 +10,9 @@ import pytest
 import massgen_tracing as mt
 from massgen_tracing.testing import left_behind
 from massgen_tracing.trace.calls import LlmCall, McpCall, ToolCall, Work
-from massgen_tracing.trace.coordination import Presentation, Round, Session
 from massgen_tracing.trace.noop import NOOP_SESSION
+from massgen_tracing.trace.round import Presentation, Round
+from massgen_tracing.trace.session import Session
 from massgen_tracing.trace.tracer import NoopTracer, Tracer
 from tests.trace.test_facade import a_whole_run
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from massgen_tracing.errors import EndpointError, RunError
 from massgen_tracing.semconv import EnforcementReason
-from massgen_tracing.trace.coordination import Round
+from massgen_tracing.trace.round import Round
 
 from .board import Answer, Refusal, View, Vote
 from .model_openai import ModelFailure
@@ -155,7 +155,7 @@ class AgentRound:
             failure: ModelFailure | None = None
             try:
                 reply = None
-                async with aclosing(ask(rnd, self.seat, self._table, messages, tools)) as pieces:
+                async with aclosing(ask(rnd, self.seat, messages, tools)) as pieces:
                     async for piece in pieces:
                         if isinstance(piece, Reply):
                             reply = piece

@@ -13,7 +13,7 @@ from typing import Final
 from massgen_tracing.errors import ConfigError, EndpointError, RunError, RunTimeout
 from massgen_tracing.layout import RunDirectory
 from massgen_tracing.trace.borders import bind_stream
-from massgen_tracing.trace.coordination import Session
+from massgen_tracing.trace.session import Session
 from massgen_tracing.trace.tracer import Tracer
 
 from . import model_openai, tools
@@ -114,7 +114,7 @@ class Coordination:
             self._progress(Progress("started", "", session.trace_id))
             async with open_seats(self._config, self.directory) as seats:
                 board = Board(list(seats), self._config.limits)
-                table = Table(session, board, self._question, self._config.limits, self._tracer.price)
+                table = Table(session, board, self._question, self._config.limits)
                 return await _Ending(table, seats, RunFiles(self.directory), self._progress).reach(deadline)
 
 

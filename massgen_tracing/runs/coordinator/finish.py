@@ -10,7 +10,7 @@ from pathlib import Path
 
 from massgen_tracing import guard
 from massgen_tracing.layout import ANSWER_FILE, RunDirectory
-from massgen_tracing.trace.coordination import Presentation as Handle
+from massgen_tracing.trace.round import Presentation as Handle
 
 from .board import Answer
 from .protocol import Reply, presenting
@@ -51,7 +51,7 @@ class Presentation:
                 view = table.board.view(seat.id)
                 messages = presenting(table.question, seat.config.system_message, view, table.board, self._answer)
                 try:
-                    async with aclosing(ask(handle, seat, table, messages, ())) as pieces:
+                    async with aclosing(ask(handle, seat, messages, ())) as pieces:
                         async for piece in pieces:
                             if not isinstance(piece, Reply):
                                 yield piece

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from massgen_tracing import prices
 from massgen_tracing.errors import RunError
 from massgen_tracing.layout import RunDirectory
-from massgen_tracing.trace.coordination import Round, Session
-from massgen_tracing.trace.tracer import Price
+from massgen_tracing.trace.round import Round
+from massgen_tracing.trace.session import Session
 
 from .board import Board
 from .config import AgentConfig, Limits, RunConfig
@@ -25,13 +26,12 @@ from .tools import Toolbox
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What all agents of a run share; *price* gives the cost of a model call, if a price list is at hand."""
+    """What all agents of a run share."""
 
     session: Session
     board: Board
     question: str
     limits: Limits
-    price: Price | None
 
 
 @dataclass(slots=True)
@@ -58,18 +58,17 @@ class Seat:
         """The agent's id."""
         return self.config.id
 
-    def spend(self, usage: Usage, price: Price | None) -> None:
+    def spend(self, usage: Usage) -> None:
         """Add what one model call cost: what the provider says, else what the price list says."""
         cost = usage.cost
-        if cost is None and price is not None:
-            cost = price(self.config.provider, self.config.model, usage.input or 0, usage.output or 0, usage.cached_input or 0)
+        if cost is None:
+            # Not the tracer's figure: who wins must not depend on whether the run is traced.
+            cost = prices.estimate(self.config.provider, self.config.model, usage.input or 0, usage.output or 0, usage.cached_input or 0)
         if cost is not None:
             self.cost = (self.cost or 0.0) + cost
 
 
-async def ask(
-    rnd: Round, seat: Seat, table: Table, messages: Sequence[Message], tools: Sequence[dict[str, Any]]
-) -> AsyncGenerator[str | Reply, None]:
+async def ask(rnd: Round, seat: Seat, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> AsyncGenerator[str | Reply, None]:
     """One model call with its span: each chunk's text, then the whole reply.
 
     Raises:
@@ -97,7 +96,7 @@ async def ask(
                             cost=usage.cost,
                             raw=usage.raw,
                         )
-                        seat.spend(usage, table.price)
+                        seat.spend(usage)
                 yield piece
 
 

@@ -1,4 +1,4 @@
-"""Handles of a coordination: the session, an agent's rounds, the winner's presentation."""
+"""The handles of an agent's rounds, and of the winner's presentation."""
 
 from __future__ import annotations
 
@@ -7,229 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span as ApiSpan
-from opentelemetry.trace import SpanContext, Status, StatusCode
+from opentelemetry.trace import Status, StatusCode
 
 from massgen_tracing import semconv
 from massgen_tracing.errors import one_of
-from massgen_tracing.layout import RunDirectory
-from massgen_tracing.model import RUN_CONTEXT_KEY
 from massgen_tracing.trace.calls import Usage, Work
 from massgen_tracing.trace.exceptions import describe
-from massgen_tracing.trace.handle import ROUND_KEY, SESSION_KEY, Handle
+from massgen_tracing.trace.handle import ROUND_KEY
+from massgen_tracing.trace.opener import OpenerSpan
 from massgen_tracing.trace.payload import preview
 
 if TYPE_CHECKING:
+    from massgen_tracing.trace.session import Session
     from massgen_tracing.trace.tracer import Tracer
-
-
-class OpenerSpan(ApiSpan):
-    """The OpenTelemetry span of a session or round, which, called, opens a span below it: `rnd.span("parse", attributes={…})`.
-
-    Everything else is the span itself.
-    """
-
-    def __init__(self, span: ApiSpan, handle: Handle, tracer: Tracer) -> None:
-        self._span = span
-        self._handle = handle
-        self._tracer = tracer
-
-    def __call__(self, name: str, attributes: Mapping[str, Any] | None = None) -> Work:
-        """A span below this one; see `Tracer.span`."""
-        return self._tracer.span(name, attributes, base=self._handle.context)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._span, name)
-
-    def get_span_context(self) -> SpanContext:
-        return self._span.get_span_context()
-
-    def is_recording(self) -> bool:
-        return self._span.is_recording()
-
-    def set_attribute(self, key: str, value: Any) -> None:
-        self._span.set_attribute(key, value)
-
-    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        self._span.set_attributes(attributes)
-
-    def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
-        self._span.add_event(name, attributes, timestamp)
-
-    def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
-        self._span.add_link(context, attributes)
-
-    def update_name(self, name: str) -> None:
-        self._span.update_name(name)
-
-    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        self._span.set_status(status, description)
-
-    def record_exception(
-        self,
-        exception: BaseException,
-        attributes: Mapping[str, Any] | None = None,
-        timestamp: int | None = None,
-        escaped: bool = False,
-    ) -> None:
-        self._span.record_exception(exception, attributes, timestamp, escaped)
-
-    def end(self, end_time: int | None = None) -> None:
-        self._span.end(end_time)
-
-
-class Session(Handle):
-    """One coordination (one turn, one attempt), `coordination.session`.
-
-    Attributes:
-        run: the directory that its recording goes to; None where nothing is recorded.
-        agents: the agents' ids, as given.
-    """
-
-    __slots__ = ("_answers", "_question", "_rounds", "_winner_label", "agents", "run")
-
-    span: OpenerSpan
-
-    def __init__(
-        self,
-        tracer: Tracer,
-        question: str,
-        agents: Sequence[str],
-        run: RunDirectory | None,
-        attributes: Mapping[str, Any] | None,
-        base: Context | None,
-    ) -> None:
-        super().__init__(tracer, semconv.SESSION, attributes, base)
-        self._question = question
-        self.agents = tuple(agents)
-        self.run = run
-        self._rounds: dict[str, int] = {}
-        self._answers: dict[str, int] = {}
-        self._winner_label: str | None = None
-
-    # --- openers -----------------------------------------------------------------------------------------------------------------
-
-    def agent_round(
-        self,
-        agent_id: str,
-        number: int | None = None,
-        round_type: str = "initial_answer",
-        iteration: int | None = None,
-        backend: str | None = None,
-        context_labels: Sequence[str] = (),
-        model: str | None = None,
-        attributes: Mapping[str, Any] | None = None,
-    ) -> Round:
-        """One execution of an agent: `agent.{agent_id}.round_{number}`, a direct child of this session wherever it is called.
-
-        Args:
-            agent_id: the agent.
-            number: which execution of this agent it is, from 0; None: the next one.
-            round_type: `initial_answer`, `voting` or `presentation`.
-            iteration: iteration of the coordination loop.
-            backend: name of the backend's provider.
-            context_labels: labels of the answers that the agent sees.
-            model: the model that the round asks for.
-            attributes: more of the caller's own.
-        """
-        if round_type not in semconv.ROUND_TYPES:
-            self._tracer.misuse("round_type", "Unknown round_type", expected=one_of(semconv.ROUND_TYPES), got=round_type)
-        name = semconv.ROUND_NAME.format(agent_id=agent_id, number=self._number(agent_id, number))
-        labels = list(context_labels)
-        own = {
-            semconv.ROUND_TYPE: round_type,
-            semconv.ITERATION: iteration,
-            semconv.NUM_CONTEXT_ANSWERS: len(labels) or None,
-            semconv.CONTEXT_LABELS: labels or None,
-        }
-        return Round(self._tracer, name, self, agent_id, self._rounds[agent_id] - 1 if number is None else number, backend, model,
-                     {**own, **(attributes or {})})  # fmt: skip
-
-    def presentation(
-        self,
-        agent_id: str,
-        backend: str | None = None,
-        number: int | None = None,
-        iteration: int | None = None,
-        model: str | None = None,
-        attributes: Mapping[str, Any] | None = None,
-    ) -> Presentation:
-        """The winner's final presentation: `agent.{agent_id}.presentation`; arguments as for `agent_round`."""
-        number = self._number(agent_id, number)
-        own = {semconv.ROUND_TYPE: "presentation", semconv.ITERATION: iteration, semconv.IS_WINNER: True, **(attributes or {})}
-        name = semconv.PRESENTATION_NAME.format(agent_id=agent_id)
-        return Presentation(self._tracer, name, self, agent_id, number, backend, model, own)
-
-    # --- events ------------------------------------------------------------------------------------------------------------------
-
-    def event(self, event_type: str, attributes: Mapping[str, Any] | None = None) -> None:
-        """A point event, `Coordination event: {event_type}`."""
-        self._tracer.point(semconv.EVENT_NAME.format(type=event_type), {semconv.EVENT_TYPE: event_type, **(attributes or {})}, base=self._context)
-
-    def winner(self, agent_id: str, label: str | None = None, votes: Mapping[str, int] | None = None, reason: str | None = None) -> None:
-        """Note who won, with which answer, by how many votes for each label, and why.
-
-        `Winner selected: {label}` appears under the presentation; under the session where none follows.
-        """
-        self._winner_label = label
-        self.set(semconv.WINNER, agent_id)
-        self.set(semconv.WINNER_LABEL, label)
-        self.set(semconv.VOTES, dict(votes) if votes else None)
-        self.set(semconv.WINNER_REASON, reason)
-
-    def answer_label(self, agent_id: str, count: int | None = None) -> str:
-        """The label of an agent's answer, `agent{i}.{k}`: i its place (from 1) among the ids sorted by name, k its how-many-th answer.
-
-        Args:
-            agent_id: one of the session's agents; an unknown one sorts in among them.
-            count: k, from 1; None: the next one.
-        """
-        place = sorted({*self.agents, agent_id}).index(agent_id) + 1
-        return semconv.ANSWER_LABEL.format(place=place, count=self._answers.get(agent_id, 0) + 1 if count is None else count)
-
-    # --- for rounds --------------------------------------------------------------------------------------------------------------
-
-    def count_answer(self, agent_id: str) -> None:
-        """Note that an agent has answered."""
-        self._answers[agent_id] = self._answers.get(agent_id, 0) + 1
-
-    def take_winner_label(self) -> str | None:
-        """The winner's label, for the one event that announces it; None once that has happened."""
-        label, self._winner_label = self._winner_label, None
-        return label
-
-    def _number(self, agent_id: str, number: int | None) -> int:
-        number = self._rounds.get(agent_id, 0) if number is None else number
-        self._rounds[agent_id] = max(self._rounds.get(agent_id, 0), number + 1)
-        return number
-
-    def _prepare(self, base: Context) -> Context:
-        if self.run is None:
-            self.run = self._tracer.open_run()
-        own: dict[str, Any] = {
-            semconv.TASK: self._question,
-            semconv.NUM_AGENTS: len(self.agents) or None,
-            semconv.AGENT_IDS: list(self.agents) or None,
-            semconv.GEN_AI_OPERATION: "invoke_workflow",
-            semconv.GEN_AI_WORKFLOW: self._tracer.service_name,
-        }
-        keys: dict[str, object] = {SESSION_KEY: self}
-        if self.run is not None:
-            own[semconv.LOG_DIR] = str(self.run.log_dir)
-            own[semconv.GEN_AI_CONVERSATION] = self.run.run_id
-            keys[RUN_CONTEXT_KEY] = self.run
-        self._attributes = {**own, **self._attributes}
-        self.session = self
-        self.round = None
-        return Context({**{key: value for key, value in base.items() if key != ROUND_KEY}, **keys})
-
-    def _opened(self, span: ApiSpan) -> ApiSpan:
-        return OpenerSpan(span, self, self._tracer)
-
-    def _finish(self) -> None:
-        if self.span.is_recording():
-            label = self.take_winner_label()
-            if label is not None:
-                self._tracer.point(semconv.WINNER_NAME.format(label=label), {semconv.WINNER_LABEL: label}, base=self._context)
 
 
 class Round(Work):
@@ -370,6 +160,11 @@ class Round(Work):
             },
         )
 
+    @property
+    def usage(self) -> Usage:
+        """What the round's model calls have used so far."""
+        return sum(self._used, Usage())
+
     def add_usage(self, usage: Usage) -> None:
         """Add one model call's usage to the round's; the calls themselves do this when they end."""
         self._used.append(usage)
@@ -384,8 +179,7 @@ class Round(Work):
         return OpenerSpan(span, self, self._tracer)
 
     def _finish(self) -> None:
-        total = sum(self._used, Usage())
-        for key, value in _usage_attributes(total):
+        for key, value in _usage_attributes(self.usage):
             self.set(key, value)
         if self._outcome is not None:
             self.set(semconv.OUTCOME, self._outcome)

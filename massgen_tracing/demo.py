@@ -1,0 +1,70 @@
+"""`make demo`: a real run of three agents on a scripted model, the span tree that it left, and questions put to it in SQL.
+
+Everything goes through the command line, as a user would go: nothing here is shown that the commands do not show.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from massgen_tracing.layout import DEFAULT_ROOT
+from massgen_tracing.views.cli import main as command
+
+QUESTION: Final = "Which storage layout should a small library use?"
+
+QUERIES: Final = (
+    (
+        "What did each agent's rounds come to, and what did restarts waste?",
+        """SELECT attributes->>'massgen.agent_id' AS agent, attributes->>'massgen.outcome' AS outcome, COUNT(*) AS rounds,
+       ROUND(SUM(duration)::numeric, 2) AS seconds, SUM((attributes->'massgen.usage.input')::int) AS input_tokens
+FROM records WHERE span_name LIKE 'agent.%' GROUP BY 1, 2 ORDER BY 1, 2""",
+    ),
+    (
+        "Which models were asked, how fast, at what price?",
+        """SELECT attributes->>'gen_ai.request.model' AS model, COUNT(*) AS calls, ROUND(AVG(duration)::numeric, 3) AS avg_seconds,
+       ROUND(AVG((attributes->'gen_ai.response.time_to_first_chunk')::float)::numeric, 3) AS first_chunk,
+       ROUND(SUM((attributes->'operation.cost')::float)::numeric, 5) AS usd
+FROM records WHERE span_name LIKE 'llm.%' GROUP BY 1 ORDER BY usd DESC""",
+    ),
+    (
+        "Who voted for what, and when?",
+        """SELECT start_timestamp, span_name, attributes->>'massgen.vote.reason' AS reason
+FROM records WHERE span_name LIKE 'Agent vote:%' ORDER BY start_timestamp""",
+    ),
+)
+
+
+def main() -> int:
+    """Run the demo; returns an exit code."""
+    _heading("Three agents, one question, a scripted model behind a real HTTP endpoint, a real MCP server each")
+    _say(f'$ massgen-tracing run --dry-run "{QUESTION}"')
+    code = command(["run", "--dry-run", "--root", DEFAULT_ROOT, QUESTION])
+    if code:
+        return code
+    _heading("What happened: every span under the round that it belongs to")
+    _say("$ massgen-tracing trace")
+    code = code or command(["trace", "--root", DEFAULT_ROOT])
+    for question, query in QUERIES:
+        _heading(question)
+        _say(f'$ massgen-tracing sql "{query}"')
+        code = code or command(["sql", "--root", DEFAULT_ROOT, "--since", "1m", query])
+    _heading("Where to look next")
+    _say("  massgen-tracing logs list           every run so far")
+    _say("  massgen-tracing trace RUN           the tree of one of them")
+    _say("  massgen-tracing doctor              what works here, and what to do about the rest")
+    _say("  dashboards/sql/                     more questions; the same SQL runs on Logfire")
+    _say('  massgen-tracing run --config examples/local.yaml "…"    the same with an endpoint of your own')
+    return code
+
+
+def _heading(text: str) -> None:
+    _say(f"\n── {text} {'─' * max(2, 96 - len(text))}\n")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - this is what the demo is for
+
+
+if __name__ == "__main__":
+    sys.exit(main())
