@@ -22,8 +22,9 @@ from sqlglot import TokenType
 
 from massgen_tracing import semconv
 from massgen_tracing.errors import QueryError, one_of
-from massgen_tracing.store import syntax
-from massgen_tracing.store.syntax import Atom, Binary, Cast, Expression, Group, Item, Token, Unary
+from massgen_tracing.store import operands, syntax
+from massgen_tracing.store.syntax import Atom, Binary, Cast, Expression, Parts, Unary
+from massgen_tracing.store.tokens import Group, Item, Token, arguments, group_brackets, position, tokenize
 
 _FUNCTIONS: Final = {syntax.ARROW: "json_get", syntax.TEXT_ARROW: "json_as_text", syntax.CONTAINS: "json_contains"}
 
@@ -54,7 +55,6 @@ _PATHS: Final = frozenset(
 _KEYLESS: Final = {"json_length": "json_length_of_whole", "json_object_keys": "json_object_keys_of_whole"}
 _UNSUPPORTED: Final = frozenset({"json_from_scalar", "json_union_to_text", "json_get_scalar"})
 
-_QUERY_WORDS: Final = frozenset({"SELECT", "WITH"})
 _AFTER_SELECT: Final = frozenset({"SELECT", "DISTINCT", "ALL", ","})
 _CLAUSES: Final = frozenset({"SELECT", "FROM", "WHERE", "GROUP BY", "HAVING", "ORDER BY", "LIMIT", "WINDOW", "UNION", "EXCEPT", "INTERSECT", "WITH"})
 
@@ -78,13 +78,13 @@ class Statement:
         offset = sum(len(before) + 1 for before in lines[: line - 1]) + column - 1
         index = bisect_right(self._moves, (offset, len(self.written))) - 1
         there, here = self._moves[index] if index >= 0 else (0, 0)
-        return syntax.position(self.written, min(here + offset - there, len(self.written)))
+        return position(self.written, min(here + offset - there, len(self.written)))
 
     def place_of(self, name: str) -> str | None:
         """Where a name first stands in `written`, in words; None when it does not."""
-        tokens = syntax.tokenize(self.written)
+        tokens = tokenize(self.written)
         found = next((token for token in tokens if token.is_name and token.text.lower() == name.lower()), None)
-        return None if found is None else syntax.position(self.written, found.start)
+        return None if found is None else position(self.written, found.start)
 
 
 def translate(sql: str) -> Statement:
@@ -93,13 +93,13 @@ def translate(sql: str) -> Statement:
     Raises:
         QueryError: if it is not one SELECT, or asks for something that is not supported.
     """
-    tokens = syntax.tokenize(sql)
+    tokens = tokenize(sql)
     while tokens and tokens[-1].kind == TokenType.SEMICOLON:
         tokens.pop()
     _check_query(sql, tokens)
     rewriter = _Rewriter(sql)
     try:
-        rewriter.rewrite(syntax.group(sql, tokens), depth=0)
+        rewriter.rewrite(group_brackets(sql, tokens), depth=0)
     except RecursionError:
         raise QueryError("The statement is nested too deep", hint="Take it apart with WITH") from None
     return rewriter.statement(tokens[-1].end)
@@ -111,14 +111,14 @@ def _check_query(sql: str, tokens: list[Token]) -> None:
     for token in tokens:
         if token.kind == TokenType.SEMICOLON:
             raise QueryError(
-                f"There is more than one statement (a second one starts after {syntax.position(sql, token.start)})",
+                f"There is more than one statement (a second one starts after {position(sql, token.start)})",
                 expected="one SELECT",
                 hint="Ask them one by one",
             )
     first = next((token for token in tokens if token.text != "("), tokens[0])
-    if first.word not in _QUERY_WORDS:
+    if first.word not in operands.QUERY_WORDS:
         raise QueryError(
-            f"`{first.text}` at {syntax.position(sql, first.start)} is refused",
+            f"`{first.text}` at {position(sql, first.start)} is refused",
             expected="one SELECT (or WITH … SELECT); recordings can only be read",
         )
 
@@ -144,8 +144,8 @@ class _Rewriter:
 
     def rewrite(self, items: tuple[Item, ...], depth: int) -> None:
         """Rewrite one bracket level and those inside it; inner ones first, for what they name is seen by the outer ones."""
-        parts = syntax.level(self.sql, items).parts
-        ordered = sorted(range(len(parts)), key=lambda at: not _is_query_in_brackets(parts[at]))
+        parts = syntax.level(self.sql, items)
+        ordered = sorted(range(len(parts)), key=lambda at: not operands.is_query_in_brackets(parts[at]))
         for at in ordered:
             part = parts[at]
             if not isinstance(part, Token):
@@ -211,13 +211,13 @@ class _Rewriter:
 
     def _call(self, name: Token, group: Group, depth: int) -> None:
         function = name.text.lower()
-        given = syntax.arguments(group)
+        given = arguments(group)
         if function in {"cast", "try_cast"} and self._cast_call(name, group, depth):
             return
         self.rewrite(group.items, depth + 1)
         if function in _UNSUPPORTED:
             raise QueryError(
-                f"The function `{function}` at {syntax.position(self.sql, name.start)} is not supported here",
+                f"The function `{function}` at {position(self.sql, name.start)} is not supported here",
                 expected=one_of(sorted(_PATHS)),
             )
         if function in _KEYLESS and len(given) == 1:
@@ -254,7 +254,7 @@ class _Rewriter:
         split = next((i for i, item in enumerate(group.items) if isinstance(item, Token) and item.word == "AS"), 0)
         types = [item for item in group.items[split + 1 :] if isinstance(item, Token)]
         getter = _GETTER_OF.get(" ".join(token.text.lower() for token in types))
-        parts = syntax.level(self.sql, group.items[:split]).parts
+        parts = syntax.level(self.sql, group.items[:split])
         if not split or getter is None or len(parts) != 1 or isinstance(parts[0], Token):
             return False
         if not self._typed(parts[0], getter, depth):
@@ -265,40 +265,40 @@ class _Rewriter:
 
     def _typed(self, node: Expression, getter: str, depth: int) -> bool:
         """Let the `->` that *node* is, in brackets or not, be read by *getter*; False when it is none."""
-        arrow = _arrow_in(self.sql, node)
+        arrow = operands.arrow_in(self.sql, node)
         if isinstance(arrow, Binary):
             self._expression(arrow, depth, getter)
         elif isinstance(arrow, Token):
             # A call of json_get itself: its name becomes the getter's.
-            call = _unwrapped(self.sql, node)
+            call = operands.unwrapped(self.sql, node)
             assert isinstance(call, Atom)
             self._atom(call, depth)
             self._replace(arrow.start, arrow.end, getter)
         return arrow is not None
 
-    def _compared_with(self, parts: tuple[Expression | Token, ...], at: int) -> str | None:
+    def _compared_with(self, parts: Parts, at: int) -> str | None:
         """The getter for a `->` that is compared with a literal: Logfire compares the value that has the literal's type."""
-        before, after = _neighbours(parts, at)
+        before, after = operands.neighbours(parts, at)
         for operator, others in (after, before):
             words = operator.removeprefix("NOT ")
             if words in syntax.COMPARISONS and others:
-                return _literal_getter(others[0])
+                return operands.literal_getter(others[0])
             if words in {"LIKE", "ILIKE"}:
                 return "json_get_str"
             if words in {"IN", "BETWEEN"} and others:
-                return _literal_getter(_first_of_list(self.sql, others[0]))
+                return operands.literal_getter(operands.first_of_list(self.sql, others[0]))
         return None
 
     # --- level -------------------------------------------------------------------------------------------------------------------
 
-    def _levels(self, parts: tuple[Expression | Token, ...], depth: int) -> None:
+    def _levels(self, parts: Parts, depth: int) -> None:
         """Level names beside the column `level` become numbers."""
         for at, part in enumerate(parts):
             if self._names_level(parts, at):
                 self.renamed_level_depth = depth
             if not (isinstance(part, Atom) and part.name == "level") or (self.renamed_level_depth or 0) > depth:
                 continue
-            before, after = _neighbours(parts, at)
+            before, after = operands.neighbours(parts, at)
             for operator, others in (before, after):
                 words = operator.removeprefix("NOT ")
                 if words in syntax.COMPARISONS and others:
@@ -307,11 +307,11 @@ class _Rewriter:
                     for other in others:
                         self._level_number(other)
                 elif words == "IN" and others and isinstance(others[0], Atom) and isinstance(others[0].items[0], Group):
-                    for argument in syntax.arguments(others[0].items[0]):
+                    for argument in arguments(others[0].items[0]):
                         if len(argument) == 1:
                             self._level_number(Atom(argument))
 
-    def _names_level(self, parts: tuple[Expression | Token, ...], at: int) -> bool:
+    def _names_level(self, parts: Parts, at: int) -> bool:
         part = parts[at]
         if not (isinstance(part, Atom) and part.name == "level") or at < 2:
             return False
@@ -327,12 +327,12 @@ class _Rewriter:
         self._replace(token.start, token.end, str(semconv.LEVELS[token.text]))
 
     def _unknown_level(self, token: Token) -> QueryError:
-        place = syntax.position(self.sql, token.start)
+        place = position(self.sql, token.start)
         return QueryError(f"There is no level of the name at {place}", expected=one_of(semconv.LEVELS), got=token.text)
 
     # --- titles ------------------------------------------------------------------------------------------------------------------
 
-    def _titles(self, parts: tuple[Expression | Token, ...]) -> None:
+    def _titles(self, parts: Parts) -> None:
         """Columns that are only a JSON operator get its text as their title."""
         clause = ""
         for at, part in enumerate(parts):
@@ -343,90 +343,7 @@ class _Rewriter:
             after = parts[at + 1] if at + 1 < len(parts) else None
             ends = after is None or (isinstance(after, Token) and (after.word == "," or after.word in _CLAUSES))
             if clause == "SELECT" and isinstance(before, Token) and before.word in _AFTER_SELECT and ends:
-                title = _title(self.sql, part)
+                title = operands.title(self.sql, part)
                 if title is not None:
                     quoted = title.replace('"', '""')
                     self._close(part.end, f' AS "{quoted}"')
-
-
-def _title(sql: str, node: Expression) -> str | None:
-    if isinstance(node, Cast):
-        arrow = _arrow_in(sql, node.inner)
-        return _title(sql, arrow) if isinstance(arrow, Binary) else None
-    if not (isinstance(node, Binary) and node.operator.word in _FUNCTIONS):
-        return None
-    return f"{_title_part(sql, node.left)} {node.operator.text} {_title_part(sql, node.right)}"
-
-
-def _title_part(sql: str, node: Expression) -> str:
-    inner = _unwrapped(sql, node)
-    name = inner.name if isinstance(inner, Atom) else None
-    return name or _title(sql, inner) or sql[inner.start : inner.end]
-
-
-def _unwrapped(sql: str, node: Expression) -> Expression:
-    """The expression inside any brackets around it."""
-    while isinstance(node, Atom) and len(node.items) == 1 and isinstance(node.items[0], Group) and node.items[0].opening.text == "(":
-        parts = syntax.level(sql, node.items[0].items).parts
-        if len(parts) != 1 or isinstance(parts[0], Token):
-            break
-        node = parts[0]
-    return node
-
-
-def _arrow_in(sql: str, node: Expression) -> Binary | Token | None:
-    """The `->` that an expression is, brackets apart; the name where it is a call of json_get."""
-    inner = _unwrapped(sql, node)
-    if isinstance(inner, Binary) and inner.operator.word == syntax.ARROW:
-        return inner
-    call = inner.call if isinstance(inner, Atom) else None
-    return call[0] if call is not None and call[0].text.lower() == "json_get" else None
-
-
-def _is_query_in_brackets(part: Expression | Token) -> bool:
-    items = part.items if isinstance(part, Atom) else ()
-    return any(isinstance(item, Group) and item.items[:1] and _starts_query(item.items[0]) for item in items)
-
-
-def _starts_query(item: Item) -> bool:
-    return isinstance(item, Token) and item.word in _QUERY_WORDS
-
-
-_Side = tuple[str, list[Expression]]
-
-
-def _neighbours(parts: tuple[Expression | Token, ...], at: int) -> tuple[_Side, _Side]:
-    """The operator before an expression with its other operand, and the one after it with its operands; empty where there is none."""
-    before: _Side = ("", [])
-    if at >= 2 and isinstance(operator := parts[at - 1], Token) and not isinstance(other := parts[at - 2], Token):
-        before = (operator.word if operator.word in syntax.COMPARISONS else "", [other])
-    words: list[str] = []
-    following = at + 1
-    while following < len(parts) and isinstance(token := parts[following], Token) and len(words) < 2:
-        words.append(token.word)
-        following += 1
-    others = [part for part in parts[following : following + 1] if not isinstance(part, Token)]
-    if words[-1:] == ["BETWEEN"]:
-        others += [part for part in parts[following + 2 : following + 3] if not isinstance(part, Token)]
-    return before, (" ".join(words), others)
-
-
-def _literal_getter(node: Expression | None) -> str | None:
-    inner = node.operand if isinstance(node, Unary) else node
-    token = inner.token if isinstance(inner, Atom) else None
-    if token is None:
-        return None
-    if token.kind == TokenType.STRING:
-        return "json_get_str"
-    if token.kind == TokenType.NUMBER:
-        return "json_get_float"
-    return "json_get_bool" if token.word in {"TRUE", "FALSE"} else None
-
-
-def _first_of_list(sql: str, node: Expression) -> Expression | None:
-    """The first of `(a, b)`; an expression that is no list is itself."""
-    if not (isinstance(node, Atom) and isinstance(node.items[0], Group)):
-        return node
-    parts = syntax.level(sql, node.items[0].items).parts
-    first = parts[0] if parts else None
-    return None if isinstance(first, Token) else first

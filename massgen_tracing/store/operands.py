@@ -1,0 +1,100 @@
+"""Questions about expressions: what is inside the brackets, what it is compared with, what it would be called."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlglot import TokenType
+
+from massgen_tracing.store import syntax
+from massgen_tracing.store.syntax import Atom, Binary, Cast, Expression, Parts, Unary
+from massgen_tracing.store.tokens import Group, Item, Token
+
+QUERY_WORDS: Final = frozenset({"SELECT", "WITH"})
+"""What a query begins with."""
+
+Side = tuple[str, list[Expression]]
+"""An operator, and the operands on its other side."""
+
+
+def title(sql: str, node: Expression) -> str | None:
+    """What Logfire calls a column that is only a JSON operator; None for any other expression."""
+    if isinstance(node, Cast):
+        arrow = arrow_in(sql, node.inner)
+        return title(sql, arrow) if isinstance(arrow, Binary) else None
+    if not (isinstance(node, Binary) and node.operator.word in syntax.JSON_OPERATORS):
+        return None
+    return f"{_title_part(sql, node.left)} {node.operator.text} {_title_part(sql, node.right)}"
+
+
+def _title_part(sql: str, node: Expression) -> str:
+    inner = unwrapped(sql, node)
+    name = inner.name if isinstance(inner, Atom) else None
+    return name or title(sql, inner) or sql[inner.start : inner.end]
+
+
+def unwrapped(sql: str, node: Expression) -> Expression:
+    """The expression inside any brackets around it."""
+    while isinstance(node, Atom) and len(node.items) == 1 and isinstance(node.items[0], Group) and node.items[0].opening.text == "(":
+        parts = syntax.level(sql, node.items[0].items)
+        if len(parts) != 1 or isinstance(parts[0], Token):
+            break
+        node = parts[0]
+    return node
+
+
+def arrow_in(sql: str, node: Expression) -> Binary | Token | None:
+    """The `->` that an expression is, brackets apart; the name where it is a call of json_get."""
+    inner = unwrapped(sql, node)
+    if isinstance(inner, Binary) and inner.operator.word == syntax.ARROW:
+        return inner
+    call = inner.call if isinstance(inner, Atom) else None
+    return call[0] if call is not None and call[0].text.lower() == "json_get" else None
+
+
+def is_query_in_brackets(part: Expression | Token) -> bool:
+    """Whether it is a subquery, or a call or list that begins with one."""
+    items = part.items if isinstance(part, Atom) else ()
+    return any(isinstance(item, Group) and item.items[:1] and _starts_query(item.items[0]) for item in items)
+
+
+def _starts_query(item: Item) -> bool:
+    return isinstance(item, Token) and item.word in QUERY_WORDS
+
+
+def neighbours(parts: Parts, at: int) -> tuple[Side, Side]:
+    """The operator before an expression with its other operand, and the one after it with its operands; empty where there is none."""
+    before: Side = ("", [])
+    if at >= 2 and isinstance(operator := parts[at - 1], Token) and not isinstance(other := parts[at - 2], Token):
+        before = (operator.word if operator.word in syntax.COMPARISONS else "", [other])
+    words: list[str] = []
+    following = at + 1
+    while following < len(parts) and isinstance(token := parts[following], Token) and len(words) < 2:
+        words.append(token.word)
+        following += 1
+    others = [part for part in parts[following : following + 1] if not isinstance(part, Token)]
+    if words[-1:] == ["BETWEEN"]:
+        others += [part for part in parts[following + 2 : following + 3] if not isinstance(part, Token)]
+    return before, (" ".join(words), others)
+
+
+def literal_getter(node: Expression | None) -> str | None:
+    """The JSON function that reads values of a literal's type; None where it is no literal."""
+    inner = node.operand if isinstance(node, Unary) else node
+    token = inner.token if isinstance(inner, Atom) else None
+    if token is None:
+        return None
+    if token.kind == TokenType.STRING:
+        return "json_get_str"
+    if token.kind == TokenType.NUMBER:
+        return "json_get_float"
+    return "json_get_bool" if token.word in {"TRUE", "FALSE"} else None
+
+
+def first_of_list(sql: str, node: Expression) -> Expression | None:
+    """The first of `(a, b)`; an expression that is no list is itself."""
+    if not (isinstance(node, Atom) and isinstance(node.items[0], Group)):
+        return node
+    parts = syntax.level(sql, node.items[0].items)
+    first = parts[0] if parts else None
+    return None if isinstance(first, Token) else first
