@@ -150,7 +150,8 @@ def _set_up(values: dict[str, Any], make: partial[Tracer]) -> Tracer:
 
         recording = Recording(root)
         processors.append(recording)
-    if values["otlp_endpoint"]:
+    # Logfire's SDK exports by itself to what OpenTelemetry's variable names.
+    if values["otlp_endpoint"] and not (values["logfire"] and os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")):
         from massgen_tracing.sinks.otlp import otlp_processor
 
         processors.append(otlp_processor(values["otlp_endpoint"]))

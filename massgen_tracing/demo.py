@@ -43,8 +43,8 @@ def main() -> int:
     if code:
         return code
     _heading("What happened: every span under the round that it belongs to")
-    _say("$ massgen-tracing trace")
-    code = code or command(["trace", "--root", DEFAULT_ROOT])
+    _say("$ massgen-tracing trace --depth 3")
+    code = command(["trace", "--root", DEFAULT_ROOT, "--depth", "3"])
     for question, query in QUERIES:
         _heading(question)
         _say(f'$ massgen-tracing sql "{query}"')

@@ -1,0 +1,64 @@
+"""Every command and every program in the README works as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = list(dict.fromkeys(re.findall(r"^\$ (.+)$", README, re.MULTILINE)))
+PROGRAMS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that has what the commands name, where they run one after the other, as a reader would."""
+    place = tmp_path_factory.mktemp("readme")
+    for name in ("dashboards", "examples"):
+        shutil.copytree(ROOT / name, place / name)
+    return place
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MASSGEN_", "OTEL_", "LOGFIRE_"))}
+    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_works(command: str, place: Path) -> None:
+    """It ends with exit code 0 and says something; `make test`, which is what runs this, need only be there."""
+    words = shlex.split(command)
+    if words[0] == "make":
+        words = ["make", "--no-print-directory", "-C", str(ROOT), *(["--dry-run"] if words[1] == "test" else []), *words[1:]]
+    done = subprocess.run(words, cwd=place, env=_environment(), capture_output=True, text=True, timeout=300, check=False)
+    # The doctor answers 1 where something is to be done, such as a Logfire token to be got.
+    assert done.returncode in ({0, 1} if words[:2] == ["massgen-tracing", "doctor"] else {0}), done.stderr
+    assert done.stdout.strip()
+
+
+def test_there_is_something_to_run() -> None:
+    """The README shows the two commands for a fresh machine and at least one program."""
+    assert {"make demo", "make test"} <= set(COMMANDS)
+    assert PROGRAMS
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_of_the_readme_works(program: str, tmp_path: Path) -> None:
+    """It runs, and its recording has the tree that the README promises: each call under its agent's round."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    words = [sys.executable, "-m", "massgen_tracing.views.cli", "trace", "--root", "runs"]
+    tree = subprocess.run(words, cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=60, check=True).stdout
+    names = [re.sub(r"[│├└─•]", " ", line).split()[0] for line in tree.splitlines() if re.search(r"[─ ](agent\.|llm\.|mcp\.)", line)]
+    work = ["llm.openai.stream", "mcp.filesystem.write_file"]
+    assert names == ["agent.agent_a.round_0", *work, "agent.agent_b.round_0", *work, "agent.agent_a.presentation"]
