@@ -123,6 +123,7 @@ def shutdown(timeout: float = 5.0) -> bool:
         pipeline, _pipeline = _pipeline, None
         root, _root = _root, None
         _tracer = _NOOP
+        borders.bypass(False)
         if pipeline is None:
             return True
         from massgen_tracing.trace.provider import SHARED
