@@ -37,7 +37,7 @@ from opentelemetry.trace import TracerProvider as ApiTracerProvider
 from massgen_tracing import guard, semconv
 from massgen_tracing.trace.current import Block, adopted, current
 from massgen_tracing.trace.exceptions import describe
-from massgen_tracing.trace.payload import clean_all, encodable
+from massgen_tracing.trace.payload import MAX_ATTRIBUTES, clean_all, encodable
 from massgen_tracing.trace.span import MAX_LINKS, Span
 
 P = ParamSpec("P")
@@ -166,8 +166,10 @@ class Tracer(ApiTracer):
             pipeline.ids.generate_span_id(),
             parent,
             clean_all(attributes) if attributes else {},
-            links[:MAX_LINKS] if links else (),
+            [ApiLink(link.context, clean_all(link.attributes or {})) for link in links[:MAX_LINKS]] if links else (),
             pipeline.now() if start_time is None else start_time,
+            max(0, len(attributes) - MAX_ATTRIBUTES) if attributes else 0,
+            max(0, len(links) - MAX_LINKS) if links else 0,
         )
         pipeline.on_start(span, context)
         return span

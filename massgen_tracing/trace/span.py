@@ -16,8 +16,7 @@ from opentelemetry.trace import Span as ApiSpan
 
 from massgen_tracing import semconv
 from massgen_tracing.trace.exceptions import MAX_CHARS, describe, exception_attributes
-from massgen_tracing.trace.payload import clean, clean_all, cut, encodable
-from massgen_tracing.trace.scrub import scrub
+from massgen_tracing.trace.payload import MAX_ATTRIBUTES, attribute_key, clean, clean_all, cut_clean, encodable
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from massgen_tracing.trace.provider import Pipeline
 
-MAX_ATTRIBUTES: Final = 256
 MAX_EVENTS: Final = 256
 MAX_LINKS: Final = 128
 SAMPLED_RANDOM: Final = TraceFlags(TraceFlags.SAMPLED | 0x02)
@@ -53,6 +51,8 @@ class Span(ReadableSpan, ApiSpan):
         attributes: dict[str, Any],
         links: Sequence[Link],
         start_ns: int,
+        dropped_attributes: int = 0,
+        dropped_links: int = 0,
     ) -> None:
         self._pipeline = pipeline
         self._scope = scope
@@ -69,9 +69,9 @@ class Span(ReadableSpan, ApiSpan):
         self._span_status = _UNSET
         self._started = start_ns
         self._ended: int | None = None
-        self._dropped = 0
+        self._dropped = dropped_attributes
         self._dropped_events = 0
-        self._dropped_links = 0
+        self._dropped_links = dropped_links
 
     # --- what instrumentations call -------------------------------------------------------------------------------------------
 
@@ -94,13 +94,14 @@ class Span(ReadableSpan, ApiSpan):
         """Set one attribute to any value; None sets nothing."""
         if self._ended is not None:
             return
+        key = attribute_key(key)
         cleaned = clean(key, value)
         if cleaned is None:
             return
         if len(self.values) >= MAX_ATTRIBUTES and key not in self.values:
             self._dropped += 1
             return
-        self.values[encodable(str(key))] = cleaned
+        self.values[key] = cleaned
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set several attributes."""
@@ -139,7 +140,7 @@ class Span(ReadableSpan, ApiSpan):
         if status.status_code is StatusCode.UNSET:
             return
         if status.description is not None:
-            status = Status(status.status_code, cut(scrub(encodable(status.description)), MAX_CHARS))
+            status = Status(status.status_code, cut_clean(status.description, MAX_CHARS))
         self._span_status = status
 
     def record_exception(

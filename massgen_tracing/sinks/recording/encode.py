@@ -29,6 +29,7 @@ _MAX_CACHED: Final = 8192
 _SHORT: Final = 128
 _encoded: dict[tuple[str, str], str] = {}
 _names: dict[str, str] = {}
+_starts: dict[str, str] = {}
 
 _KINDS: Final = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
 """OTLP's numbers; OpenTelemetry's API counts from 0."""
@@ -50,13 +51,23 @@ def head(resource: Resource, scope: InstrumentationScope | None) -> str:
         if scope.attributes:
             scope_fields.append(f'"attributes":[{attributes(scope.attributes)}]')
     return (
-        f'{{"resourceSpans":[{{"resource":{{"attributes":[{attributes(resource.attributes)}]}},'
-        f'"scopeSpans":[{{"scope":{{{",".join(scope_fields)}}},"spans":[{{'
+        f'{{"resourceSpans":[{{"resource":{{"attributes":[{attributes(resource.attributes)}]}},{_schema(resource.schema_url)}'
+        f'"scopeSpans":[{{"scope":{{{",".join(scope_fields)}}},{_schema(scope.schema_url if scope else None)}"spans":[{{'
     )
 
 
+def _schema(url: str | None) -> str:
+    return f'"schemaUrl":{quote(url)},' if url else ""
+
+
 def start_line(
-    beginning: str, span: ReadableSpan, context: SpanContext, parent: SpanContext | None, pending_id: int, clean: Clean | None = None
+    beginning: str,
+    span: ReadableSpan,
+    context: SpanContext,
+    parent: SpanContext | None,
+    known: str,
+    pending_id: int,
+    clean: Clean | None = None,
 ) -> str:
     """The line that says that a span has started: Logfire's pending span.
 
@@ -67,14 +78,17 @@ def start_line(
         span: the span, just started.
         context: its identity.
         parent: its parent's identity.
+        known: its attributes, from `attributes`.
         pending_id: the id of the pending span.
         clean: bounds and scrubs attributes, where the span has not done that.
     """
-    known = attributes(_all(span.attributes, clean))
+    optional = _state(context)
+    if span.links:
+        optional += f'"links":[{",".join([_link(link, clean) for link in span.links])}],'
     parent_id = _NO_PARENT if parent is None else f"{parent.span_id:016x}"
     return (
         f'{beginning}"traceId":"{context.trace_id:032x}","spanId":"{pending_id:016x}","parentSpanId":"{context.span_id:016x}",'
-        f'"name":{name(span.name)},"kind":{_KINDS[span.kind.name]},'
+        f'{optional}"name":{name(span.name)},"kind":{_KINDS[span.kind.name]},'
         f'"startTimeUnixNano":"{span.start_time}","endTimeUnixNano":"{span.start_time}",'
         f'"attributes":[{known}{"," if known else ""}{_PENDING}{{"key":"{semconv.LOGFIRE_PENDING_PARENT}",'
         f'"value":{{"stringValue":"{parent_id}"}}}}]{TAIL}'
@@ -84,20 +98,22 @@ def start_line(
 _PENDING: Final = f'{{"key":"{semconv.LOGFIRE_SPAN_TYPE}","value":{{"stringValue":"{semconv.SPAN_TYPE_PENDING}"}}}},'
 
 
-def end_line(beginning: str, span: ReadableSpan, context: SpanContext, parent: SpanContext | None, clean: Clean | None = None) -> str:
+def end_line(beginning: str, span: ReadableSpan, context: SpanContext, parent: SpanContext | None, known: str, clean: Clean | None = None) -> str:
     """The line of a span that has ended; arguments as for `start_line`."""
     optional = ""
     if parent is not None:
         optional = f'"parentSpanId":"{parent.span_id:016x}",'
-    if context.trace_state:
-        optional += f'"traceState":{quote(context.trace_state.to_header())},'
+    optional += _state(context)
     if span.events:
         optional += f'"events":[{",".join(_event(event, clean) for event in span.events)}],'
     if span.links:
-        optional += f'"links":[{",".join(map(_link, span.links))}],'
+        optional += f'"links":[{",".join([_link(link, clean) for link in span.links])}],'
     status = span.status
     if status.status_code is not StatusCode.UNSET:
-        optional += _status(status.status_code.value, status.description)
+        said = status.description
+        if said and clean is not None:
+            said = str(clean({"": said}).get("", ""))
+        optional += _status(status.status_code.value, said)
     if span.dropped_attributes or span.dropped_events or span.dropped_links:
         optional += _dropped("Attributes", span.dropped_attributes)
         optional += _dropped("Events", span.dropped_events)
@@ -106,17 +122,18 @@ def end_line(beginning: str, span: ReadableSpan, context: SpanContext, parent: S
         f'{beginning}"traceId":"{context.trace_id:032x}","spanId":"{context.span_id:016x}",{optional}'
         f'"flags":{_flags(context, parent)},"name":{name(span.name)},"kind":{_KINDS[span.kind.name]},'
         f'"startTimeUnixNano":"{span.start_time}","endTimeUnixNano":"{span.end_time}",'
-        f'"attributes":[{attributes(_all(span.attributes, clean))}]{TAIL}'
+        f'"attributes":[{known}]{TAIL}'
     )
 
 
 def attributes(values: Mapping[str, Any]) -> str:
     """Attributes as the inside of a JSON list."""
     # Only texts are kept, for (key, 1) and (key, True) are the same dictionary key; so a look-up by any other value finds nothing.
+    known: list[str | None]
     try:
         known = list(map(_encoded.get, values.items()))
     except TypeError:  # a list or mapping has no hash
-        return ",".join([_attribute(key, value) for key, value in values.items()])
+        known = [None] * len(values)
     if None in known:
         return ",".join([part or _attribute(*item) for part, item in zip(known, values.items(), strict=True)])
     return ",".join(known)  # type: ignore[arg-type]
@@ -126,15 +143,26 @@ def name(text: str) -> str:
     """A span's name as a JSON string."""
     done = _names.get(text)
     if done is None:
-        if len(_names) >= _MAX_CACHED:
-            _names.clear()
-        done = _names[text] = quote(text)
+        done = quote(text)
+        if len(text) <= _SHORT:
+            if len(_names) >= _MAX_CACHED:
+                _names.clear()
+            _names[text] = done
     return done
 
 
 def _attribute(key: str, value: Any) -> str:
-    part = f'{{"key":{name(key)},"value":{any_value(value)}}}'
-    if type(value) is str and len(value) <= _SHORT:
+    start = _starts.get(key)
+    if start is None:
+        start = f'{{"key":{quote(str(key))},"value":'
+        if len(key) <= _SHORT:
+            if len(_starts) >= _MAX_CACHED:
+                _starts.clear()
+            _starts[key] = start
+    if type(value) is not str:
+        return f"{start}{any_value(value)}}}"
+    part = f'{start}{{"stringValue":{quote(value)}}}}}'
+    if len(value) <= _SHORT and len(key) <= _SHORT:
         if len(_encoded) >= _MAX_CACHED:
             _encoded.clear()
         _encoded[key, value] = part
@@ -148,6 +176,8 @@ def any_value(value: Any) -> str:
     if isinstance(value, bool):
         return '{"boolValue":true}' if value else '{"boolValue":false}'
     if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:  # OTLP's integers have 64 bits
+            return f'{{"stringValue":{quote(_decimal(value))}}}'
         return f'{{"intValue":"{value:d}"}}'
     if isinstance(value, float):
         return f'{{"doubleValue":{_double(value)}}}'
@@ -161,6 +191,13 @@ def any_value(value: Any) -> str:
     if isinstance(value, Sequence | Iterable):
         return f'{{"arrayValue":{{"values":[{",".join(map(any_value, value))}]}}}}'
     return f'{{"stringValue":{quote(str(value))}}}'
+
+
+def _decimal(value: int) -> str:
+    try:
+        return str(int(value))
+    except ValueError:  # more digits than Python converts
+        return hex(value)
 
 
 def _double(value: float) -> str:
@@ -181,13 +218,16 @@ def _event(event: Event, clean: Clean | None) -> str:
     )
 
 
-def _link(link: Link) -> str:
+def _link(link: Link, clean: Clean | None) -> str:
     context = link.context
-    state = f'"traceState":{quote(context.trace_state.to_header())},' if context.trace_state else ""
     return (
-        f'{{"traceId":"{context.trace_id:032x}","spanId":"{context.span_id:016x}",{state}'
-        f'"flags":{_flags(context, context)},"attributes":[{attributes(link.attributes or {})}]}}'
+        f'{{"traceId":"{context.trace_id:032x}","spanId":"{context.span_id:016x}",{_state(context)}'
+        f'"flags":{_flags(context, context)},"attributes":[{attributes(_all(link.attributes, clean))}]}}'
     )
+
+
+def _state(context: SpanContext) -> str:
+    return f'"traceState":{quote(context.trace_state.to_header())},' if context.trace_state else ""
 
 
 def _status(code: int, description: str | None) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -22,11 +23,17 @@ try:
 except ImportError:  # Windows has no flock; readers there take an unfinished span for an interrupted one
     fcntl = None  # type: ignore[assignment]
 
-CHECK_EVERY_NS: Final = 250_000_000
-"""How often a writer looks whether its file still has a name: writes into a deleted file succeed and are lost."""
-
 RETRY_AFTER_NS: Final = 1_000_000_000
 """How long a file that could not be written is left alone."""
+
+
+_descriptors: Final[weakref.WeakSet[_Descriptor]] = weakref.WeakSet()
+
+
+def close_all() -> None:
+    """In a forked child: let go of the parent's files, whose locks say that the parent is alive."""
+    for descriptor in list(_descriptors):
+        descriptor.close()
 
 
 class _Descriptor:
@@ -35,25 +42,32 @@ class _Descriptor:
     A thread that is about to write holds it, so its number cannot meanwhile be closed and given to a stranger's file.
     """
 
-    __slots__ = ("inode", "number")
+    __slots__ = ("__weakref__", "device", "inode", "lines", "number")
 
     def __init__(self, number: int) -> None:
         self.number = number
         status = os.fstat(number)
-        self.inode = status.st_dev, status.st_ino
+        self.device, self.inode = status.st_dev, status.st_ino
+        self.lines = 0
+        """How many lines were written through it, nearly: threads do not wait for each other to count."""
+        _descriptors.add(self)
 
-    def alive(self) -> bool:
-        """Whether the file still has a name, and the number is still this file's (a daemon may have closed everything)."""
+    def names(self) -> int:
+        """How many names the file has; -1 where the number is not this file's any more (a daemon closes what it finds open)."""
         try:
             status = os.fstat(self.number)
         except OSError:
-            return False
-        return status.st_nlink > 0 and (status.st_dev, status.st_ino) == self.inode
+            return -1
+        return status.st_nlink if status.st_ino == self.inode and status.st_dev == self.device else -1
+
+    def close(self) -> None:
+        if self.number >= 0 and self.names() >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self.number)
+        self.number = -1
 
     def __del__(self) -> None:
-        with contextlib.suppress(OSError):
-            if (status := os.fstat(self.number)) and (status.st_dev, status.st_ino) == self.inode:
-                os.close(self.number)
+        self.close()
 
 
 class AppendFile:
@@ -68,34 +82,32 @@ class AppendFile:
     def __init__(self, path: Callable[[], Path]) -> None:
         self._path = path
         self._file: _Descriptor | None = None
-        self._checked_ns = 0
         self._retry_ns = 0
-        self._since_check = 0
         self._torn = False
-        self._opening = threading.Lock()
+        self._opening = threading.RLock()
 
     def write(self, line: bytes) -> bool:
         """Append one line; whether the kernel has it. Never raises."""
-        now = time.monotonic_ns()
         file = self._file
-        if file is None or now - self._checked_ns > CHECK_EVERY_NS:
-            file = self._ready(now)
+        # Asked each time: a write into a deleted file succeeds and is lost, and one to a number that was reused lands in a stranger's file.
+        if file is None or file.names() <= 0:
+            file = self._ready()
             if file is None:
                 return False
         if self._torn:
             line = b"\n" + line
         try:
             written = os.write(file.number, line)
-            if written < len(line):
+            while written < len(line):
                 # The disk filled up in the middle of the line; a reader skips what stands there, so the next line must begin anew.
                 self._torn = True
                 written += os.write(file.number, line[written:])
         except OSError as error:
-            self._failed(error, now)
+            self._failed(error)
             return False
-        self._torn = written < len(line)
-        self._since_check += 1
-        return not self._torn
+        self._torn = False
+        file.lines += 1
+        return True
 
     def sync(self) -> None:
         """Have the disk itself take what was written (power loss); may take long, so never on the run's own thread."""
@@ -109,32 +121,32 @@ class AppendFile:
         self._file = None
 
     def abandon(self) -> None:
-        """In a forked child: leave the parent's file alone."""
-        self._opening = threading.Lock()
+        """In a forked child: leave the parent's file alone, and no lock held that a thread of the parent's had taken."""
+        self._opening = threading.RLock()
         self.close()
 
-    def _ready(self, now: int) -> _Descriptor | None:
+    def _ready(self) -> _Descriptor | None:
         """The open file, opened (again) where that is needed and possible."""
         with self._opening:
-            self._checked_ns = now
-            if self._file is not None:
-                if self._file.alive():
-                    self._since_check = 0
-                    return self._file
-                lost, self._since_check = self._since_check, 0
+            file = self._file
+            if file is not None:
+                names = file.names()
+                if names > 0:
+                    return file
                 self.close()
-                guard.report(
-                    "recording.deleted",
-                    f"The recording {self._path()} was deleted while the run goes on. What was in it is gone; recording goes on in a new file.",
-                    lost=lost,
-                )
-            if now < self._retry_ns:
-                guard.report("recording.write", "", lost=1)
+                if names == 0:
+                    guard.report(
+                        "recording.deleted",
+                        f"The recording {self._path()} was deleted while the run goes on. What was in it is gone; recording goes on in a new file.",
+                        lost=file.lines,
+                    )
+            if time.monotonic_ns() < self._retry_ns:
+                guard.report("recording.write", self._cannot("it failed a moment ago"), lost=1)
                 return None
             try:
                 self._file, self._torn = self._open(self._path())
             except OSError as error:
-                self._failed(error, now)
+                self._failed(error)
             return self._file
 
     @staticmethod
@@ -149,13 +161,13 @@ class AppendFile:
                 fcntl.flock(file.number, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return file, torn
 
-    def _failed(self, error: OSError, now: int) -> None:
-        self._retry_ns = now + RETRY_AFTER_NS
+    def _failed(self, error: OSError) -> None:
+        self._retry_ns = time.monotonic_ns() + RETRY_AFTER_NS
         self.close()
-        guard.report(
-            "recording.write",
-            f"The recording {self._path()} cannot be written ({error.strerror or error}). The run goes on; what is not recorded is counted,"
-            " and recording resumes when it can.",
-            error=error,
-            lost=1,
+        guard.report("recording.write", self._cannot(error.strerror or str(error)), error=error, lost=1)
+
+    def _cannot(self, why: str) -> str:
+        return (
+            f"The recording {self._path()} cannot be written ({why}). The run goes on; what is not recorded is counted,"
+            " and recording resumes when it can."
         )
