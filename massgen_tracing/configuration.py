@@ -13,11 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry import context as otel_context
 from opentelemetry import trace as otel_trace
 
 from massgen_tracing import guard, layout, prices, semconv, settings
 from massgen_tracing._version import __version__
-from massgen_tracing.trace import borders
+from massgen_tracing.trace import borders, carriers
 from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def configure(
             Tracer,
             service_name=values["service_name"],
             price=prices.estimate,
-            remote=borders.remote_context(),
+            remote=carriers.remote_context(),
             strict=values["strict"],
             full_content=values["full_content"],
         )
@@ -98,6 +99,8 @@ def configure(
         else:
             _root = os.fspath(values["root"])
             _tracer = _set_up(values, make)
+        # Blocks are left by setting what was current before. Where nothing was, that would be a variable more than there was: so it is set now.
+        otel_context.attach(otel_context.get_current())
         if not _at_exit:
             _at_exit = True
             atexit.register(shutdown, EXIT_TIMEOUT)
@@ -156,7 +159,7 @@ def _set_up(values: dict[str, Any], make: partial[Tracer]) -> Tracer:
         from massgen_tracing.sinks.otlp import otlp_processor
 
         processors.append(otlp_processor(values["otlp_endpoint"]))
-    _pipeline = Pipeline(_resource(values["service_name"]), processors, remote=borders.remote_context())
+    _pipeline = Pipeline(_resource(values["service_name"]), processors, remote=carriers.remote_context())
     provider: TracerProvider | None = None
     if values["logfire"]:
         from massgen_tracing.sinks.logfire import logfire_provider
