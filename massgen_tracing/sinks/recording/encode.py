@@ -7,9 +7,9 @@ line's head (resource and scope), names, and attributes with short text values.
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
+from math import isfinite, isnan
 from typing import Any, Final
 
 from opentelemetry.sdk.resources import Resource
@@ -135,7 +135,7 @@ def attributes(values: Mapping[str, Any]) -> str:
     except TypeError:  # a list or mapping has no hash
         known = [None] * len(values)
     if None in known:
-        return ",".join([part or _attribute(*item) for part, item in zip(known, values.items(), strict=True)])
+        return ",".join([part or _attribute(key, value) for part, (key, value) in zip(known, values.items(), strict=True)])
     return ",".join(known)  # type: ignore[arg-type]
 
 
@@ -159,7 +159,12 @@ def _attribute(key: str, value: Any) -> str:
             if len(_starts) >= _MAX_CACHED:
                 _starts.clear()
             _starts[key] = start
-    if type(value) is not str:
+    kind = type(value)
+    if kind is float and isfinite(value):
+        return f'{start}{{"doubleValue":{value!r}}}}}'
+    if kind is int and -(2**63) <= value < 2**63:
+        return f'{start}{{"intValue":"{value}"}}}}'
+    if kind is not str:
         return f"{start}{any_value(value)}}}"
     part = f'{start}{{"stringValue":{quote(value)}}}}}'
     if len(value) <= _SHORT and len(key) <= _SHORT:
@@ -178,7 +183,7 @@ def any_value(value: Any) -> str:
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:  # OTLP's integers have 64 bits
             return f'{{"stringValue":{quote(_decimal(value))}}}'
-        return f'{{"intValue":"{value:d}"}}'
+        return f'{{"intValue":"{int(value)}"}}'
     if isinstance(value, float):
         return f'{{"doubleValue":{_double(value)}}}'
     if value is None:
@@ -201,9 +206,9 @@ def _decimal(value: int) -> str:
 
 
 def _double(value: float) -> str:
-    if math.isfinite(value):
-        return repr(value)
-    return '"NaN"' if math.isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
+    if isfinite(value):
+        return repr(float(value))
+    return '"NaN"' if isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
 
 
 def _all(values: Mapping[str, Any] | None, clean: Clean | None) -> Mapping[str, Any]:
