@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Any, Final
 
+from massgen_tracing import semconv
 from massgen_tracing.model import AttributeValue
 from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub
 
@@ -52,6 +53,10 @@ _cleaned: dict[tuple[object, object], str] = {}
 """Short texts recur (agent ids, models, tool names): each is looked at once."""
 
 
+_keys: dict[object, str] = {}
+"""Keys that were looked at and are none of a secret, as they are recorded."""
+
+
 def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue:
     """*value* as an attribute value under *key*; None means that there is nothing to set.
 
@@ -74,26 +79,37 @@ def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue
 
 def clean_all(attributes: Mapping[str, object], limit: int = MAX_ATTRIBUTES) -> dict[str, Any]:
     """The first *limit* attributes, each cleaned; those without a value left out."""
-    items = list(attributes.items())
-    if len(items) > 4 * limit:
-        del items[4 * limit :]
-    known: list[Any]
-    try:
-        # Most are short texts that were seen before. Only texts are kept, so a look-up by any other value finds nothing.
-        known = list(map(_cleaned.get, items))
-    except Exception:  # noqa: BLE001 - a list or mapping has no hash, and a stranger's may raise anything
-        known = [None] * len(items)
     cleaned: dict[str, Any] = {}
-    for done, (key, value) in zip(known, items, strict=True):
-        if done is None:
-            key = attribute_key(key)  # noqa: PLW2901 - what it is from here on
-            done = clean(key, value)  # noqa: PLW2901
-            if done is None:
-                continue
-        cleaned[key] = done
-    if len(cleaned) > limit:
-        return dict(islice(cleaned.items(), limit))
-    return cleaned
+    for item in list(attributes.items())[: 4 * limit]:
+        given, value = item
+        kind = type(value)
+        key = _keys.get(given) if type(given) is str else None
+        kept: Any
+        if key is None:
+            key = _new_key(given)
+            kept = clean(key, value)
+        elif kind is str:
+            # Most texts are short and were seen before: agent ids, models, tools.
+            kept = _cleaned.get(item)
+            if kept is None:
+                kept = _text(key, value, MAX_BYTES)  # type: ignore[arg-type]
+        elif kind is float or kind is bool or (kind is int and _INT64_MIN <= value <= _INT64_MAX):  # type: ignore[operator]
+            kept = value
+        else:
+            kept = clean(key, value)
+        if kept is not None:
+            cleaned[key] = kept
+    return cleaned if len(cleaned) <= limit else dict(islice(cleaned.items(), limit))
+
+
+def _new_key(given: object) -> str:
+    """*given* as an attribute's key; remembered where it does not name a secret, so that it need not be looked at again."""
+    key = attribute_key(given)
+    if type(given) is str and len(given) <= _SHORT and not is_secret_key(key):
+        if len(_keys) >= _MAX_CACHED:
+            _keys.clear()
+        _keys[given] = key
+    return key
 
 
 def attribute_key(key: object) -> str:
@@ -170,7 +186,10 @@ def _text(key: str, value: str, max_bytes: int) -> str:
         item = (key, value)
         done = _cleaned.get(item)
         if done is None:
-            done = MARK if is_secret_key(key) else scrub(encodable(value))
+            if key in semconv.IDENTIFIERS:
+                done = encodable(value)
+            else:
+                done = MARK if is_secret_key(key) else scrub(encodable(value))
             if len(key) <= _SHORT:
                 if len(_cleaned) >= _MAX_CACHED:
                     _cleaned.clear()
