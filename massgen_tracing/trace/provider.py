@@ -82,6 +82,8 @@ class Pipeline:
         self.resource = resource
         self.ids = ids or RandomIds()
         self.now = now
+        self.process = 0
+        """Counts the forks that led to this process, so that a span knows whether it began in it."""
         self.processors: tuple[SpanProcessor, ...] = tuple(processors)
 
     def on_start(self, span: Span, context: Context) -> None:
@@ -286,6 +288,7 @@ SHARED: Final = TracerProvider()
 def _after_fork() -> None:
     pipeline = SHARED.pipeline
     if pipeline is not None:
+        pipeline.process += 1
         if isinstance(pipeline.ids, RandomIds):
             pipeline.ids = RandomIds()  # parent and child would go on with the same ids
         pipeline.resource = pipeline.resource.merge(Resource({semconv.PROCESS_PID: os.getpid()}))

@@ -55,6 +55,7 @@ class Span(ReadableSpan, ApiSpan):
         dropped_links: int = 0,
     ) -> None:
         self._pipeline = pipeline
+        self._process = pipeline.process
         self._scope = scope
         self._span_name = name
         self._span_kind = kind
@@ -154,10 +155,15 @@ class Span(ReadableSpan, ApiSpan):
         self.add_event(semconv.EXCEPTION_EVENT, {**exception_attributes(exception, escaped=escaped), **(attributes or {})}, timestamp)
 
     def end(self, end_time: int | None = None) -> None:
-        """End the span and hand it to the sinks; when this returns, the recording has it. A second call changes nothing."""
+        """End the span and hand it to the sinks; when this returns, the recording has it. A second call changes nothing.
+
+        In a forked child the parent's spans end for the child's own code only: they are the parent's to report.
+        """
         if self._ended is None:
-            self._ended = self._pipeline.now() if end_time is None else end_time
-            self._pipeline.on_end(self)
+            pipeline = self._pipeline
+            self._ended = pipeline.now() if end_time is None else end_time
+            if self._process == pipeline.process:
+                pipeline.on_end(self)
 
     def __exit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:
         """Leave `with span:`; an error that leaves the block is recorded, a cancellation is not an error."""

@@ -30,9 +30,7 @@ HAS_IS_REMOTE = 0x100
 TRACE_FLAGS = 0xFF
 
 texts = st.text(max_size=60) | st.text(alphabet=st.characters(codec=None, categories=("Cs", "Cc", "Lo", "So")), max_size=20)
-scalars = (
-    texts | st.booleans() | st.integers() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.binary(max_size=40) | st.none()
-)
+scalars = texts | st.booleans() | st.integers() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.binary(max_size=40) | st.none()
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=12)
 attribute_maps = st.dictionaries(texts | st.sampled_from(["massgen.agent_id", "traceId", "spanId"]), values, max_size=6)
 contexts = st.builds(

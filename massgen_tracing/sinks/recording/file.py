@@ -8,6 +8,7 @@ counted, said once, and tried again later; the run never waits for it and never 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -56,12 +57,15 @@ class _Descriptor:
         """How many names the file has; -1 where the number is not this file's any more (a daemon closes what it finds open)."""
         try:
             status = os.fstat(self.number)
+            if status.st_ino == self.inode and status.st_dev == self.device:
+                return status.st_nlink
         except OSError:
-            return -1
-        return status.st_nlink if status.st_ino == self.inode and status.st_dev == self.device else -1
+            pass
+        self.number = -1  # for good: the next one to open this file may be given the same number
+        return -1
 
     def close(self) -> None:
-        if self.number >= 0 and self.names() >= 0:
+        if self.names() >= 0:
             with contextlib.suppress(OSError):
                 os.close(self.number)
         self.number = -1
@@ -103,6 +107,8 @@ class AppendFile:
                 self._torn = True
                 written += os.write(file.number, line[written:])
         except OSError as error:
+            if error.errno == errno.EBADF and file.names() < 0:  # closed between the look and the write
+                return self.write(line)
             self._failed(error)
             return False
         self._torn = False
