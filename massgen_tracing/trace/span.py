@@ -65,6 +65,8 @@ class Span(ReadableSpan, ApiSpan):
         self._own_context: SpanContext | None = None
         self.values: dict[str, Any] = attributes
         """The attributes, for readers that must not pay for a read-only view."""
+        self.rewritten = False
+        """Whether an attribute was set again: if not, those of the start still stand, in their order."""
         self._span_links: Sequence[Link] = links
         self._span_events: list[Event] = []
         self._span_status = _UNSET
@@ -99,7 +101,9 @@ class Span(ReadableSpan, ApiSpan):
         cleaned = clean(key, value)
         if cleaned is None:
             return
-        if len(self.values) >= MAX_ATTRIBUTES and key not in self.values:
+        if key in self.values:
+            self.rewritten = True
+        elif len(self.values) >= MAX_ATTRIBUTES:
             self._dropped += 1
             return
         self.values[key] = cleaned

@@ -1,4 +1,4 @@
-"""One span as one line of OTLP/JSON (OpenTelemetry's file-exporter format: a TracesData object a line).
+"""The parts of a line of OTLP/JSON (OpenTelemetry's file-exporter format: a TracesData object a line).
 
 Written by hand because it is on the run's way: `MessageToJson` over the protobuf takes ten times as long. What recurs is encoded once: the
 line's head (resource and scope), names, and attributes with short text values.
@@ -7,23 +7,16 @@ line's head (resource and scope), names, and attributes with short text values.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from math import isfinite, isnan
 from typing import Any, Final
 
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, StatusCode
-
-from massgen_tracing import semconv
+from opentelemetry.sdk.trace import Event
+from opentelemetry.trace import Link, SpanContext
 
 quote = encode_basestring_ascii
 """A text as a JSON string: ASCII only, so that a line torn anywhere still decodes."""
-
-TAIL: Final = "}]}]}]}\n"
-"""Ends what `head` began."""
 
 _MAX_CACHED: Final = 8192
 _SHORT: Final = 128
@@ -31,99 +24,8 @@ _encoded: dict[tuple[str, str], str] = {}
 _names: dict[str, str] = {}
 _starts: dict[str, str] = {}
 
-_KINDS: Final = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
-"""OTLP's numbers; OpenTelemetry's API counts from 0."""
-
-Clean = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-
-_NO_PARENT: Final = "0" * 16
 _CONTEXT_HAS_IS_REMOTE: Final = 0x100
 _CONTEXT_IS_REMOTE: Final = 0x200
-
-
-def head(resource: Resource, scope: InstrumentationScope | None) -> str:
-    """The beginning of every line of one resource and scope, up to the span's first field."""
-    scope_fields = []
-    if scope is not None:
-        scope_fields.append(f'"name":{quote(scope.name)}')
-        if scope.version:
-            scope_fields.append(f'"version":{quote(scope.version)}')
-        if scope.attributes:
-            scope_fields.append(f'"attributes":[{attributes(scope.attributes)}]')
-    return (
-        f'{{"resourceSpans":[{{"resource":{{"attributes":[{attributes(resource.attributes)}]}},{_schema(resource.schema_url)}'
-        f'"scopeSpans":[{{"scope":{{{",".join(scope_fields)}}},{_schema(scope.schema_url if scope else None)}"spans":[{{'
-    )
-
-
-def _schema(url: str | None) -> str:
-    return f'"schemaUrl":{quote(url)},' if url else ""
-
-
-def start_line(
-    beginning: str,
-    span: ReadableSpan,
-    context: SpanContext,
-    parent: SpanContext | None,
-    known: str,
-    pending_id: int,
-    clean: Clean | None = None,
-) -> str:
-    """The line that says that a span has started: Logfire's pending span.
-
-    Its own id is new, its parent is the real span, and an attribute names the real span's parent.
-
-    Args:
-        beginning: from `head`.
-        span: the span, just started.
-        context: its identity.
-        parent: its parent's identity.
-        known: its attributes, from `attributes`.
-        pending_id: the id of the pending span.
-        clean: bounds and scrubs attributes, where the span has not done that.
-    """
-    optional = _state(context)
-    if span.links:
-        optional += f'"links":[{",".join([_link(link, clean) for link in span.links])}],'
-    parent_id = _NO_PARENT if parent is None else f"{parent.span_id:016x}"
-    return (
-        f'{beginning}"traceId":"{context.trace_id:032x}","spanId":"{pending_id:016x}","parentSpanId":"{context.span_id:016x}",'
-        f'{optional}"name":{name(span.name)},"kind":{_KINDS[span.kind.name]},'
-        f'"startTimeUnixNano":"{span.start_time}","endTimeUnixNano":"{span.start_time}",'
-        f'"attributes":[{known}{"," if known else ""}{_PENDING}{{"key":"{semconv.LOGFIRE_PENDING_PARENT}",'
-        f'"value":{{"stringValue":"{parent_id}"}}}}]{TAIL}'
-    )
-
-
-_PENDING: Final = f'{{"key":"{semconv.LOGFIRE_SPAN_TYPE}","value":{{"stringValue":"{semconv.SPAN_TYPE_PENDING}"}}}},'
-
-
-def end_line(beginning: str, span: ReadableSpan, context: SpanContext, parent: SpanContext | None, known: str, clean: Clean | None = None) -> str:
-    """The line of a span that has ended; arguments as for `start_line`."""
-    optional = ""
-    if parent is not None:
-        optional = f'"parentSpanId":"{parent.span_id:016x}",'
-    optional += _state(context)
-    if span.events:
-        optional += f'"events":[{",".join(_event(event, clean) for event in span.events)}],'
-    if span.links:
-        optional += f'"links":[{",".join([_link(link, clean) for link in span.links])}],'
-    status = span.status
-    if status.status_code is not StatusCode.UNSET:
-        said = status.description
-        if said and clean is not None:
-            said = str(clean({"": said}).get("", ""))
-        optional += _status(status.status_code.value, said)
-    if span.dropped_attributes or span.dropped_events or span.dropped_links:
-        optional += _dropped("Attributes", span.dropped_attributes)
-        optional += _dropped("Events", span.dropped_events)
-        optional += _dropped("Links", span.dropped_links)
-    return (
-        f'{beginning}"traceId":"{context.trace_id:032x}","spanId":"{context.span_id:016x}",{optional}'
-        f'"flags":{_flags(context, parent)},"name":{name(span.name)},"kind":{_KINDS[span.kind.name]},'
-        f'"startTimeUnixNano":"{span.start_time}","endTimeUnixNano":"{span.end_time}",'
-        f'"attributes":[{known}]{TAIL}'
-    )
 
 
 def attributes(values: Mapping[str, Any]) -> str:
@@ -211,39 +113,37 @@ def _double(value: float) -> str:
     return '"NaN"' if isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
 
 
-def _all(values: Mapping[str, Any] | None, clean: Clean | None) -> Mapping[str, Any]:
-    values = values or {}
-    return values if clean is None else clean(values)
+def event(event: Event, values: Mapping[str, Any]) -> str:
+    """A span event with these attributes."""
+    count = dropped("Attributes", event.dropped_attributes).rstrip(",")
+    return f'{{"timeUnixNano":"{event.timestamp}","name":{quote(event.name)},"attributes":[{attributes(values)}]{"," if count else ""}{count}}}'
 
 
-def _event(event: Event, clean: Clean | None) -> str:
-    return (
-        f'{{"timeUnixNano":"{event.timestamp}","name":{quote(event.name)},"attributes":[{attributes(_all(event.attributes, clean))}]'
-        f"{',' if event.dropped_attributes else ''}{_dropped('Attributes', event.dropped_attributes).rstrip(',')}}}"
-    )
-
-
-def _link(link: Link, clean: Clean | None) -> str:
+def link(link: Link, values: Mapping[str, Any]) -> str:
+    """A span link with these attributes."""
     context = link.context
     return (
-        f'{{"traceId":"{context.trace_id:032x}","spanId":"{context.span_id:016x}",{_state(context)}'
-        f'"flags":{_flags(context, context)},"attributes":[{attributes(_all(link.attributes, clean))}]}}'
+        f'{{"traceId":"{context.trace_id:032x}","spanId":"{context.span_id:016x}",{state(context)}'
+        f'"flags":{flags(context, parent_is_remote=context.is_remote)},"attributes":[{attributes(values)}]}}'
     )
 
 
-def _state(context: SpanContext) -> str:
+def state(context: SpanContext) -> str:
+    """The trace state as a field, with its comma; empty without one."""
     return f'"traceState":{quote(context.trace_state.to_header())},' if context.trace_state else ""
 
 
-def _status(code: int, description: str | None) -> str:
-    # OpenTelemetry's API numbers UNSET 0, OK 1, ERROR 2, as OTLP does.
+def status(code: int, description: str | None) -> str:
+    """The status as a field, with its comma. OpenTelemetry's API numbers UNSET 0, OK 1, ERROR 2, as OTLP does."""
     message = f',"message":{quote(description)}' if description else ""
     return f'"status":{{"code":{code}{message}}},'
 
 
-def _dropped(what: str, count: int) -> str:
+def dropped(what: str, count: int) -> str:
+    """A count of what was dropped as a field, with its comma; empty for none."""
     return f'"dropped{what}Count":{count},' if count else ""
 
 
-def _flags(context: SpanContext, parent: SpanContext | None) -> int:
-    return context.trace_flags | _CONTEXT_HAS_IS_REMOTE | (_CONTEXT_IS_REMOTE if parent is not None and parent.is_remote else 0)
+def flags(context: SpanContext, *, parent_is_remote: bool) -> int:
+    """W3C trace flags, and above them whether the parent is of another process (OTLP span flags)."""
+    return context.trace_flags | _CONTEXT_HAS_IS_REMOTE | (_CONTEXT_IS_REMOTE if parent_is_remote else 0)

@@ -10,8 +10,6 @@ import weakref
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from itertools import islice
-from operator import is_
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,18 +18,13 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext
 
 from massgen_tracing import guard, layout, semconv
 from massgen_tracing.model import RUN_CONTEXT_KEY
-from massgen_tracing.sinks.recording import encode
 from massgen_tracing.sinks.recording.file import AppendFile, close_all
+from massgen_tracing.sinks.recording.lines import SpanLines, head
 
 _MAX_HEADS: Final = 256
-
-_MAX_KEPT: Final = 8192
-"""Characters of a span's encoded attributes that are kept until it ends."""
-
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -44,21 +37,6 @@ class _RunFile:
         self.file = file
         self.place = place
         self.open_spans = 0
-
-
-class _Start:
-    """What is kept of a span from its start to its end: where it is written, and its attributes as they were written.
-
-    Most attributes do not change between the two lines, so they are encoded once.
-    """
-
-    __slots__ = ("keys", "target", "text", "values")
-
-    def __init__(self, target: _RunFile) -> None:
-        self.target = target
-        self.keys: list[str] = []
-        self.values: list[Any] = []
-        self.text = ""
 
 
 class Recording(SpanProcessor):
@@ -79,7 +57,7 @@ class Recording(SpanProcessor):
         self._owner = os.getpid()
         self._ids = random.Random()  # noqa: S311 - ids, not secrets
         self._files: dict[Path | None, _RunFile] = {}
-        self._open: dict[int, _Start] = {}
+        self._open: dict[int, tuple[_RunFile, SpanLines]] = {}
         self._heads: dict[int, tuple[InstrumentationScope | None, Resource, str]] = {}
         # Re-entrant, because the garbage collector may end an abandoned stream's span in the middle of anything.
         self._lock = threading.RLock()
@@ -98,53 +76,31 @@ class Recording(SpanProcessor):
         try:
             identity = span.get_span_context()
             # Unknown is a span that started before this recording was, or in the process that this one was forked from.
-            start = None if identity is None else self._open.pop(identity.span_id, None)
-            if start is None or identity is None:
+            known = None if identity is None else self._open.pop(identity.span_id, None)
+            if known is None or identity is None:
                 return
+            target, lines = known
             try:
-                self._ended(span, identity, start)
+                target.file.write(lines.end(span, identity).encode())
             finally:
-                self._release(span, start.target)
+                self._release(span, target)
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("Recording.on_end", error)
 
     def _started(self, span: ReadableSpan, context: Context) -> None:
         run = context.get(RUN_CONTEXT_KEY)
         place = run.attempt_dir if isinstance(run, layout.RunDirectory) else None
+        identity = span.get_span_context()
+        assert identity is not None
+        lines = SpanLines(self._head(span), span, identity, self.clean)
         with self._lock:
             target = self._files.get(place)
             if target is None:
                 target = self._files[place] = _RunFile(AppendFile(partial(self._path, place)), place)
             target.open_spans += 1
-        identity = span.get_span_context()
-        assert identity is not None
-        start = self._open[identity.span_id] = _Start(target)
-        attributes = span.attributes or _NOTHING
-        if attributes.get(semconv.LOGFIRE_SPAN_TYPE) == semconv.SPAN_TYPE_LOG:
-            return
-        text = encode.attributes(attributes if self.clean is None else self.clean(attributes))
-        if len(text) <= _MAX_KEPT:
-            start.keys, start.values, start.text = list(attributes), list(attributes.values()), text
-        line = encode.start_line(self._head(span), span, identity, span.parent, text, self._ids.getrandbits(64) or 1, self.clean)
-        target.file.write(line.encode())
-
-    def _ended(self, span: ReadableSpan, identity: SpanContext, start: _Start) -> None:
-        line = encode.end_line(self._head(span), span, identity, span.parent, self._attributes(span, start), self.clean)
-        start.target.file.write(line.encode())
-
-    def _attributes(self, span: ReadableSpan, start: _Start) -> str:
-        """The span's attributes as text; those that are the same objects as at the start are not encoded again."""
-        attributes = span.attributes or _NOTHING
-        known = len(start.keys)
-        if known and list(islice(attributes, known)) == start.keys and all(map(is_, start.values, attributes.values())):
-            if len(attributes) == known:
-                return start.text
-            more = dict(islice(attributes.items(), known, None))
-            if self.clean is not None:
-                more = dict(self.clean(more))
-            text = encode.attributes(more)
-            return f"{start.text},{text}" if start.text and text else start.text or text
-        return encode.attributes(attributes if self.clean is None else self.clean(attributes))
+        self._open[identity.span_id] = target, lines
+        if (span.attributes or _NOTHING).get(semconv.LOGFIRE_SPAN_TYPE) != semconv.SPAN_TYPE_LOG:
+            target.file.write(lines.start(span, self._ids.getrandbits(64) or 1).encode())
 
     def _release(self, span: ReadableSpan, target: _RunFile) -> None:
         with self._lock:
@@ -195,7 +151,7 @@ class Recording(SpanProcessor):
         if known is None or known[0] is not scope or known[1] is not resource:
             if len(self._heads) >= _MAX_HEADS:  # a provider that makes a scope for every tracer it gives
                 self._heads.clear()
-            known = self._heads[id(scope)] = scope, resource, encode.head(resource, scope)
+            known = self._heads[id(scope)] = scope, resource, head(resource, scope)
         return known[2]
 
 
