@@ -1,7 +1,7 @@
 """Secrets out of text, once, before any sink sees it.
 
-Each rule names a character and cheap needles that must occur before its pattern is tried, because a pattern over every attribute would cost
-more than the span. The rules look for the shape of a secret, not for words like "session" or "auth": ordinary text and `massgen.*` keys pass.
+Each rule names texts that its pattern begins with, and the pattern is tried only there, because a pattern over every attribute would cost more
+than the span. The rules look for the shape of a secret, not for words like "session" or "auth": ordinary text and `massgen.*` keys pass.
 No pattern looks back over what it has passed: the time is linear in the text, whatever the text is.
 """
 
@@ -20,14 +20,17 @@ class Rule:
     """One shape of secret.
 
     Attributes:
-        sign: a character or two that occur wherever the pattern can match.
-        needles: lower-case texts, one of which occurs wherever the pattern can match.
+        sign: a character that occurs wherever the pattern can match, so that most texts are passed by at once.
+        needles: lower-case texts with one of which the pattern begins. It is tried only where one stands: a search at every character of a long
+            prompt would hold up the run.
         pattern: what is replaced; a group named `keep` in front stays, a group named `quote` is put around the mark.
+        before: what must stand in front of it, where the pattern alone does not say enough.
     """
 
     sign: str
     needles: tuple[str, ...]
     pattern: re.Pattern[str]
+    before: re.Pattern[str] | None = None
 
 
 _A_DIGIT = r"(?=[A-Za-z0-9_\-]{0,60}[0-9])"
@@ -39,14 +42,16 @@ _OWNERS = (
 )
 """Whose `…_token` is a secret; tokens in the sense of language models have other owners (`max_tokens`, `input_tokens`, `pad_token`)."""
 
+_KEY_OWNERS = r"api|access|account|private|signing|encryption|subscription|shared[_-]?access|client[_-]?secret|secret"
+
 _NAMES = (
-    r"passw(?:or)?d|passphrase|pwd"
-    r"|secret(?:[_-]?(?:access[_-]?)?key)?"
-    r"|(?:api|access|account|private|signing|encryption|subscription|shared[_-]?access)[_-]?key"
-    r"|authorization|x-auth-token"
-    rf"|(?:{_OWNERS})[_-]?token"
+    r"passw(?:or)?d|passphrase|pwd|secret(?:[_-]?(?:access[_-]?)?key)?|authorization|x-auth-token"
+    rf"|(?:{_KEY_OWNERS})[_-]?key|(?:{_OWNERS})[_-]?token"
 )
 """Names whose value is a secret, without what may stand in front of them (`db_`, `client-`, `openai.`)."""
+
+_IS = r"(?P<named>\\?[\"']?)\s{0,20}[:=]\s{0,20}"
+_LONG_WITH_DIGIT = r"(?=[A-Za-z0-9_\-.+/]{0,60}[0-9])[A-Za-z0-9_\-.+/=]{16,}"
 
 _ORDINARY = (
     r"(?!(?:(?:bearer|basic)\s+)?\[scrubbed\]|(?:null|none|true|false|undefined|str|string|bytes|int|bool|any|optional|required|missing|invalid|wrong|unset|empty)\b"
@@ -69,30 +74,33 @@ RULES: Final[tuple[Rule, ...]] = (
          re.compile(r"(?P<keep>\b(?i:bearer|basic)\s{1,8})(?=[A-Za-z._~+/\-]*+[0-9=]|[A-Za-z0-9._~+/\-]*?[a-z][A-Z])[A-Za-z0-9._~+/\-]{8,}=*")),
     Rule("@", ("://",), re.compile(r"""(?P<keep>://[^\s/:@"'?#]*:)[^\s/"'?#<>]+(?=@)""")),
     Rule("e", ("eyj",), re.compile(r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*)?")),
-    Rule("-", ("sk-", "xai-", "pk-lf-", "glpat-", "nvapi-", "pplx-", "tvly-", "gocspx-", "pypi-"),
+    Rule("-", ("sk-", "csk-", "xai-", "pk-lf-", "glpat-", "nvapi-", "pplx-", "tvly-", "gocspx-", "pypi-"),
          re.compile(rf"\b(?:c?sk|xai|pk-lf|glpat|nvapi|pplx|tvly|GOCSPX|pypi)-{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
     Rule("_", ("gsk_", "hf_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "npm_", "e2b_", "r8_", "dop_v1_"),
          re.compile(rf"\b(?:gsk|hf|gh[pousr]|npm|e2b|r8|dop_v1)_{_A_DIGIT}[A-Za-z0-9]{{16,}}")),
-    Rule("_", ("pylf_", "github_pat_", "sk_", "rk_", "pk_", "whsec_"),
+    Rule("_", ("pylf_v", "github_pat_", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_live_", "pk_test_", "whsec_"),
          re.compile(rf"\b(?:pylf_v\d+|github_pat|[srp]k_(?:live|test)|whsec)_{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
     Rule("x", ("xox",), re.compile(r"\bxox[abeoprs]-[A-Za-z0-9\-]{10,}")),
     Rule("a", ("aiza", "ya29."), re.compile(r"\b(?:AIza[A-Za-z0-9_\-]{30,}|ya29\.[A-Za-z0-9_\-]{20,})")),
     Rule("a", ("akia", "asia"), re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")),
     # name=value and "name": "value", where the name says that the value is a secret
     *(
-        Rule(sign, ("passw", "passphrase", "pwd", "secret", "key", "token", "authorization"),
-             re.compile(rf"(?isx)(?P<keep>(?:{_NAMES})(?P<named>\\?[\"']?)\s{{0,20}}{sign}\s{{0,20}}){_VALUE}"))
-        for sign in (":", "=")
+        Rule(name[0], (needle,), re.compile(rf"(?isx)(?P<keep>{name}{_IS}){_VALUE}"), before)
+        for needle, name, before in (
+            ("passw", "passw(?:or)?d", None),
+            ("passphrase", "passphrase", None),
+            ("pwd", "pwd", None),
+            ("secret", "secret(?:[_-]?(?:access[_-]?)?key)?", None),
+            ("authorization", "authorization", None),
+            ("key", "key", re.compile(rf"(?i)(?:{_KEY_OWNERS})[_-]?\Z")),
+            ("token", "token", re.compile(rf"(?i)(?:(?:{_OWNERS})[_-]?|x-auth-)\Z")),
+        )
     ),
-    *(
-        Rule(sign, ("token", "_key", "_pass", "cookie"),
-             re.compile(
-                 rf"""(?x)(?P<keep>
-                     (?:\b[A-Z0-9_]{{2,64}}_(?:TOKEN|KEY|PASS) | \b(?i:token))(?P<named>\\?["']?)\s{{0,20}}{sign}\s{{0,20}}(?P<quoted>\\?["']?) )
-                     (?=[A-Za-z0-9_\-.+/]{{0,60}}[0-9])[A-Za-z0-9_\-.+/=]{{16,}}
-                 | (?P<header>\b(?i:(?:set-)?cookie)["']?\s{{0,20}}{sign}\s{{0,20}}["']?[A-Za-z0-9_.\-]{{1,80}}=)[^\s"'\r\n][^"'\r\n]*"""))
-        for sign in (":", "=")
-    ),
+    Rule("_", ("_token", "_key", "_pass"),
+         re.compile(rf"(?P<keep>_(?:TOKEN|KEY|PASS){_IS}(?P<quoted>\\?[\"']?)){_LONG_WITH_DIGIT}"), re.compile(r"[A-Z0-9]\Z")),
+    Rule("t", ("token",), re.compile(rf"(?P<keep>(?i:\btoken){_IS}(?P<quoted>\\?[\"']?)){_LONG_WITH_DIGIT}")),
+    Rule("c", ("cookie",),
+         re.compile(r"""(?P<keep>(?i:cookie)["']?\s{0,20}[:=]\s{0,20}["']?[A-Za-z0-9_.\-]{1,80}=)[^\s"'\r\n][^"'\r\n]*""")),
     Rule("-", ("--",),
          re.compile(rf"(?i)(?P<keep>--(?:[a-z0-9]{{1,20}}[_-])?(?:{_NAMES}|token)\s{{1,8}})(?![\[\-])[^\s\"'<>]{{3,}}")),
 )  # fmt: skip
@@ -130,14 +138,39 @@ def scrub(text: str) -> str:
         if rule.sign in lowered:
             for needle in rule.needles:
                 if needle in lowered:
-                    text = rule.pattern.sub(_replace, text)
-                    break
+                    scrubbed = _apply(rule, needle, text, lowered)
+                    if scrubbed is not text:
+                        text, lowered = scrubbed, scrubbed.lower()
     return text
 
 
-def _replace(match: re.Match[str]) -> str:
+def _apply(rule: Rule, needle: str, text: str, lowered: str) -> str:
+    if len(lowered) != len(text):  # a few letters have lower-case forms of two characters; then places would not agree
+        lowered = text.translate(_ASCII_LOWER)
+    parts: list[str] = []
+    done = 0
+    place = lowered.find(needle)
+    while place >= 0:
+        match = None
+        if rule.before is None or rule.before.search(text, max(done, place - _BEFORE), place) is not None:
+            match = rule.pattern.match(text, place)
+        if match is None:
+            place = lowered.find(needle, place + 1)
+            continue
+        parts += text[done:place], _replacement(match)
+        done = match.end()
+        place = lowered.find(needle, done)
+    return "".join([*parts, text[done:]]) if parts else text
+
+
+def _replacement(match: re.Match[str]) -> str:
     groups = match.groupdict(default="")
     quote = groups.get("quote", "") or groups.get("double", "") or groups.get("single", "")  # what was JSON stays JSON
     if not quote and not groups.get("quoted"):
         quote = groups.get("named", "")  # a bare number behind a quoted name
-    return f"{groups.get('keep', '')}{groups.get('header', '')}{quote}{MARK}{quote}"
+    return f"{groups.get('keep', '')}{quote}{MARK}{quote}"
+
+
+_ASCII_LOWER: Final = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+_BEFORE: Final = 32
+"""Characters in front of a name that are looked at."""

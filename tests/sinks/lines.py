@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import json_format
+from google.protobuf import json_format  # type: ignore[import-untyped]
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 _IDS = ("traceId", "spanId", "parentSpanId")
@@ -69,7 +69,8 @@ def message(line: bytes | str) -> TracesData:
     """A line as OTLP's own message. OTLP/JSON writes ids in hexadecimal, protobuf's JSON mapping in base64."""
     document = parse(line)
     _ids_to_base64(document)
-    return json_format.Parse(json.dumps(document), TracesData())
+    found: TracesData = json_format.Parse(json.dumps(document), TracesData())
+    return found
 
 
 def _ids_to_base64(value: Any) -> None:

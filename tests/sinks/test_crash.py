@@ -27,15 +27,18 @@ def whole_lines(path: Path) -> list[bytes]:
 
 
 def test_a_hundred_kills_lose_nothing(tmp_path: Path) -> None:
-    """SIGKILL at a hundred random moments, three threads each: what was announced as ended is ended, as started is started, no line is torn
-    but the last, and the reader shows what was open as interrupted."""
+    """SIGKILL at a hundred random moments, three threads each.
+
+    What was announced as ended is ended, what was announced as started is started, no line but the last is torn, and the reader shows what
+    was open as interrupted.
+    """
     subprocess.run([sys.executable, str(Path(__file__).with_name("crash_program.py")), str(tmp_path), str(ROUNDS), "7"], check=True, timeout=300)
     total = 0
     for number in range(ROUNDS):
         place = tmp_path / str(number)
         announced: dict[str, set[str]] = {"started": set(), "ended": set()}
-        for line in (place / "announced").read_text().splitlines():
-            what, span_id = line.split()
+        for announcement in (place / "announced").read_text().splitlines():
+            what, span_id = announcement.split()
             announced[what].add(span_id)
         paths = lines.recordings(place)
         started, ended = set(), set()

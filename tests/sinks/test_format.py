@@ -17,8 +17,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace import TracerProvider as SdkProvider
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState, set_span_in_context
-from opentelemetry.trace import NonRecordingSpan
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState, set_span_in_context
 from opentelemetry.trace import Span as ApiSpan
 
 from massgen_tracing.sinks.recording import Recording
@@ -76,7 +75,8 @@ def end_and_start(build: Callable[[Tracer], None]) -> tuple[TracesData, TracesDa
 
 def only(data: TracesData) -> Message:
     """The one span of a line."""
-    ((span,),) = [[span for scope in group.scope_spans for span in scope.spans] for group in data.resource_spans]
+    found: list[Message] = [span for group in data.resource_spans for scope in group.scope_spans for span in scope.spans]
+    (span,) = found
     return span
 
 
