@@ -23,6 +23,12 @@ from massgen_tracing.trace.tracer import Tracer
 from tests.sinks import lines
 
 
+@pytest.fixture(autouse=True)
+def _looked_at_before_each_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer looks for its file before each line, as it does wherever lines are more than a hundredth of a second apart."""
+    monkeypatch.setattr(recording_file, "CHECK_EVERY_NS", 0)
+
+
 @pytest.fixture
 def tracer(tmp_path: Path) -> Tracer:
     """A tracer that records below `tmp_path`."""

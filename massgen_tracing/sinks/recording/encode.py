@@ -1,7 +1,7 @@
 """The parts of a line of OTLP/JSON (OpenTelemetry's file-exporter format: a TracesData object a line).
 
-Written by hand because it is on the run's way: `MessageToJson` over the protobuf takes ten times as long. What recurs is encoded once: the
-line's head (resource and scope), names, and attributes with short text values.
+Written by hand because it is on the run's way: `MessageToJson` over the protobuf takes ten times as long. What recurs, names and
+keys, is encoded once.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ quote = encode_basestring_ascii
 
 _MAX_CACHED: Final = 8192
 _SHORT: Final = 128
-_encoded: dict[tuple[str, str], str] = {}
 _names: dict[str, str] = {}
 _starts: dict[str, str] = {}
+
+_INT64_MIN: Final = -(2**63)
+_INT64_MAX: Final = 2**63 - 1
 
 _CONTEXT_HAS_IS_REMOTE: Final = 0x100
 _CONTEXT_IS_REMOTE: Final = 0x200
@@ -30,15 +32,30 @@ _CONTEXT_IS_REMOTE: Final = 0x200
 
 def attributes(values: Mapping[str, Any]) -> str:
     """Attributes as the inside of a JSON list."""
-    # Only texts are kept, for (key, 1) and (key, True) are the same dictionary key; so a look-up by any other value finds nothing.
-    known: list[str | None]
-    try:
-        known = list(map(_encoded.get, values.items()))
-    except TypeError:  # a list or mapping has no hash
-        known = [None] * len(values)
-    if None in known:
-        return ",".join([part or _attribute(key, value) for part, (key, value) in zip(known, values.items(), strict=True)])
-    return ",".join(known)  # type: ignore[arg-type]
+    parts = []
+    for key, value in values.items():
+        start = _starts.get(key)
+        if start is None:
+            start = _start(key)
+        kind = type(value)
+        if kind is str:
+            parts.append(f'{start}{{"stringValue":{quote(value)}}}}}')
+        elif kind is int and _INT64_MIN <= value <= _INT64_MAX:
+            parts.append(f'{start}{{"intValue":"{value}"}}}}')
+        elif kind is float and isfinite(value):
+            parts.append(f'{start}{{"doubleValue":{value!r}}}}}')
+        else:
+            parts.append(f"{start}{any_value(value)}}}")
+    return ",".join(parts)
+
+
+def _start(key: str) -> str:
+    start = f'{{"key":{quote(str(key))},"value":'
+    if len(key) <= _SHORT:
+        if len(_starts) >= _MAX_CACHED:
+            _starts.clear()
+        _starts[key] = start
+    return start
 
 
 def name(text: str) -> str:
@@ -53,29 +70,6 @@ def name(text: str) -> str:
     return done
 
 
-def _attribute(key: str, value: Any) -> str:
-    start = _starts.get(key)
-    if start is None:
-        start = f'{{"key":{quote(str(key))},"value":'
-        if len(key) <= _SHORT:
-            if len(_starts) >= _MAX_CACHED:
-                _starts.clear()
-            _starts[key] = start
-    kind = type(value)
-    if kind is float and isfinite(value):
-        return f'{start}{{"doubleValue":{value!r}}}}}'
-    if kind is int and -(2**63) <= value < 2**63:
-        return f'{start}{{"intValue":"{value}"}}}}'
-    if kind is not str:
-        return f"{start}{any_value(value)}}}"
-    part = f'{start}{{"stringValue":{quote(value)}}}}}'
-    if len(value) <= _SHORT and len(key) <= _SHORT:
-        if len(_encoded) >= _MAX_CACHED:
-            _encoded.clear()
-        _encoded[key, value] = part
-    return part
-
-
 def any_value(value: Any) -> str:
     """OTLP's AnyValue in protobuf's JSON mapping: 64-bit integers as text, bytes in base64, NaN and infinities by name."""
     if isinstance(value, str):
@@ -83,7 +77,7 @@ def any_value(value: Any) -> str:
     if isinstance(value, bool):
         return '{"boolValue":true}' if value else '{"boolValue":false}'
     if isinstance(value, int):
-        if not -(2**63) <= value < 2**63:  # OTLP's integers have 64 bits
+        if not _INT64_MIN <= value <= _INT64_MAX:  # OTLP's integers have 64 bits
             return f'{{"stringValue":{quote(_decimal(value))}}}'
         return f'{{"intValue":"{int(value)}"}}'
     if isinstance(value, float):

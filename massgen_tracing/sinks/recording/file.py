@@ -24,6 +24,12 @@ try:
 except ImportError:  # Windows has no flock; readers there take an unfinished span for an interrupted one
     fcntl = None  # type: ignore[assignment]
 
+CHECK_EVERY_NS: Final = 10_000_000
+"""How often a writer looks whether its file still has a name: writes into a deleted file succeed and are lost."""
+
+_HIGH: Final = 500
+"""Where the numbers of our descriptors begin; below the usual limit of 1,024."""
+
 RETRY_AFTER_NS: Final = 1_000_000_000
 """How long a file that could not be written is left alone."""
 
@@ -74,6 +80,22 @@ class _Descriptor:
         self.close()
 
 
+def _out_of_the_way(number: int) -> int:
+    """The same file under a high number.
+
+    A daemon closes every descriptor that it finds open, and the lowest free number goes to the next file that is opened. Up there it does not
+    happen that a line meant for us lands in a stranger's file before we have looked.
+    """
+    if fcntl is None:
+        return number  # type: ignore[unreachable]  # not on this system
+    try:
+        high = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+    except OSError:  # the process may not open so many
+        return number
+    os.close(number)
+    return high
+
+
 class AppendFile:
     """An append-only file of lines, opened at the first line.
 
@@ -86,6 +108,7 @@ class AppendFile:
     def __init__(self, path: Callable[[], Path]) -> None:
         self._path = path
         self._file: _Descriptor | None = None
+        self._check_ns = 0
         self._retry_ns = 0
         self._torn = False
         self._opening = threading.RLock()
@@ -93,8 +116,7 @@ class AppendFile:
     def write(self, line: bytes) -> bool:
         """Append one line; whether the kernel has it. Never raises."""
         file = self._file
-        # Asked each time: a write into a deleted file succeeds and is lost, and one to a number that was reused lands in a stranger's file.
-        if file is None or file.names() <= 0:
+        if file is None or time.monotonic_ns() >= self._check_ns:
             file = self._ready()
             if file is None:
                 return False
@@ -134,6 +156,7 @@ class AppendFile:
     def _ready(self) -> _Descriptor | None:
         """The open file, opened (again) where that is needed and possible."""
         with self._opening:
+            self._check_ns = time.monotonic_ns() + CHECK_EVERY_NS
             file = self._file
             if file is not None:
                 names = file.names()
@@ -159,7 +182,7 @@ class AppendFile:
     def _open(path: Path) -> tuple[_Descriptor, bool]:
         """The file, and whether its last line is torn."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = _Descriptor(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644))
+        file = _Descriptor(_out_of_the_way(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)))
         size = os.fstat(file.number).st_size
         torn = size > 0 and os.pread(file.number, 1, size - 1) != b"\n"
         if fcntl is not None:

@@ -33,7 +33,7 @@ class _RunFile:
 
     __slots__ = ("file", "open_spans", "place")
 
-    def __init__(self, file: AppendFile, place: Path | None) -> None:
+    def __init__(self, file: AppendFile, place: layout.RunDirectory | None) -> None:
         self.file = file
         self.place = place
         self.open_spans = 0
@@ -56,7 +56,7 @@ class Recording(SpanProcessor):
         self._traces = Path(os.path.abspath(root)) / layout.TRACES_DIR
         self._owner = os.getpid()
         self._ids = random.Random()  # noqa: S311 - ids, not secrets
-        self._files: dict[Path | None, _RunFile] = {}
+        self._files: dict[layout.RunDirectory | None, _RunFile] = {}
         self._open: dict[int, tuple[_RunFile, SpanLines]] = {}
         self._heads: dict[int, tuple[InstrumentationScope | None, Resource, str]] = {}
         # Re-entrant, because the garbage collector may end an abandoned stream's span in the middle of anything.
@@ -89,7 +89,7 @@ class Recording(SpanProcessor):
 
     def _started(self, span: ReadableSpan, context: Context) -> None:
         run = context.get(RUN_CONTEXT_KEY)
-        place = run.attempt_dir if isinstance(run, layout.RunDirectory) else None
+        place = run if isinstance(run, layout.RunDirectory) else None
         identity = span.get_span_context()
         assert identity is not None
         lines = SpanLines(self._head(span), span, identity, self.clean)
@@ -137,10 +137,10 @@ class Recording(SpanProcessor):
         self._open = {}
         self._heads = {}
 
-    def _path(self, place: Path | None) -> Path:
+    def _path(self, place: layout.RunDirectory | None) -> Path:
         pid = os.getpid()
         if place is not None:
-            return place / layout.recording_name(None if pid == self._owner else pid)
+            return place.attempt_dir / layout.recording_name(None if pid == self._owner else pid)
         return self._traces / f"{_PROCESS_START}_{pid}{layout.RECORDING_SUFFIX}"
 
     def _head(self, span: ReadableSpan) -> str:
