@@ -17,8 +17,8 @@ from typing import Any, Self, TypeVar, cast
 
 T = TypeVar("T")
 
-Run = Callable[..., Any]
-"""`contextvars.Context.run`, or what does more: calls a function with arguments."""
+Run = Callable[[Callable[..., Any], Any], Any]
+"""`contextvars.Context.run`, or what does more: calls a function with one argument."""
 
 
 async def stream_in(stream: AsyncIterator[T], context: contextvars.Context) -> AsyncGenerator[T, Any]:
@@ -77,11 +77,13 @@ def _runner(context: contextvars.Context) -> Run:
     have ended. So generators that begin within a step are given a hook of ours, which closes them there and then, as the interpreter does
     with ordinary generators.
     """
+    # Looked up once: this is on the way of every chunk.
+    enter, get_ident, get_hooks, set_hooks = context.run, threading.get_ident, sys.get_asyncgen_hooks, sys.set_asyncgen_hooks
     stepping = 0
     fallback: Callable[[Any], Any] | None = None
 
     def finalize(generator: AsyncGenerator[Any, Any]) -> None:
-        if stepping == threading.get_ident() or fallback is None:
+        if stepping == get_ident() or fallback is None:
             closing: Any = generator.aclose()
             try:
                 pending = closing.send(None)
@@ -93,17 +95,16 @@ def _runner(context: contextvars.Context) -> Run:
         if fallback is not None:
             fallback(_Unfinished(finish))
 
-    def run(function: Callable[..., Any], *args: Any) -> Any:
+    def run(function: Callable[..., Any], argument: Any) -> Any:
         nonlocal stepping, fallback
-        hooks = sys.get_asyncgen_hooks()
-        fallback = hooks.finalizer
-        sys.set_asyncgen_hooks(None, finalize)
-        stepping = threading.get_ident()
+        firstiter, fallback = get_hooks()
+        set_hooks(None, finalize)
+        stepping = get_ident()
         try:
-            return context.run(function, *args)
+            return enter(function, argument)
         finally:
             stepping = 0
-            sys.set_asyncgen_hooks(*hooks)
+            set_hooks(firstiter, fallback)
 
     return run
 
@@ -142,19 +143,24 @@ def _rest(run: Run, steps: Any, pending: Any) -> Generator[Any, Any, Any]:
         steps: an iterator with `send`, `throw` and `close`.
         pending: what the first step waits for.
     """
+    send = steps.send
     try:
         while True:
             try:
                 sent = yield pending
             except GeneratorExit:
-                run(steps.close)
+                run(_close_steps, steps)
                 raise
             except BaseException as error:  # noqa: BLE001 - cancellation comes this way; the work is told, and its answer is passed on
                 pending = run(steps.throw, error)
             else:
-                pending = run(steps.send, sent)
+                pending = run(send, sent)
     except StopIteration as stop:
         return stop.value
+
+
+def _close_steps(steps: Any) -> None:
+    steps.close()
 
 
 def _iterator(awaitable: Awaitable[Any]) -> Any:
