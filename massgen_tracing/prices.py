@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from functools import lru_cache
 from typing import Final
@@ -57,6 +58,8 @@ def _candidates(provider: str) -> tuple[str | None, ...]:
 
 
 def _library_loaded() -> None:
-    import genai_prices
+    # A program that ends at once ends in the middle of this; the first price that is asked for says what is wrong, if anything is.
+    with contextlib.suppress(Exception):
+        import genai_prices
 
-    genai_prices.calc_price(genai_prices.Usage(input_tokens=1), model_ref="gpt-4o", provider_id="openai")
+        genai_prices.calc_price(genai_prices.Usage(input_tokens=1), model_ref="gpt-4o", provider_id="openai")

@@ -105,22 +105,40 @@ class Pipeline:
     def shutdown(self, timeout: float) -> bool:
         """Flush and stop every processor, together within *timeout* seconds; whether all were done by then.
 
-        Each stops in a daemon thread of its own, so that a backend that does not answer can delay neither the exit nor the others.
+        Each stops in a daemon thread of its own, so that a backend that does not answer can delay neither the exit nor the others. One that is
+        not done by then and has a method `give_up` is told to.
         """
-        threads = [threading.Thread(target=self._stop, args=(processor,), daemon=True) for processor in self.processors]
-        for thread in threads:
-            thread.start()
         deadline = time.monotonic() + timeout
-        for thread in threads:
+        threads: list[tuple[threading.Thread, SpanProcessor]] = []
+        for processor in self.processors:
+            thread = threading.Thread(target=self._stop, args=(processor,), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # from Python 3.12 on an interpreter that is on its way out starts no threads
+                self._stop(processor, deadline)
+            else:
+                threads.append((thread, processor))
+        for thread, _ in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in threads)
+        late = [processor for thread, processor in threads if thread.is_alive()]
+        for processor in late:
+            self._guarded(processor, "give_up", getattr(processor, "give_up", bool))
+        return not late
+
+    @classmethod
+    def _stop(cls, processor: SpanProcessor, deadline: float | None = None) -> None:
+        within = getattr(processor, "shutdown_within", None)
+        if deadline is None or within is None:
+            cls._guarded(processor, "shutdown", processor.shutdown)
+        else:
+            cls._guarded(processor, "shutdown", lambda: within(max(0.0, deadline - time.monotonic())))
 
     @staticmethod
-    def _stop(processor: SpanProcessor) -> None:
+    def _guarded(processor: SpanProcessor, what: str, call: Callable[[], object]) -> None:
         try:
-            processor.shutdown()
+            call()
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-            guard.swallow(f"{type(processor).__name__}.shutdown", error)
+            guard.swallow(f"{type(processor).__name__}.{what}", error)
 
 
 class Tracer(ApiTracer):

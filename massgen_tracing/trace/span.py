@@ -237,3 +237,21 @@ class Span(ReadableSpan, ApiSpan):
     @property
     def dropped_links(self) -> int:
         return self._dropped_links
+
+    def to_json(self, indent: int | None = 4) -> str:
+        """The span as OpenTelemetry's console exporter prints it."""
+        plain = ReadableSpan(
+            name=self.name,
+            context=self.context,
+            parent=self.parent,
+            resource=self.resource,
+            attributes=self.attributes,
+            events=self.events,
+            links=self.links,
+            kind=self.kind,
+            status=self.status,
+            start_time=self.start_time,
+            end_time=self.end_time,
+            instrumentation_scope=self.instrumentation_scope,
+        )
+        return str(plain.to_json(indent))
