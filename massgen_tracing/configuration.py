@@ -226,10 +226,13 @@ def _write_problems(root: str | None) -> None:
     found = guard.problems()
     if root is None or not found:
         return
+    from massgen_tracing.trace.scrub import scrub
+
     path = Path(root) / layout.PROBLEMS_FILE
     try:
         with path.open("a", encoding="utf-8") as file:
             for problem in found:
-                file.write(json.dumps({"pid": os.getpid(), "version": __version__, **asdict(problem)}) + "\n")
+                said = {"message": scrub(problem.message), "detail": scrub(problem.detail)}
+                file.write(json.dumps({"pid": os.getpid(), "version": __version__, **asdict(problem), **said}) + "\n")
     except OSError:
         guard.logger.debug("the problems could not be written to %s", path, exc_info=True)

@@ -31,7 +31,7 @@ def preload() -> None:
 
 
 def estimate(provider: str, model: str, input_tokens: int, output_tokens: int, cached_input_tokens: int = 0) -> float | None:
-    """USD for one model call; None for a model that the list does not know.
+    """USD for one model call; None for a model that the list does not know, and for counts that cannot be (more cached than sent).
 
     Args:
         provider: OpenTelemetry's `gen_ai.provider.name`, or MassGen's backend type.
@@ -42,12 +42,17 @@ def estimate(provider: str, model: str, input_tokens: int, output_tokens: int, c
     """
     from genai_prices import Usage, calc_price
 
-    usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens, cache_read_tokens=cached_input_tokens or None)
+    try:
+        usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens, cache_read_tokens=cached_input_tokens or None)
+    except ValueError:
+        return None
     for provider_id in _candidates(provider.lower()):
         try:
             return float(calc_price(usage, model_ref=model, provider_id=provider_id).total_price)
         except LookupError:
             continue
+        except ValueError:
+            return None
     return None
 
 
