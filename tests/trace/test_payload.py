@@ -264,18 +264,19 @@ anything = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text() | st.integers(), anything, max_size=5), st.integers(600, 4000))
+@given(st.dictionaries(st.text() | st.integers(), anything, max_size=5), st.integers(600, 4000), st.integers(1, 100))
 @settings(max_examples=200)
-def test_any_attributes_are_safe_and_bounded(attributes: Mapping[Any, Any], limit: int) -> None:
+def test_any_attributes_are_safe_and_bounded(attributes: Mapping[Any, Any], limit: int, times: int) -> None:
     """For any attributes and any bound of bytes: safe, within the bound (a text of up to 128 characters is never cut), and None is left out."""
     cleaned = clean_all(attributes)
     assert is_safe(cleaned)
     for key, value in attributes.items():
-        bounded = clean(str(key).encode("utf-8", "replace").decode(), value, limit)
-        assert (bounded is None) == (value is None)
-        assert is_safe(bounded)
-        if isinstance(value, str | list | dict):
-            assert size(bounded) <= limit
+        name = str(key).encode("utf-8", "replace").decode()
+        assert (clean(name, value, limit) is None) == (value is None)
+        for larger in (value, [value] * times, str(value) * times):
+            bounded = clean(name, larger, limit)
+            assert is_safe(bounded)
+            assert bounded is None or size(bounded) <= limit
     assert len(cleaned) <= len(attributes)
     assert None not in cleaned.values()
 
