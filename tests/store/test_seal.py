@@ -350,7 +350,7 @@ def test_the_file_opens_elsewhere(tmp_path: Path) -> None:
     table = parquet.read_table(target)
     assert all(name.isidentifier() for name in table.column_names)
     assert table.column("massgen_usage_input").type == pa.int64()
-    assert duckdb.sql(f"SELECT sum(massgen_usage_input), min(start_timestamp)::text FROM '{target}'").fetchall()[0][0] == 2200
+    assert duckdb.connect().execute(f"SELECT sum(massgen_usage_input) FROM '{target}'").fetchall() == [(2200,)]
     assert pl.read_parquet(target).get_column("massgen_usage_input").sum() == 2200
     assert len(set(sealed.SCHEMA.names)) == len(sealed.SCHEMA)
 
