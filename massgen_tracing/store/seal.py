@@ -77,6 +77,8 @@ def seal(path: Path) -> Outcome:
     Raises:
         RecordingError: if the file or its directory cannot be read or written.
     """
+    if liveness.fcntl is None:
+        return Outcome(path, reason="this system cannot say whether its writer still runs")
     try:
         with path.open("rb") as live:
             try:
@@ -123,9 +125,8 @@ def _only_sealer(directory: Path) -> Iterator[None]:
 
 
 def _lock(descriptor: int, otherwise: str) -> None:
-    """Take the exclusive lock, or leave the file: also where the system knows no locks, for then a writer may be there."""
-    if liveness.fcntl is None:
-        raise _Left("this system cannot say whether its writer still runs")
+    """Take the exclusive lock, or leave the file; a file system without locks is an error, for then a writer may be there."""
+    assert liveness.fcntl is not None
     for attempt in range(liveness.ATTEMPTS):
         time.sleep(liveness.PAUSE_SECONDS if attempt else 0)
         with contextlib.suppress(BlockingIOError):
