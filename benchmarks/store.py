@@ -58,7 +58,9 @@ def typed(directory: Path, sql: str) -> Round:
         sql = sql.replace(ours_, theirs)
 
     def ask() -> None:
-        config = datafusion.SessionConfig().set("datafusion.sql_parser.dialect", "PostgreSQL")
+        config = (
+            datafusion.SessionConfig().set("datafusion.sql_parser.dialect", "PostgreSQL").set("datafusion.execution.parquet.pushdown_filters", "true")
+        )
         context = datafusion.SessionContext(config)
         context.register_parquet("records", directory)
         context.sql(sql).limit(store.DEFAULT_LIMIT).to_arrow_table()
