@@ -24,22 +24,6 @@ class Samples:
         """The quickest round, which the machine's other work disturbed least."""
         return min(self.seconds)
 
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
-
-    def minus(self, base: Samples) -> Samples:
-        """What is left of each round when *base*'s round beside it is taken away."""
-        return Samples([max(own - other, 1e-12) for own, other in zip(self.seconds, base.seconds, strict=True)])
-
-    def best_over(self, base: Samples) -> float:
-        """Ratio of the quickest rounds."""
-        return self.best / base.best
-
-    def median_over(self, base: Samples) -> float:
-        """Median of the ratios of rounds that ran beside each other."""
-        return statistics.median(own / other for own, other in zip(self.seconds, base.seconds, strict=True))
-
 
 def interleave(contenders: Mapping[str, Round], rounds: int) -> dict[str, Samples]:
     """Run every contender's round, and again, in an order that turns around each time; the first time does not count."""
@@ -62,16 +46,33 @@ class Figure:
         what: the contender, and what it is compared with.
         own, peer: their samples.
         target: what the ratio of the quickest rounds must not exceed; None: no promise, only told.
+        base: what both do besides, and what is taken away from both.
     """
 
     what: str
     own: Samples
     peer: Samples
     target: float | None = None
+    base: Samples | None = None
+
+    @property
+    def times(self) -> tuple[float, float]:
+        """The seconds of both in their quickest rounds."""
+        base = 0.0 if self.base is None else self.base.best
+        return self.own.best - base, self.peer.best - base
 
     @property
     def ratio(self) -> float:
-        return self.own.best_over(self.peer)
+        """Of the quickest rounds."""
+        own, peer = self.times
+        return own / peer
+
+    @property
+    def median_ratio(self) -> float:
+        """Median of the ratios of rounds that ran beside each other."""
+        bases = [0.0] * len(self.own.seconds) if self.base is None else self.base.seconds
+        rounds = zip(self.own.seconds, self.peer.seconds, bases, strict=True)
+        return statistics.median((own - base) / (peer - base) for own, peer, base in rounds)
 
     @property
     def met(self) -> bool:
@@ -98,14 +99,13 @@ def report(title: str, figures: Sequence[Figure], *, unit: str, check: bool) -> 
         check: whether a missed target is a failure.
     """
     factor = {"µs": 1e6, "ms": 1e3}[unit]
-    rows = [("", unit, f"peer {unit}", "ratio of best", "median ratio", "target", "")]
+    rows: list[tuple[str, ...]] = [("", unit, f"peer {unit}", "ratio of best", "median ratio", "target", "")]
     for figure in figures:
         rows.append((
             figure.what,
-            f"{figure.own.best * factor:.2f}",
-            f"{figure.peer.best * factor:.2f}",
+            *(f"{seconds * factor:.2f}" for seconds in figure.times),
             f"{figure.ratio:.2f}",
-            f"{figure.own.median_over(figure.peer):.2f}",
+            f"{figure.median_ratio:.2f}",
             "" if figure.target is None else f"<= {figure.target:.2f}",
             "" if figure.target is None else "ok" if figure.met else "MISSED",
         ))  # fmt: skip

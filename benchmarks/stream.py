@@ -86,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         figures += [
             Figure(f"bound step{kind} / bare step", bound_step, bare_step),
             Figure(f"a task for each step{kind} / bare step", task_step, bare_step),
-            Figure(f"what bind_stream adds to a step{kind} / what a task adds", bound_step.minus(bare_step), task_step.minus(bare_step), 0.25),
+            # The target is for a step as such. One that waits is entered twice, which the task pays for only in part.
+            Figure(f"what bind_stream adds to a step{kind} / what a task adds", bound_step, task_step, None if kind else 0.25, bare_step),
         ]
     return report(f"A step of a stream, {args.rounds} rounds of {STEPS}", figures, unit="µs", check=args.check)
 

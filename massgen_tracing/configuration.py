@@ -13,11 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry import context as otel_context
 from opentelemetry import trace as otel_trace
 
 from massgen_tracing import guard, layout, prices, semconv, settings
 from massgen_tracing._version import __version__
-from massgen_tracing.trace import borders
+from massgen_tracing.trace import borders, carriers
 from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def configure(
             Tracer,
             service_name=values["service_name"],
             price=prices.estimate,
-            remote=borders.remote_context(),
+            remote=carriers.remote_context(),
             strict=values["strict"],
             full_content=values["full_content"],
         )
@@ -97,7 +98,9 @@ def configure(
             _tracer = make(tracer_provider.get_tracer(SCOPE, __version__), cleans=False)
         else:
             _root = os.fspath(values["root"])
-            _tracer = _set_up(values, make)
+            _tracer = _set_up(values, make, otlp_endpoint)
+        # Blocks are left by setting what was current before. Where nothing was, that would be a variable more than there was: so it is set now.
+        otel_context.attach(otel_context.get_current())
         if not _at_exit:
             _at_exit = True
             atexit.register(shutdown, EXIT_TIMEOUT)
@@ -123,6 +126,7 @@ def shutdown(timeout: float = 5.0) -> bool:
         pipeline, _pipeline = _pipeline, None
         root, _root = _root, None
         _tracer = _NOOP
+        borders.bypass(False)
         if pipeline is None:
             return True
         from massgen_tracing.trace.provider import SHARED
@@ -136,8 +140,14 @@ def shutdown(timeout: float = 5.0) -> bool:
     return done
 
 
-def _set_up(values: dict[str, Any], make: partial[Tracer]) -> Tracer:
-    """The package's own provider, or Logfire's with our recording in it."""
+def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str | None) -> Tracer:
+    """The package's own provider, or Logfire's with our recording in it.
+
+    Args:
+        values: every setting.
+        make: makes the tracer.
+        given_endpoint: the collector that the caller has named, where it was not a variable that did.
+    """
     global _pipeline
     from massgen_tracing.trace.payload import clean_all
     from massgen_tracing.trace.provider import SHARED, Pipeline
@@ -150,21 +160,24 @@ def _set_up(values: dict[str, Any], make: partial[Tracer]) -> Tracer:
 
         recording = Recording(root)
         processors.append(recording)
-    # Logfire's SDK exports by itself to what OpenTelemetry's variable names.
-    if values["otlp_endpoint"] and not (values["logfire"] and os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")):
-        from massgen_tracing.sinks.otlp import otlp_processor
-
-        processors.append(otlp_processor(values["otlp_endpoint"]))
-    _pipeline = Pipeline(_resource(values["service_name"]), processors, remote=borders.remote_context())
+    if given_endpoint:
+        processors.append(_export(given_endpoint))
+    _pipeline = Pipeline(_resource(values["service_name"]), processors, remote=carriers.remote_context())
     provider: TracerProvider | None = None
     if values["logfire"]:
-        from massgen_tracing.sinks.logfire import logfire_provider
+        from massgen_tracing.sinks.logfire import LogfireFlush, logfire_provider
 
         provider = logfire_provider(values["service_name"], processors)
+        if provider is not None:
+            _pipeline.processors += (LogfireFlush(),)
         if provider is not None and recording is not None:
             recording.clean = clean_all  # the SDK's spans hold what a stranger set
     own = provider is None
     if own:
+        # Logfire's SDK exports by itself to what OpenTelemetry's variables name.
+        traces = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+        if given_endpoint is None and (traces or values["otlp_endpoint"]):
+            _pipeline.processors += (_export(traces or values["otlp_endpoint"], whole=bool(traces)),)
         SHARED.pipeline = _pipeline
         provider = SHARED
     else:
@@ -174,6 +187,12 @@ def _set_up(values: dict[str, Any], make: partial[Tracer]) -> Tracer:
     assert provider is not None
     prices.preload()
     return make(provider.get_tracer(SCOPE, __version__), open_run=partial(_new_run, root) if recording is not None else None, cleans=own)
+
+
+def _export(endpoint: str, *, whole: bool = False) -> SpanProcessor:
+    from massgen_tracing.sinks.otlp import otlp_processor
+
+    return otlp_processor(endpoint, whole=whole)
 
 
 def _new_run(root: str) -> layout.RunDirectory | None:
@@ -207,10 +226,13 @@ def _write_problems(root: str | None) -> None:
     found = guard.problems()
     if root is None or not found:
         return
+    from massgen_tracing.trace.scrub import scrub
+
     path = Path(root) / layout.PROBLEMS_FILE
     try:
         with path.open("a", encoding="utf-8") as file:
             for problem in found:
-                file.write(json.dumps({"pid": os.getpid(), "version": __version__, **asdict(problem)}) + "\n")
+                said = {"message": scrub(problem.message), "detail": scrub(problem.detail)}
+                file.write(json.dumps({"pid": os.getpid(), "version": __version__, **asdict(problem), **said}) + "\n")
     except OSError:
         guard.logger.debug("the problems could not be written to %s", path, exc_info=True)

@@ -6,6 +6,7 @@ other `BaseException` passes. The caller's own code never runs inside a guard.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -16,6 +17,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 logger: Final = logging.getLogger("massgen_tracing")
+
+_MAX_SAID: Final = 300
+_MAX_DETAIL: Final = 4000
+"""Characters."""
 
 
 @dataclass(slots=True)
@@ -41,7 +46,8 @@ class Problem:
 
 
 _problems: dict[str, Problem] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()
+"""Re-entrant: a collected generator may end its span, and report, in the middle of a report."""
 _observer: Callable[[str, BaseException | None], None] | None = None
 
 
@@ -59,13 +65,14 @@ def report(kind: str, message: str, *, error: BaseException | None = None, lost:
         problem = _problems.get(kind)
         first = problem is None
         if problem is None:
-            detail = "".join(traceback.format_exception(error))[-4000:] if error is not None else ""
-            problem = _problems[kind] = Problem(kind, message, detail)
+            problem = _problems[kind] = Problem(kind, message, _detail(error))
         problem.count += 1
         problem.lost += lost
         problem.last = time.time()
     if first:
-        logger.log(level, "%s", message)
+        # A handler is the caller's own code, and may raise.
+        with contextlib.suppress(Exception):
+            logger.log(level, "%s", message)
     if _observer is not None:
         _observer(kind, error)
 
@@ -74,10 +81,27 @@ def swallow(kind: str, error: Exception) -> None:
     """Swallow an error of the package itself: the run goes on, and `massgen-tracing doctor` shows it."""
     report(
         kind,
-        f"Tracing failed inside ({kind}: {type(error).__name__}: {error}); the run goes on without it."
-        " `massgen-tracing doctor` shows how often; please report it.",
+        f"Tracing failed inside ({kind}: {_said(error)}); the run goes on without it. `massgen-tracing doctor` shows how often; please report it.",
         error=error,
     )
+
+
+def _said(error: Exception) -> str:
+    """The error in one line, whatever its own text is."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - a stranger's __str__ may raise anything
+        text = "unreadable"
+    return f"{type(error).__name__}: {text[:_MAX_SAID]}"
+
+
+def _detail(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    try:
+        return "".join(traceback.format_exception(error))[-_MAX_DETAIL:]
+    except Exception:  # noqa: BLE001 - formatting runs the exception's own code
+        return type(error).__name__
 
 
 def problems() -> list[Problem]:
@@ -101,7 +125,7 @@ def observe(observer: Callable[[str, BaseException | None], None] | None) -> Non
 def _after_fork() -> None:
     # A thread of the parent may have held the lock at the moment of the fork.
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from functools import lru_cache
 from typing import Final
@@ -30,7 +31,7 @@ def preload() -> None:
 
 
 def estimate(provider: str, model: str, input_tokens: int, output_tokens: int, cached_input_tokens: int = 0) -> float | None:
-    """USD for one model call; None for a model that the list does not know.
+    """USD for one model call; None for a model that the list does not know, and for counts that cannot be (more cached than sent).
 
     Args:
         provider: OpenTelemetry's `gen_ai.provider.name`, or MassGen's backend type.
@@ -41,12 +42,17 @@ def estimate(provider: str, model: str, input_tokens: int, output_tokens: int, c
     """
     from genai_prices import Usage, calc_price
 
-    usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens, cache_read_tokens=cached_input_tokens or None)
+    try:
+        usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens, cache_read_tokens=cached_input_tokens or None)
+    except ValueError:
+        return None
     for provider_id in _candidates(provider.lower()):
         try:
             return float(calc_price(usage, model_ref=model, provider_id=provider_id).total_price)
         except LookupError:
             continue
+        except ValueError:
+            return None
     return None
 
 
@@ -57,6 +63,8 @@ def _candidates(provider: str) -> tuple[str | None, ...]:
 
 
 def _library_loaded() -> None:
-    import genai_prices
+    # A program that ends at once ends in the middle of this; the first price that is asked for says what is wrong, if anything is.
+    with contextlib.suppress(Exception):
+        import genai_prices
 
-    genai_prices.calc_price(genai_prices.Usage(input_tokens=1), model_ref="gpt-4o", provider_id="openai")
+        genai_prices.calc_price(genai_prices.Usage(input_tokens=1), model_ref="gpt-4o", provider_id="openai")

@@ -223,6 +223,13 @@ EXCEPTION_MESSAGE: Final = "exception.message"
 EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 EXCEPTION_ESCAPED: Final = "exception.escaped"
 
+IDENTIFIERS: Final = frozenset({
+    AGENT_ID, ROUND_TYPE, BACKEND, OUTCOME, VOTED_FOR, VOTED_FOR_LABEL, ANSWER_LABEL_KEY, WINNER, WINNER_LABEL, EVENT_TYPE,
+    GEN_AI_OPERATION, GEN_AI_CONVERSATION, GEN_AI_AGENT, GEN_AI_PROVIDER, GEN_AI_SYSTEM, GEN_AI_REQUEST_MODEL, GEN_AI_RESPONSE_MODEL,
+    GEN_AI_RESPONSE_ID, GEN_AI_TOOL_NAME, GEN_AI_TOOL_CALL_ID, MCP_METHOD, NETWORK_TRANSPORT, ERROR_TYPE,
+})  # fmt: skip
+"""Keys whose values are names and ids that the system itself gives: there is nothing in them to be scrubbed."""
+
 # --- Logfire's own attributes ------------------------------------------------------------------------------------------------------
 
 LOGFIRE_SPAN_TYPE: Final = "logfire.span_type"

@@ -58,6 +58,15 @@ def logfire_provider(service_name: str, processors: Sequence[SpanProcessor]) -> 
         return None
 
 
+class LogfireFlush(SpanProcessor):
+    """Has Logfire send what it holds back when the pipeline shuts down; Logfire's own spans may go on afterwards."""
+
+    def shutdown(self) -> None:
+        import logfire
+
+        logfire.force_flush(timeout_millis=30_000)
+
+
 def _keep_ours(match: Any) -> Any:
     """Logfire would redact `massgen.task` for the word "session" in it; our values have been scrubbed, for secrets only, before."""
     path = match.path

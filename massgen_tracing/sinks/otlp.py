@@ -18,7 +18,7 @@ _EXPORTER_LOGGERS: Final = (
 _TRACES_PATH: Final = "v1/traces"
 
 
-def otlp_processor(endpoint: str) -> SpanProcessor:
+def otlp_processor(endpoint: str, *, whole: bool = False) -> SpanProcessor:
     """A processor that sends ended spans to *endpoint* in batches, on a thread of its own.
 
     The protocol is HTTP unless `OTEL_EXPORTER_OTLP_PROTOCOL` (or `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`) says `grpc`; headers, certificates,
@@ -26,12 +26,38 @@ def otlp_processor(endpoint: str) -> SpanProcessor:
 
     Args:
         endpoint: the collector's base URL, such as `http://localhost:4318`.
+        whole: whether it is the URL of traces itself, to which no path is added.
     """
-    _say_once(endpoint)
-    return BatchSpanProcessor(_exporter(endpoint), schedule_delay_millis=1000)
+    return _Export(endpoint, whole=whole)
 
 
-def _exporter(endpoint: str) -> SpanExporter:
+class _Export(BatchSpanProcessor):
+    """OpenTelemetry's batches, with one line in place of the exporter's many, and an end that can be hastened."""
+
+    def __init__(self, endpoint: str, *, whole: bool) -> None:
+        self._line = _OneLine(endpoint)
+        super().__init__(_exporter(endpoint, whole=whole), schedule_delay_millis=1000)
+
+    def shutdown(self) -> None:
+        super().shutdown()  # type: ignore[no-untyped-call]
+        self._line.remove()
+
+    def shutdown_within(self, seconds: float) -> None:
+        """Send what is left, for at most so long, without a thread besides the one that sends: at the interpreter's end."""
+        batches = getattr(self, "_batch_processor", None)
+        if batches is None:
+            self.shutdown()
+            return
+        batches.shutdown(timeout_millis=int(seconds * 1000))
+        self._line.silent = True
+
+    def give_up(self) -> None:
+        """Stop trying to send what is left."""
+        self._line.silent = True
+        self.span_exporter.shutdown()
+
+
+def _exporter(endpoint: str, *, whole: bool) -> SpanExporter:
     protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
     if protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
@@ -40,29 +66,30 @@ def _exporter(endpoint: str) -> SpanExporter:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
 
     # As an argument the exporter takes the endpoint as it is; as a variable it would append the path itself.
-    url = endpoint if endpoint.rstrip("/").endswith(_TRACES_PATH) else f"{endpoint.rstrip('/')}/{_TRACES_PATH}"
+    url = endpoint if whole or endpoint.rstrip("/").endswith(_TRACES_PATH) else f"{endpoint.rstrip('/')}/{_TRACES_PATH}"
     return HttpExporter(endpoint=url)
 
 
 class _OneLine(logging.Filter):
-    """Says once that the collector does not take spans, instead of each of the exporter's retries."""
+    """Says once that the collector does not take spans, instead of each of the exporter's retries; for as long as the export lasts."""
 
     def __init__(self, endpoint: str) -> None:
         super().__init__()
         self._endpoint = endpoint
+        self.silent = False
+        for logger in map(logging.getLogger, _EXPORTER_LOGGERS):
+            logger.addFilter(self)
+
+    def remove(self) -> None:
+        """Let the exporters speak for themselves again."""
+        for logger in map(logging.getLogger, _EXPORTER_LOGGERS):
+            logger.removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        guard.report(
-            "otlp.export",
-            f"The collector at {self._endpoint} does not take spans ({record.getMessage().rstrip('.')}). The run goes on and is recorded"
-            " locally. Check that it is running and that the URL is right.",
-        )
+        if not self.silent:
+            guard.report(
+                "otlp.export",
+                f"The collector at {self._endpoint} does not take spans ({record.getMessage().rstrip('.')}). The run goes on and is recorded"
+                " locally. Check that it is running and that the URL is right.",
+            )
         return False
-
-
-def _say_once(endpoint: str) -> None:
-    for name in _EXPORTER_LOGGERS:
-        logger = logging.getLogger(name)
-        for old in [known for known in logger.filters if isinstance(known, _OneLine)]:
-            logger.removeFilter(old)
-        logger.addFilter(_OneLine(endpoint))

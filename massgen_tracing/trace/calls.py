@@ -10,7 +10,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, StatusCode
 
 from massgen_tracing import guard, semconv
-from massgen_tracing.trace.borders import inject
+from massgen_tracing.trace.carriers import inject
 from massgen_tracing.trace.handle import Handle
 from massgen_tracing.trace.payload import preview
 

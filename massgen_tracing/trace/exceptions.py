@@ -6,10 +6,14 @@ import traceback
 from typing import Final
 
 from massgen_tracing import guard, semconv
-from massgen_tracing.trace.payload import cut
+from massgen_tracing.trace.payload import cut_clean, encodable
+from massgen_tracing.trace.scrub import scrub
 
 MAX_CHARS: Final = 32_000
 """Logfire's bound for exception messages and stack traces."""
+
+_SECRET_MARGIN: Final = 4096
+"""A secret that straddles the cut must be seen whole."""
 
 
 def describe(exception: BaseException) -> str:
@@ -34,10 +38,11 @@ def exception_attributes(exception: BaseException, *, escaped: bool) -> dict[str
         guard.swallow("exception.format", error)
         stack = ""
     if len(stack) > MAX_CHARS:  # the end names the error
-        stack = f"[cut, {len(stack)} characters] …{stack[-MAX_CHARS:]}"
+        shown = scrub(encodable(stack[-MAX_CHARS - _SECRET_MARGIN :]))[-MAX_CHARS:]
+        stack = f"[cut, {len(stack)} characters] …{shown}"
     return {
         semconv.EXCEPTION_TYPE: type_name(exception),
-        semconv.EXCEPTION_MESSAGE: cut(describe(exception), MAX_CHARS),
+        semconv.EXCEPTION_MESSAGE: cut_clean(describe(exception), MAX_CHARS),
         semconv.EXCEPTION_STACKTRACE: stack,
         semconv.EXCEPTION_ESCAPED: str(escaped),
     }

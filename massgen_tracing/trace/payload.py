@@ -9,21 +9,38 @@ import dataclasses
 import datetime as dt
 import enum
 import json
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Any, Final
 
+from massgen_tracing import semconv
 from massgen_tracing.model import AttributeValue
 from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub
 
 MAX_BYTES: Final = 64 * 1024
 """Bytes (UTF-8) of one attribute value."""
 
+MAX_ATTRIBUTES: Final = 256
+"""Attributes of one span, event or link."""
+
 PREVIEW_CHARS: Final = 2000
 """Characters of message content and of tool arguments and results, unless full content was asked for."""
 
 _MAX_DEPTH: Final = 12
 _MAX_ITEMS: Final = 1000
+_MAX_NODES: Final = 20_000
+"""Values looked at within one attribute, at all depths: lists of lists of the same list would be without end."""
+
+_MAX_CHARS: Final = 4 * MAX_BYTES
+"""Characters of text kept within one attribute before it is made to fit."""
+
+_MAX_PARSED: Final = 64
+"""JSON text of up to so many times the bound is parsed to be cut; parsing more would hold up the run."""
+
+_MAX_KEY: Final = 512
+"""Characters of an attribute's key."""
+
 _SECRET_MARGIN: Final = 4096
 """A secret that straddles the cut must be seen whole before the cut: this much more is scrubbed."""
 
@@ -36,54 +53,91 @@ _cleaned: dict[tuple[object, object], str] = {}
 """Short texts recur (agent ids, models, tool names): each is looked at once."""
 
 
+_keys: dict[object, str] = {}
+"""Keys that were looked at and are none of a secret, as they are recorded."""
+
+
 def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue:
     """*value* as an attribute value under *key*; None means that there is nothing to set.
 
-    Never raises: a value that cannot be read (its `__repr__` raises, it changes while it is read) is named by its type.
+    Never raises: what cannot be read (its `__repr__` raises, it changes while it is read) is named by its type.
     """
     kind = type(value)
     if kind is str:
         return _text(key, value, max_bytes)  # type: ignore[arg-type]
-    if kind is bool or kind is float or value is None:
-        return value  # type: ignore[return-value]
-    if kind is int and _INT64_MIN <= value <= _INT64_MAX:  # type: ignore[operator]
+    if kind is bool or value is None:
         return value  # type: ignore[return-value]
     if is_secret_key(key):
         return MARK
+    if kind is float or (kind is int and _INT64_MIN <= value <= _INT64_MAX):  # type: ignore[operator]
+        return value  # type: ignore[return-value]
     try:
-        return _bound(_convert(value, max_bytes, 0), max_bytes)
+        return _bound(_Converter(max_bytes).convert(value, 0), max_bytes)
     except Exception:  # noqa: BLE001 - a stranger's object may raise anything
         return f"<unreadable {kind.__name__}>"
 
 
-def clean_all(attributes: Mapping[str, object]) -> dict[str, Any]:
-    """Every attribute cleaned; those without a value left out."""
-    try:
-        # Most are short texts that were seen before. Only texts are kept, so a look-up by any other value finds nothing.
-        known = list(map(_cleaned.get, attributes.items()))
-    except TypeError:  # a list or mapping has no hash
-        known = [None] * len(attributes)
-    if None not in known:
-        return dict(zip(attributes, known, strict=True))
+def clean_all(attributes: Mapping[str, object], limit: int = MAX_ATTRIBUTES) -> dict[str, Any]:
+    """The first *limit* attributes, each cleaned; those without a value left out."""
     cleaned: dict[str, Any] = {}
-    for done, (key, value) in zip(known, attributes.items(), strict=True):
-        kept: Any = clean(key, value) if done is None else done
+    for item in list(attributes.items())[: 4 * limit]:
+        given, value = item
+        kind = type(value)
+        key = _keys.get(given) if type(given) is str else None
+        kept: Any
+        if key is None:
+            key = _new_key(given)
+            kept = clean(key, value)
+        elif kind is str:
+            # Most texts are short and were seen before: agent ids, models, tools.
+            kept = _cleaned.get(item)
+            if kept is None:
+                kept = _text(key, value, MAX_BYTES)  # type: ignore[arg-type]
+        elif kind is float or kind is bool or (kind is int and _INT64_MIN <= value <= _INT64_MAX):  # type: ignore[operator]
+            kept = value
+        else:
+            kept = clean(key, value)
         if kept is not None:
-            cleaned[key if type(key) is str and key.isascii() else encodable(str(key))] = kept
-    return cleaned
+            cleaned[key] = kept
+    return cleaned if len(cleaned) <= limit else dict(islice(cleaned.items(), limit))
+
+
+def _new_key(given: object) -> str:
+    """*given* as an attribute's key; remembered where it does not name a secret, so that it need not be looked at again."""
+    key = attribute_key(given)
+    if type(given) is str and len(given) <= _SHORT and not is_secret_key(key):
+        if len(_keys) >= _MAX_CACHED:
+            _keys.clear()
+        _keys[given] = key
+    return key
+
+
+def attribute_key(key: object) -> str:
+    """*key* as an attribute's key: a text without lone surrogates, and not longer than a name needs to be."""
+    if type(key) is str and len(key) <= _MAX_KEY and key.isascii():
+        return key
+    try:
+        text = encodable(str(key)[: _MAX_KEY + 1])
+    except Exception:  # noqa: BLE001 - a stranger's __str__ may raise anything
+        return f"<unreadable {type(key).__name__}>"
+    return text if len(text) <= _MAX_KEY else f"{text[: _MAX_KEY - 1]}…"
 
 
 def preview(value: object, *, full: bool = False) -> AttributeValue:
     """Message content or a tool's arguments or result as a bounded text: a preview, or all that one attribute may hold.
 
-    Anything but text becomes JSON text, so that what is cut can say so.
+    Anything but text becomes JSON text, and JSON text stays JSON where it is cut.
     """
     if value is None:
         return None
-    text = value if isinstance(value, str) else to_json(value)
-    if not full:
-        text = cut(scrub(text[: PREVIEW_CHARS + _SECRET_MARGIN]), PREVIEW_CHARS, len(text))
-    return text
+    text = value if type(value) is str else to_json(value)
+    if full:
+        return text
+    if len(text) > PREVIEW_CHARS and text[:1] in ("{", "["):
+        shorter = _shorten_json(text, PREVIEW_CHARS, len)
+        if shorter is not None:
+            return shorter
+    return cut_clean(text, PREVIEW_CHARS)
 
 
 def cut(text: str, limit: int, length: int | None = None) -> str:
@@ -98,12 +152,20 @@ def cut(text: str, limit: int, length: int | None = None) -> str:
     return text if length <= limit else f"{text[:limit]}… [cut, {length} characters]"
 
 
+def cut_clean(text: str, limit: int) -> str:
+    """*text* scrubbed and cut to *limit* characters, and how long it was if it was cut; only as much is read as that takes."""
+    start, whole = _scrubbed_start(text, limit)
+    if whole and len(start) <= limit:
+        return start
+    return f"{start[:limit]}… [cut, {len(text)} characters]"
+
+
 def to_json(value: object) -> str:
     """*value* as JSON text, whatever it is."""
-    if isinstance(value, str | int | float | bool):
-        return json.dumps(value, ensure_ascii=False)
     try:
-        return json.dumps(_convert(value, MAX_BYTES, 0), ensure_ascii=False, default=repr)
+        if type(value) is str:
+            return json.dumps(value, ensure_ascii=False)
+        return _dump(_Converter(MAX_BYTES).convert(value, 0))
     except Exception:  # noqa: BLE001 - a stranger's object may raise anything
         return json.dumps(f"<unreadable {type(value).__name__}>")
 
@@ -124,59 +186,101 @@ def _text(key: str, value: str, max_bytes: int) -> str:
         item = (key, value)
         done = _cleaned.get(item)
         if done is None:
-            done = MARK if is_secret_key(key) else scrub(encodable(value))
-            if len(_cleaned) >= _MAX_CACHED:
-                _cleaned.clear()
-            _cleaned[item] = done
+            if key in semconv.IDENTIFIERS:
+                done = encodable(value)
+            else:
+                done = MARK if is_secret_key(key) else scrub(encodable(value))
+            if len(key) <= _SHORT:
+                if len(_cleaned) >= _MAX_CACHED:
+                    _cleaned.clear()
+                _cleaned[item] = done
         return done
     if is_secret_key(key):
         return MARK
-    value = encodable(value)
-    if len(value) <= max_bytes // 4:  # no character takes more than four bytes
-        return scrub(value)
+    if len(value) <= max_bytes // 4:  # no character takes more than four bytes, and a mark at most doubles what it stands for
+        return scrub(encodable(value))
     return _bound_text(value, max_bytes)
 
 
 def _bound_text(value: str, max_bytes: int) -> str:
-    size = len(value.encode())
-    if size <= max_bytes:
-        return scrub(value)
+    if len(value) <= max_bytes:
+        whole = scrub(encodable(value))
+        if _size(whole) <= max_bytes:
+            return whole
     if value[:1] in "{[":
-        shorter = _shorten_json(value, max_bytes)
+        shorter = _shorten_json(value, max_bytes, _size)
         if shorter is not None:
-            return scrub(shorter)
+            return shorter
     note = f"… [cut, {len(value)} characters]"
-    head = scrub(value[: max_bytes + _SECRET_MARGIN]).encode()[: max_bytes - len(note.encode())]
-    return head.decode("utf-8", "ignore") + note
+    start, _ = _scrubbed_start(value, max_bytes)
+    return start.encode()[: max_bytes - _size(note)].decode("utf-8", "ignore") + note
 
 
-def _shorten_json(text: str, max_bytes: int) -> str | None:
-    """A valid JSON text within *max_bytes* that keeps the shape and cuts long strings and lists; None if *text* is not JSON."""
-    if len(text) > 64 * max_bytes:  # parsing it would hold up the run
+def _scrubbed_start(text: str, limit: int) -> tuple[str, bool]:
+    """At least *limit* characters of the scrubbed text, as far as there are so many; and whether that is all of it.
+
+    What stands before the cut was scrubbed with what follows in sight. A mark is shorter than what it stands for, so more may have to be read.
+    """
+    taken = limit + _SECRET_MARGIN
+    while True:
+        start = scrub(encodable(text[:taken]))
+        if taken >= len(text):
+            return start, True
+        safe = len(start) - _SECRET_MARGIN // 2
+        if safe >= limit or taken > 16 * (limit + _SECRET_MARGIN):
+            return start[: max(safe, 0)], False
+        taken *= 2
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
+
+
+def _dump(value: Any) -> str:
+    """JSON text that any reader takes: without NaN and infinities, which JSON does not know."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=repr, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, default=repr)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value
+
+
+def _shorten_json(text: str, limit: int, measure: Callable[[str], int]) -> str | None:
+    """A valid JSON text within *limit* that keeps the shape and cuts long strings and lists; None if *text* is not JSON."""
+    if len(text) > _MAX_PARSED * limit:
         return None
     try:
-        value = json.loads(text)
+        return _fit(json.loads(text, parse_constant=str), limit, measure)
     except (ValueError, RecursionError):
         return None
-    return _fit(value, max_bytes)
 
 
-def _fit(value: Any, max_bytes: int) -> str:
-    """*value* as JSON text of at most *max_bytes*: ever shorter strings and lists until it fits, at last a note in its place."""
-    length, items = 4096, 200
+def _fit(value: Any, limit: int, measure: Callable[[str], int]) -> str:
+    """*value* as scrubbed JSON text of at most *limit*: ever shorter strings and lists until it fits, at last a note in its place."""
+    length, items = limit * 3 // 4, 200
     while length >= 16:
-        shorter = json.dumps(_prune(value, length, items), ensure_ascii=False)
-        if len(shorter.encode()) <= max_bytes:
+        shorter = scrub(json.dumps(_prune(value, length, items), ensure_ascii=False))
+        if measure(shorter) <= limit:
             return shorter
-        length, items = length // 4, max(items // 3, 3)
+        length, items = length // 3, max(items // 2, 3)
     return json.dumps({"cut": f"{type(value).__name__} too large to record"})
 
 
 def _prune(value: Any, length: int, items: int) -> Any:
     if isinstance(value, str):
-        return cut(value, length)
+        return cut_clean(value, length)
     if isinstance(value, dict):
-        kept = {cut(key, length): _prune(item, length, items) for key, item in list(value.items())[:items]}
+        kept = {
+            cut_clean(key, length): MARK if item is not None and is_secret_key(key) else _prune(item, length, items)
+            for key, item in islice(value.items(), items)
+        }
         if len(value) > items:
             kept["…"] = f"[cut, {len(value)} items]"
         return kept
@@ -189,58 +293,99 @@ def _prune(value: Any, length: int, items: int) -> Any:
 def _bound(value: AttributeValue, max_bytes: int) -> AttributeValue:
     """A converted value that fits, or the JSON text of what of it fits."""
     if isinstance(value, list | dict):
-        size = len(json.dumps(value, ensure_ascii=False, default=repr))
-        if size > max_bytes // 2:
-            return _fit(json.loads(json.dumps(value, default=repr)), max_bytes)
+        text = _dump(value)
+        if len(text) > max_bytes // 4 and _size(text) > max_bytes:
+            return _fit(json.loads(text), max_bytes, _size)
     return value
 
 
-def _convert(value: object, max_bytes: int, depth: int) -> AttributeValue:
-    """One value, and what it holds, in OTLP's types."""
-    if isinstance(value, enum.Enum):
-        value = value.value
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, str):
-        return _text("", str(value), max_bytes)
-    if isinstance(value, int):
-        return int(value) if _INT64_MIN <= value <= _INT64_MAX else str(int(value))
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value)[:max_bytes]
-    if depth >= _MAX_DEPTH:
-        return f"<{type(value).__name__} too deep to record>"
-    if isinstance(value, Mapping):
-        return _convert_mapping(value, max_bytes, depth)
-    if isinstance(value, Collection):
-        items = [_convert(item, max_bytes, depth + 1) for item in islice(value, _MAX_ITEMS)]
+class _Converter:
+    """Converts one value, and what it holds, to OTLP's types; the work is bounded, whatever the value refers to.
+
+    Args:
+        max_bytes: of one text within it.
+    """
+
+    __slots__ = ("_chars", "_max_bytes", "_nodes")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._nodes = _MAX_NODES
+        self._chars = _MAX_CHARS
+
+    def convert(self, value: object, depth: int) -> AttributeValue:
+        """*value*; what cannot be read is named by its type."""
+        self._nodes -= 1
+        try:
+            return self._convert(value, depth)
+        except Exception:  # noqa: BLE001 - a stranger's object may raise anything
+            return f"<unreadable {type(value).__name__}>"
+
+    def _convert(self, value: object, depth: int) -> AttributeValue:
+        if isinstance(value, enum.Enum):
+            value = value.value
+        if isinstance(value, bool) or value is None:
+            return value
+        if isinstance(value, str):
+            return self._text(str.__str__(value))
+        if isinstance(value, int):
+            return int(value) if _INT64_MIN <= value <= _INT64_MAX else str(int(value))
+        if isinstance(value, float):
+            return float(value)
+        if isinstance(value, bytes | bytearray | memoryview):
+            return self._bytes(value)
+        if depth >= _MAX_DEPTH:
+            return f"<{type(value).__name__} too deep to record>"
+        if isinstance(value, Mapping):
+            return self._mapping(value, depth)
+        if isinstance(value, Collection):
+            return self._items(value, depth)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self._mapping({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, depth)
+        if isinstance(value, dt.date | dt.time):
+            return value.isoformat()
+        return self._stranger(value, depth)
+
+    def _text(self, text: str) -> str:
+        kept = _text("", text, self._max_bytes) if len(text) <= self._chars else cut_clean(text, max(self._chars, _SHORT))
+        self._chars -= len(kept)
+        return kept
+
+    def _bytes(self, value: bytes | bytearray | memoryview) -> AttributeValue:
+        length = value.nbytes if isinstance(value, memoryview) else len(value)
+        if length <= min(self._max_bytes, self._chars):
+            self._chars -= length
+            return bytes(value)
+        start = bytes(value[:_SHORT]) if not isinstance(value, memoryview) else b""
+        return f"{start!r}… [cut, {length} bytes]"
+
+    def _items(self, value: Collection[object], depth: int) -> list[AttributeValue]:
+        items: list[AttributeValue] = []
+        for item in islice(value, _MAX_ITEMS):
+            if self._nodes <= 0:
+                break
+            items.append(self.convert(item, depth + 1))
         length = len(value)
-        return [*items, f"… [cut, {length} items]"] if length > _MAX_ITEMS else items
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return _convert_mapping(fields, max_bytes, depth)
-    if isinstance(value, dt.date | dt.time):
-        return value.isoformat()
-    return _convert_stranger(value, max_bytes, depth)
+        if length > len(items):
+            items.append(f"… [cut, {length} items]")
+        return items
 
+    def _mapping(self, value: Mapping[Any, object], depth: int) -> dict[str, AttributeValue]:
+        converted: dict[str, AttributeValue] = {}
+        # A small dict is read at one go, so that another thread may change it meanwhile.
+        for key, item in tuple(value.items()) if len(value) <= _MAX_ITEMS else value.items():
+            if len(converted) >= _MAX_ITEMS or self._nodes <= 0:
+                converted["…"] = f"[cut, {len(value)} items]"
+                break
+            name = attribute_key(key)
+            converted[name] = MARK if item is not None and is_secret_key(name) else self.convert(item, depth + 1)
+        return converted
 
-def _convert_mapping(value: Mapping[Any, object], max_bytes: int, depth: int) -> dict[str, AttributeValue]:
-    converted: dict[str, AttributeValue] = {}
-    for count, (key, item) in enumerate(value.items()):
-        if count >= _MAX_ITEMS:
-            converted["…"] = f"[cut, {len(value)} items]"
-            break
-        name = encodable(key if isinstance(key, str) else str(key))
-        converted[name] = MARK if is_secret_key(name) and item is not None else _convert(item, max_bytes, depth + 1)
-    return converted
-
-
-def _convert_stranger(value: object, max_bytes: int, depth: int) -> AttributeValue:
-    dump = getattr(value, "model_dump", None)  # pydantic, which openai and mcp use for their messages
-    if callable(dump):
-        return _convert(dump(), max_bytes, depth + 1)
-    item = getattr(value, "item", None)  # numpy scalars
-    if callable(item) and type(value).__module__.partition(".")[0] == "numpy":
-        return _convert(item(), max_bytes, depth + 1)
-    return _text("", str(value) if isinstance(value, Exception) or hasattr(value, "__fspath__") else repr(value), max_bytes)
+    def _stranger(self, value: object, depth: int) -> AttributeValue:
+        dump = None if isinstance(value, type) else getattr(value, "model_dump", None)  # pydantic, which openai and mcp use for their messages
+        if callable(dump):
+            return self.convert(dump(), depth + 1)
+        item = getattr(value, "item", None)  # numpy scalars
+        if callable(item) and type(value).__module__.partition(".")[0] == "numpy":
+            return self.convert(item(), depth + 1)
+        return self._text(str(value) if isinstance(value, BaseException) or hasattr(value, "__fspath__") else repr(value))

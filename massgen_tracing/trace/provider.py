@@ -37,7 +37,7 @@ from opentelemetry.trace import TracerProvider as ApiTracerProvider
 from massgen_tracing import guard, semconv
 from massgen_tracing.trace.current import Block, adopted, current
 from massgen_tracing.trace.exceptions import describe
-from massgen_tracing.trace.payload import clean_all, encodable
+from massgen_tracing.trace.payload import MAX_ATTRIBUTES, clean_all, encodable
 from massgen_tracing.trace.span import MAX_LINKS, Span
 
 P = ParamSpec("P")
@@ -82,6 +82,8 @@ class Pipeline:
         self.resource = resource
         self.ids = ids or RandomIds()
         self.now = now
+        self.process = 0
+        """Counts the forks that led to this process, so that a span knows whether it began in it."""
         self.processors: tuple[SpanProcessor, ...] = tuple(processors)
 
     def on_start(self, span: Span, context: Context) -> None:
@@ -103,22 +105,40 @@ class Pipeline:
     def shutdown(self, timeout: float) -> bool:
         """Flush and stop every processor, together within *timeout* seconds; whether all were done by then.
 
-        Each stops in a daemon thread of its own, so that a backend that does not answer can delay neither the exit nor the others.
+        Each stops in a daemon thread of its own, so that a backend that does not answer can delay neither the exit nor the others. One that is
+        not done by then and has a method `give_up` is told to.
         """
-        threads = [threading.Thread(target=self._stop, args=(processor,), daemon=True) for processor in self.processors]
-        for thread in threads:
-            thread.start()
         deadline = time.monotonic() + timeout
-        for thread in threads:
+        threads: list[tuple[threading.Thread, SpanProcessor]] = []
+        for processor in self.processors:
+            thread = threading.Thread(target=self._stop, args=(processor,), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # from Python 3.12 on an interpreter that is on its way out starts no threads
+                self._stop(processor, deadline)
+            else:
+                threads.append((thread, processor))
+        for thread, _ in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in threads)
+        late = [processor for thread, processor in threads if thread.is_alive()]
+        for processor in late:
+            self._guarded(processor, "give_up", getattr(processor, "give_up", bool))
+        return not late
+
+    @classmethod
+    def _stop(cls, processor: SpanProcessor, deadline: float | None = None) -> None:
+        within = getattr(processor, "shutdown_within", None)
+        if deadline is None or within is None:
+            cls._guarded(processor, "shutdown", processor.shutdown)
+        else:
+            cls._guarded(processor, "shutdown", lambda: within(max(0.0, deadline - time.monotonic())))
 
     @staticmethod
-    def _stop(processor: SpanProcessor) -> None:
+    def _guarded(processor: SpanProcessor, what: str, call: Callable[[], object]) -> None:
         try:
-            processor.shutdown()
+            call()
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-            guard.swallow(f"{type(processor).__name__}.shutdown", error)
+            guard.swallow(f"{type(processor).__name__}.{what}", error)
 
 
 class Tracer(ApiTracer):
@@ -166,8 +186,10 @@ class Tracer(ApiTracer):
             pipeline.ids.generate_span_id(),
             parent,
             clean_all(attributes) if attributes else {},
-            links[:MAX_LINKS] if links else (),
+            [ApiLink(link.context, clean_all(link.attributes or {})) for link in links[:MAX_LINKS]] if links else (),
             pipeline.now() if start_time is None else start_time,
+            max(0, len(attributes) - MAX_ATTRIBUTES) if attributes else 0,
+            max(0, len(links) - MAX_LINKS) if links else 0,
         )
         pipeline.on_start(span, context)
         return span
@@ -284,6 +306,7 @@ SHARED: Final = TracerProvider()
 def _after_fork() -> None:
     pipeline = SHARED.pipeline
     if pipeline is not None:
+        pipeline.process += 1
         if isinstance(pipeline.ids, RandomIds):
             pipeline.ids = RandomIds()  # parent and child would go on with the same ids
         pipeline.resource = pipeline.resource.merge(Resource({semconv.PROCESS_PID: os.getpid()}))

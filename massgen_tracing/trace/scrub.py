@@ -1,7 +1,8 @@
 """Secrets out of text, once, before any sink sees it.
 
-Each rule names cheap needles that must occur before its pattern is tried, because a pattern over every attribute would cost more than the
-span. The rules look for the shape of a secret, not for words like "session" or "auth": ordinary text and `massgen.*` keys pass.
+Each rule names texts that its pattern begins with, and the pattern is tried only there, because a pattern over every attribute would cost more
+than the span. The rules look for the shape of a secret, not for words like "session" or "auth": ordinary text and `massgen.*` keys pass.
+No pattern looks back over what it has passed: the time is linear in the text, whatever the text is.
 """
 
 from __future__ import annotations
@@ -19,67 +20,157 @@ class Rule:
     """One shape of secret.
 
     Attributes:
-        needles: lower-case texts, one of which occurs wherever the pattern can match.
-        pattern: what is replaced; a group named `keep` in front stays.
+        sign: a character that occurs wherever the pattern can match, so that most texts are passed by at once.
+        needles: lower-case texts with one of which the pattern begins. It is tried only where one stands: a search at every character of a long
+            prompt would hold up the run.
+        pattern: what is replaced; a group named `keep` in front stays, a group named `quote` is put around the mark.
+        before: what must stand in front of it, where the pattern alone does not say enough.
     """
 
+    sign: str
     needles: tuple[str, ...]
     pattern: re.Pattern[str]
+    before: re.Pattern[str] | None = None
 
 
-_WORD = r"[A-Za-z0-9_\-]"
+_A_DIGIT = r"(?=[A-Za-z0-9_\-]{0,60}[0-9])"
+"""Keys have digits; hyphenated words have none."""
+
+_OWNERS = (
+    r"access|auth|refresh|id|session|bearer|api|read|write|github|gitlab|gh|hf|hugging[_-]?face|slack|discord|telegram|bot|app|user|oauth|jwt|csrf|xsrf"
+    r"|logfire|npm|pypi|vault|deploy|service|security|personal[_-]?access|secret|private"
+)
+"""Whose `…_token` is a secret; tokens in the sense of language models have other owners (`max_tokens`, `input_tokens`, `pad_token`)."""
+
+_KEY_OWNERS = r"api|access|account|private|signing|encryption|subscription|shared[_-]?access|client[_-]?secret|secret"
+
+_NAMES = (
+    r"passw(?:or)?d|passphrase|pwd|secret(?:[_-]?(?:access[_-]?)?key)?|authorization|x-auth-token"
+    rf"|(?:{_KEY_OWNERS})[_-]?key|(?:{_OWNERS})[_-]?token"
+)
+"""Names whose value is a secret, without what may stand in front of them (`db_`, `client-`, `openai.`)."""
+
+_IS = r"(?P<named>\\?[\"']?)\s{0,20}[:=]\s{0,20}"
+_LONG_WITH_DIGIT = r"(?=[A-Za-z0-9_\-.+/]{0,60}[0-9])[A-Za-z0-9_\-.+/=]{16,}"
+
+_ORDINARY = (
+    r"(?!(?:(?:bearer|basic)\s+)?\[scrubbed\]|(?:null|none|true|false|undefined|str|string|bytes|int|bool|any|optional|required|missing|invalid|wrong|unset|empty)\b"
+    r"|os\.|env\b|self\.|getenv|process\.env|getpass)"
+)
+"""What stands behind such a name in source code and in messages about it."""
+
+_VALUE = (
+    r'(?: (?P<quote>\\")(?:[^"\\]|\\\\\\"|\\[^"])++(?:\\"|\\?\Z)'
+    r'  | (?P<double>")(?:[^"\\]|\\.)++(?:"|\\?\Z)'
+    r"  | (?P<single>')(?:[^'\\\n]|\\.)++(?:'|\\?\Z|(?=\n))"
+    rf"  | {_ORDINARY}(?:(?:bearer|basic|token|digest|negotiate|apikey)\s+)?[^\s,;&\"'{{}}\[\]()<>\\]{{3,}} )"
+)
 
 RULES: Final[tuple[Rule, ...]] = (
-    Rule(("-----begin",), re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?:.*?-----END [A-Z0-9 ]*PRIVATE KEY-----|.*)", re.DOTALL)),
-    Rule(("bearer ", "basic "), re.compile(r"(?i)(?P<keep>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/\-]{12,}=*")),
-    Rule(("://",), re.compile(r"(?P<keep>\b[a-zA-Z][a-zA-Z0-9+.\-]*://[^\s/:@\"']*:)[^\s/@\"']+(?=@)")),
-    Rule(("eyj",), re.compile(r"\beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*")),
-    Rule(("sk-", "xai-", "pk-lf-"), re.compile(rf"\b(?:sk|xai|pk-lf)-{_WORD}{{16,}}")),
-    Rule(("gsk_", "hf_", "pylf_", "ghp_", "gho_", "ghs_", "ghu_", "github_pat_", "glpat-"),
-         re.compile(rf"\b(?:gsk_|hf_|pylf_v\d+_|gh[pous]_|github_pat_|glpat-){_WORD}{{16,}}")),
-    Rule(("xox",), re.compile(r"\bxox[abeoprs]-[A-Za-z0-9\-]{10,}")),
-    Rule(("aiza",), re.compile(r"\bAIza[A-Za-z0-9_\-]{30,}")),
-    Rule(("akia", "asia"), re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")),
+    Rule("-", ("-----begin",),
+         re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+                    r"(?:.*?-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|.*)", re.DOTALL)),
+    Rule("b", ("bearer", "basic"),
+         re.compile(r"(?P<keep>\b(?i:bearer|basic)\s{1,8})(?=[A-Za-z._~+/\-]*+[0-9=]|[A-Za-z0-9._~+/\-]*?[a-z][A-Z])[A-Za-z0-9._~+/\-]{8,}=*")),
+    Rule("@", ("://",), re.compile(r"""(?P<keep>://[^\s/:@"'?#]*:)[^\s/"'?#<>]+(?=@)""")),
+    Rule("e", ("eyj",), re.compile(r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*)?")),
+    Rule("-", ("sk-", "csk-", "xai-", "pk-lf-", "glpat-", "nvapi-", "pplx-", "tvly-", "gocspx-", "pypi-"),
+         re.compile(rf"\b(?:c?sk|xai|pk-lf|glpat|nvapi|pplx|tvly|GOCSPX|pypi)-{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
+    Rule("_", ("gsk_", "hf_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "npm_", "e2b_", "r8_", "dop_v1_"),
+         re.compile(rf"\b(?:gsk|hf|gh[pousr]|npm|e2b|r8|dop_v1)_{_A_DIGIT}[A-Za-z0-9]{{16,}}")),
+    Rule("_", ("pylf_v", "github_pat_", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_live_", "pk_test_", "whsec_"),
+         re.compile(rf"\b(?:pylf_v\d+|github_pat|[srp]k_(?:live|test)|whsec)_{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
+    Rule("x", ("xox",), re.compile(r"\bxox[abeoprs]-[A-Za-z0-9\-]{10,}")),
+    Rule("a", ("aiza", "ya29."), re.compile(r"\b(?:AIza[A-Za-z0-9_\-]{30,}|ya29\.[A-Za-z0-9_\-]{20,})")),
+    Rule("a", ("akia", "asia"), re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")),
     # name=value and "name": "value", where the name says that the value is a secret
-    Rule(("passw", "pwd", "secret", "api_key", "apikey", "api-key", "_token", "-token", "private_key", "authorization"),
-         re.compile(
-             r"""(?ix)(?P<keep>
-                 (?:\b|_|-)(?:passw(?:or)?d|pwd|(?:client[_-]?)?secret(?:[_-]?(?:access[_-]?)?key)?|api[_-]?key|private[_-]?key|authorization
-                     |(?:access|auth|refresh|id|session|bearer|api|read|write)[_-]token)
-                 \\?["']?\s*[=:]\s*)
-                 (?: (?P<quote>\\?")(?:[^"\\]|\\[^"])+\\?" | (?P<single>')[^']+'
-                     | (?!\[scrubbed\]|null\b|none\b|true\b|false\b)[^\s,;&"'{}\[\]()<>\\]{3,} )""")),
+    *(
+        Rule(name[0], (needle,), re.compile(rf"(?isx)(?P<keep>{name}{_IS}){_VALUE}"), before)
+        for needle, name, before in (
+            ("passw", "passw(?:or)?d", None),
+            ("passphrase", "passphrase", None),
+            ("pwd", "pwd", None),
+            ("secret", "secret(?:[_-]?(?:access[_-]?)?key)?", None),
+            ("authorization", "authorization", None),
+            ("key", "key", re.compile(rf"(?i)(?:{_KEY_OWNERS})[_-]?\Z")),
+            ("token", "token", re.compile(rf"(?i)(?:(?:{_OWNERS})[_-]?|x-auth-)\Z")),
+        )
+    ),
+    Rule("_", ("_token", "_key", "_pass"),
+         re.compile(rf"(?P<keep>_(?:TOKEN|KEY|PASS){_IS}(?P<quoted>\\?[\"']?)){_LONG_WITH_DIGIT}"), re.compile(r"[A-Z0-9]\Z")),
+    Rule("t", ("token",), re.compile(rf"(?P<keep>(?i:\btoken){_IS}(?P<quoted>\\?[\"']?)){_LONG_WITH_DIGIT}")),
+    Rule("c", ("cookie",),
+         re.compile(r"""(?P<keep>(?i:cookie)["']?\s{0,20}[:=]\s{0,20}["']?[A-Za-z0-9_.\-]{1,80}=)[^\s"'\r\n][^"'\r\n]*""")),
+    Rule("-", ("--",),
+         re.compile(rf"(?i)(?P<keep>--(?:[a-z0-9]{{1,20}}[_-])?(?:{_NAMES}|token)\s{{1,8}})(?![\[\-])[^\s\"'<>]{{3,}}")),
 )  # fmt: skip
 
-_SECRET_KEY = re.compile(
-    r"(?i)(?:^|[._\-])(?:passw(?:or)?d|pwd|(?:client[_-]?)?secret|api[_-]?key|apikey|private[_-]?key|authorization|cookie|set-cookie|credentials?"
-    r"|(?:access|auth|refresh|id|session|bearer|api|read|write)[_-]token)$"
-)
+_SECRET_KEY = re.compile(rf"(?:^|[._-])(?:{_NAMES}|(?:proxy-)?authorization|(?:set-)?cookie|credentials?|connection[_-]?string|dsn)$")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 _key_is_secret: dict[str, bool] = {}
 _MAX_KEYS: Final = 4096
+_SHORT: Final = 128
 
 
 def is_secret_key(key: str) -> bool:
-    """Whether a value under this key is a secret whatever it looks like (`password`, `db.api_key`, …)."""
+    """Whether a value under this key is a secret whatever it looks like (`password`, `db.api_key`, `clientSecret`, `GITHUB_TOKEN`, …)."""
     known = _key_is_secret.get(key)
     if known is None:
-        if len(_key_is_secret) >= _MAX_KEYS:
-            _key_is_secret.clear()
-        known = _key_is_secret[key] = _SECRET_KEY.search(key) is not None
+        known = _looks_secret(key[-_SHORT:])
+        if len(key) <= _SHORT:
+            if len(_key_is_secret) >= _MAX_KEYS:
+                _key_is_secret.clear()
+            _key_is_secret[key] = known
     return known
+
+
+def _looks_secret(key: str) -> bool:
+    if key.isupper() and key.endswith("_TOKEN"):
+        return True
+    return _SECRET_KEY.search(_CAMEL.sub("_", key).lower()) is not None
 
 
 def scrub(text: str) -> str:
     """*text* with every secret replaced by `MARK`; the same object when there is none."""
     lowered = text.lower()
     for rule in RULES:
-        if any(needle in lowered for needle in rule.needles):
-            text = rule.pattern.sub(_replace, text)
+        if rule.sign in lowered:
+            for needle in rule.needles:
+                if needle in lowered:
+                    scrubbed = _apply(rule, needle, text, lowered)
+                    if scrubbed is not text:
+                        text, lowered = scrubbed, scrubbed.lower()
     return text
 
 
-def _replace(match: re.Match[str]) -> str:
+def _apply(rule: Rule, needle: str, text: str, lowered: str) -> str:
+    if len(lowered) != len(text):  # a few letters have lower-case forms of two characters; then places would not agree
+        lowered = text.translate(_ASCII_LOWER)
+    parts: list[str] = []
+    done = 0
+    place = lowered.find(needle)
+    while place >= 0:
+        match = None
+        if rule.before is None or rule.before.search(text, max(done, place - _BEFORE), place) is not None:
+            match = rule.pattern.match(text, place)
+        if match is None:
+            place = lowered.find(needle, place + 1)
+            continue
+        parts += text[done:place], _replacement(match)
+        done = match.end()
+        place = lowered.find(needle, done)
+    return "".join([*parts, text[done:]]) if parts else text
+
+
+def _replacement(match: re.Match[str]) -> str:
     groups = match.groupdict(default="")
-    quote = groups.get("quote", "") or groups.get("single", "")  # what was JSON stays JSON
+    quote = groups.get("quote", "") or groups.get("double", "") or groups.get("single", "")  # what was JSON stays JSON
+    if not quote and not groups.get("quoted"):
+        quote = groups.get("named", "")  # a bare number behind a quoted name
     return f"{groups.get('keep', '')}{quote}{MARK}{quote}"
+
+
+_ASCII_LOWER: Final = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+_BEFORE: Final = 32
+"""Characters in front of a name that are looked at."""

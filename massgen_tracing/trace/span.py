@@ -16,8 +16,7 @@ from opentelemetry.trace import Span as ApiSpan
 
 from massgen_tracing import semconv
 from massgen_tracing.trace.exceptions import MAX_CHARS, describe, exception_attributes
-from massgen_tracing.trace.payload import clean, clean_all, cut, encodable
-from massgen_tracing.trace.scrub import scrub
+from massgen_tracing.trace.payload import MAX_ATTRIBUTES, attribute_key, clean, clean_all, cut_clean, encodable
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from massgen_tracing.trace.provider import Pipeline
 
-MAX_ATTRIBUTES: Final = 256
 MAX_EVENTS: Final = 256
 MAX_LINKS: Final = 128
 SAMPLED_RANDOM: Final = TraceFlags(TraceFlags.SAMPLED | 0x02)
@@ -53,8 +51,11 @@ class Span(ReadableSpan, ApiSpan):
         attributes: dict[str, Any],
         links: Sequence[Link],
         start_ns: int,
+        dropped_attributes: int = 0,
+        dropped_links: int = 0,
     ) -> None:
         self._pipeline = pipeline
+        self._process = pipeline.process
         self._scope = scope
         self._span_name = name
         self._span_kind = kind
@@ -64,14 +65,16 @@ class Span(ReadableSpan, ApiSpan):
         self._own_context: SpanContext | None = None
         self.values: dict[str, Any] = attributes
         """The attributes, for readers that must not pay for a read-only view."""
+        self.rewritten = False
+        """Whether an attribute was set again: if not, those of the start still stand, in their order."""
         self._span_links: Sequence[Link] = links
         self._span_events: list[Event] = []
         self._span_status = _UNSET
         self._started = start_ns
         self._ended: int | None = None
-        self._dropped = 0
+        self._dropped = dropped_attributes
         self._dropped_events = 0
-        self._dropped_links = 0
+        self._dropped_links = dropped_links
 
     # --- what instrumentations call -------------------------------------------------------------------------------------------
 
@@ -94,13 +97,16 @@ class Span(ReadableSpan, ApiSpan):
         """Set one attribute to any value; None sets nothing."""
         if self._ended is not None:
             return
+        key = attribute_key(key)
         cleaned = clean(key, value)
         if cleaned is None:
             return
-        if len(self.values) >= MAX_ATTRIBUTES and key not in self.values:
+        if key in self.values:
+            self.rewritten = True
+        elif len(self.values) >= MAX_ATTRIBUTES:
             self._dropped += 1
             return
-        self.values[encodable(str(key))] = cleaned
+        self.values[key] = cleaned
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set several attributes."""
@@ -139,7 +145,7 @@ class Span(ReadableSpan, ApiSpan):
         if status.status_code is StatusCode.UNSET:
             return
         if status.description is not None:
-            status = Status(status.status_code, cut(scrub(encodable(status.description)), MAX_CHARS))
+            status = Status(status.status_code, cut_clean(status.description, MAX_CHARS))
         self._span_status = status
 
     def record_exception(
@@ -153,10 +159,15 @@ class Span(ReadableSpan, ApiSpan):
         self.add_event(semconv.EXCEPTION_EVENT, {**exception_attributes(exception, escaped=escaped), **(attributes or {})}, timestamp)
 
     def end(self, end_time: int | None = None) -> None:
-        """End the span and hand it to the sinks; when this returns, the recording has it. A second call changes nothing."""
+        """End the span and hand it to the sinks; when this returns, the recording has it. A second call changes nothing.
+
+        In a forked child the parent's spans end for the child's own code only: they are the parent's to report.
+        """
         if self._ended is None:
-            self._ended = self._pipeline.now() if end_time is None else end_time
-            self._pipeline.on_end(self)
+            pipeline = self._pipeline
+            self._ended = pipeline.now() if end_time is None else end_time
+            if self._process == pipeline.process:
+                pipeline.on_end(self)
 
     def __exit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:
         """Leave `with span:`; an error that leaves the block is recorded, a cancellation is not an error."""
@@ -226,3 +237,21 @@ class Span(ReadableSpan, ApiSpan):
     @property
     def dropped_links(self) -> int:
         return self._dropped_links
+
+    def to_json(self, indent: int | None = 4) -> str:
+        """The span as OpenTelemetry's console exporter prints it."""
+        plain = ReadableSpan(
+            name=self.name,
+            context=self.context,
+            parent=self.parent,
+            resource=self.resource,
+            attributes=self.attributes,
+            events=self.events,
+            links=self.links,
+            kind=self.kind,
+            status=self.status,
+            start_time=self.start_time,
+            end_time=self.end_time,
+            instrumentation_scope=self.instrumentation_scope,
+        )
+        return str(plain.to_json(indent))

@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from massgen_tracing import layout
+from massgen_tracing import settings
 from massgen_tracing.errors import QueryError
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -16,8 +16,9 @@ _AGE: Final = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
 
 def add_root(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add `--root`; *what* says what else than a root it may name."""
-    parser.add_argument("--root", default=layout.DEFAULT_ROOT, metavar="PATH", help=f"{what} (default: {layout.DEFAULT_ROOT})")
+    """Add `--root`; *what* says what else than a root it may name. Its default is where runs are recorded: the setting's."""
+    root = settings.resolve({})["root"]
+    parser.add_argument("--root", default=root, metavar="PATH", help=f"{what} (default: {root})")
 
 
 def since(text: str, *, now: datetime | None = None) -> datetime:

@@ -49,9 +49,10 @@ def test_rounds_are_interleaved_and_the_first_is_not_counted() -> None:
 
 def test_ratios_are_of_the_best_rounds_and_of_neighbouring_ones() -> None:
     """Two ways to be robust against a machine that is not quiet."""
-    own, peer = Samples([2.0, 9.0, 4.0]), Samples([1.0, 3.0, 4.0])
-    assert (own.best_over(peer), own.median_over(peer)) == (2.0, 2.0)
-    assert list(own.minus(Samples([1.0, 1.0, 1.0])).seconds) == [1.0, 8.0, 3.0]
+    figure = Figure("", Samples([2.0, 9.0, 4.0]), Samples([1.0, 3.0, 4.0]))
+    assert (figure.ratio, figure.median_ratio) == (2.0, 2.0)
+    above = Figure("", Samples([3.0, 5.0, 4.0]), Samples([7.0, 9.0, 9.0]), base=Samples([1.0, 1.0, 3.0]))
+    assert (above.times, above.ratio, above.median_ratio) == ((2.0, 6.0), 2 / 6, 2 / 6)
 
 
 def test_a_missed_target_fails_only_a_check(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import concurrent.futures
 import contextvars
 import json
+import multiprocessing
+import os
 import subprocess
 import sys
 import threading
@@ -39,6 +41,30 @@ def test_a_bound_function_runs_in_the_context_of_the_binding_in_any_thread() -> 
         assert pool.submit(bound, "executor").result()
         assert not pool.submit(lambda: otel_trace.get_current_span().get_span_context().is_valid).result()
     assert captured.tree() == "parent\n  thread\n  executor"
+
+
+def _in_another_process(name: str) -> int:
+    with mt.get_tracer().span(name):
+        return os.getpid()
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_a_process_pool_gets_the_span_with_the_bound_function(method: str, tmp_path: Path) -> None:
+    """Work that a process pool does for a span is a child of that span, in the pool's own recording."""
+    tracer = mt.configure(root=tmp_path)
+    context = multiprocessing.get_context(method)
+    with (
+        concurrent.futures.ProcessPoolExecutor(1, context, initializer=mt.configure, initargs=()) as pool,
+        tracer.span("parent") as parent,
+    ):
+        os.environ["MASSGEN_TRACING_ROOT"] = str(tmp_path)
+        try:
+            pid = pool.submit(mt.bind(_in_another_process), "child").result(30)
+        finally:
+            del os.environ["MASSGEN_TRACING_ROOT"]
+    assert pid != os.getpid()
+    [child] = [span for span in _sessions(tmp_path) if span["name"] == "child"]
+    assert (child["traceId"], child["parentSpanId"]) == (parent.trace_id, parent.span_id)
 
 
 def test_one_bound_function_may_run_in_many_threads_at_once() -> None:

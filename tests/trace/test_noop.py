@@ -66,3 +66,13 @@ def test_the_tracer_that_does_nothing_overrides_what_would_do_something() -> Non
     inherited = {"debug", "info", "warning", "error", "event", "answer", "vote", "restarted", "enforcement"}  # these go through overridden ones
     inner = {"start_span", "set_attribute", "clean_all", "clean_text", "open_run", "misuse", "ambient"}  # only handles call these
     assert openers - inherited - inner <= set(vars(NoopTracer))
+
+
+async def test_after_shutdown_streams_are_bound_again() -> None:
+    """Being disabled ends with `shutdown()`: what was before `configure()` is again."""
+    mt.configure(enabled=False)
+    mt.shutdown()
+    stream = _nothing()
+    bound = mt.bind_stream(stream)
+    assert bound is not stream
+    await bound.aclose()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from massgen_tracing.errors import ToolServerError
-from massgen_tracing.trace.borders import child_env
+from massgen_tracing.trace.carriers import child_env
 
 from .config import ToolServerConfig
 

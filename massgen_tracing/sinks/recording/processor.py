@@ -6,8 +6,10 @@ import os
 import queue
 import random
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,19 +21,21 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from massgen_tracing import guard, layout, semconv
 from massgen_tracing.model import RUN_CONTEXT_KEY
-from massgen_tracing.sinks.recording import encode
-from massgen_tracing.sinks.recording.file import AppendFile
+from massgen_tracing.sinks.recording.file import AppendFile, close_all
+from massgen_tracing.sinks.recording.lines import SpanLines, head
 
 _MAX_HEADS: Final = 256
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class _RunFile:
     """One run's file, and how many of its spans are open: it is closed when the run is over."""
 
-    __slots__ = ("file", "open_spans")
+    __slots__ = ("file", "open_spans", "place")
 
-    def __init__(self, file: AppendFile) -> None:
+    def __init__(self, file: AppendFile, place: layout.RunDirectory | None) -> None:
         self.file = file
+        self.place = place
         self.open_spans = 0
 
 
@@ -39,7 +43,8 @@ class Recording(SpanProcessor):
     """Writes every span to `trace.otlp.jsonl` in its run's directory, and spans outside of any run to one file under `<root>/traces/`.
 
     A span belongs to the run that its Context names. When `on_end` returns, the kernel has the span: killing the process loses nothing of it.
-    The disk is asked to have it (fsync) at the ends of rounds and sessions, on a thread of its own.
+    The disk is asked to have it (fsync) at the ends of rounds and sessions, on a thread of its own. Nothing here raises, for OpenTelemetry's own
+    provider would hand it on to the traced program.
 
     Args:
         root: where recordings live.
@@ -51,44 +56,58 @@ class Recording(SpanProcessor):
         self._traces = Path(os.path.abspath(root)) / layout.TRACES_DIR
         self._owner = os.getpid()
         self._ids = random.Random()  # noqa: S311 - ids, not secrets
-        self._files: dict[Path | None, _RunFile] = {}
-        self._open: dict[int, tuple[_RunFile, Path | None]] = {}
+        self._files: dict[layout.RunDirectory | None, _RunFile] = {}
+        self._open: dict[int, tuple[_RunFile, SpanLines]] = {}
         self._heads: dict[int, tuple[InstrumentationScope | None, Resource, str]] = {}
-        self._lock = threading.Lock()
+        # Re-entrant, because the garbage collector may end an abandoned stream's span in the middle of anything.
+        self._lock = threading.RLock()
         self._syncer = _Syncer()
-        _live.append(self)
+        _live.add(self)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Record that a span has started; a point record has no start of its own."""
-        context = otel_context.get_current() if parent_context is None else parent_context
-        run = context.get(RUN_CONTEXT_KEY)
-        place = run.attempt_dir if isinstance(run, layout.RunDirectory) else None
-        with self._lock:
-            target = self._files.get(place)
-            if target is None:
-                target = self._files[place] = _RunFile(AppendFile(lambda: self._path(place)))
-            target.open_spans += 1
-        identity = span.get_span_context()
-        self._open[identity.span_id] = target, place
-        if (span.attributes or {}).get(semconv.LOGFIRE_SPAN_TYPE) != semconv.SPAN_TYPE_LOG:
-            line = encode.start_line(self._head(span), span, identity, span.parent, self._ids.getrandbits(64) or 1, self.clean)
-            target.file.write(line.encode())
+        try:
+            self._started(span, otel_context.get_current() if parent_context is None else parent_context)
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+            guard.swallow("Recording.on_start", error)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Record an ended span."""
+        try:
+            identity = span.get_span_context()
+            # Unknown is a span that started before this recording was, or in the process that this one was forked from.
+            known = None if identity is None else self._open.pop(identity.span_id, None)
+            if known is None or identity is None:
+                return
+            target, lines = known
+            try:
+                target.file.write(lines.end(span, identity).encode())
+            finally:
+                self._release(span, target)
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+            guard.swallow("Recording.on_end", error)
+
+    def _started(self, span: ReadableSpan, context: Context) -> None:
+        run = context.get(RUN_CONTEXT_KEY)
+        place = run if isinstance(run, layout.RunDirectory) else None
         identity = span.get_span_context()
-        if identity is None:
-            return
-        known = self._open.pop(identity.span_id, None)
-        if known is None:  # started before this recording was, or by the process that this one was forked from
-            return
-        target, place = known
-        target.file.write(encode.end_line(self._head(span), span, identity, span.parent, self.clean).encode())
+        assert identity is not None
+        lines = SpanLines(self._head(span), span, identity, self.clean)
+        with self._lock:
+            target = self._files.get(place)
+            if target is None:
+                target = self._files[place] = _RunFile(AppendFile(partial(self._path, place)), place)
+            target.open_spans += 1
+        self._open[identity.span_id] = target, lines
+        if (span.attributes or _NOTHING).get(semconv.LOGFIRE_SPAN_TYPE) != semconv.SPAN_TYPE_LOG:
+            target.file.write(lines.start(span, self._ids.getrandbits(64) or 1).encode())
+
+    def _release(self, span: ReadableSpan, target: _RunFile) -> None:
         with self._lock:
             target.open_spans -= 1
-            finished = place is not None and target.open_spans == 0
-            if finished:
-                self._files.pop(place, None)
+            finished = target.place is not None and target.open_spans == 0
+            if finished and self._files.get(target.place) is target:
+                del self._files[target.place]
         if finished or span.name == semconv.SESSION or span.name.startswith("agent."):
             self._syncer.sync(target.file, close=finished)
 
@@ -109,7 +128,7 @@ class Recording(SpanProcessor):
 
     def after_fork(self) -> None:
         """In a forked child: write to files of its own, and leave the parent's open spans to the parent."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._syncer = _Syncer()
         self._ids.seed()
         for target in self._files.values():
@@ -118,10 +137,10 @@ class Recording(SpanProcessor):
         self._open = {}
         self._heads = {}
 
-    def _path(self, place: Path | None) -> Path:
+    def _path(self, place: layout.RunDirectory | None) -> Path:
         pid = os.getpid()
         if place is not None:
-            return place / layout.recording_name(None if pid == self._owner else pid)
+            return place.attempt_dir / layout.recording_name(None if pid == self._owner else pid)
         return self._traces / f"{_PROCESS_START}_{pid}{layout.RECORDING_SUFFIX}"
 
     def _head(self, span: ReadableSpan) -> str:
@@ -132,7 +151,7 @@ class Recording(SpanProcessor):
         if known is None or known[0] is not scope or known[1] is not resource:
             if len(self._heads) >= _MAX_HEADS:  # a provider that makes a scope for every tracer it gives
                 self._heads.clear()
-            known = self._heads[id(scope)] = scope, resource, encode.head(resource, scope)
+            known = self._heads[id(scope)] = scope, resource, head(resource, scope)
         return known[2]
 
 
@@ -142,13 +161,18 @@ class _Syncer:
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[tuple[AppendFile, bool] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()
 
     def sync(self, file: AppendFile, *, close: bool) -> None:
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="massgen-tracing-fsync", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._work, name="massgen-tracing-fsync", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter is on its way out, or the system has no more threads
+                    self._do(file, close=close)
+                    return
+                self._thread = thread
         self._jobs.put((file, close))
 
     def stop(self) -> None:
@@ -162,22 +186,28 @@ class _Syncer:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             file, close = job
-            try:
-                file.sync()
-                if close:
-                    file.close()
-            except Exception as error:  # noqa: BLE001 - the next file still wants its turn
-                guard.swallow("recording.sync", error)
+            self._do(file, close=close)
+            del file, job  # while it waits for the next one it must not hold this one open
+
+    @staticmethod
+    def _do(file: AppendFile, *, close: bool) -> None:
+        try:
+            file.sync()
+            if close:
+                file.close()
+        except Exception as error:  # noqa: BLE001 - the next file still wants its turn
+            guard.swallow("recording.sync", error)
 
 
 _PROCESS_START: Final = datetime.now().astimezone().strftime("trace_%Y%m%d_%H%M%S_%f")
 
-_live: list[Recording] = []
+_live: Final[weakref.WeakSet[Recording]] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    for recording in _live:
+    for recording in list(_live):
         recording.after_fork()
+    close_all()
 
 
 if hasattr(os, "register_at_fork"):

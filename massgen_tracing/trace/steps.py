@@ -1,0 +1,201 @@
+"""Advancing an awaitable step by step inside one context: what `bind_stream` and `bind` stand on.
+
+An awaitable is advanced by calling its `send` and `throw` inside one `contextvars.Context`, from within the task that awaits it. What the work sets
+in one step it finds in the next, nothing of it reaches the driver, and because no task of its own is made, cancellation, timeouts, task groups
+and `asyncio.current_task()` are the driver's, as without it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+import threading
+import types
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from functools import partial
+from typing import Any, Self, TypeVar, cast
+
+T = TypeVar("T")
+
+Run = Callable[[Callable[..., Any], Any], Any]
+"""`contextvars.Context.run`, or what does more: calls a function with one argument."""
+
+
+async def stream_in(stream: AsyncIterator[T], context: contextvars.Context) -> AsyncGenerator[T, Any]:
+    """*stream*, with every step made inside *context*."""
+    # The outer generator is a real one, so that the interpreter itself gives it a generator's life: running twice at once is refused, and an
+    # unfinished one is closed by the loop's hooks when it is collected or the loop shuts down. Every step, the closing one included, goes
+    # through `await_in`, so the inner one ends in its own context too.
+    asend, athrow, aclose = (getattr(stream, name, None) for name in ("asend", "athrow", "aclose"))
+    # A generator's steps are iterators already; those of another iterator may be any awaitables.
+    native = isinstance(stream, types.AsyncGeneratorType)
+    proceed: Callable[[], Any] = stream.__anext__ if native else lambda: _iterator(anext(stream))
+    run = _runner(context)
+    step = _first_step(stream, proceed)
+    try:
+        while True:
+            try:
+                pending = run(step.send, None)
+            except StopIteration as stop:
+                value = stop.value  # the step had nothing to wait for
+            else:
+                value = await _rest(run, step, pending)
+            try:
+                sent = yield value
+            except BaseException as error:
+                # GeneratorExit comes the same way: whether this generator is being closed or was thrown it, the inner one's answer (return,
+                # raise, or yield again) becomes this one's, and the interpreter judges it as it would have judged the inner one's.
+                if athrow is None:  # an iterator that is no generator: all that can be done is to close it
+                    if aclose is not None:
+                        await await_in(run, aclose())
+                    raise
+                step = athrow(error) if native else _iterator(athrow(error))
+            else:
+                step = proceed() if sent is None or asend is None else _iterator(asend(sent))
+    except StopAsyncIteration:
+        return
+
+
+def _first_step(stream: AsyncIterator[Any], proceed: Callable[[], Any]) -> Any:
+    # A generator tells the event loop of itself when its first step is made, and the loop would later close it in whatever context it
+    # happens to be in, while the outer generator does so too. The outer one is enough: it holds the inner one and closes it.
+    if not isinstance(stream, types.AsyncGeneratorType):
+        return proceed()
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return proceed()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+
+
+def _runner(context: contextvars.Context) -> Run:
+    """`context.run` for a stream's steps, which also closes in order what the stream leaves unfinished.
+
+    Streams are made of streams: `async for chunk in backend.stream(): yield chunk`. When such a stream is closed early, nobody closes the inner
+    generator: the interpreter hands it to the event loop, which closes it some time later in some other context, when the spans around it
+    have ended. So generators that begin within a step are given a hook of ours, which closes them there and then, as the interpreter does
+    with ordinary generators.
+    """
+    # Looked up once: this is on the way of every chunk.
+    enter, get_ident, get_hooks, set_hooks = context.run, threading.get_ident, sys.get_asyncgen_hooks, sys.set_asyncgen_hooks
+    stepping = 0
+    fallback: Callable[[Any], Any] | None = None
+
+    def finalize(generator: AsyncGenerator[Any, Any]) -> None:
+        if stepping == get_ident() or fallback is None:
+            closing: Any = generator.aclose()
+            try:
+                pending = closing.send(None)
+            except StopIteration:
+                return
+            finish: Callable[[], Awaitable[None]] = partial(_rest, context.run, closing, pending)
+        else:  # dropped elsewhere, or found by the garbage collector
+            finish = partial(_close, context.run, generator)
+        if fallback is not None:
+            fallback(_Unfinished(finish))
+
+    def run(function: Callable[..., Any], argument: Any) -> Any:
+        nonlocal stepping, fallback
+        firstiter, fallback = get_hooks()
+        set_hooks(None, finalize)
+        stepping = get_ident()
+        try:
+            return enter(function, argument)
+        finally:
+            stepping = 0
+            set_hooks(firstiter, fallback)
+
+    return run
+
+
+class _Unfinished:
+    """An unfinished generator as the event loop's hook takes it: `aclose()` closes it in its own context."""
+
+    def __init__(self, finish: Callable[[], Awaitable[None]]) -> None:
+        self._finish = finish
+
+    async def aclose(self) -> None:
+        await self._finish()
+
+
+async def _close(run: Run, generator: AsyncGenerator[Any, Any]) -> None:
+    await await_in(run, generator.aclose())
+
+
+@types.coroutine
+def await_in(run: Run, awaitable: Awaitable[T]) -> Generator[Any, Any, T]:
+    """Await *awaitable* with each of its steps made by *run*."""
+    steps = _iterator(awaitable)
+    try:
+        pending = run(steps.send, None)
+    except StopIteration as stop:
+        return cast("T", stop.value)
+    return cast("T", (yield from _rest(run, steps, pending)))
+
+
+@types.coroutine
+def _rest(run: Run, steps: Any, pending: Any) -> Generator[Any, Any, Any]:
+    """Await what is left of *steps* after the first one, each step made by *run*; what `await` does (PEP 380), but for the context.
+
+    Args:
+        run: `contextvars.Context.run`, or what does more.
+        steps: an iterator with `send`, `throw` and `close`.
+        pending: what the first step waits for.
+    """
+    send = steps.send
+    try:
+        while True:
+            try:
+                sent = yield pending
+            except GeneratorExit:
+                run(_close_steps, steps)
+                raise
+            except BaseException as error:  # noqa: BLE001 - cancellation comes this way; the work is told, and its answer is passed on
+                pending = run(steps.throw, error)
+            else:
+                pending = run(send, sent)
+    except StopIteration as stop:
+        return stop.value
+
+
+def _close_steps(steps: Any) -> None:
+    steps.close()
+
+
+def _iterator(awaitable: Awaitable[Any]) -> Any:
+    """The steps of *awaitable*, with `send`, `throw` and `close`."""
+    steps = awaitable.__await__()
+    return steps if hasattr(steps, "send") and hasattr(steps, "throw") and hasattr(steps, "close") else _delegate(steps)
+
+
+def _delegate(steps: Iterator[Any]) -> Generator[Any, Any, Any]:
+    return (yield from steps)
+
+
+class CoroutineIn(Coroutine[Any, Any, T]):
+    """A coroutine whose every step runs in one context. It delegates everything, so that one cancelled before its first step is closed too."""
+
+    def __init__(self, work: Coroutine[Any, Any, T], context: contextvars.Context) -> None:
+        self._work = work
+        self._run = context.run
+        self.__name__ = getattr(work, "__name__", type(work).__name__)
+        self.__qualname__ = getattr(work, "__qualname__", self.__name__)
+
+    def send(self, value: Any) -> Any:
+        return self._run(self._work.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._run(self._work.throw, *error)
+
+    def close(self) -> None:
+        self._run(self._work.close)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self  # an iterator with send, throw and close, which is what `await` asks for
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)

@@ -1,0 +1,220 @@
+"""Export to Logfire, each time in a process of its own, because Logfire's configuration is the process's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.sinks import lines
+from tests.sinks.collector import Collector, collecting, texts
+
+ROOT = Path(__file__).parents[2]
+
+RUN = """
+import os, signal, sys
+import massgen_tracing as mt
+root = sys.argv[1]
+
+def a_run(tracer, question="Explain the session, its auth and why the password is wrong"):
+    with tracer.session(question, agents=["a"]) as session, session.agent_round("a") as rnd:
+        with rnd.llm_call("openai", model="m") as call:
+            call.record_usage(input=1200, output=3, cost=0.1)
+        with rnd.tool_call("t", arguments={"note": "the session's cookie jar"}):
+            tracer.info("note {what}", what="auth session")
+        rnd.vote("a", "agent1.1", reason="its session handling")
+"""
+
+TREE = {
+    "coordination.session": "",
+    "agent.a.round_0": "coordination.session",
+    "llm.openai.stream": "agent.a.round_0",
+    "Tool execution: t": "agent.a.round_0",
+    "note {what}": "Tool execution: t",
+    "Agent vote: a -> agent1.1": "agent.a.round_0",
+}
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """Answers as Logfire does."""
+    with collecting() as server:
+        yield server
+
+
+def run(place: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in an empty directory, without any credentials but those given."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LOGFIRE_", "OTEL_", "MASSGEN_"))}
+    home = place / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    return subprocess.run(
+        [sys.executable, "-c", RUN + program, str(place / "root")],
+        env={**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), **environment},
+        cwd=home,
+        timeout=90,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_without_a_token_one_line_names_the_command(tmp_path: Path) -> None:
+    """The run goes on and is recorded; nothing else is said."""
+    done = run(tmp_path, "a_run(mt.configure(root=root, logfire=True, enabled=True))")
+    (line,) = done.stderr.splitlines()
+    assert "LOGFIRE_TOKEN" in line
+    assert "logfire auth" in line
+    assert done.stdout == ""
+    (path,) = lines.recordings(tmp_path)
+    assert sorted(lines.names(path)) == sorted(TREE)
+
+
+def test_without_a_token_a_collector_still_gets_the_spans(tmp_path: Path, collector: Collector) -> None:
+    """What Logfire cannot take does not keep OpenTelemetry's variable from being honoured."""
+    run(tmp_path, "a_run(mt.configure(root=root, logfire=True, enabled=True))", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    assert collector.tree() == TREE
+
+
+def test_spans_arrive_and_are_recorded_with_their_starts(tmp_path: Path, collector: Collector) -> None:
+    """Logfire gets every span once with the right tree, pending ones too; the recording has the same spans with their starts."""
+    done = run(tmp_path, "a_run(mt.configure(root=root, logfire=True, enabled=True))", LOGFIRE_TOKEN="some-token", LOGFIRE_BASE_URL=collector.url)
+    assert done.stderr == ""
+    assert done.stdout == ""
+    assert collector.tree() == TREE
+    assert {headers.get("authorization") for method, path, headers in collector.requests if path == "/v1/traces"} == {"some-token"}
+    (path,) = lines.recordings(tmp_path)
+    assert {span_id: span["name"] for span_id, span in lines.ended(path).items()} == {
+        span.span_id.hex(): name for name, span in collector.ended().items()
+    }
+    assert lines.started(path) == {span_id for span_id, span in lines.ended(path).items() if lines.attributes(span).get("logfire.span_type") != "log"}
+    assert {resource["service.name"] for resource in collector.resources} == {"massgen"}
+
+
+def test_our_attributes_are_not_scrubbed_for_a_word(tmp_path: Path, collector: Collector) -> None:
+    """Logfire's patterns would redact "session", "auth", "password", "cookie": our values pass, in Logfire and in the recording."""
+    run(tmp_path, "a_run(mt.configure(root=root, logfire=True, enabled=True))", LOGFIRE_TOKEN="some-token", LOGFIRE_BASE_URL=collector.url)
+    question = "Explain the session, its auth and why the password is wrong"
+    sent = collector.ended()
+    (path,) = lines.recordings(tmp_path)
+    recorded = {span["name"]: lines.attributes(span) for span in lines.ended(path).values()}
+    for found in ({name: texts(span) for name, span in sent.items()}, recorded):
+        assert found["coordination.session"]["massgen.task"] == question
+        assert found["agent.a.round_0"]["massgen.round_type"] == "initial_answer"
+        assert "cookie jar" in found["Tool execution: t"]["gen_ai.tool.call.arguments"]
+        assert found["note {what}"]["logfire.msg"] == "note auth session"
+        assert "its session handling" in str(found["Agent vote: a -> agent1.1"])
+    assert recorded["llm.openai.stream"]["gen_ai.usage.input_tokens"] == "1200"
+
+
+def test_secrets_do_not_reach_logfire_nor_the_recording(tmp_path: Path, collector: Collector) -> None:
+    """The facade's values are scrubbed before Logfire sees them; what another instrumentation sets is scrubbed by Logfire and in our file."""
+    secret = "sk-proj-Ab1_Cd2-Ef3GhIjKlMnOpQrSt"
+    program = f"""
+import logfire
+tracer = mt.configure(root=root, logfire=True, enabled=True)
+a_run(tracer, "use {secret}")
+with tracer.span("outer"):
+    logfire.info("theirs", key="{secret}", detail={{"password": "hunter2"}})
+    try:
+        with tracer.span("failing"):
+            raise ValueError("no {secret}")
+    except ValueError:
+        pass
+"""
+    run(tmp_path, program, LOGFIRE_TOKEN="some-token", LOGFIRE_BASE_URL=collector.url)
+    assert "failing" in collector.ended()
+    ours = [span for span in collector.spans if span.name != "theirs"]
+    assert secret not in str(ours)
+    for path in lines.recordings(tmp_path):
+        assert secret not in path.read_text()
+        assert "hunter2" not in path.read_text()
+
+
+def test_spans_of_logfire_itself_are_in_the_runs_recording(tmp_path: Path, collector: Collector) -> None:
+    """`logfire.span` and other instrumentations nest under the facade's spans, in Logfire and in the run's own file."""
+    program = """
+import logfire
+from opentelemetry import trace
+tracer = mt.configure(root=root, logfire=True, enabled=True)
+with tracer.session("q", agents=["a"]) as session, session.agent_round("a"):
+    with logfire.span("theirs"):
+        with tracer.span("ours"):
+            with trace.get_tracer("third").start_as_current_span("third party"):
+                pass
+"""
+    run(tmp_path, program, LOGFIRE_TOKEN="some-token", LOGFIRE_BASE_URL=collector.url)
+    tree = {
+        "coordination.session": "",
+        "agent.a.round_0": "coordination.session",
+        "theirs": "agent.a.round_0",
+        "ours": "theirs",
+        "third party": "ours",
+    }
+    assert collector.tree() == tree
+    (path,) = lines.recordings(tmp_path)
+    assert sorted(lines.names(path)) == sorted(tree)
+
+
+@pytest.mark.parametrize("how", ["argument", "variable"])
+def test_logfire_and_a_collector_at_once(tmp_path: Path, collector: Collector, how: str) -> None:
+    """Both get each span exactly once, whether the collector is named by an argument or by OpenTelemetry's variable."""
+    with collecting() as other:
+        named = f"otlp_endpoint={other.url!r}, " if how == "argument" else ""
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": other.url, "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
+        run(
+            tmp_path,
+            f"a_run(mt.configure(root=root, logfire=True, {named}enabled=True))",
+            LOGFIRE_TOKEN="some-token",
+            LOGFIRE_BASE_URL=collector.url,
+            **({} if how == "argument" else variables),
+        )
+        assert collector.tree() == TREE
+        assert other.tree() == TREE
+
+
+def test_shutting_down_sends_what_is_left(tmp_path: Path, collector: Collector) -> None:
+    """When `shutdown()` has returned True, Logfire has the spans."""
+    program = """
+tracer = mt.configure(root=root, logfire=True, enabled=True)
+for number in range(100):
+    with tracer.span(f"span {number}"):
+        pass
+assert mt.shutdown(timeout=20)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    with pytest.raises(subprocess.CalledProcessError, match="SIGKILL"):
+        run(tmp_path, program, LOGFIRE_TOKEN="some-token", LOGFIRE_BASE_URL=collector.url)
+    assert set(collector.tree()) == {f"span {number}" for number in range(100)}
+
+
+def test_a_logfire_that_is_not_there_costs_a_bounded_time(tmp_path: Path) -> None:
+    """The program ends within its few seconds, without a traceback, and everything is recorded."""
+    program = """
+import time
+begin = time.monotonic()
+a_run(mt.configure(root=root, logfire=True, enabled=True))
+done = mt.shutdown(timeout=1)
+print(done, time.monotonic() - begin < 15)
+"""
+    done = run(tmp_path, program, LOGFIRE_TOKEN="some-token", LOGFIRE_BASE_URL="http://127.0.0.1:9")
+    assert done.stdout.split()[1] == "True"
+    assert "Traceback" not in done.stderr
+    (path,) = lines.recordings(tmp_path)
+    assert sorted(lines.names(path)) == sorted(TREE)
+
+
+def test_configured_twice_it_sends_once(tmp_path: Path, collector: Collector) -> None:
+    """A second `configure()` replaces the first cleanly: each span arrives once and is recorded once, where the second says."""
+    program = """
+mt.configure(root=root + "1", logfire=True, enabled=True)
+a_run(mt.configure(root=root + "2", logfire=True, enabled=True))
+"""
+    run(tmp_path, program, LOGFIRE_TOKEN="some-token", LOGFIRE_BASE_URL=collector.url)
+    assert collector.tree() == TREE
+    (path,) = lines.recordings(tmp_path)
+    assert sorted(lines.names(path)) == sorted(TREE)
+    assert "root2" in str(path)

@@ -1,0 +1,225 @@
+"""Export to a collector: the right tree arrives, and a collector that is not there costs one line and no time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import massgen_tracing as mt
+from massgen_tracing import guard
+from massgen_tracing.trace.tracer import Tracer
+from tests.sinks import lines
+from tests.sinks.collector import Collector, collecting, texts
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """A collector on this machine."""
+    with collecting() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """The URL of a port on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+TREE = {
+    "coordination.session": "",
+    "agent.a.round_0": "coordination.session",
+    "llm.openai.stream": "agent.a.round_0",
+    "Tool execution: t": "agent.a.round_0",
+    "note": "Tool execution: t",
+}
+
+
+def a_run(tracer: Tracer) -> None:
+    """One session with one round."""
+    with tracer.session("What of the session?", agents=["a"]) as session, session.agent_round("a") as rnd:
+        with rnd.llm_call("openai", model="m"):
+            pass
+        with rnd.tool_call("t"):
+            tracer.info("note")
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Every line that was logged at warning level or above, whoever logged it."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_spans_arrive_with_the_right_tree_and_are_recorded_too(collector: Collector, tmp_path: Path) -> None:
+    """The collector gets each span once, with its parent and its resource; the same spans are in the recording."""
+    a_run(mt.configure(root=tmp_path, otlp_endpoint=collector.url, service_name="svc", enabled=True))
+    assert mt.shutdown(timeout=10)
+    assert collector.tree() == TREE
+    assert texts(collector.ended()["coordination.session"])["massgen.task"] == "What of the session?"
+    assert {resource["service.name"] for resource in collector.resources} == {"svc"}
+    (path,) = lines.recordings(tmp_path)
+    assert {span_id: span["name"] for span_id, span in lines.ended(path).items()} == {
+        span.span_id.hex(): name for name, span in collector.ended().items()
+    }
+
+
+@pytest.mark.parametrize("path", ["", "/", "/v1/traces"])
+def test_the_endpoint_may_be_written_in_any_way(collector: Collector, tmp_path: Path, path: str) -> None:
+    """The base URL, with or without a slash, and the URL of traces itself mean the same."""
+    a_run(mt.configure(root=tmp_path, otlp_endpoint=collector.url + path, record=False, enabled=True))
+    assert mt.shutdown(timeout=10)
+    assert {path for _, path, _ in collector.requests} == {"/v1/traces"}
+    assert collector.tree() == TREE
+
+
+def test_the_environment_is_honoured(collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Endpoint, headers and compression come from OpenTelemetry's own variables."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-team=agents")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+    a_run(mt.configure(root=tmp_path, record=False, enabled=True))
+    assert mt.shutdown(timeout=10)
+    assert collector.tree() == TREE
+    (_, path, headers) = collector.requests[0]
+    assert path == "/v1/traces"
+    assert headers["x-team"] == "agents"
+    assert headers["content-encoding"] == "gzip"
+
+
+def test_the_variable_of_traces_alone_is_taken_as_it_is(collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` wins over the common one, and no path is added to it."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{collector.url}/custom/v1/traces")
+    a_run(mt.configure(root=tmp_path, record=False, enabled=True))
+    assert mt.shutdown(timeout=10)
+    assert {path for _, path, _ in collector.requests} == {"/custom/v1/traces"}
+    assert collector.tree() == TREE
+
+
+def test_an_argument_wins_over_the_environment(collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `configure()` is told is where spans go."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:9/v1/traces")
+    a_run(mt.configure(root=tmp_path, otlp_endpoint=collector.url, record=False, enabled=True))
+    assert mt.shutdown(timeout=10)
+    assert collector.tree() == TREE
+
+
+def test_a_collector_that_is_not_there(nobody: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, swallowed: list[str]) -> None:
+    """Exactly one line says so; shutting down gives up in time, and everything is in the recording."""
+    tracer = mt.configure(root=tmp_path, otlp_endpoint=nobody, enabled=True)
+    for _ in range(3):
+        a_run(tracer)
+    assert not mt.shutdown(timeout=1)
+    (line,) = [line for line in said(caplog) if nobody in line]
+    assert "does not take spans" in line
+    assert len(said(caplog)) <= 2  # and that the time was over
+    assert sorted(lines.names(*lines.recordings(tmp_path))) == sorted([*TREE] * 3)
+    assert {problem.kind for problem in guard.problems()} <= {"otlp.export", "shutdown.timeout"}
+    swallowed.clear()
+
+
+@pytest.mark.parametrize("status", [400, 401, 503])
+def test_a_collector_that_refuses(collector: Collector, tmp_path: Path, caplog: pytest.LogCaptureFixture, swallowed: list[str], status: int) -> None:
+    """A refusal is one line with the reason; the run is recorded."""
+    collector.status = status
+    tracer = mt.configure(root=tmp_path, otlp_endpoint=collector.url, enabled=True)
+    a_run(tracer)
+    mt.shutdown(timeout=1)
+    (line,) = [line for line in said(caplog) if collector.url in line]
+    assert "does not take spans" in line
+    assert sorted(lines.names(*lines.recordings(tmp_path))) == sorted(TREE)
+    swallowed.clear()
+
+
+def test_other_exporters_of_the_program_may_speak_again(collector: Collector, tmp_path: Path) -> None:
+    """After shutting down, OpenTelemetry's exporters log for themselves: a caller's own exporter is not silenced by us."""
+    loggers = [logging.getLogger(f"opentelemetry.exporter.otlp.proto.{kind}") for kind in ("http.trace_exporter", "grpc.exporter")]
+    before = [list(logger.filters) for logger in loggers]
+    mt.configure(root=tmp_path, otlp_endpoint=collector.url, record=False, enabled=True)
+    mt.shutdown(timeout=10)
+    assert [list(logger.filters) for logger in loggers] == before
+
+
+def test_spans_are_sent_at_exit(collector: Collector, tmp_path: Path) -> None:
+    """A program that ends without `shutdown()` has sent and recorded everything."""
+    program = f"""
+import massgen_tracing as mt
+from tests.sinks.test_otlp import a_run
+a_run(mt.configure(root={str(tmp_path)!r}, otlp_endpoint={collector.url!r}, enabled=True, logfire=False))
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, check=True, capture_output=True, text=True, cwd=root)
+    assert done.stderr == ""
+    assert collector.tree() == TREE
+    assert sorted(lines.names(*lines.recordings(tmp_path))) == sorted(TREE)
+
+
+def test_a_dead_collector_does_not_hold_up_the_exit(nobody: str, tmp_path: Path) -> None:
+    """The program ends by itself, with one line about the collector and one about what was not sent."""
+    program = f"""
+import massgen_tracing as mt
+from tests.sinks.test_otlp import a_run
+a_run(mt.configure(root={str(tmp_path)!r}, otlp_endpoint={nobody!r}, enabled=True, logfire=False))
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], timeout=30, check=True, capture_output=True, text=True, cwd=root)
+    assert len(done.stderr.splitlines()) <= 2
+    assert nobody in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(lines.names(*lines.recordings(tmp_path))) == sorted(TREE)
+
+
+def test_a_forked_child_sends_its_own_spans(collector: Collector, tmp_path: Path) -> None:
+    """Parent and child each send theirs; the parent's open spans are sent once."""
+    program = f"""
+import os
+import massgen_tracing as mt
+tracer = mt.configure(root={str(tmp_path)!r}, otlp_endpoint={collector.url!r}, enabled=True, logfire=False)
+with tracer.span("open"):
+    child = os.fork()
+    with tracer.span("child" if child == 0 else "parent"):
+        pass
+if child:
+    os.waitpid(child, 0)
+"""
+    subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
+    assert collector.tree() == {"open": "", "child": "open", "parent": "open"}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_interpreter_that_starts_no_more_threads(
+    collector: Collector, nobody: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swallowed: list[str], there: bool
+) -> None:
+    """From Python 3.12 on no thread can be started at exit: what is left is sent all the same, and a collector that is not there is given up."""
+    a_run(mt.configure(root=tmp_path, otlp_endpoint=collector.url if there else nobody, enabled=True))
+
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if threading.current_thread() is threading.main_thread():
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        start(thread)  # the collector's own
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        mt.shutdown(timeout=1)
+    assert sorted(lines.names(*lines.recordings(tmp_path))) == sorted(TREE)
+    if there:
+        collector.wait_for(*TREE)
+        assert collector.tree() == TREE
+    swallowed.clear()

@@ -1,0 +1,240 @@
+"""`configure()` and `shutdown()`: what is set up, replaced, and left at the end."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry import trace as otel_trace
+from opentelemetry.sdk.trace import TracerProvider as SdkProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import massgen_tracing as mt
+from massgen_tracing import configuration, guard
+from massgen_tracing.trace.provider import SHARED
+from massgen_tracing.trace.tracer import NoopTracer
+from tests.sinks import lines
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_before_configuring_everything_is_a_noop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`get_tracer()` is never an error; nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    tracer = mt.get_tracer()
+    assert isinstance(tracer, NoopTracer)
+    with tracer.session("q", agents=["a"]) as session, session.agent_round("a") as rnd:
+        rnd.vote("a", "agent1.1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_get_tracer_gives_the_configured_one(tmp_path: Path) -> None:
+    """Until the next `configure()` or `shutdown()`."""
+    first = mt.configure(root=tmp_path, enabled=True)
+    assert mt.get_tracer() is first
+    second = mt.configure(root=tmp_path, enabled=True)
+    assert mt.get_tracer() is second is not first
+    assert mt.shutdown()
+    assert isinstance(mt.get_tracer(), NoopTracer)
+
+
+def test_the_last_configuration_holds_alone(tmp_path: Path) -> None:
+    """Configured three times, a span is recorded once, where the last one says; nothing of the earlier ones is left."""
+    for number in range(3):
+        tracer = mt.configure(root=tmp_path / str(number), enabled=True, service_name=f"service {number}")
+        assert tracer.service_name == f"service {number}"
+    with tracer.span("work"):
+        pass
+    assert [path.parent.parent.name for path in lines.recordings(tmp_path)] == ["2"]
+    assert lines.names(*lines.recordings(tmp_path)) == ["work"]
+
+
+def test_an_old_tracer_writes_where_the_new_configuration_says(tmp_path: Path) -> None:
+    """A library that has kept its tracer from before is not left behind, and nothing is written twice."""
+    old = mt.configure(root=tmp_path / "old", enabled=True)
+    third_party = otel_trace.get_tracer("third")
+    mt.configure(root=tmp_path / "new", enabled=True)
+    with old.span("kept"), third_party.start_as_current_span("third party"):
+        pass
+    assert lines.names(*lines.recordings(tmp_path / "new")) == ["third party", "kept"]
+    assert lines.recordings(tmp_path / "old") == []
+
+
+def test_switched_off_nothing_is_set_up(tmp_path: Path) -> None:
+    """`enabled=False`, or the variable, and every call does nothing."""
+    tracer = mt.configure(root=tmp_path / "root", enabled=False)
+    with tracer.session("q", agents=["a"]) as session, session.agent_round("a"):
+        tracer.info("note")
+    assert isinstance(tracer, NoopTracer)
+    assert not (tmp_path / "root").exists()
+
+
+def test_switching_off_ends_what_was_set_up(tmp_path: Path) -> None:
+    """A configuration that switches off replaces the earlier one as any other does."""
+    mt.configure(root=tmp_path, enabled=True)
+    mt.configure(enabled=False)
+    with otel_trace.get_tracer("third").start_as_current_span("third party"), mt.get_tracer().span("ours"):
+        pass
+    assert lines.recordings(tmp_path) == []
+
+
+def test_the_variable_switches_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`MASSGEN_TRACING_ENABLED=false` without a change of the program."""
+    monkeypatch.setenv("MASSGEN_TRACING_ENABLED", "false")
+    assert isinstance(mt.configure(root=tmp_path), NoopTracer)
+
+
+# --- providers ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_provider_of_the_callers_own_gets_the_spans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans go there, cleaned, and nothing else is set up: no directory, no pipeline, no export."""
+    monkeypatch.chdir(tmp_path)
+    exporter = InMemorySpanExporter()
+    provider = SdkProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = mt.configure(tracer_provider=provider, enabled=True, otlp_endpoint="http://127.0.0.1:9", root=tmp_path / "root")
+    with tracer.session("q", agents=["a"], attributes={"key": {"password": "hunter2"}, "none": None}) as session:
+        assert session.run is None
+        with tracer.span("work", attributes={"any": object, 5: 6}):  # type: ignore[dict-item]
+            pass
+    work, session_span = exporter.get_finished_spans()
+    assert (work.name, session_span.name) == ("work", "coordination.session")
+    assert work.parent is not None
+    assert work.parent.span_id == session_span.context.span_id
+    assert "hunter2" not in str(session_span.attributes)
+    assert SHARED.pipeline is None
+    assert list(tmp_path.iterdir()) == []
+    assert mt.shutdown()
+    provider.get_tracer("still").start_span("theirs to stop").end()
+    assert [span.name for span in exporter.get_finished_spans()][-1] == "theirs to stop"
+
+
+def test_the_global_provider_is_ours_where_nobody_has_set_one(tmp_path: Path) -> None:
+    """Third-party instrumentations record into the same run, under what is current."""
+    tracer = mt.configure(root=tmp_path, enabled=True)
+    assert otel_trace.get_tracer_provider() is SHARED
+    with tracer.session("q", agents=["a"]) as session:
+        with otel_trace.get_tracer("third").start_as_current_span("third party"):
+            pass
+        assert session.run is not None
+        (path,) = lines.recordings(session.run.log_dir)
+    spans = {span["name"]: span for span in lines.ended(path).values()}
+    assert spans["third party"]["parentSpanId"] == spans["coordination.session"]["spanId"]
+
+
+def test_a_global_provider_that_somebody_has_set_stays(tmp_path: Path) -> None:
+    """The facade's own spans are recorded all the same, without a complaint of OpenTelemetry's."""
+    program = f"""
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+import massgen_tracing as mt
+theirs = TracerProvider()
+trace.set_tracer_provider(theirs)
+tracer = mt.configure(root={str(tmp_path)!r}, enabled=True, logfire=False)
+with tracer.span("ours"):
+    pass
+assert trace.get_tracer_provider() is theirs
+"""
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert lines.names(*lines.recordings(tmp_path)) == ["ours"]
+
+
+def test_the_resource_says_who_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Service, process, host and an id of this configuration; OpenTelemetry's variable adds to it."""
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
+    tracer = mt.configure(root=tmp_path, enabled=True, service_name="svc")
+    with tracer.span("work"):
+        pass
+    (path,) = lines.recordings(tmp_path)
+    resource: dict[str, Any] = lines.attributes(lines.parse(path.read_bytes().splitlines()[0])["resourceSpans"][0]["resource"])
+    assert resource["service.name"] == "svc"
+    assert resource["deployment.environment.name"] == "test"
+    assert {"service.instance.id", "process.pid", "host.name", "telemetry.sdk.name"} <= set(resource)
+
+
+# --- the end -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_shutting_down_twice_is_no_error(tmp_path: Path) -> None:
+    """Also from several threads at once, and without ever having been configured."""
+    assert mt.shutdown()
+    mt.configure(root=tmp_path, enabled=True)
+    results: list[bool] = []
+    threads = [threading.Thread(target=lambda: results.append(mt.shutdown())) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert results == [True] * 5
+
+
+def test_a_span_that_outlives_the_shutdown_is_recorded(tmp_path: Path) -> None:
+    """What began under a configuration is finished under it."""
+    with mt.configure(root=tmp_path, enabled=True).span("work"):
+        mt.shutdown()
+    assert lines.names(*lines.recordings(tmp_path)) == ["work"]
+
+
+def test_the_end_of_the_program_ends_it_too(tmp_path: Path) -> None:
+    """Without `shutdown()` everything is recorded and the program ends quietly, however short it is."""
+    program = f"""
+import atexit
+import massgen_tracing as mt
+tracer = mt.configure(root={str(tmp_path)!r}, enabled=True, logfire=False)
+late = tracer.span("late").start()
+atexit.register(late.end)
+with tracer.session("q", agents=["a"]) as session, session.agent_round("a"):
+    pass
+"""
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", program], timeout=60, check=True, capture_output=True, text=True)
+        assert (done.stdout, done.stderr) == ("", "")
+    names = [name for path in lines.recordings(tmp_path) for name in lines.names(path)]
+    assert sorted(names) == sorted(["agent.a.round_0", "coordination.session", "late"] * 3)
+
+
+def test_what_went_wrong_is_left_for_the_doctor(tmp_path: Path, swallowed: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """Problems are written below the root when the configuration ends, without secrets; one JSON object a line."""
+    caplog.set_level(logging.CRITICAL)
+    mt.configure(root=tmp_path, enabled=True)
+    try:
+        raise ValueError("with password=hunter2 in it")
+    except ValueError as error:
+        guard.swallow("inside", error)
+    mt.shutdown()
+    text = (tmp_path / "tracing_problems.jsonl").read_text()
+    (problem,) = map(json.loads, text.splitlines())
+    assert (problem["kind"], problem["count"]) == ("inside", 1)
+    assert "hunter2" not in text
+    swallowed.clear()
+
+
+def test_a_root_that_cannot_be_written_does_not_stop_the_end(tmp_path: Path, swallowed: list[str]) -> None:
+    """Problems that cannot be written down are not a problem of their own."""
+    (tmp_path / "file").touch()
+    mt.configure(root=tmp_path / "file" / "root", enabled=True)
+    guard.report("one", "text")
+    assert mt.shutdown()
+    swallowed.clear()
+
+
+def test_configurations_are_freed(tmp_path: Path) -> None:
+    """Fifty configurations leave one pipeline's worth of objects at most."""
+    from massgen_tracing.trace.provider import Pipeline
+
+    for _ in range(50):
+        mt.configure(root=tmp_path, enabled=True)
+    mt.shutdown()
+    gc.collect()
+    assert [found for found in gc.get_objects() if isinstance(found, Pipeline)] == []
+    assert configuration._pipeline is None

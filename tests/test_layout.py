@@ -1,0 +1,75 @@
+"""Run directories: names that never collide."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from massgen_tracing import layout
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901)
+
+
+def test_a_run_is_where_the_layout_says(tmp_path: Path) -> None:
+    """`<root>/massgen_logs/log_<local time to the microsecond>/turn_1/attempt_1`, and it exists."""
+    run = layout.new_run(tmp_path, now=NOW)
+    assert run.run_id == "log_20260102_030405_678901"
+    assert run.attempt_dir == tmp_path / "massgen_logs" / "log_20260102_030405_678901" / "turn_1" / "attempt_1"
+    assert run.attempt_dir.is_dir()
+    assert run.status == run.attempt_dir / "status.json"
+    assert run.final_answer("a") == run.attempt_dir / "final" / "a" / "answer.txt"
+    assert layout.RunDirectory(run.log_dir, 2, 3).attempt_dir == run.log_dir / "turn_2" / "attempt_3"
+
+
+def test_runs_of_the_same_microsecond_have_different_names(tmp_path: Path) -> None:
+    """Also when threads make them at once."""
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(lambda _: layout.new_run(tmp_path, now=NOW), range(100)))
+    assert len({run.log_dir for run in runs}) == 100
+    assert {path.name for path in (tmp_path / "massgen_logs").iterdir()} == {run.run_id for run in runs}
+
+
+def test_processes_that_start_in_the_same_microsecond_have_different_names(tmp_path: Path) -> None:
+    """Two processes that make fifty runs each, all for the same moment, make a hundred directories."""
+    program = """
+import sys
+from datetime import datetime
+from massgen_tracing import layout
+sys.stdin.readline()
+for _ in range(50):
+    print(layout.new_run(sys.argv[1], now=datetime(2026, 1, 2)).run_id)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    names = [name for process in processes for name in process.communicate(timeout=60)[0].split()]
+    assert len(names) == len(set(names)) == 100
+
+
+def test_a_relative_root_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that changes its directory later still writes where its run began."""
+    monkeypatch.chdir(tmp_path)
+    run = layout.new_run(".massgen")
+    assert run.log_dir.is_absolute()
+    assert run.log_dir.parent == tmp_path / ".massgen" / "massgen_logs"
+
+
+def test_a_root_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    """Below a regular file there is no directory."""
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        layout.new_run(tmp_path / "file" / "root")
+
+
+def test_recordings_of_other_processes_have_names_of_their_own() -> None:
+    """The first process of a run writes `trace.otlp.jsonl`, a further one names itself."""
+    assert layout.recording_name() == "trace.otlp.jsonl"
+    assert layout.recording_name(12) == "trace.12.otlp.jsonl"

@@ -1,0 +1,57 @@
+"""What a model call costs, by the price list."""
+
+from __future__ import annotations
+
+import pytest
+
+from massgen_tracing import prices
+
+
+def test_a_known_model_has_a_price() -> None:
+    """Tokens sent and received each have their own."""
+    cost = prices.estimate("openai", "gpt-4o", 1_000_000, 0)
+    assert cost is not None
+    assert cost > 0
+    both = prices.estimate("openai", "gpt-4o", 1_000_000, 1_000_000)
+    assert both is not None
+    assert both > 2 * cost
+
+
+def test_an_unknown_model_has_none() -> None:
+    """Unknown is not free."""
+    assert prices.estimate("openai", "no-such-model-9", 1000, 1000) is None
+    assert prices.estimate("nobody", "no-such-model-9", 1000, 1000) is None
+    assert prices.estimate("", "", 1, 1) is None
+
+
+def test_cached_tokens_are_a_part_of_those_sent() -> None:
+    """They make a call cheaper, never dearer, and are not added to the others."""
+    plain = prices.estimate("openai", "gpt-4o", 1000, 0)
+    cached = prices.estimate("openai", "gpt-4o", 1000, 0, 800)
+    all_cached = prices.estimate("openai", "gpt-4o", 1000, 0, 1000)
+    assert plain is not None
+    assert cached is not None
+    assert all_cached is not None
+    assert 0 < all_cached < cached < plain
+    assert cached == pytest.approx(plain * 0.2 + all_cached * 0.8)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [("gcp.gemini", "gemini-2.5-flash"), ("claude", "claude-sonnet-4-5"), ("Anthropic", "claude-sonnet-4-5"), ("xai", "grok-4"),
+     ("azure.ai.openai", "gpt-4o"), ("chatcompletion", "gpt-4o"), ("somebody", "gpt-4o")],
+)  # fmt: skip
+def test_providers_under_any_of_their_names(provider: str, model: str) -> None:
+    """OpenTelemetry's and MassGen's names of providers find the price list's."""
+    assert prices.estimate(provider, model, 1000, 1000) is not None
+
+
+def test_no_tokens_cost_nothing() -> None:
+    """Zero is a price."""
+    assert prices.estimate("openai", "gpt-4o", 0, 0) == 0
+
+
+@pytest.mark.parametrize("usage", [(100, 10, 200), (-5, 10, 0), (0, 10, 5)])
+def test_impossible_usage_has_no_price(usage: tuple[int, int, int]) -> None:
+    """A provider that reports more cached tokens than tokens, or fewer than none, costs an unknown amount, and no error."""
+    assert prices.estimate("openai", "gpt-4o", *usage) is None

@@ -1,0 +1,347 @@
+"""Secrets never reach a sink; ordinary text and the package's own keys do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.trace import Link, SpanContext, StatusCode
+
+from massgen_tracing import semconv
+from massgen_tracing.testing import capture
+from massgen_tracing.trace.exceptions import MAX_CHARS
+from massgen_tracing.trace.payload import MAX_BYTES, PREVIEW_CHARS, clean, preview
+from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub
+
+PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEowIBAAKCAQEA0Z3VS5JJcds3xfn\n" * 40 + "-----END RSA PRIVATE KEY-----"
+JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4ifQ.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"
+
+TOKENS = {
+    "openai": "sk-abcdefghijklmnopqrst1234567890ABCDEFGHIJKLMN",
+    "openai project": "sk-proj-Ab1_Cd2-Ef3GhIjKlMnOpQrStUvWxYz0123456789",
+    "anthropic": "sk-ant-api03-R2D2abcdefghijklmnopqrstuvwxyz-0123456789_AA",
+    "openrouter": "sk-or-v1-0123456789abcdef0123456789abcdef0123456789abcdef",
+    "xai": "xai-Abcdefghij0123456789Abcdefghij0123456789",
+    "groq": "gsk_Abcdefghij0123456789Abcdefghij0123456789abcd",
+    "cerebras": "csk-0123456789abcdefghijklmnopqrstuvwxyz",
+    "nvidia": "nvapi-0123456789abcdefABCDEF_0123456789",
+    "perplexity": "pplx-0123456789abcdef0123456789abcdef",
+    "hugging face": "hf_AbCdEfGhIjKlMnOpQrStUvWxYz01234567",
+    "google": "AIzaSyA-0123456789abcdefghijklmnopqrstu",
+    "google oauth": "ya29.a0AfH6SMB0123456789abcdefghijk",
+    "aws": "AKIAIOSFODNN7EXAMPLE",
+    "github": "ghp_0123456789abcdefghijABCDEFGHIJ012345",
+    "github fine": "github_pat_11ABCDEFG0123456789_abcdefghijklmnopqrstuvwxyz",
+    "gitlab": "glpat-0123456789abcdefABCD",
+    "slack": "xoxb-123456789012-1234567890123-AbCdEfGhIjKlMnOp",
+    "stripe": "sk_live_0123456789abcdefghijklmn",
+    "npm": "npm_0123456789abcdefghijABCDEFGHIJ012345",
+    "pypi": "pypi-AgEIcHlwaS5vcmcCJDAxMjM0NTY3ODlhYmNk",
+    "logfire": "pylf_v1_us_0123456789abcdefghijABCDEFGHIJ",
+    "langfuse": "pk-lf-01234567-89ab-cdef-0123-456789abcdef",
+    "tavily": "tvly-dev-0123456789abcdefABCDEF",
+    "jwt": JWT,
+    "private key": PEM,
+    "pgp": "-----BEGIN PGP PRIVATE KEY BLOCK-----\nxyz\n-----END PGP PRIVATE KEY BLOCK-----",
+}
+
+NAMED = [
+    ("password=hunter2", "hunter2"),
+    ("PASSWORD = hunter2 and more", "hunter2"),
+    ("db_password: hunter2", "hunter2"),
+    ("dbPassword='hunter2'", "hunter2"),
+    ("PGPASSWORD=hunter2 psql", "hunter2"),
+    ("passwd=hunter2;server=x", "hunter2"),
+    ("Server=x;Uid=u;Pwd=hunter2;", "hunter2"),
+    ('{"password": "hun ter2", "user": "bob"}', "hun ter2"),
+    ('{"password": "a\\"hunter2", "user": "bob"}', "hunter2"),
+    ('{"password":"hunter2"}', "hunter2"),
+    ('{"password": 1234567}', "1234567"),
+    ("{'password': 'hunter2', 'user': 'bob'}", "hunter2"),
+    ("{'password': 'it\\'s hunter2', 'user': 'bob'}", "hunter2"),
+    (json.dumps(json.dumps({"password": "hunter2", "user": "bob"})), "hunter2"),
+    (json.dumps(json.dumps({"password": 'a"hunter2', "user": "bob"})), "hunter2"),
+    ("Config(password='hunter2', user='bob')", "hunter2"),
+    ("OPENAI_API_KEY=0123456789abcdef", "0123456789abcdef"),
+    ("export AZURE_OPENAI_API_KEY='0123456789abcdef'", "0123456789abcdef"),
+    ("api-key: 0123456789abcdef", "0123456789abcdef"),
+    ('"apiKey": "0123456789abcdef"', "0123456789abcdef"),
+    ("x-api-key: 0123456789abcdef", "0123456789abcdef"),
+    ("client_secret=0123456789abcdef", "0123456789abcdef"),
+    ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "wJalrXUtnFEMI"),
+    ("AWS_SESSION_TOKEN=FwoGZXIvYXdzEBYaD0123456789", "FwoGZXIvYXdzEBYaD0123456789"),
+    ("GITHUB_TOKEN=0123456789abcdef0123", "0123456789abcdef0123"),
+    ("SOME_VENDOR_TOKEN=0123456789abcdef0123", "0123456789abcdef0123"),
+    ("?access_token=0123456789abcdef&user=bob", "0123456789abcdef"),
+    ('{"token": "0123456789abcdef0123"}', "0123456789abcdef0123"),
+    ("private_key = 0123456789abcdef", "0123456789abcdef"),
+    ("AccountKey=0123456789abcdef0123456789abcdef==;EndpointSuffix=core", "0123456789abcdef"),
+    ("Authorization: Bearer abc", "abc"),
+    ("authorization: Bearer 0123456789abcdef0123456789abcdef", "0123456789abcdef"),
+    ("Authorization: Basic dXNlcjpodW50ZXIy", "dXNlcjpodW50ZXIy"),
+    ("{'Authorization': 'Bearer 0123456789abcdef'}", "0123456789abcdef"),
+    ("-H 'Authorization: token 0123456789abcdef'", "0123456789abcdef"),
+    ("sent Bearer AbCdEfGhIjKlMnOp to it", "AbCdEfGhIjKlMnOp"),
+    ("Cookie: sid=0123456789; theme=dark", "0123456789"),
+    ("Set-Cookie: session=0123456789; Path=/", "0123456789"),
+    ("mysql --password hunter2 -u bob", "hunter2"),
+    ("tool --api-key 0123456789abcdef", "0123456789abcdef"),
+    ("postgresql://bob:hunter2@db.example/app", "hunter2"),
+    ("postgresql://bob:hunt@er2@db.example/app", "er2"),
+    ("redis://:hunter2@localhost:6379/0", "hunter2"),
+    ("mongodb+srv://bob:hunter2@cluster.example/?retryWrites=true", "hunter2"),
+    ("https://oauth2:hunter2@gitlab.example/group/project.git", "hunter2"),
+    ("amqp://bob:hunter2@mq", "hunter2"),
+    ('password="hunter2 that was cut', "hunter2"),
+    ('{"api_key": "0123456789', "0123456789"),
+]
+
+ORDINARY = [
+    "massgen.session_id",
+    "the session of agent_a, its auth and its token count",
+    "authors of the authority authorise the author",
+    "the password is wrong",
+    "What is a good password? A secret is something you keep.",
+    "max_tokens=5, input_tokens=1200, total_tokens: 1500",
+    "massgen.usage.input=1200",
+    "gen_ai.usage.input_tokens: 1200",
+    "{'prompt_tokens': 5, 'completion_tokens': 7}",
+    '{"token": "hello", "logprob": -0.1}',
+    "pad_token=<pad> eos_token=</s>",
+    "session=abc, auth=none, token=5",
+    "primary_key=customer_id and foreign key: order_id",
+    "def login(user: str, password: str, api_key: str | None = None) -> bool:",
+    "password: Optional[str] = None, api_key=None, secret: null",
+    "api_key=os.environ['OPENAI_API_KEY']",
+    "the basic understanding of basic authentication-schemes, a bearer of good-news-everyone",
+    "task-sk-circle-fade-dot-something risk-aversion-and-more",
+    "hf_transformers gsk_learn ghp_pages",
+    "http://localhost:4318/v1/traces and https://example.com:443/a@b",
+    "mail bob@example.com, see https://example.com/x?mail=bob@example.com",
+    "keyboard: qwerty; monkey: banana; turkey=bird; donkey = grey",
+    "a1b2c3d4-e5f6-7890-abcd-ef1234567890",
+    "0af7651916cd43dd8448eb211c80319c",
+    "resp_0123456789abcdef0123456789abcdef call_0123456789abcdef toolu_01ABCDEFGHIJ",
+    "agent1.1 voted for agent2.1: secretary of the secretariat",
+    "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+    "cookie recipes: flour = 200 g",
+    "eyJust a word",
+    "--verbose --token-limit 5 --passes 3",
+]
+
+
+@pytest.mark.parametrize("name", TOKENS)
+def test_tokens_are_scrubbed_wherever_they_stand(name: str) -> None:
+    """A provider's token goes, alone, in a sentence, in JSON, in a URL, in a header; what stands around it stays."""
+    token = TOKENS[name]
+    assert scrub(token) == MARK
+    for before, after in [("use ", " now"), ('{"x": "', '", "y": 1}'), ("https://h/?q=", "&z=1"), ("(", ")"), ("key\n", "\nmore"), ("a=", "")]:
+        found = scrub(before + token + after)
+        assert token not in found
+        assert token[len(token) // 2 :] not in found
+        assert found.startswith(before[:3])
+        assert found.endswith(after)
+
+
+@pytest.mark.parametrize(("text", "secret"), NAMED)
+def test_named_secrets_are_scrubbed(text: str, secret: str) -> None:
+    """A value whose name says that it is a secret goes, in environment, JSON, Python, URL and header style."""
+    found = scrub(text)
+    assert secret not in found
+    assert MARK in found
+    if '"user": "bob"' in text or "'user': 'bob'" in text or "user=bob" in text:
+        assert "bob" in found
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_ordinary_text_stays(text: str) -> None:
+    """Words like session, auth, token and password are no secrets, and code that takes a password does not hold one."""
+    assert scrub(text) is text
+
+
+@pytest.mark.parametrize(("text", "secret"), [pair for pair in NAMED if pair[0].startswith(('{"', '"{')) and pair[0].endswith(("}", '"'))])
+def test_json_stays_json(text: str, secret: str) -> None:
+    """Scrubbed JSON is still JSON, also JSON within JSON."""
+    found = json.loads(scrub(text))
+    if isinstance(found, str):
+        found = json.loads(found)
+    assert secret not in json.dumps(found)
+
+
+@given(st.dictionaries(st.sampled_from(["password", "api_key", "user", "text"]), st.text() | st.integers() | st.none() | st.booleans(), max_size=4))
+def test_any_json_stays_json_with_its_keys(value: dict[str, Any]) -> None:
+    """Whatever the secrets are (quotes, backslashes, line ends), scrubbed JSON has the same keys and the same ordinary values."""
+    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False)):
+        found = json.loads(scrub(text))
+        assert found.keys() == value.keys()
+        for key in ("password", "api_key"):
+            if isinstance(value.get(key), str) and value[key]:
+                assert found[key] == MARK
+
+
+@given(st.text())
+def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
+    """What has been scrubbed is left alone the second time."""
+    for _, secret in zip(range(2), ("password=" + text, text), strict=False):
+        assert scrub(scrub(secret)) == scrub(secret)
+
+
+# --- keys --------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["password", "db.password", "DB_PASSWORD", "dbPassword", "apiKey", "openai.api_key", "x-api-key", "Authorization", "cookie",
+     "client_secret", "AWS_SECRET_ACCESS_KEY", "accessToken", "refresh_token", "GITHUB_TOKEN", "credentials", "private_key", "connection_string"],
+)  # fmt: skip
+def test_keys_of_secrets(key: str) -> None:
+    """A value under such a key goes, whatever it looks like and whatever its type is, at any depth."""
+    assert is_secret_key(key)
+    assert clean(key, "tulip") == MARK
+    assert clean(key, 1234) == MARK
+    assert clean(key, ["tulip"]) == MARK
+    assert clean("config", {"a": [{key: "tulip"}]}) == {"a": [{key: MARK}]}
+    assert "tulip" not in str(preview({"a": {key: {"b": "tulip"}}}))
+    assert clean(key, None) is None
+    assert clean(key, True) is True
+
+
+def test_no_key_of_the_package_is_one() -> None:
+    """No `massgen.*`, `gen_ai.*`, `mcp.*` or `logfire.*` key is taken for a secret's, nor those that MassGen itself sets."""
+    keys = [value for name, value in vars(semconv).items() if name.isupper() and isinstance(value, str)]
+    assert len(keys) > 80
+    more = ["massgen.session_id", "massgen.tokens.input", "massgen.usage.input", "max_tokens", "token", "tokens", "author", "auth", "session", "key"]
+    assert [key for key in [*keys, *more] if is_secret_key(key)] == []
+    for key in keys:
+        assert clean(key, "session auth token") == "session auth token"
+
+
+# --- everywhere on a span ----------------------------------------------------------------------------------------------------------
+
+SECRET = TOKENS["openai project"]
+
+
+def test_nothing_of_a_span_carries_a_secret(swallowed: list[str]) -> None:
+    """Attributes, nested values, events, links, status, exception messages and stack traces, tool arguments and results, messages, point records."""
+    with capture(full_content=True) as captured, pytest.raises(ValueError, match="sk-proj"):
+        tracer = captured.tracer
+        with tracer.session(f"use {SECRET}", agents=["a"], attributes={"app.key": SECRET}) as session, session.agent_round("a") as rnd:
+            with rnd.mcp_call("s", "t", arguments={"headers": {"Authorization": f"Bearer {SECRET}"}, "x": SECRET}) as call:
+                call.record_result([{"text": f"key={SECRET}"}])
+                call.span.add_event("event", {"detail": {"in": [SECRET]}})
+                call.span.add_link(SpanContext(1, 2, is_remote=False), {"k": SECRET})
+                call.span.set_status(StatusCode.ERROR, f"bad {SECRET}")
+            with rnd.llm_call("openai", model="m") as llm:
+                llm.record_content(input=[{"role": "user", "content": SECRET}], output=f"said {SECRET}")
+                llm.record_usage(input=1, raw={"note": SECRET})
+            tracer.info("note {key}", key=SECRET)
+            rnd.answer("agent1.1", f"the key is {SECRET}")
+            rnd.vote("a", "agent1.1", reason=SECRET)
+            rnd.error(f"failed: {SECRET}")
+            tracer._start_span("linked", links=[Link(SpanContext(1, 2, is_remote=False), {"k": SECRET})]).end()
+            try:
+                raise KeyError(SECRET)
+            except KeyError as error:
+                raise ValueError(f"no {SECRET}") from error
+    assert len(captured.ended) >= 7
+    assert {span.name for span in captured.ended if not span.attributes and not span.links} == set()
+    for span in captured.ended:
+        inside = [(event.name, event.attributes) for event in span.events], [link.attributes for link in span.links]
+        assert SECRET not in repr([span.name, span.attributes, span.status.description, inside]), span.name
+    raised = captured.find("coordination.session")
+    assert MARK in str(raised.status.description)
+    assert MARK in str(raised.events[0].attributes)
+    swallowed.clear()
+
+
+def test_the_keys_of_a_run_are_left_as_they_are() -> None:
+    """`massgen.*` values and counts pass untouched."""
+    question = "Explain the session, its auth tokens and why the password is wrong"
+    with capture() as captured:
+        with captured.tracer.session(question, agents=["a"]) as session, session.agent_round("a") as rnd:
+            with rnd.llm_call("openai", model="m") as call:
+                call.record_usage(input=1200, output=3)
+            rnd.set("massgen.session_id", "session-1")
+    assert captured.find("llm.openai.stream").attributes["gen_ai.usage.input_tokens"] == 1200  # type: ignore[index]
+    assert captured.find("agent.a.round_0").attributes["massgen.session_id"] == "session-1"  # type: ignore[index]
+    assert question in str(dict(captured.find("coordination.session").attributes or {}))
+
+
+# --- at the cut --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("secret", [SECRET, PEM, JWT, "password='" + "p4ss" * 20 + "'", "postgres://u:" + "hunter2" * 20 + "@host"])
+@pytest.mark.parametrize("inside", [1, 5, 20, 60])
+def test_a_secret_that_straddles_the_cut(secret: str, inside: int) -> None:
+    """No part of a secret that begins just before the cut is left, in previews, attributes, JSON, exceptions and status descriptions."""
+    visible = secret[:inside] if secret is SECRET or secret is JWT else "Z"
+
+    def check(text: object) -> None:
+        for piece in ("abcdefghij", "hunter2", "p4ss", "MIIEow", "Ab1_Cd2", "hbGciOi"):
+            assert piece not in str(text)
+        assert visible == "Z" or inside < 5 or visible not in str(text)
+
+    check(preview("w " * ((PREVIEW_CHARS - inside) // 2) + secret + " tail" * 1000))
+    check(clean("k", "w " * ((MAX_BYTES - 40 - inside) // 2) + secret + " tail" * 1000))
+    check(preview([{"content": "w " * ((PREVIEW_CHARS * 3 // 4 - inside) // 2) + secret + " tail" * 1000}]))
+    check(clean("k", json.dumps({"content": "w " * ((MAX_BYTES * 3 // 4 - inside) // 2) + secret + " tail" * 20_000})))
+    with capture() as captured, pytest.raises(ValueError, match="w w"), captured.tracer.span("s"):
+        raise ValueError("w " * ((MAX_CHARS - inside) // 2) + secret + " tail" * 1000)
+    span = captured.find("s")
+    check(span.status.description)
+    check(dict(span.events[0].attributes or {}))
+
+
+def test_many_secrets_before_the_cut() -> None:
+    """Where marks make a text much shorter, what moves up to the cut has been looked at too."""
+    text = "".join(f"{PEM} {number} " for number in range(200))
+    for found in (preview(text), clean("k", text * 3)):
+        assert "MIIEow" not in str(found)
+        assert "BEGIN" not in str(found)
+        assert MARK in str(found)
+
+
+def test_scrubbing_does_not_grow_a_value_past_its_bound() -> None:
+    """A mark may be longer than what it stands for; the value still fits."""
+    for text in ("pwd=abc " * 8000, json.dumps([{"pwd": "abc"}] * 4500), "pwd=abc é" * 6000):
+        found = clean("k", text)
+        assert len(str(found).encode()) <= MAX_BYTES
+        assert "abc" not in str(found)
+
+
+# --- time --------------------------------------------------------------------------------------------------------------------------
+
+SHAPES = [
+    *("a.", "a-", "a_", "eyJ", "eyJ-", "eyJaaaaaaaa.", "sk-", "sk-a-", "hf_", "xoxb-", "AIza", "AKIA", "ya29.", "x" * 30, "A_"),
+    *("-----BEGIN ", "-----BEGIN A PRIVATE KEY-----", "bearer ", "basic a ", "authorization: basic ", "bearer " + "a" * 30),
+    *("://", "a://b:c", "://:", "@", "=", ":", " ", "\n", "'", '"', "\\", '\\"', "[", "{"),
+    *("password", "password ", "password=", "password = ", 'password": "', "password: '", 'password\\": \\"', "secret_", "api_key"),
+    *("A_TOKEN", "A_TOKEN=", "token=", "token: 'a", "access_", "access_token", "--", "--password ", "--a-password"),
+    *("cookie: ", "cookie: a", "cookie: a="),
+]
+BEGINNINGS = ["password='", 'password="', "://u:", "eyJaaaaaaaa.", "bearer ", "-----BEGIN PRIVATE KEY-----", "cookie: a=", "A" * 70, "token="]
+
+
+def test_no_input_makes_scrubbing_slow() -> None:
+    """Long texts of each shape on which a careless pattern would take hours are done within a generous minute."""
+    program = """
+import itertools
+from massgen_tracing.trace.scrub import scrub, is_secret_key
+from tests.trace.test_scrub import BEGINNINGS, SHAPES
+for shape in SHAPES:
+    scrub(shape * (300_000 // len(shape)))
+for beginning, shape in itertools.product(BEGINNINGS, SHAPES):
+    scrub(beginning + shape * (50_000 // len(shape)))
+for piece in ["a_", "password", "A", "aA", ".", "_"]:
+    is_secret_key(piece * 1_000_000)
+print("done")
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, check=True, capture_output=True, text=True, cwd=root)
+    assert done.stdout == "done\n"
