@@ -236,5 +236,5 @@ def test_configurations_are_freed(tmp_path: Path) -> None:
         mt.configure(root=tmp_path, enabled=True)
     mt.shutdown()
     gc.collect()
-    assert [found for found in gc.get_objects() if isinstance(found, Pipeline)] == []
+    assert [found for found in gc.get_objects() if type(found) is Pipeline] == []
     assert configuration._pipeline is None

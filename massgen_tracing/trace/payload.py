@@ -213,7 +213,7 @@ def _bound_text(value: str, max_bytes: int) -> str:
             return shorter
     note = f"… [cut, {len(value)} characters]"
     start, _ = _scrubbed_start(value, max_bytes)
-    return start.encode()[: max_bytes - _size(note)].decode("utf-8", "ignore") + note
+    return start.encode()[: max(0, max_bytes - _size(note))].decode("utf-8", "ignore") + note
 
 
 def _scrubbed_start(text: str, limit: int) -> tuple[str, bool]:

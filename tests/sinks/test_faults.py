@@ -265,3 +265,23 @@ def test_a_traced_log_handler_does_not_lock_the_recording(tracer: Tracer, tmp_pa
         logger.removeHandler(handler)
     assert len(handler.lines) == 1
     assert lines.names(*lines.recordings(tmp_path)) == ["logging", "two"]
+
+
+def test_a_daemon_that_closes_everything_and_opens_its_own(tmp_path: Path) -> None:
+    """In between two lines every descriptor is closed and forty others are opened: none of them gets a line, and no span is lost."""
+    program = """
+import os, sys
+from pathlib import Path
+import massgen_tracing as mt
+tracer = mt.configure(root=sys.argv[1] + "/root", enabled=True, logfire=False)
+with tracer.span("open"):
+    os.closerange(3, 65536)
+    strangers = [os.open(f"{sys.argv[1]}/stranger{number}", os.O_RDWR | os.O_CREAT) for number in range(40)]
+    with tracer.span("after"):
+        pass
+assert all(os.fstat(stranger).st_size == 0 for stranger in strangers)
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=60, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert lines.names(*lines.recordings(tmp_path)) == ["after", "open"]
+    assert len(lines.started(*lines.recordings(tmp_path))) == 2

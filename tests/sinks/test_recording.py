@@ -209,7 +209,7 @@ def test_a_hundred_configurations_leave_nothing_behind(tmp_path: Path) -> None:
     gc.collect()
     eventually(None, lambda: not [path for path in descriptors() if path.startswith(str(tmp_path))])
     eventually(None, lambda: threading.active_count() <= threads)
-    assert len([found for found in gc.get_objects() if isinstance(found, Recording)]) == 0
+    assert len([found for found in gc.get_objects() if type(found) is Recording]) == 0
 
 
 def test_a_writer_that_lives_holds_the_lock_until_the_run_is_over(tracer: Tracer) -> None:
