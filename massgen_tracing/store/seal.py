@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -38,6 +39,9 @@ _WITH_STATISTICS: Final = ("trace_id", "start_timestamp", "end_timestamp", "dura
 _WITHOUT_DICTIONARY: Final = frozenset(
     {"span_id", "start_timestamp", "end_timestamp", "created_at", "duration", "start_nanos", "end_nanos", "attributes"}
 )
+_IN_RUN: Final = re.compile(rf"{layout.RECORDING_STEM}(\.\d+)?{re.escape(layout.RECORDING_SUFFIX)}")
+_OUTSIDE_RUNS: Final = re.compile(rf"{layout.RECORDING_STEM}_\d{{8}}_\d{{6}}_\d{{6}}_\d+{re.escape(layout.RECORDING_SUFFIX)}")
+
 _SETTLED_SECONDS: Final = 60.0
 """How long a recording must have been left alone before a reader seals it in passing."""
 
@@ -109,8 +113,12 @@ def seal_settled(files: Iterable[Path], *, seconds: float) -> None:
 
 
 def is_own(path: Path) -> bool:
-    """Whether the name is that of a live recording of our own writer; nothing else is ever sealed."""
-    return path.name.startswith(layout.RECORDING_STEM) and path.name.endswith(layout.RECORDING_SUFFIX)
+    """Whether place and name are those of a live recording of our own writer; nothing else is ever sealed, whoever put it there."""
+    if path.parent.name == layout.TRACES_DIR:
+        return _OUTSIDE_RUNS.fullmatch(path.name) is not None
+    attempt, turn, run, *_ = (*(parent.name for parent in path.absolute().parents), "", "", "")
+    in_run = attempt.startswith("attempt_") and turn.startswith("turn_") and run.startswith(layout.RUN_PREFIX)
+    return in_run and _IN_RUN.fullmatch(path.name) is not None
 
 
 @contextlib.contextmanager

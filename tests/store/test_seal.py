@@ -383,3 +383,20 @@ def test_a_damaged_sealed_file_is_an_error_that_names_it(tmp_path: Path) -> None
     otlp.write(tmp_path / "massgen_logs" / "trace_bad.parquet", [b"PAR1"])
     with pytest.raises(errors.RecordingError, match=r"trace_bad\.parquet cannot be read"):
         store.query("SELECT span_id FROM records", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [
+        ("massgen_logs/log_20260101_000000_000000/turn_1/attempt_1/trace.otlp.jsonl", True),
+        ("massgen_logs/log_20260101_000000_000000/turn_1/attempt_1/trace.4711.otlp.jsonl", True),
+        ("massgen_logs/log_20260101_000000_000000/turn_1/attempt_1/traces.otlp.jsonl", False),
+        ("traces/trace_20260101_000000_000000_4711.otlp.jsonl", True),
+        ("traces/trace.otlp.jsonl", False),
+        ("trace.otlp.jsonl", False),
+        ("collector/traces.otlp.jsonl", False),
+    ],
+)
+def test_only_our_own_recordings_are_ever_sealed(path: str, own: bool, tmp_path: Path) -> None:
+    """A file that somebody else wrote, or put elsewhere, is read and never replaced, whatever its name begins with."""
+    assert seal.is_own(tmp_path / path) is own
