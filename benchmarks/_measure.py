@@ -79,11 +79,13 @@ class Figure:
         return self.target is None or self.ratio <= self.target
 
 
-def arguments(description: str, *, rounds: int, argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line that all benchmarks have."""
+def arguments(description: str, *, rounds: int, argv: Sequence[str] | None, spans: int | None = None) -> argparse.Namespace:
+    """The command line that all benchmarks have; *spans* is the default of those whose size can be chosen."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds, help="rounds of each contender (default: %(default)s)")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
+    if spans is not None:
+        parser.add_argument("--spans", type=int, default=spans, help="how many spans (default: %(default)s)")
     return parser.parse_args(argv)
 
 

@@ -6,7 +6,9 @@ construction.
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,6 +23,9 @@ RUN_PREFIX: Final = "log_"
 RUN_TIME_FORMAT: Final = "log_%Y%m%d_%H%M%S_%f"
 RECORDING_STEM: Final = "trace"
 RECORDING_SUFFIX: Final = ".otlp.jsonl"
+SEALED_SUFFIX: Final = ".parquet"
+"""Ends a sealed recording's name, in place of `RECORDING_SUFFIX`."""
+
 STATUS_FILE: Final = "status.json"
 MASSGEN_LOG: Final = "massgen.log"
 FINAL_DIR: Final = "final"
@@ -89,3 +94,21 @@ def new_run(root: Path | str, *, now: datetime | None = None) -> RunDirectory:
 def recording_name(pid: int | None = None) -> str:
     """The recording's file name: `trace.otlp.jsonl`, or with a process id for a second process that writes to the same run."""
     return f"{RECORDING_STEM}{RECORDING_SUFFIX}" if pid is None else f"{RECORDING_STEM}.{pid}{RECORDING_SUFFIX}"
+
+
+def sealed_names(recording: Path) -> Iterator[Path]:
+    """What the sealed form of a live file may be called, without end: more than one is needed where a run went on after it was sealed."""
+    stem = recording.name.removesuffix(RECORDING_SUFFIX)
+    yield recording.with_name(stem + SEALED_SUFFIX)
+    for number in itertools.count(2):
+        yield recording.with_name(f"{stem}.part{number}{SEALED_SUFFIX}")
+
+
+def sealed_beside(recording: Path) -> Iterator[Path]:
+    """The sealed files that a live file has beside it, in order."""
+    return itertools.takewhile(Path.exists, sealed_names(recording))
+
+
+def is_sealed(recording: Path) -> bool:
+    """Whether the name is that of a sealed recording."""
+    return recording.name.endswith(SEALED_SUFFIX)

@@ -1,9 +1,15 @@
 """In: recordings as records, and SQL over them. Reads files of any OTLP/JSON writer, also while a run still writes.
 
     reader      files -> span records, whatever the files hold
+    lines       lines of our own writer -> span records, fast
     catalogue   where recordings lie: runs, directories, single files
     records     span records -> rows of Logfire's `records_all`
+    seal        an ended live file -> a sealed one
+    sealed      the sealed file's format; typed its columns for documented keys, rest what they leave out
+    encode      span records -> OTLP/JSON
     dialect     Logfire's SQL -> DataFusion's
+    direct      where a statement can be answered by columns and file indexes
+    sources     which files a query reads, as tables of the engine
     engine      one query: read-only, with a deadline and a row limit
 
 Importing this package loads none of them; the SQL engine is loaded by the first query.

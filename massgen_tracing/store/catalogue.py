@@ -104,7 +104,7 @@ def _own(path: Path) -> Iterator[Path]:
     for directory, folders, names in os.walk(path):
         folders.sort()
         for name in sorted(names):
-            if name.endswith(layout.RECORDING_SUFFIX):
+            if name.endswith(layout.RECORDING_SUFFIX) or (name.startswith(layout.RECORDING_STEM) and name.endswith(layout.SEALED_SUFFIX)):
                 yield Path(directory, name)
 
 

@@ -20,12 +20,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from massgen_tracing.errors import QueryError
-from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_TIMEOUT, catalogue, dialect, functions, records
-from massgen_tracing.store.reader import Recording, Report, read
+from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_TIMEOUT, catalogue, dialect, direct, functions, seal
+from massgen_tracing.store.reader import Report
+from massgen_tracing.store.sources import Sources, Window, choose, tables
 
 _NUMERIC: Final = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_duration)
 _MEMORY_BYTES: Final = 2**30
 _MAX_MESSAGE: Final = 500
+_SEALING_SECONDS: Final = 0.5
+"""For sealing, after an answer, what has ended a while ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,45 +97,45 @@ def query(
     # Before any file is read: a statement that is refused costs nothing.
     statement = dialect.translate(sql)
     places = [sources] if isinstance(sources, str | Path) else list(sources)
-    recording = read(path for place in places for path in catalogue.files(place))
-    table, truncated = ask(
-        statement,
-        recording,
-        min_us=_microseconds(min_timestamp),
-        max_us=_microseconds(max_timestamp),
-        limit=limit,
-        timeout=timeout,
-    )
-    return Result(table, truncated, limit, recording.report, time.monotonic() - begun)
+    window = Window(_microseconds(min_timestamp), _microseconds(max_timestamp))
+    files = [path for place in places for path in catalogue.files(place)]
+    chosen = choose(files, traces=direct.find(statement.text).traces, window=window)
+    table, truncated = ask(statement, chosen, window=window, limit=limit, timeout=timeout)
+    result = Result(table, truncated, limit, chosen.recording.report, time.monotonic() - begun)
+    seal.seal_settled(files, seconds=_SEALING_SECONDS)
+    return result
 
 
 def ask(
     statement: dialect.Statement,
-    recording: Recording,
+    sources: Sources,
     *,
-    min_us: int | None = None,
-    max_us: int | None = None,
+    window: Window = Window(),  # noqa: B008 - frozen
     limit: int = DEFAULT_LIMIT,
     timeout: float = DEFAULT_TIMEOUT,
+    typed_columns: bool = True,
 ) -> tuple[pa.Table, bool]:
-    """The answer of one translated statement over one recording, and whether it was cut at *limit* rows.
+    """The answer of one translated statement, and whether it was cut at *limit* rows.
+
+    Without *typed_columns*, attributes are read from their JSON text only; the answer is the same.
 
     Raises:
         QueryError: if the engine refuses the statement, fails at it, or is not done after *timeout* seconds.
     """
     if limit < 1:
         raise QueryError("The row limit cannot be right", expected="a number from 1", got=limit)
+    asked = direct.find(statement.text) if typed_columns and sources.sealed else direct.Direct(statement.text)
     context = _context()
-    rows = records.table(recording, min_us=min_us, max_us=max_us)
-    # Without any batch the engine would not know the columns.
-    batches = rows.to_batches() or [pa.RecordBatch.from_pylist([], schema=records.SCHEMA)]
-    context.register_record_batches(records.TABLE_ALL, [batches])
-    without_pending = f"SELECT * FROM {records.TABLE_ALL} WHERE kind <> '{records.PENDING}'"  # noqa: S608 - both are our constants
-    context.register_view(records.TABLE, context.sql(without_pending))
     options = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
 
     def run() -> pa.Table:
-        return context.sql_with_options(statement.text, options).limit(limit + 1).to_arrow_table()
+        with tables(context, sources, window=window, accesses=asked.accesses, hidden=asked.tables):
+            frame = context.sql_with_options(statement.text, options)
+            names = frame.schema().names
+            if asked.tables:
+                # Planned as it was written first: its errors and its titles are those that people know.
+                frame = context.sql_with_options(asked.text, options)
+            return frame.limit(limit + 1).to_arrow_table().rename_columns(names)
 
     table = _microsecond_times(_within(run, timeout, statement))
     return table.slice(0, limit), table.num_rows > limit
@@ -144,6 +147,8 @@ def _context() -> datafusion.SessionContext:
         .with_information_schema(enabled=False)
         .set("datafusion.sql_parser.dialect", "PostgreSQL")
         .set("datafusion.execution.time_zone", "+00:00")
+        .set("datafusion.execution.parquet.schema_force_view_types", "false")
+        .set("datafusion.execution.parquet.pushdown_filters", "true")
     )
     runtime = datafusion.RuntimeEnvBuilder().with_disk_manager_disabled().with_greedy_memory_pool(_MEMORY_BYTES)
     context = datafusion.SessionContext(config, runtime)

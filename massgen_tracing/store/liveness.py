@@ -19,8 +19,8 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-_ATTEMPTS: Final = 3
-_PAUSE_SECONDS: Final = 0.002
+ATTEMPTS: Final = 3
+PAUSE_SECONDS: Final = 0.002
 """Another reader's question holds the lock for some microseconds; a writer holds it for as long as it lives."""
 
 
@@ -32,9 +32,9 @@ def writer_alive(path: Path) -> bool:
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             if attempt:
-                time.sleep(_PAUSE_SECONDS)
+                time.sleep(PAUSE_SECONDS)
             if not _is_locked(descriptor):
                 return False
         return True

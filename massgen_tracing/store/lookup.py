@@ -8,7 +8,7 @@ from typing import Final
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store import catalogue
-from massgen_tracing.store.reader import Recording, read
+from massgen_tracing.store.reader import Reader, Recording
 
 _HEX: Final = frozenset("0123456789abcdef")
 _SHORTEST_ID: Final = 6
@@ -52,7 +52,13 @@ def trace(root: Path | str, trace_id: str) -> Recording:
         )
     files = catalogue.files(root)
     # Looking for the id's bytes is far cheaper than decoding; a single file may come from a writer that spells ids in another way.
-    recording = read(path for path in files if len(files) == 1 or _mentions(path, wanted))
+    reader = Reader()
+    for path in files:
+        if layout.is_sealed(path):
+            reader.add_sealed(path, wanted)
+        elif len(files) == 1 or _mentions(path, wanted):
+            reader.add_file(path)
+    recording = reader.recording()
     found = sorted({span.trace_id for span in recording.spans if span.trace_id.startswith(wanted)})
     if not found:
         raise RecordingError(

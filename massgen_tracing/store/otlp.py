@@ -10,6 +10,7 @@ import base64
 import binascii
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from massgen_tracing import semconv
@@ -42,9 +43,15 @@ class Decoder:
                 scope = self._scope(scope_spans.get("scope"))
                 for span in _list(scope_spans.get("spans")):
                     try:
-                        yield _span(span, resource, scope)
+                        yield span_record(span, resource, scope)
                     except Malformed as problem:
                         yield problem
+
+    def home(self, document: dict[str, Any]) -> tuple[Resource, Scope]:
+        """Resource and scope of a line that has one of each."""
+        (resource_spans,) = document["resourceSpans"]
+        (scope_spans,) = resource_spans["scopeSpans"]
+        return self._resource(resource_spans["resource"]), self._scope(scope_spans["scope"])
 
     def _resource(self, value: object) -> Resource:
         key = repr(value)
@@ -98,10 +105,15 @@ def started(pending: SpanRecord) -> SpanRecord | None:
     )
 
 
-def _span(value: object, resource: Resource, scope: Scope) -> SpanRecord:
+def span_record(value: object, resource: Resource, scope: Scope) -> SpanRecord:
+    """One OTLP/JSON span as a record.
+
+    Raises:
+        Malformed: if it cannot be placed.
+    """
     if not isinstance(value, dict):
         raise Malformed("a span that is not an object")
-    trace_id = _id(value.get("traceId"), 32)
+    trace_id = _trace_id(value.get("traceId"))
     span_id = _id(value.get("spanId"), 16)
     start = _time(value.get("startTimeUnixNano"))
     end = _time(value.get("endTimeUnixNano"))
@@ -166,7 +178,13 @@ def _links(value: object) -> Iterator[Link]:
 
 def attributes(value: object) -> Attributes:
     """A list of OTLP KeyValue as a mapping; of equal keys the last one counts."""
-    pairs = {pair["key"]: _any_value(pair.get("value")) for pair in _objects(value) if isinstance(pair.get("key"), str)}
+    pairs: dict[str, AttributeValue] = {}
+    for pair in _list(value):
+        if isinstance(pair, dict) and isinstance(key := pair.get("key"), str):
+            inner = pair.get("value")
+            # Most values are texts; the rest of the way costs more than they do.
+            text = inner.get("stringValue") if isinstance(inner, dict) and len(inner) == 1 else None
+            pairs[key] = text if isinstance(text, str) else _any_value(inner)
     return pairs or EMPTY
 
 
@@ -216,6 +234,16 @@ def _id(value: object, digits: int, *, optional: bool = False) -> str:
             return ""
         raise Malformed("a span whose id is all zeros")
     return text
+
+
+@lru_cache(maxsize=1024)
+def _known_trace_id(value: str) -> str:
+    return _id(value, 32)
+
+
+def _trace_id(value: object) -> str:
+    """Many spans share a trace."""
+    return _known_trace_id(value) if isinstance(value, str) else _id(value, 32)
 
 
 def _time(value: object) -> int | None:

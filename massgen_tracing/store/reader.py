@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from massgen_tracing import semconv
+from massgen_tracing import layout, semconv
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.model import SpanRecord, SpanState
 from massgen_tracing.store import liveness, otlp
+from massgen_tracing.store.lines import LineDecoder
 
 _KEPT_SKIPS: Final = 20
 """How many skipped places a report names; the rest is only counted."""
@@ -56,6 +57,13 @@ class Report:
         if len(self.first_skips) < _KEPT_SKIPS:
             self.first_skips.append(Skip(source, line, reason))
 
+    def add_sealed(self, source: str, *, lines: int, skipped: int) -> None:
+        """Count a sealed file, and what could not be read when it was sealed."""
+        self.files += 1
+        self.lines += lines
+        for _ in range(skipped):
+            self.skip(source, 0, "it could not be read when the recording was sealed")
+
     @property
     def sentence(self) -> str:
         """One line for people; empty when everything was read."""
@@ -89,6 +97,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._decoder = otlp.Decoder()
+        self._fast = LineDecoder(self._decoder)
         self._ended: dict[_Key, SpanRecord] = {}
         self._started: dict[_Key, SpanRecord] = {}
         self._report = Report()
@@ -99,21 +108,52 @@ class Reader:
         Raises:
             RecordingError: if it cannot be opened or read from the disk at all.
         """
+        if layout.is_sealed(path):
+            self.add_sealed(path)
+            return
         try:
             # Asked before reading: a writer that dies in between has written all it ever will, so nothing is called dead too early.
             alive = liveness.writer_alive(path)
             with path.open("rb") as file:
                 self.add_lines(file, source=str(path), alive=alive)
         except OSError as error:
+            beside = list(layout.sealed_beside(path)) if isinstance(error, FileNotFoundError) else []
+            if beside:  # sealed since it was found
+                for each in beside:
+                    self.add_sealed(each)
+                return
             raise RecordingError(
                 f"The recording {path} cannot be read ({error.strerror or error})", hint="Check that the file exists and is readable"
             ) from error
+
+    def add_sealed(self, path: Path, trace_prefix: str = "") -> None:
+        """Read one sealed file; only the traces that begin with *trace_prefix*. A Parquet file that is none is passed over.
+
+        Raises:
+            RecordingError: if it cannot be read.
+        """
+        from massgen_tracing.store import sealed  # loads Arrow, which live files do not need
+
+        index = sealed.index(path)
+        if index is None:
+            return
+        self._report.add_sealed(str(path), lines=index.lines, skipped=index.skipped)
+        if not index.may_have(trace_prefix):
+            return
+        for span in sealed.spans(path, trace_prefix):
+            spans = self._started if span.end_ns is None else self._ended
+            spans[span.trace_id, span.span_id] = span
 
     def add_lines(self, lines: Iterable[bytes], *, source: str, alive: bool = False) -> None:
         """Read lines; *alive* says whether their writer still runs, *source* names them in the report."""
         self._report.files += 1
         state: SpanState = "open" if alive else "interrupted"
         for number, line in enumerate(lines, 1):
+            span = self._fast.span(line)
+            if span is not None:
+                self._report.lines += 1
+                self._add_span(span, source, number, state)
+                continue
             content = line.strip(_NOISE)
             if not content:
                 continue
@@ -133,18 +173,26 @@ class Reader:
             for span in self._decoder.spans(document):
                 if isinstance(span, otlp.Malformed):
                     self._report.skip(source, number, str(span))
-                elif otlp.is_pending(span):
-                    start = otlp.started(span)
-                    if start is None:
-                        self._report.skip(source, number, "a pending span that does not say which span has started")
-                    else:
-                        self._started[start.trace_id, start.span_id] = _unfinished(start, state)
-                elif span.end_ns is None:
-                    self._started[span.trace_id, span.span_id] = _unfinished(span, state)
                 else:
-                    self._ended[span.trace_id, span.span_id] = span
+                    self._add_span(span, source, number, state)
         except RecursionError:
             self._report.skip(source, number, "values nested too deep")
+
+    def _add_span(self, span: SpanRecord, source: str, number: int, state: SpanState) -> None:
+        if otlp.is_pending(span):
+            start = otlp.started(span)
+            if start is None:
+                self._report.skip(source, number, "a pending span that does not say which span has started")
+            else:
+                self._started[start.trace_id, start.span_id] = unfinished(start, state)
+        elif span.end_ns is None:
+            self._started[span.trace_id, span.span_id] = unfinished(span, state)
+        else:
+            self._ended[span.trace_id, span.span_id] = span
+
+    def keys(self) -> set[_Key]:
+        """Trace and span id of every span that was added."""
+        return {*self._ended, *self._started}
 
     def recording(self) -> Recording:
         """Everything that was added."""
@@ -167,7 +215,8 @@ def read(paths: Iterable[Path]) -> Recording:
     return reader.recording()
 
 
-def _unfinished(span: SpanRecord, state: SpanState) -> SpanRecord:
+def unfinished(span: SpanRecord, state: SpanState) -> SpanRecord:
+    """A span that has started and not ended; the one of a dead writer is marked."""
     if state == "interrupted":
         return replace(span, state=state, attributes={**span.attributes, semconv.INTERRUPTED: True})
     return replace(span, state=state)

@@ -7,15 +7,16 @@ row that Logfire keeps beside it; one that has not ended gives only the pending 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 import pyarrow as pa
 
 from massgen_tracing import semconv
-from massgen_tracing.model import Attributes, Event, SpanRecord
+from massgen_tracing.model import Attributes, Event, Link, Resource, Scope, SpanRecord
 from massgen_tracing.store import jsontext
 from massgen_tracing.store.reader import Recording
 
@@ -86,7 +87,25 @@ _CLIENT: Final = 3
 _TAKEN_OUT: Final = frozenset({semconv.LOGFIRE_MSG, semconv.LOGFIRE_TAGS, semconv.LOGFIRE_LEVEL, semconv.LOGFIRE_JSON_SCHEMA})
 """Attributes that have a column of their own and are not repeated in `attributes`."""
 
+_HTTP: Final = frozenset(
+    {
+        semconv.HTTP_METHOD,
+        semconv.HTTP_STATUS,
+        semconv.HTTP_STATUS_OLD,
+        semconv.HTTP_ROUTE,
+        semconv.URL_FULL,
+        semconv.HTTP_URL,
+        semconv.URL_PATH,
+        semconv.URL_QUERY,
+    }
+)
+_DAY_US: Final = 86_400_000_000
+_MAX_HOMES: Final = 256
+
 Row = dict[str, Any]
+
+_NO_EXCEPTION: Final[Row] = dict.fromkeys(("exception_message", "exception_stacktrace", "exception_type"))
+_NO_HTTP: Final[Row] = dict.fromkeys(("http_method", "http_response_status_code", "http_route", "url_full", "url_path", "url_query"))
 
 
 def table(recording: Recording, *, min_us: int | None = None, max_us: int | None = None) -> pa.Table:
@@ -97,61 +116,67 @@ def table(recording: Recording, *, min_us: int | None = None, max_us: int | None
         min_us: keep only rows that start at or after this Unix time in microseconds.
         max_us: keep only rows that start at or before this one.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
-    appends: list[tuple[str, Callable[[Any], None]]] = [(name, values.append) for name, values in columns.items()]
-    for row in rows(recording):
-        start = row["start_timestamp"]
-        if (min_us is not None and start < min_us) or (max_us is not None and start > max_us):
-            continue
-        for name, append in appends:
-            append(row.get(name))
-    return pa.table({field.name: pa.array(columns[field.name], field.type) for field in SCHEMA}, schema=SCHEMA)
+    kept = [
+        row
+        for row in rows(recording)
+        if (min_us is None or row["start_timestamp"] >= min_us) and (max_us is None or row["start_timestamp"] <= max_us)
+    ]
+    return to_table(kept, SCHEMA)
+
+
+def to_table(kept: list[Row], schema: pa.Schema) -> pa.Table:
+    """Rows that have every column of *schema* as a table."""
+    values = itemgetter(*schema.names)
+    columns = list(zip(*map(values, kept), strict=True)) or [()] * len(schema)
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
 
 
 def rows(recording: Recording) -> Iterator[Row]:
     """Every row; times are Unix microseconds."""
     for start in recording.starts:
-        yield _span_row(start)
+        yield _span_row(start, _shown(start.attributes))
     for span in recording.spans:
-        row = _span_row(span)
-        yield row
-        if span.end_ns is not None:
-            yield from _event_rows(span, row)
+        for row, _ in span_rows(span):
+            yield row
 
 
-def _span_row(span: SpanRecord) -> Row:
+def span_rows(span: SpanRecord) -> Iterator[tuple[Row, Attributes]]:
+    """The span's row and those of its events, each with what its `attributes` has."""
+    shown = _shown(span.attributes)
+    row = _span_row(span, shown)
+    yield row, shown
+    if span.events and span.end_ns is not None:
+        yield from _event_rows(span, row)
+
+
+def _shown(attributes: Attributes) -> Attributes:
+    return attributes if _TAKEN_OUT.isdisjoint(attributes) else {key: value for key, value in attributes.items() if key not in _TAKEN_OUT}
+
+
+def _span_row(span: SpanRecord, shown: Attributes) -> Row:
     attributes = span.attributes
     start = span.start_ns // 1000
     end = None if span.end_ns is None else span.end_ns // 1000
     kind = _kind(span)
-    exception = next((event for event in span.events if event.name == semconv.EXCEPTION_EVENT), None)
-    status = _integer(_first(attributes, semconv.HTTP_STATUS, semconv.HTTP_STATUS_OLD))
+    exception = next((event for event in span.events if event.name == semconv.EXCEPTION_EVENT), None) if span.events else None
+    http = _NO_HTTP if _HTTP.isdisjoint(attributes) else _http_columns(attributes)
     return {
-        **_resource_columns(jsontext.dumps(span.resource.attributes)),
-        "attributes": jsontext.dumps({key: value for key, value in attributes.items() if key not in _TAKEN_OUT}),
+        **_home_columns(span.resource, span.scope),
+        **http,
+        "attributes": jsontext.dumps(shown),
         "attributes_json_schema": _text(attributes.get(semconv.LOGFIRE_JSON_SCHEMA)),
         "created_at": start if end is None else end,
-        "day": _day(start),
+        "day": start // _DAY_US,
         "duration": None if end is None or kind == semconv.SPAN_TYPE_LOG else (end - start) / 1e6,
         "end_timestamp": end,
-        "http_method": _text(attributes.get(semconv.HTTP_METHOD)),
-        "http_response_status_code": status,
-        "http_route": _text(attributes.get(semconv.HTTP_ROUTE)),
         "is_exception": exception is not None,
-        **_exception_columns(exception),
+        **(_NO_EXCEPTION if exception is None else _exception_columns(exception)),
         "kind": kind,
-        "level": _level(span, status),
+        "level": _level(span, http["http_response_status_code"]),
+        "log_body": None,
         "message": _text(attributes.get(semconv.LOGFIRE_MSG)) or span.name,
-        "otel_events": jsontext.dumps([_event_json(event) for event in span.events]),
-        "otel_links": jsontext.dumps(
-            [
-                {"trace_id": link.trace_id, "span_id": link.span_id, "trace_state": link.trace_state, "attributes": link.attributes}
-                for link in span.links
-            ]
-        ),
-        "otel_scope_attributes": jsontext.dumps(span.scope.attributes),
-        "otel_scope_name": span.scope.name or None,
-        "otel_scope_version": span.scope.version or None,
+        "otel_events": jsontext.dumps([_event_json(event) for event in span.events]) if span.events else "[]",
+        "otel_links": jsontext.dumps([_link_json(link) for link in span.links]) if span.links else "[]",
         "otel_status_code": _STATUS_NAMES[span.status_code],
         "otel_status_message": span.status_message or None,
         "parent_span_id": span.parent_span_id or None,
@@ -161,28 +186,25 @@ def _span_row(span: SpanRecord) -> Row:
         "start_timestamp": start,
         "tags": _tags(attributes.get(semconv.LOGFIRE_TAGS)),
         "trace_id": span.trace_id,
-        "url_full": _text(_first(attributes, semconv.URL_FULL, semconv.HTTP_URL)),
-        "url_path": _text(attributes.get(semconv.URL_PATH)),
-        "url_query": _text(attributes.get(semconv.URL_QUERY)),
     }
 
 
-def _event_rows(span: SpanRecord, row: Row) -> Iterator[Row]:
+def _event_rows(span: SpanRecord, row: Row) -> Iterator[tuple[Row, Attributes]]:
     """Rows of the span's events, which Logfire copies unless they are exceptions; each is a child of its span."""
     for number, event in enumerate(span.events):
         if event.name == semconv.EXCEPTION_EVENT:
             continue
         time = event.time_ns // 1000
         level = _integer(event.attributes.get(semconv.LOGFIRE_LEVEL))
-        yield {
-            **row,
-            "attributes": jsontext.dumps({key: value for key, value in event.attributes.items() if key not in _TAKEN_OUT}),
+        shown = _shown(event.attributes)
+        own = {
+            "attributes": jsontext.dumps(shown),
             "created_at": time,
-            "day": _day(time),
+            "day": time // _DAY_US,
             "duration": None,
             "end_timestamp": time,
             "is_exception": False,
-            **_exception_columns(None),
+            **_NO_EXCEPTION,
             "kind": SPAN_EVENT,
             "level": semconv.LEVELS["info"] if level is None else level,
             "message": _text(event.attributes.get(semconv.LOGFIRE_MSG)) or event.name,
@@ -193,6 +215,7 @@ def _event_rows(span: SpanRecord, row: Row) -> Iterator[Row]:
             "span_name": event.name,
             "start_timestamp": time,
         }
+        yield row | own, shown
 
 
 def _kind(span: SpanRecord) -> str:
@@ -215,14 +238,44 @@ def _level(span: SpanRecord, http_status: int | None) -> int:
     return semconv.LEVELS["info"]
 
 
-def _exception_columns(event: Event | None) -> Row:
-    if event is None:
-        return {"exception_type": None, "exception_message": None, "exception_stacktrace": None}
+def _exception_columns(event: Event) -> Row:
     return {
         "exception_type": _text(event.attributes.get(semconv.EXCEPTION_TYPE)),
         "exception_message": _text(event.attributes.get(semconv.EXCEPTION_MESSAGE)),
         "exception_stacktrace": _text(event.attributes.get(semconv.EXCEPTION_STACKTRACE)),
     }
+
+
+def _http_columns(attributes: Attributes) -> Row:
+    return {
+        "http_method": _text(attributes.get(semconv.HTTP_METHOD)),
+        "http_response_status_code": _integer(_first(attributes, semconv.HTTP_STATUS, semconv.HTTP_STATUS_OLD)),
+        "http_route": _text(attributes.get(semconv.HTTP_ROUTE)),
+        "url_full": _text(_first(attributes, semconv.URL_FULL, semconv.HTTP_URL)),
+        "url_path": _text(attributes.get(semconv.URL_PATH)),
+        "url_query": _text(attributes.get(semconv.URL_QUERY)),
+    }
+
+
+_homes: dict[tuple[int, int], tuple[Resource, Scope, Row]] = {}
+
+
+def _home_columns(resource: Resource, scope: Scope) -> Row:
+    """Columns that come from resource and scope; by identity, for the reader makes equal ones one object."""
+    key = id(resource), id(scope)
+    known = _homes.get(key)
+    if known is None:
+        if len(_homes) >= _MAX_HOMES:
+            _homes.clear()
+        row = {
+            **_resource_columns(jsontext.dumps(resource.attributes)),
+            "otel_scope_attributes": jsontext.dumps(scope.attributes),
+            "otel_scope_name": scope.name or None,
+            "otel_scope_version": scope.version or None,
+        }
+        # Both are kept with their ids, so that no other object gets one of them meanwhile.
+        known = _homes[key] = resource, scope, row
+    return known[2]
 
 
 @lru_cache(maxsize=256)
@@ -249,13 +302,8 @@ def _event_json(event: Event) -> dict[str, Any]:
     return {"event_name": event.name, "event_timestamp": stamp, "attributes": event.attributes}
 
 
-@lru_cache(maxsize=64)
-def _date(days: int) -> date:
-    return date.fromordinal(date(1970, 1, 1).toordinal() + days)
-
-
-def _day(us: int) -> date:
-    return _date(us // 86_400_000_000)
+def _link_json(link: Link) -> dict[str, Any]:
+    return {"trace_id": link.trace_id, "span_id": link.span_id, "trace_state": link.trace_state, "attributes": link.attributes}
 
 
 def _first(attributes: Mapping[str, Any] | Attributes, *keys: str) -> Any:

@@ -24,6 +24,16 @@ def test_a_benchmark_prints_its_table(name: str, figures: int) -> None:
     assert done.stderr == ""
 
 
+def test_the_benchmark_of_the_store_prints_sealing_queries_and_memory() -> None:
+    """The size can be chosen; every query is compared, those that use attributes with DuckDB too."""
+    command = [sys.executable, "-m", "benchmarks.store", "--rounds", "1", "--spans", "500"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    sealing, title, _, *rows, memory = done.stdout.splitlines()
+    assert (sealing.split(":")[0], title, memory.split(":")[0]) == ("Sealing", "Queries over 500 spans, 1 rounds", "Peak memory")
+    assert len(rows) == 23
+    assert done.stderr == ""
+
+
 def test_rounds_are_interleaved_and_the_first_is_not_counted() -> None:
     """Each contender gets its turn in each round, in an order that turns around."""
     order: list[str] = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from massgen_tracing import errors
+from massgen_tracing.store import seal
 from massgen_tracing.views import options
 from massgen_tracing.views.cli import main
 from tests.store import otlp
@@ -283,3 +286,44 @@ print(sorted({name.split('.')[0] for name in sys.modules} & {'opentelemetry', 'l
     assert "coordination.session" in done.stdout
     assert "\x1b" not in done.stdout
     assert done.stderr.strip() == "[]"
+
+
+# --- compact -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_compact_seals_every_ended_run_and_says_what_it_saved(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """How many, bytes before and after; a second time there is nothing to do, and every command reads what it read before."""
+    before = [said(capsys, *command, "--root", root)[0] for command in (("logs", "list", "--format", "json"), ("trace",))]
+    out, err = said(capsys, "compact", "--root", root)
+    assert re.fullmatch(r"sealed 1 recording: [\d,]+ bytes before, [\d,]+ after\n", out)
+    assert err == ""
+    assert [path.name for path in root.rglob("trace*")] == ["trace.parquet"]
+    assert said(capsys, "compact", "--root", root) == ("sealed 0 recordings: there was nothing to seal\n", "")
+    assert [said(capsys, *command, "--root", root)[0] for command in (("logs", "list", "--format", "json"), ("trace",))] == before
+
+
+def test_compact_leaves_what_is_still_written_and_says_so(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that goes on is no error."""
+    (path,) = root.rglob("*.otlp.jsonl")
+    with path.open("rb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_SH)
+        out, err = said(capsys, "compact", "--root", root)
+    assert out.startswith("sealed 0 recordings")
+    assert "its writer still runs" in err
+    assert path.exists()
+
+
+def test_compact_goes_on_after_a_file_that_fails(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are sealed; the exit code is 1."""
+    otlp.write_run(root, "log_20270116_080000_000000", otlp.sample_lines("f" * 32))
+    real = seal.seal
+
+    def failing(path: Path) -> seal.Outcome:
+        if "20270115" in str(path):
+            raise errors.RecordingError("The disk is full")
+        return real(path)
+
+    monkeypatch.setattr(seal, "seal", failing)
+    out, err = said(capsys, "compact", "--root", root, code=1)
+    assert out.startswith("sealed 1 recording:")
+    assert "The disk is full" in err

@@ -33,6 +33,9 @@ _HIGH: Final = 500
 RETRY_AFTER_NS: Final = 1_000_000_000
 """How long a file that could not be written is left alone."""
 
+_LOCK_ATTEMPTS: Final = 50
+_LOCK_PAUSE_SECONDS: Final = 0.002
+
 
 _descriptors: Final[weakref.WeakSet[_Descriptor]] = weakref.WeakSet()
 
@@ -185,10 +188,23 @@ class AppendFile:
         file = _Descriptor(_out_of_the_way(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)))
         size = os.fstat(file.number).st_size
         torn = size > 0 and os.pread(file.number, 1, size - 1) != b"\n"
-        if fcntl is not None:
-            with contextlib.suppress(OSError):  # a reader may be looking just now; without the lock a live run only looks interrupted
-                fcntl.flock(file.number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if fcntl is not None and not AppendFile._lock(file):
+            # Sealed into another file just now: what follows begins a new one.
+            return AppendFile._open(path)
         return file, torn
+
+    @staticmethod
+    def _lock(file: _Descriptor) -> bool:
+        """Say that a writer is here; False where the file has lost its name meanwhile."""
+        for attempt in range(_LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(file.number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:  # a reader looks, or a sealer removes the file; either takes a moment
+                time.sleep(_LOCK_PAUSE_SECONDS if attempt < _LOCK_ATTEMPTS - 1 else 0)
+            except OSError:  # no locks on this file system; a live run only looks interrupted
+                break
+        return file.names() != 0
 
     def _failed(self, error: OSError) -> None:
         self._retry_ns = time.monotonic_ns() + RETRY_AFTER_NS

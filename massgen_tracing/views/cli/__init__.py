@@ -21,6 +21,7 @@ COMMANDS: Final[dict[str, str]] = {
     "sql": "ask Logfire's SQL of the local recordings",
     "logs": "list the recorded runs",
     "trace": "draw the span tree of a run",
+    "compact": "seal the recordings of ended runs into small, fast files",
     "doctor": "say what works here, what does not, and what to do about it",
 }
 """Every command and its one-line help; the command's module has the same name."""

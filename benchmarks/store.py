@@ -1,0 +1,133 @@
+"""What sealing and asking cost: `python -m benchmarks.store`.
+
+All queries of `tests/store/queries.sql` over sealed recordings, beside a hand-written query of the same engine over typed Parquet columns of the same
+data, and, where an attribute is used, beside DuckDB over the same rows with `attributes` as JSON text.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import datafusion
+import duckdb
+import pyarrow as pa
+from pyarrow import parquet
+
+from benchmarks._measure import Figure, Round, arguments, interleave, report
+from benchmarks._spans import recordings, run_lines
+from massgen_tracing import store
+from massgen_tracing.store import records, seal, sealed
+
+SPANS_A_RUN = 20_000
+QUERIES = Path(__file__).resolve().parents[1] / "tests" / "store" / "queries.sql"
+
+BY_HAND = {
+    "attributes->>'massgen.agent_id'": "massgen_agent_id",
+    "attributes->>'massgen.round'": "CAST(massgen_round AS VARCHAR)",
+    "attributes->>'massgen.round_type'": "massgen_round_type",
+    "attributes->>'gen_ai.request.model'": "gen_ai_request_model",
+    "(attributes->'massgen.usage.input')::int": "massgen_usage_input",
+    "(attributes->'massgen.usage.output')::int": "massgen_usage_output",
+    "(attributes->'massgen.usage.cost')::float": "massgen_usage_cost",
+    "(attributes->'token_count')::int": "CAST(NULL AS BIGINT)",
+    "attributes->>'massgen.usage.input'": "massgen_usage_input",
+}
+"""What a person would write who knows the typed columns."""
+
+
+def queries(trace: str) -> dict[str, str]:
+    """Every query by its name; the trace is one that is there."""
+    parts = (part.partition("\n") for part in QUERIES.read_text().split("-- name: ")[1:])
+    return {name.strip(): sql.strip().rstrip(";").replace("[TRACE_ID]", trace) for name, _, sql in parts}
+
+
+def ours(root: Path, sql: str) -> Round:
+    """The store, from the statement's text to its rows as a table."""
+    return timed(lambda: store.query(sql, root))
+
+
+def typed(directory: Path, sql: str) -> Round:
+    """DataFusion over the typed columns, as if they had been written so."""
+    for ours_, theirs in BY_HAND.items():
+        sql = sql.replace(ours_, theirs)
+
+    def ask() -> None:
+        config = (
+            datafusion.SessionConfig().set("datafusion.sql_parser.dialect", "PostgreSQL").set("datafusion.execution.parquet.pushdown_filters", "true")
+        )
+        context = datafusion.SessionContext(config)
+        context.register_parquet("records", directory)
+        context.sql(sql).limit(store.DEFAULT_LIMIT).to_arrow_table()
+
+    return timed(ask)
+
+
+def duck(directory: Path, sql: str) -> Round:
+    """DuckDB over the same rows, with `attributes` as JSON text."""
+    sql = sql.replace("attributes->", "attributes::JSON->")
+    connection = duckdb.connect()
+    connection.execute(f"CREATE VIEW records AS SELECT {', '.join(records.SCHEMA.names)} FROM '{directory}/*.parquet'")
+    connection.execute("SET threads TO 2")
+    return timed(lambda: connection.sql(f"SELECT * FROM ({sql}) LIMIT {store.DEFAULT_LIMIT}").to_arrow_table())
+
+
+def timed(ask: Callable[[], Any]) -> Round:
+    """A round of one question."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        ask()
+        return time.perf_counter() - start
+
+    return run
+
+
+def make(root: Path, directory: Path, spans: int) -> None:
+    """Write, seal, and print what that cost; *directory* gets the same columns as plain typed files."""
+    seconds = before = after = count = 0.0
+    pa.array(("text", None))  # what Arrow loads at its first use is no cost of sealing
+    for number, path in enumerate(recordings(root, spans=spans, spans_a_run=min(spans, SPANS_A_RUN))):
+        start = time.perf_counter()
+        outcome = seal.seal(path)
+        seconds += time.perf_counter() - start
+        assert outcome.sealed is not None, outcome.reason
+        index = sealed.index(outcome.sealed)
+        assert index is not None
+        before, after, count = before + outcome.before, after + outcome.after, count + index.spans
+        table = parquet.read_table(outcome.sealed)
+        missing = [field for field in sealed.SCHEMA if field.name not in table.column_names]
+        for field in missing:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+        parquet.write_table(table.select(sealed.SCHEMA.names).cast(sealed.SCHEMA), directory / f"{number:06}.parquet", compression="zstd")
+    print(f"Sealing: {count:,.0f} spans, {count / seconds:,.0f} spans/s, {before / count:,.0f} bytes/span before, {after / count:,.0f} after")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    args = arguments(__doc__, rounds=3, argv=argv, spans=1_000_000)
+    with tempfile.TemporaryDirectory() as place:
+        root, directory = Path(place, "root"), Path(place, "typed")
+        directory.mkdir()
+        make(root, directory, args.spans)
+        trace = run_lines(0, min(args.spans, SPANS_A_RUN))[-1].split('"traceId":"')[1][:32]
+        figures = []
+        for name, sql in queries(trace).items():
+            uses = "attributes" in sql
+            contenders = {"ours": ours(root, sql), "typed": typed(directory, sql)} | ({"duck": duck(directory, sql)} if uses else {})
+            samples = interleave(contenders, args.rounds)
+            figures.append(Figure(f"{name} / typed columns by hand", samples["ours"], samples["typed"], 1.5))
+            if uses:
+                figures.append(Figure(f"{name} / DuckDB on JSON text", samples["ours"], samples["duck"], 1 / 5))
+        code = report(f"Queries over {args.spans:,} spans, {args.rounds} rounds", figures, unit="ms", check=args.check)
+    print(f"Peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""The documented attribute keys that a sealed recording has columns of their own for, and their types.
+
+A column says the same as the JSON text only where every value of its key has the documented type; which keys those are, each file says.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+
+from massgen_tracing import semconv
+
+_DOCUMENTED: Final[dict[str, tuple[str, ...]]] = {
+    "str": (
+        semconv.AGENT_ID,
+        semconv.ROUND_TYPE,
+        semconv.BACKEND,
+        semconv.OUTCOME,
+        semconv.VOTED_FOR,
+        semconv.VOTED_FOR_LABEL,
+        semconv.ANSWER_LABEL_KEY,
+        semconv.ERROR_MESSAGE,
+        semconv.TASK,
+        semconv.LOG_DIR,
+        semconv.WINNER,
+        semconv.WINNER_LABEL,
+        semconv.WINNER_REASON,
+        semconv.EVENT_TYPE,
+        semconv.VOTE_REASON,
+        semconv.RESTART_BY,
+        semconv.ENFORCEMENT_REASON,
+        semconv.GEN_AI_OPERATION,
+        semconv.GEN_AI_WORKFLOW,
+        semconv.GEN_AI_CONVERSATION,
+        semconv.GEN_AI_AGENT,
+        semconv.GEN_AI_PROVIDER,
+        semconv.GEN_AI_SYSTEM,
+        semconv.GEN_AI_REQUEST_MODEL,
+        semconv.GEN_AI_RESPONSE_MODEL,
+        semconv.GEN_AI_RESPONSE_ID,
+        semconv.GEN_AI_TOOL_NAME,
+        semconv.GEN_AI_TOOL_CALL_ID,
+        semconv.GEN_AI_TOOL_TYPE,
+        semconv.MCP_METHOD,
+        semconv.NETWORK_TRANSPORT,
+        semconv.SERVER_ADDRESS,
+        semconv.ERROR_TYPE,
+    ),
+    "int": (
+        semconv.ITERATION,
+        semconv.ROUND,
+        semconv.NUM_CONTEXT_ANSWERS,
+        semconv.USAGE_INPUT,
+        semconv.USAGE_OUTPUT,
+        semconv.USAGE_REASONING,
+        semconv.USAGE_CACHED_INPUT,
+        semconv.NUM_AGENTS,
+        semconv.ENFORCEMENT_ATTEMPT,
+        semconv.ENFORCEMENT_MAX_ATTEMPTS,
+        semconv.ENFORCEMENT_BUFFER_CHARS,
+        semconv.GEN_AI_INPUT_TOKENS,
+        semconv.GEN_AI_OUTPUT_TOKENS,
+        semconv.GEN_AI_CACHE_READ_TOKENS,
+        semconv.GEN_AI_REASONING_TOKENS,
+        semconv.SERVER_PORT,
+    ),
+    "float": (
+        semconv.USAGE_COST,
+        semconv.GEN_AI_TIME_TO_FIRST_CHUNK,
+        semconv.GEN_AI_CLIENT_TIME_TO_FIRST_CHUNK,
+        semconv.OPERATION_COST,
+    ),
+    "bool": (semconv.IS_WINNER, semconv.COST_UNKNOWN, semconv.INTERRUPTED, semconv.GEN_AI_REQUEST_STREAM),
+}
+"""Keys by type. Long texts (messages, arguments, previews) are left out: nobody filters by them, and each would be stored twice."""
+
+_ARROW: Final = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+_INT64: Final = 2**63
+
+OTHER: Final = "other"
+"""The kind of a value that no column can hold, and of a key whose values have several kinds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A key with a column of its own; *kind* is the type of its values."""
+
+    key: str
+    column: str
+    kind: str
+
+    @property
+    def field(self) -> pa.Field:
+        """The column."""
+        return pa.field(self.column, _ARROW[self.kind])
+
+
+COLUMNS: Final[dict[str, Typed]] = {key: Typed(key, key.replace(".", "_"), kind) for kind, keys in _DOCUMENTED.items() for key in keys}
+
+
+def kind_of(value: Any) -> str:
+    """The kind of one value."""
+    if isinstance(value, str):
+        return "str"
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int):
+        return "int" if -_INT64 <= value < _INT64 else OTHER
+    return "float" if isinstance(value, float) and math.isfinite(value) else OTHER
+
+
+_EXPRESSIONS: Final = {
+    ("json_as_text", "str"): '"{}"',
+    ("json_as_text", "int"): "arrow_cast(\"{}\", 'Utf8')",
+    ("json_as_text", "bool"): "arrow_cast(\"{}\", 'Utf8')",
+    ("json_get_str", "str"): '"{}"',
+    ("json_get_int", "int"): '"{}"',
+    ("json_get_float", "int"): 'CAST("{}" AS DOUBLE)',
+    ("json_get_float", "float"): '"{}"',
+    ("json_get_bool", "bool"): '"{}"',
+}
+"""What a function of JSON says of a key whose values all have one kind; where nothing stands here, the text has to be read."""
+
+NULLS: Final = {"json_as_text": "Utf8", "json_get_str": "Utf8", "json_get_int": "Int64", "json_get_float": "Float64", "json_get_bool": "Boolean"}
+"""The functions that typed columns can stand for, and the type of their NULL; `json_contains` is the other one."""
+
+
+def expression(function: str, key: str, kind: str | None) -> str | None:
+    """SQL over the columns of a sealed file for a function of its JSON text; None where the text has to be read.
+
+    Args:
+        function: one of the functions that the dialect makes of the JSON operators.
+        key: the attribute's key.
+        kind: what kind the file's values of that key have; None where the file has no such key.
+    """
+    if kind is None:
+        return "FALSE" if function == "json_contains" else f"arrow_cast(NULL, '{NULLS[function]}')"
+    known = COLUMNS.get(key)
+    if known is None or known.kind != kind:
+        return None
+    if function == "json_contains":
+        return f'"{known.column}" IS NOT NULL'
+    pattern = _EXPRESSIONS.get((function, kind))
+    return None if pattern is None else pattern.format(known.column)
