@@ -132,7 +132,9 @@ class AppendFile:
                 self._torn = True
                 written += os.write(file.number, line[written:])
         except OSError as error:
-            if error.errno == errno.EBADF and file.names() < 0:  # closed between the look and the write
+            if error.errno == errno.EBADF:  # closed by a stranger since the last look
+                if self._file is file:
+                    self.close()
                 return self.write(line)
             self._failed(error)
             return False
