@@ -22,6 +22,7 @@ from massgen_tracing.trace import borders, carriers
 from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.trace import TracerProvider
 
@@ -208,7 +209,7 @@ def _new_run(root: str) -> layout.RunDirectory | None:
         return None
 
 
-def _resource(service_name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - opentelemetry.sdk is imported only when it is needed
+def _resource(service_name: str) -> Resource:
     from opentelemetry.sdk.resources import Resource
 
     return Resource.create(
