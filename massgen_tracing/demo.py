@@ -5,7 +5,9 @@ Everything goes through the command line, as a user would go: nothing here is sh
 
 from __future__ import annotations
 
+import shutil
 import sys
+from pathlib import Path
 from typing import Final
 
 from massgen_tracing.layout import DEFAULT_ROOT
@@ -50,6 +52,8 @@ def main() -> int:
         _say(f'$ massgen-tracing sql "{query}"')
         code = code or command(["sql", "--root", DEFAULT_ROOT, "--since", "1m", query])
     _heading("Where to look next")
+    if shutil.which("massgen-tracing") is None:
+        _say(f"  . {Path(sys.prefix) / 'bin' / 'activate'}    first, for the command to be found")
     _say("  massgen-tracing logs list           every run so far")
     _say("  massgen-tracing trace RUN           the tree of one of them")
     _say("  massgen-tracing doctor              what works here, and what to do about the rest")
