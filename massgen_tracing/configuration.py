@@ -162,7 +162,7 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
         recording = Recording(root)
         processors.append(recording)
     if given_endpoint:
-        processors.append(_export(given_endpoint))
+        processors += _export(given_endpoint)
     _pipeline = Pipeline(_resource(values["service_name"]), processors, remote=carriers.remote_context())
     provider: TracerProvider | None = None
     if values["logfire"]:
@@ -178,7 +178,7 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
         # Logfire's SDK exports by itself to what OpenTelemetry's variables name.
         traces = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
         if given_endpoint is None and (traces or values["otlp_endpoint"]):
-            _pipeline.processors += (_export(traces or values["otlp_endpoint"], whole=bool(traces)),)
+            _pipeline.processors += tuple(_export(traces or values["otlp_endpoint"], whole=bool(traces)))
         SHARED.pipeline = _pipeline
         provider = SHARED
     else:
@@ -190,10 +190,11 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     return make(provider.get_tracer(SCOPE, __version__), open_run=partial(_new_run, root) if recording is not None else None, cleans=own)
 
 
-def _export(endpoint: str, *, whole: bool = False) -> SpanProcessor:
+def _export(endpoint: str, *, whole: bool = False) -> list[SpanProcessor]:
     from massgen_tracing.sinks.otlp import otlp_processor
 
-    return otlp_processor(endpoint, whole=whole)
+    processor = otlp_processor(endpoint, whole=whole)
+    return [] if processor is None else [processor]
 
 
 def _new_run(root: str) -> layout.RunDirectory | None:

@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from massgen_tracing import guard
+from massgen_tracing.errors import MissingPackageError
 
 _EXPORTER_LOGGERS: Final = (
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
@@ -18,8 +19,8 @@ _EXPORTER_LOGGERS: Final = (
 _TRACES_PATH: Final = "v1/traces"
 
 
-def otlp_processor(endpoint: str, *, whole: bool = False) -> SpanProcessor:
-    """A processor that sends ended spans to *endpoint* in batches, on a thread of its own.
+def otlp_processor(endpoint: str, *, whole: bool = False) -> SpanProcessor | None:
+    """A processor that sends ended spans to *endpoint* in batches, on a thread of its own; None, with one line, where it cannot be made.
 
     The protocol is HTTP unless `OTEL_EXPORTER_OTLP_PROTOCOL` (or `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`) says `grpc`; headers, certificates,
     timeout and compression come from the `OTEL_EXPORTER_OTLP_*` variables.
@@ -28,15 +29,29 @@ def otlp_processor(endpoint: str, *, whole: bool = False) -> SpanProcessor:
         endpoint: the collector's base URL, such as `http://localhost:4318`.
         whole: whether it is the URL of traces itself, to which no path is added.
     """
-    return _Export(endpoint, whole=whole)
+    try:
+        exporter = _exporter(endpoint, whole=whole)
+    except ImportError:
+        missing = MissingPackageError("Export to a collector", "opentelemetry-exporter-otlp")
+        guard.report("otlp.package", f"{missing} The run goes on and is recorded locally.")
+        return None
+    except Exception as error:  # noqa: BLE001 - what the variables say may be nonsense to the exporter
+        guard.report(
+            "otlp.configure",
+            f"Export to the collector at {endpoint} could not be set up ({type(error).__name__}: {error}). The run goes on and is recorded"
+            " locally. Check the URL and the OTEL_EXPORTER_OTLP_* variables.",
+            error=error,
+        )
+        return None
+    return _Export(endpoint, exporter)
 
 
 class _Export(BatchSpanProcessor):
     """OpenTelemetry's batches, with one line in place of the exporter's many, and an end that can be hastened."""
 
-    def __init__(self, endpoint: str, *, whole: bool) -> None:
+    def __init__(self, endpoint: str, exporter: SpanExporter) -> None:
         self._line = _OneLine(endpoint)
-        super().__init__(_exporter(endpoint, whole=whole), schedule_delay_millis=1000)
+        super().__init__(exporter, schedule_delay_millis=1000)
 
     def shutdown(self) -> None:
         super().shutdown()  # type: ignore[no-untyped-call]

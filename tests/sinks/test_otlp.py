@@ -223,3 +223,48 @@ def test_an_interpreter_that_starts_no_more_threads(
         collector.wait_for(*TREE)
         assert collector.tree() == TREE
     swallowed.clear()
+
+
+@pytest.mark.parametrize(
+    ("asked", "package", "says"),
+    [
+        ({"otlp_endpoint": "http://127.0.0.1:9"}, "opentelemetry.exporter.otlp.proto.http.trace_exporter", "pip install opentelemetry-exporter-otlp"),
+        ({"logfire": True}, "logfire", "pip install logfire"),
+    ],
+)
+def test_a_missing_package_is_one_line_and_the_run_is_recorded(
+    asked: dict[str, object],
+    package: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    swallowed: list[str],
+) -> None:
+    """Where the package of an export is not installed, one line names the command that mends it; everything else works."""
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setenv("LOGFIRE_TOKEN", "some-token")
+    tracer = mt.configure(root=tmp_path, enabled=True, **asked)  # type: ignore[arg-type]
+    with tracer.span("recorded"):
+        pass
+    mt.shutdown()
+    [line] = [record.getMessage() for record in caplog.records]
+    assert says in line
+    assert lines.names(*lines.recordings(tmp_path)) == ["recorded"]
+    assert [kind.rpartition(".")[2] for kind in swallowed] == ["package"]
+    swallowed.clear()
+
+
+def test_an_export_that_cannot_be_set_up_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, swallowed: list[str]
+) -> None:
+    """Variables that the exporter refuses cost the export, not the run."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "nonsense")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "nonsense")
+    tracer = mt.configure(root=tmp_path, enabled=True, otlp_endpoint="http://127.0.0.1:9")
+    with tracer.span("recorded"):
+        pass
+    mt.shutdown()
+    assert len([record for record in caplog.records if record.name == "massgen_tracing"]) == 1
+    assert lines.names(*lines.recordings(tmp_path)) == ["recorded"]
+    swallowed.clear()
