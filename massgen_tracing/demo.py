@@ -57,7 +57,7 @@ def main() -> int:
     _say("  massgen-tracing logs list           every run so far")
     _say("  massgen-tracing trace RUN           the tree of one of them")
     _say("  massgen-tracing doctor              what works here, and what to do about the rest")
-    _say("  dashboards/sql/                     more questions; the same SQL runs on Logfire")
+    _say("  dashboards/sql/                     more questions, as files for massgen-tracing sql --file")
     _say('  massgen-tracing run --config examples/local.yaml "…"    the same with an endpoint of your own')
     return code
 
