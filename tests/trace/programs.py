@@ -26,6 +26,7 @@ from opentelemetry import trace as otel_trace
 from opentelemetry.sdk.trace import ReadableSpan
 
 import massgen_tracing as mt
+from massgen_tracing.trace.carriers import extract, remote_context
 from massgen_tracing.trace.round import Round
 from massgen_tracing.trace.session import Session
 from massgen_tracing.trace.tracer import Tracer
@@ -52,6 +53,8 @@ LEAVES = st.sampled_from(
         "to_thread",
         "executor",
         "callback",
+        "child_env",
+        "mcp_meta",
     ]
 )
 BLOCKS = st.sampled_from(["span", "llm", "third_party", "explicit_span", "timeout", "stream", "task", "group", "bound_coroutine", "bare"])
@@ -193,6 +196,14 @@ class Agent:
                 await asyncio.sleep(0)
         elif name == "info":
             self.tracer.info("hello {x}", x=1, **attributes)
+        elif name == "child_env":  # what a child process finds in its environment; processes have tests of their own
+            with self.tracer.span("child", attributes, base=remote_context(mt.child_env({}))):
+                pass
+        elif name == "mcp_meta":  # what an MCP server finds in its request
+            with self.tracer.mcp_call("fs", "read", attributes=attributes) as request:
+                await asyncio.sleep(0)
+                with self.tracer.span("server", self.attributes((*path, "server")), base=extract(request.meta())):
+                    pass
         else:
             await self.elsewhere(name, attributes)
 
