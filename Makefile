@@ -11,13 +11,22 @@ PIP = $(shell $(PY) -m pip --version >/dev/null 2>&1 && echo '$(PY) -m pip' || e
 INSTALL = $(PIP) install --quiet --no-input --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types contracts bench lock environment clean
+.PHONY: help demo demo-massgen massgen test check lint types contracts bench lock environment clean
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
 
 demo: environment ## several agents on one question, without any key: what they did, drawn and asked in SQL
 	@$(PY) -m massgen_tracing.demo
+
+demo-massgen: environment ## the same with real MassGen (about 1.5 GB, once)
+	@$(INSTALL) uv
+	@$(PY) -m rehearsal.environments --newest
+	@$(PY) -m rehearsal.demo
+
+massgen: environment ## three versions of MassGen for the tests, into .venv-massgen (about 1.5 GB each, once)
+	@$(INSTALL) uv
+	@$(PY) -m rehearsal.environments
 
 test: environment ## the tests (more options: make test ARGS="-k name -x")
 	@$(PY) -m pytest $(ARGS)

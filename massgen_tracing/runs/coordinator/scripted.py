@@ -5,7 +5,8 @@
     GET  /healthz
     GET  /_log                                     every completion request seen, and what was answered
 
-The agent's id stands in the URL, since a request names a model and no agent.
+The agent's id stands in the URL, since a request names a model and no agent. The log's `began_ns`, `first_ns` and `ended_ns` are Unix nanoseconds:
+when the request had been read, when the first chunk and when the last byte were handed to the system; None where it did not come to that.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One completion request, as a script sees it; *number* counts the agent's requests from 1."""
+    """One completion request, as a script sees it; *number* counts the agent's requests from 1, *tools* are the offered tools' names."""
 
     agent_id: str
     number: int
@@ -135,6 +136,11 @@ class ScriptedEndpoint:
             self._server.should_exit = True
             self._thread.join(STOP_TIMEOUT)
 
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """What `/_log` answers, for the process that runs the endpoint: a copy, safe while requests come in."""
+        return [dict(entry) for entry in list(self._log.entries)]
+
     def base_url(self, agent_id: str) -> str:
         """The `base_url` of one agent."""
         return f"{self.url}/agents/{agent_id}/v1"
@@ -172,6 +178,7 @@ class ScriptedEndpoint:
         from starlette.responses import JSONResponse, StreamingResponse
 
         body = await request.json()
+        began_ns = time.time_ns()
         agent_id = request.path_params["agent_id"]
         number = self._log.counts[agent_id] = self._log.counts.get(agent_id, 0) + 1
         tools = tuple(tool["function"]["name"] for tool in body.get("tools") or ())
@@ -188,15 +195,18 @@ class ScriptedEndpoint:
             "calls": [call.name for call in turn.calls],
             "usage": None,
             "finished": False,
+            "began_ns": began_ns,
+            "first_ns": None,
+            "ended_ns": None,
         }
         self._log.entries.append(entry)
         if turn.status != 200:
             await asyncio.sleep(turn.seconds)
-            entry["finished"] = True
+            entry.update(finished=True, ended_ns=time.time_ns())
             return JSONResponse({"error": {"message": turn.text, "type": "scripted", "code": None}}, turn.status)
         if not body.get("stream"):
             await asyncio.sleep(turn.seconds)
-            entry.update(finished=True, usage=_usage(turn.usage))
+            entry.update(finished=True, usage=_usage(turn.usage), ended_ns=time.time_ns())
             return JSONResponse(_whole(turn, reply_id, body["model"]))
         with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
         return StreamingResponse(_events(turn, reply_id, body["model"], entry, with_usage=with_usage), media_type="text/event-stream")
@@ -240,19 +250,23 @@ async def _events(turn: Turn, reply_id: str, model: str, entry: dict[str, Any], 
         return f"data: {json.dumps({**base, 'choices': [{'index': 0, 'delta': delta, 'finish_reason': finish}]})}\n\n"
 
     deltas = [{"role": "assistant", "content": ""}, *_text_deltas(turn.text), *_call_deltas(turn, reply_id)]
-    await asyncio.sleep(turn.seconds / 3)
-    for delta in deltas:
-        yield event(delta)
-        await asyncio.sleep(turn.seconds * 2 / 3 / len(deltas))
-    if turn.cut:
+    try:
+        await asyncio.sleep(turn.seconds / 3)
+        for delta in deltas:
+            yield event(delta)
+            entry["first_ns"] = entry["first_ns"] or time.time_ns()
+            await asyncio.sleep(turn.seconds * 2 / 3 / len(deltas))
+        if turn.cut:
+            entry["finished"] = True
+            return
+        yield event({}, _finish(turn))
+        if with_usage and turn.usage is not None:
+            entry["usage"] = _usage(turn.usage)
+            yield f"data: {json.dumps({**base, 'choices': [], 'usage': entry['usage']})}\n\n"
         entry["finished"] = True
-        return
-    yield event({}, _finish(turn))
-    if with_usage and turn.usage is not None:
-        entry["usage"] = _usage(turn.usage)
-        yield f"data: {json.dumps({**base, 'choices': [], 'usage': entry['usage']})}\n\n"
-    entry["finished"] = True
-    yield "data: [DONE]\n\n"
+        yield "data: [DONE]\n\n"
+    finally:  # also when the client went away
+        entry["ended_ns"] = time.time_ns()
 
 
 def _text_deltas(text: str) -> list[dict[str, Any]]:

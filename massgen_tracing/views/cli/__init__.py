@@ -18,6 +18,7 @@ from massgen_tracing._version import __version__
 
 COMMANDS: Final[dict[str, str]] = {
     "run": "ask a question: agents answer, vote and present, and everything is traced",
+    "exec": "run a Python program, MassGen say, traced and otherwise as it is",
     "sql": "ask Logfire's SQL of the local recordings",
     "logs": "list the recorded runs",
     "trace": "draw the span tree of a run",
