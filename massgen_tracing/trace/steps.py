@@ -7,13 +7,15 @@ and `asyncio.current_task()` are the driver's, as without it.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import sys
 import threading
 import types
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from functools import partial
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -78,49 +80,121 @@ def _runner(context: contextvars.Context) -> Run:
     with ordinary generators.
     """
     # Looked up once: this is on the way of every chunk.
-    enter, get_ident, get_hooks, set_hooks = context.run, threading.get_ident, sys.get_asyncgen_hooks, sys.set_asyncgen_hooks
-    stepping = 0
+    enter, get_hooks, set_hooks = context.run, sys.get_asyncgen_hooks, sys.set_asyncgen_hooks
+    seen: Callable[[Any], Any] | None = None
     fallback: Callable[[Any], Any] | None = None
+    thread = 0
 
     def finalize(generator: AsyncGenerator[Any, Any]) -> None:
-        if stepping == get_ident() or fallback is None:
-            closing: Any = generator.aclose()
-            try:
-                pending = closing.send(None)
-            except StopIteration:
-                return
-            finish: Callable[[], Awaitable[None]] = partial(_rest, context.run, closing, pending)
-        else:  # dropped elsewhere, or found by the garbage collector
-            finish = partial(_close, context.run, generator)
-        if fallback is not None:
-            fallback(_Unfinished(finish))
+        # A copy: the generator's context may be in use just now, further out on the stack.
+        own = context.copy()
+        closed = threading.get_ident() == thread and _close_now(generator, own)
+        if not closed and fallback is not None:
+            fallback(_Unfinished(generator, own))
+
+    _OURS.add(finalize)
 
     def run(function: Callable[..., Any], argument: Any) -> Any:
-        nonlocal stepping, fallback
-        firstiter, fallback = get_hooks()
+        nonlocal seen, fallback, thread
+        firstiter, finalizer = get_hooks()
+        if finalizer is not seen:  # another loop, or within another stream's step
+            seen, thread = finalizer, threading.get_ident()
+            if finalizer not in _OURS:
+                fallback = finalizer
         set_hooks(None, finalize)
-        stepping = get_ident()
         try:
             return enter(function, argument)
         finally:
-            stepping = 0
-            set_hooks(firstiter, fallback)
+            set_hooks(firstiter, finalizer)
 
     return run
+
+
+_OURS: Final[weakref.WeakSet[Callable[[Any], Any]]] = weakref.WeakSet()
+"""The hooks that `_runner` has made: where streams are nested, an unfinished generator is the loop's, and no other stream's."""
+
+
+def _close_now(generator: AsyncGenerator[Any, Any], context: contextvars.Context) -> bool:
+    """Close *generator* here and now, as far as it has nothing to wait for; what is left goes on in a task.
+
+    It is that task's work from its first step on (`asyncio.current_task()`): cancel scopes and locks remember the task that took them. That is what
+    a task with an eager start is, which asyncio has from Python 3.12 on.
+
+    Returns:
+        False where there is no event loop that runs in this thread: nothing has been done.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    closing = _Closing(generator.aclose())
+    task = loop.create_task(closing, context=context)
+    driver = asyncio.current_task(loop)
+    if driver is not None:
+        asyncio.tasks._leave_task(loop, driver)  # noqa: SLF001 - for implementations of tasks (asyncio, "Extending")
+    asyncio.tasks._enter_task(loop, task)  # noqa: SLF001
+    try:
+        closing.begin(context)
+    finally:
+        asyncio.tasks._leave_task(loop, task)  # noqa: SLF001
+        if driver is not None:
+            asyncio.tasks._enter_task(loop, driver)  # noqa: SLF001
+    if closing.done:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - a loop that stops now leaves nothing undone
+    return True
+
+
+class _Closing(Coroutine[Any, Any, None]):
+    """The closing of a generator, whose first step is made before its task begins."""
+
+    def __init__(self, steps: Any) -> None:
+        self._steps = steps
+        self._first: Callable[[], Any] | None = None
+        self.done = False
+
+    def begin(self, context: contextvars.Context) -> None:
+        """Make the first step; the task will get what came of it."""
+        try:
+            pending = context.run(self._steps.send, None)
+        except StopIteration:
+            self.done = True
+            self._first = partial(_raise, StopIteration())
+        except BaseException as error:  # noqa: BLE001 - the task raises it, and asyncio tells of it as of every other task
+            self._first = partial(_raise, error)
+        else:
+            self._first = lambda: pending
+
+    def send(self, value: Any) -> Any:
+        first, self._first = self._first, None
+        return self._steps.send(value) if first is None else first()
+
+    def throw(self, *error: Any) -> Any:
+        first, self._first = self._first, None
+        if self.done:
+            assert first is not None
+            first()
+        return self._steps.throw(*error)
+
+    def close(self) -> None:
+        self._steps.close()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield from self._steps.__await__()
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 class _Unfinished:
     """An unfinished generator as the event loop's hook takes it: `aclose()` closes it in its own context."""
 
-    def __init__(self, finish: Callable[[], Awaitable[None]]) -> None:
-        self._finish = finish
+    def __init__(self, generator: AsyncGenerator[Any, Any], context: contextvars.Context) -> None:
+        self._generator = generator
+        self._context = context
 
     async def aclose(self) -> None:
-        await self._finish()
-
-
-async def _close(run: Run, generator: AsyncGenerator[Any, Any]) -> None:
-    await await_in(run, generator.aclose())
+        await await_in(self._context.run, self._generator.aclose())
 
 
 @types.coroutine

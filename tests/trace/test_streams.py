@@ -11,6 +11,8 @@ import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -145,6 +147,51 @@ async def test_a_nested_generator_whose_closing_must_wait_is_finished_by_the_loo
     await bound.aclose()
     await asyncio.sleep(0.01)
     assert seen == ["inner"]
+
+
+async def test_a_nested_generator_is_closed_by_one_task_from_its_first_step_on() -> None:
+    """Cancel scopes remember their task: a connection that is left in the middle of its answer is closed by one task, in nested streams too."""
+    closers: list[list[asyncio.Task[Any] | None]] = []
+
+    async def connection() -> AsyncIterator[int]:
+        seen: list[asyncio.Task[Any] | None] = []
+        closers.append(seen)
+        try:
+            yield 1
+            yield 2
+        finally:
+            with anyio.CancelScope(shield=True):
+                for _ in range(3):
+                    seen.append(asyncio.current_task())
+                    await anyio.lowlevel.checkpoint()
+            seen.append(asyncio.current_task())
+
+    async def left_early() -> AsyncIterator[str]:
+        async for _ in connection():
+            break
+        yield VAR.get()
+        async for _ in mt.bind_stream(left_half()):
+            pass
+        yield VAR.get()
+
+    async def left_half() -> AsyncIterator[str]:
+        async for _ in connection():
+            yield "half"
+            break
+
+    problems: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, problem: problems.append(problem))
+    VAR.set("inside")
+    bound = mt.bind_stream(left_early())
+    driver = asyncio.current_task()
+    assert [await asyncio.create_task(anext(bound)) for _ in range(2)] == ["inside", "inside"]
+    await bound.aclose()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert [len(seen) for seen in closers] == [4, 4]
+    assert all(len(set(seen)) == 1 and seen[0] is not None for seen in closers)
+    assert asyncio.current_task() is driver
+    assert problems == []
 
 
 async def test_a_nested_generator_dropped_elsewhere_is_closed_in_the_streams_context() -> None:
