@@ -1,8 +1,8 @@
 """What the scripted model answers, so that MassGen's agents answer, vote, work with tools, and fail, as a test wants them to.
 
 MassGen tells a model what it may do by the tools that it offers: `vote` and, until its answers are used up, `new_answer` in a round, `submit` and
-`restart_orchestration` in a post-evaluation, `new_answer` (or nothing, in older versions) in a presentation; tools of MCP servers are called `mcp__<server>__<tool>` everywhere. Answers that an agent sees stand in
-its messages as `<agent1> … <end of agent1>` (or `<agent1.1>`).
+`restart_orchestration` in a post-evaluation, `new_answer` (or nothing, in older versions) in a presentation; tools of MCP servers are called
+`mcp__<server>__<tool>` everywhere. Answers that an agent sees stand in its messages as `<agent1> … <end of agent1>` (or `<agent1.1>`).
 """
 
 from __future__ import annotations
