@@ -22,13 +22,15 @@ from massgen_tracing._version import __version__
 
 if TYPE_CHECKING:
     from massgen_tracing.configuration import configure, get_tracer, shutdown
+    from massgen_tracing.instrumentation import MassGenInstrumentor
     from massgen_tracing.trace.borders import bind, bind_stream
     from massgen_tracing.trace.carriers import child_env
     from massgen_tracing.trace.tracer import Tracer
 
-__all__ = ["Tracer", "__version__", "bind", "bind_stream", "child_env", "configure", "get_tracer", "shutdown"]
+__all__ = ["MassGenInstrumentor", "Tracer", "__version__", "bind", "bind_stream", "child_env", "configure", "get_tracer", "shutdown"]
 
 _HOMES = {
+    "MassGenInstrumentor": "massgen_tracing.instrumentation",
     "Tracer": "massgen_tracing.trace.tracer",
     "bind": "massgen_tracing.trace.borders",
     "bind_stream": "massgen_tracing.trace.borders",

@@ -36,6 +36,8 @@ _lock = threading.RLock()
 _tracer: Tracer = _NOOP
 _pipeline: Pipeline | None = None
 _root: str | None = None
+_given: dict[str, Any] = {}
+"""What `configure()` was called with."""
 _at_exit = False
 
 
@@ -62,7 +64,8 @@ def configure(
         otlp_endpoint: also export to an OTLP collector, such as `http://localhost:4318`.
         record: write the local recording; default on.
         root: where recordings and run directories live; default `.massgen`.
-        tracer_provider: an OpenTelemetry SDK provider of the caller's own; then nothing of the above is set up, and spans go there.
+        tracer_provider: an OpenTelemetry SDK provider of the caller's own; then nothing of the above is set up, and spans go there. With
+            *record* given as True they are recorded too.
         enabled: False makes every call a no-op that costs next to nothing; default on.
         strict: raise `massgen_tracing.errors.UsageError` where the facade is called wrongly, instead of a counted warning.
         full_content: record messages, tool arguments and results in full, not as previews.
@@ -70,7 +73,7 @@ def configure(
     Returns:
         The configured tracer, which `get_tracer()` returns from now on.
     """
-    global _tracer, _root, _at_exit
+    global _tracer, _root, _given, _at_exit
     given: dict[str, Any] = {
         "service_name": service_name,
         "logfire": logfire,
@@ -95,8 +98,13 @@ def configure(
             strict=values["strict"],
             full_content=values["full_content"],
         )
+        _given = given
         if tracer_provider is not None:
-            _tracer = make(tracer_provider.get_tracer(SCOPE, __version__), cleans=False)
+            open_run = None
+            if record:
+                _root = os.fspath(values["root"])
+                open_run = _record_beside(tracer_provider, _root)
+            _tracer = make(tracer_provider.get_tracer(SCOPE, __version__), cleans=False, open_run=open_run)
         else:
             _root = os.fspath(values["root"])
             _tracer = _set_up(values, make, otlp_endpoint)
@@ -111,6 +119,16 @@ def configure(
 def get_tracer() -> Tracer:
     """The configured tracer; one that does nothing before `configure()`. Never an error."""
     return _tracer
+
+
+def also_to_logfire() -> bool:
+    """Have what is configured export to Logfire too; returns whether it does. For whoever would otherwise configure Logfire a second time."""
+    from massgen_tracing.trace.provider import SHARED
+
+    with _lock:
+        if _tracer.enabled and SHARED.delegate is None:
+            configure(**{**_given, "logfire": True})
+        return SHARED.delegate is not None
 
 
 def shutdown(timeout: float = 5.0) -> bool:
@@ -188,6 +206,20 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     assert provider is not None
     prices.preload()
     return make(provider.get_tracer(SCOPE, __version__), open_run=partial(_new_run, root) if recording is not None else None, cleans=own)
+
+
+def _record_beside(provider: TracerProvider, root: str) -> partial[layout.RunDirectory | None]:
+    """The local recording, in the caller's own provider; returns what makes the directory of a run."""
+    global _pipeline
+    from massgen_tracing.sinks.recording import Recording
+    from massgen_tracing.trace.payload import clean_all
+    from massgen_tracing.trace.provider import Pipeline
+
+    recording = Recording(root)
+    recording.clean = clean_all  # the SDK's spans hold what a stranger set
+    provider.add_span_processor(recording)  # type: ignore[attr-defined] - the SDK's; the API's has none
+    _pipeline = Pipeline(_resource(""), [recording])
+    return partial(_new_run, root)
 
 
 def _export(endpoint: str, *, whole: bool = False) -> list[SpanProcessor]:

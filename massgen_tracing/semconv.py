@@ -44,7 +44,7 @@ ANSWER_LABEL: Final = "agent{place}.{count}"
 
 # --- Closed sets of values ---------------------------------------------------------------------------------------------------------
 
-RoundType = Literal["initial_answer", "voting", "presentation"]
+RoundType = Literal["initial_answer", "voting", "presentation", "post_evaluation"]
 ROUND_TYPES: Final[tuple[RoundType, ...]] = get_args(RoundType)
 
 LlmOperation = Literal["stream", "create"]
@@ -146,6 +146,9 @@ VOTES: Final = "massgen.votes"
 EVENT_TYPE: Final = "massgen.event_type"
 """str. The type of a `Coordination event:`."""
 
+EVENT_DETAILS: Final = "massgen.event_details"
+"""str. What MassGen itself says of a coordination event, in words."""
+
 ANSWER_PREVIEW: Final = "massgen.answer_preview"
 """str. The answer's text, a bounded preview unless full content was asked for."""
 
@@ -169,6 +172,12 @@ USAGE_RAW: Final = "massgen.usage.raw"
 
 COST_UNKNOWN: Final = "massgen.cost_unknown"
 """bool. True on a model call whose model the price list does not know, so that a missing cost is not taken for a free call."""
+
+MASSGEN_VERSION: Final = "massgen.version"
+"""str. On `coordination.session`: the version of the MassGen that ran it."""
+
+BACKGROUND: Final = "massgen.background"
+"""bool. True on a tool call that was started in the background; where it outlives its round, it has a link to it."""
 
 INTERRUPTED: Final = "massgen.interrupted"
 """bool. Set by the reader on a span whose process died before the span ended."""
@@ -277,6 +286,9 @@ SDK_NAME: Final = "telemetry.sdk.name"
 SDK_VERSION: Final = "telemetry.sdk.version"
 
 # --- HTTP, as Logfire's `records` derives columns from them ------------------------------------------------------------------------
+
+HTTP_RESEND: Final = "http.request.resend_count"
+"""int. Which resend of the same request it is, from 1 (OpenTelemetry HTTP conventions, stable)."""
 
 HTTP_METHOD: Final = "http.method"
 HTTP_STATUS: Final = "http.response.status_code"

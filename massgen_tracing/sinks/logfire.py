@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +57,37 @@ def logfire_provider(service_name: str, processors: Sequence[SpanProcessor]) -> 
             error=error,
         )
         return None
+
+
+@contextmanager
+def configured_by(configure: Callable[[], bool]) -> Iterator[None]:
+    """Have whoever configures Logfire within the block do *configure* instead, as a program does that would configure it a second time.
+
+    Args:
+        configure: returns whether Logfire is configured; where not, the program is told what Logfire would tell it.
+    """
+    try:
+        import logfire
+    except ImportError:
+        yield
+        return
+    theirs = logfire.configure
+
+    def ours(*_: Any, **__: Any) -> Any:
+        logfire.configure = theirs  # `configure` itself needs it
+        try:
+            done = configure()
+        finally:
+            logfire.configure = ours
+        if not done:
+            raise RuntimeError("Logfire: not logged in")
+        return logfire.DEFAULT_LOGFIRE_INSTANCE
+
+    logfire.configure = ours
+    try:
+        yield
+    finally:
+        logfire.configure = theirs
 
 
 class LogfireFlush(SpanProcessor):

@@ -90,13 +90,18 @@ class Handle:
             guard.swallow("handle.start", error)
         return self
 
-    def end(self, error: BaseException | None = None) -> None:
-        """End the span, as failed or cancelled where *error* says so. A second call changes nothing."""
+    def end(self, error: BaseException | None = None, at: int | None = None) -> None:
+        """End the span, as failed or cancelled where *error* says so. A second call changes nothing.
+
+        Args:
+            error: what the work was left with.
+            at: when it ended, in nanoseconds since the epoch; None: now.
+        """
         try:
             if error is not None:
                 self._note(error)
             self._finish()
-            self.span.end()
+            self.span.end(at)
         except Exception as failure:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("handle.end", failure)
 

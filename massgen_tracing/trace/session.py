@@ -14,6 +14,7 @@ from massgen_tracing.layout import RunDirectory
 from massgen_tracing.model import RUN_CONTEXT_KEY
 from massgen_tracing.trace.handle import ROUND_KEY, SESSION_KEY, Handle
 from massgen_tracing.trace.opener import OpenerSpan
+from massgen_tracing.trace.payload import preview
 from massgen_tracing.trace.round import Presentation, Round
 
 if TYPE_CHECKING:
@@ -118,6 +119,13 @@ class Session(Handle):
         self.set(semconv.WINNER_LABEL, label)
         self.set(semconv.VOTES, dict(votes) if votes else None)
         self.set(semconv.WINNER_REASON, reason)
+
+    def final_answer(self, agent_id: str, text: str = "") -> None:
+        """The final answer stands, without a presentation: event `Final answer from {agent}`."""
+        said = preview(text, full=self._tracer.full_content) if text else None
+        self._tracer.point(
+            semconv.FINAL_ANSWER_NAME.format(agent_id=agent_id), {semconv.AGENT_ID: agent_id, semconv.ANSWER_PREVIEW: said}, base=self._context
+        )
 
     def answer_label(self, agent_id: str, count: int | None = None) -> str:
         """The label of an agent's answer, `agent{i}.{k}`: i its place (from 1) among the ids sorted by name, k its how-many-th answer.
