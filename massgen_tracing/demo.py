@@ -39,34 +39,36 @@ FROM records WHERE span_name LIKE 'Agent vote:%' ORDER BY start_timestamp""",
 
 def main() -> int:
     """Run the demo; returns an exit code."""
-    _heading("Three agents, one question, a scripted model behind a real HTTP endpoint, a real MCP server each")
-    _say(f'$ massgen-tracing run --dry-run "{QUESTION}"')
+    heading("Three agents, one question, a scripted model behind a real HTTP endpoint, a real MCP server each")
+    say(f'$ massgen-tracing run --dry-run "{QUESTION}"')
     code = command(["run", "--dry-run", "--root", DEFAULT_ROOT, QUESTION])
     if code:
         return code
-    _heading("What happened: every span under the round that it belongs to")
-    _say("$ massgen-tracing trace --depth 3")
+    heading("What happened: every span under the round that it belongs to")
+    say("$ massgen-tracing trace --depth 3")
     code = command(["trace", "--root", DEFAULT_ROOT, "--depth", "3"])
     for question, query in QUERIES:
-        _heading(question)
-        _say(f'$ massgen-tracing sql "{query}"')
+        heading(question)
+        say(f'$ massgen-tracing sql "{query}"')
         code = code or command(["sql", "--root", DEFAULT_ROOT, "--since", "1m", query])
-    _heading("Where to look next")
+    heading("Where to look next")
     if shutil.which("massgen-tracing") is None:
-        _say(f"  . {Path(sys.prefix) / 'bin' / 'activate'}    first, for the command to be found")
-    _say("  massgen-tracing logs list           every run so far")
-    _say("  massgen-tracing trace RUN           the tree of one of them")
-    _say("  massgen-tracing doctor              what works here, and what to do about the rest")
-    _say("  dashboards/sql/                     more questions, as files for massgen-tracing sql --file")
-    _say('  massgen-tracing run --config examples/local.yaml "…"    the same with an endpoint of your own')
+        say(f"  . {Path(sys.prefix) / 'bin' / 'activate'}    first, for the command to be found")
+    say("  massgen-tracing logs list           every run so far")
+    say("  massgen-tracing trace RUN           the tree of one of them")
+    say("  massgen-tracing doctor              what works here, and what to do about the rest")
+    say("  dashboards/sql/                     more questions, as files for massgen-tracing sql --file")
+    say('  massgen-tracing run --config examples/local.yaml "…"    the same with an endpoint of your own')
     return code
 
 
-def _heading(text: str) -> None:
-    _say(f"\n── {text} {'─' * max(2, 96 - len(text))}\n")
+def heading(text: str) -> None:
+    """Begin a part."""
+    say(f"\n── {text} {'─' * max(2, 96 - len(text))}\n")
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Say a line, at once: other programs write to the same terminal."""
     print(text, flush=True)  # noqa: T201 - this is what the demo is for
 
 

@@ -199,7 +199,7 @@ def stage(environment: Environment, script: Script, setup: Setup | None = None, 
 
 
 def agents(count: int) -> tuple[str, ...]:
-    """Agent ids: agent_a, agent_b, …"""
+    """The ids agent_a, agent_b and so on."""
     return tuple(f"agent_{chr(ord('a') + place)}" for place in range(count))
 
 

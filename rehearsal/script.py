@@ -1,8 +1,8 @@
 """What the scripted model answers, so that MassGen's agents answer, vote, work with tools, and fail, as a test wants them to.
 
 MassGen tells a model what it may do by the tools that it offers: `vote` and, until its answers are used up, `new_answer` in a round, `submit` and
-`restart_orchestration` in a post-evaluation, `new_answer` (or nothing, in older versions) in a presentation; tools of MCP servers are called `mcp__<server>__<tool>` everywhere. Answers that an agent sees stand in
-its messages as `<agent1> … <end of agent1>` (or `<agent1.1>`).
+`restart_orchestration` in a post-evaluation, `new_answer` (or nothing, in older versions) in a presentation; tools of MCP servers are called
+`mcp__<server>__<tool>` everywhere. Answers that an agent sees stand in its messages as `<agent1> … <end of agent1>` (or `<agent1.1>`).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Part:
         answer_seconds: how long the reply with an answer takes, where it is another time.
         detours: replies that come before the first answer, one a request, in order; names of `DETOURS`.
         status: HTTP status of every reply; other than 200, the agent never gets further.
+        vote: whom the agent votes for, `agent1` say; None: one of those that it sees, by chance.
         present_with_tool: call one tool while presenting.
     """
 
@@ -47,6 +48,7 @@ class Part:
     answer_seconds: float | None = None
     detours: tuple[str, ...] = ()
     status: int = 200
+    vote: str | None = None
     present_with_tool: bool = False
 
 
@@ -127,7 +129,7 @@ class Script:
             mine.answers += 1
             content = f"Answer {mine.answers} of {asked.agent_id}, after {len(seen)} others: keep it small, and write down why."
             return Turn(f"{asked.agent_id} has an answer.", (ScriptedCall(NEW_ANSWER, {"content": content}),), part.answer_seconds or 0.0)
-        voted = chance.choice(sorted(seen))
+        voted = part.vote or chance.choice(sorted(seen))
         return Turn(
             f"{asked.agent_id} votes.", (ScriptedCall(VOTE, {"agent_id": voted, "reason": f"{voted} says it best, {asked.agent_id} thinks."}),)
         )

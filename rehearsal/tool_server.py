@@ -5,6 +5,9 @@
 One JSON line a call: agent, tool, arguments, `_meta` of the request, `began_ns` and `ended_ns` (Unix nanoseconds).
 """
 
+# mypy: ignore-errors
+# It runs in an environment of MassGen, with the mcp 1.x that is there; here 2.x may be installed, which has no FastMCP.
+
 from __future__ import annotations
 
 import asyncio

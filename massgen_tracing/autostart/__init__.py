@@ -1,8 +1,8 @@
 """Tracing of a Python program that does not know of it: by an environment in which the interpreter prepares itself.
 
 `environment()` puts a folder first on PYTHONPATH. Its `sitecustomize.py` runs at the start of whatever Python comes next, takes the folder away
-again, and leaves `start.prepare()` behind: nothing of the package or of OpenTelemetry is loaded until the program itself asks for one of them or
-for an instrumented library.
+again, and leaves `massgen_tracing.activation` behind: nothing of the package or of OpenTelemetry is loaded until the program itself asks for one of
+them or for an instrumented library.
 """
 
 from __future__ import annotations

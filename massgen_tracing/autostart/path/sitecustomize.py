@@ -32,7 +32,7 @@ def _run_shadowed():
 
 def _prepare():
     try:
-        from massgen_tracing.autostart.start import prepare
+        from massgen_tracing.activation import prepare
     except Exception as error:
         hint = "install massgen_tracing into the environment of that Python"
         sys.stderr.write("massgen-tracing: %s runs untraced (%s: %s); %s\n" % (sys.executable, type(error).__name__, error, hint))

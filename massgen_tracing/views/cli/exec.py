@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from massgen_tracing import autostart, settings
@@ -66,13 +65,13 @@ def environment(args: argparse.Namespace) -> dict[str, str]:
     return env
 
 
-def _become(words: Sequence[str], env: dict[str, str]) -> NoReturn:
+def _become(words: list[str], env: dict[str, str]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     # Python ignores these for itself, and what is ignored stays so in the next program: `yes | head` would not end.
     for name in ("SIGPIPE", "SIGXFSZ"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
-    os.execvpe(words[0], words, env)
+    os.execvpe(words[0], words, env)  # noqa: S606 - becoming what was asked for is the point
 
 
 def _said(command: str, error: OSError) -> int:

@@ -85,9 +85,9 @@ def _configure() -> None:
     if _configured:
         return
     _configured = True
-    import massgen_tracing
+    from massgen_tracing.configuration import configure
 
-    massgen_tracing.configure()
+    configure()
 
 
 def _instrument() -> None:

@@ -1,0 +1,149 @@
+"""Real MassGen, end to end: the recording against what the endpoint, the MCP servers and MassGen's own files say.
+
+Each test holds for every run of `rehearsal.cases`; a run is carried out once, whatever looks at it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+
+from rehearsal.run import QUESTION, Ran
+from tests.massgen import evidence
+from tests.massgen.evidence import Tree, agent_of, end
+
+
+@pytest.fixture
+def tree(ran: Ran) -> Tree:
+    return Tree(ran.spans)
+
+
+def test_the_program_ends_as_it_does_without_us(ran: Ran) -> None:
+    """Exit code 0, nothing of ours on either stream, nothing swallowed, and every span ended."""
+    assert ran.code == 0, ran.stderr
+    assert "massgen_tracing" not in ran.stderr
+    assert "massgen-tracing" not in ran.stderr
+    assert "massgen-tracing" not in ran.stdout
+    assert not list(ran.place.rglob("tracing_problems.jsonl"))
+    assert ran.recording.report.skipped == 0
+    assert {span.state for span in ran.spans} == {"ended"}
+
+
+def test_one_session_in_one_trace(ran: Ran, tree: Tree) -> None:
+    """One question is one session, the root of the only trace, named as MassGen was asked."""
+    (session,) = tree.sessions
+    assert {span.trace_id for span in tree.spans} == {session.trace_id}
+    assert session.attributes["massgen.task"] == QUESTION
+    assert session.attributes["massgen.agent_ids"] == sorted({request["agent_id"] for request in ran.requests})
+
+
+def test_everything_lies_in_its_agents_round(ran: Ran, tree: Tree) -> None:
+    """Whatever an agent's round did is its descendant and lies in its time; rounds are children of the session."""
+    assert evidence.misplaced(tree) == []
+
+
+def test_every_request_is_one_model_call(ran: Ran, tree: Tree) -> None:
+    """Nothing that the endpoint was asked is missing, nothing is there twice, and what it sent back is there."""
+    found, alone = evidence.requests_and_spans(ran, tree)
+    assert alone == []
+    for request, span in found:
+        assert span.name == "llm.chatcompletion.stream"
+        assert span.start_ns <= request["began_ns"]
+        rnd = tree.above(span, "agent.")
+        assert rnd is not None
+        assert agent_of(rnd) == request["agent_id"]
+        assert rnd.start_ns <= request["began_ns"] <= end(rnd)
+        assert span.attributes["massgen.round"] == rnd.attributes["massgen.round"]
+        assert span.attributes["gen_ai.request.model"] == request["model"]
+        assert span.attributes["server.address"] == "127.0.0.1"
+        if request["status"] != 200:
+            assert span.status_code == 2
+            assert str(request["status"]) in str(span.attributes["error.type"]) or "Error" in str(span.attributes["error.type"])
+        elif request["usage"]:
+            assert span.attributes["gen_ai.response.finish_reasons"] == (["tool_calls"] if request["calls"] else ["stop"])
+            assert 0 < float(str(span.attributes["gen_ai.response.time_to_first_chunk"])) <= (end(span) - span.start_ns) / 1e9
+
+
+def test_every_tool_call_is_one_span(ran: Ran, tree: Tree) -> None:
+    """Each call that an MCP server had is one span of the round that made it, parallel ones too; one that failed says so."""
+    found, alone = evidence.tools_and_spans(ran, tree)
+    assert alone == []
+    for entry, span in found:
+        assert span.attributes["gen_ai.tool.name"] == entry["tool"]
+        assert span.attributes["mcp.method.name"] == "tools/call"
+        assert (span.attributes.get("error.type") == "tool_error") is (entry["tool"] == "fail")
+
+
+def test_tokens_are_the_endpoints(ran: Ran, tree: Tree) -> None:
+    """For each agent, model calls add up to what the endpoint sent, and rounds to the same: differences, not running totals."""
+    sums = evidence.tokens(ran, tree)
+    assert sums["calls"] == sums["endpoint"]
+    assert sums["rounds"] == sums["endpoint"]
+
+
+def test_model_calls_last_until_their_stream_ends(ran: Ran, tree: Tree) -> None:
+    """Time in model calls is at least 99 % of the time in which the endpoint was answering; and not much more than the waiting for it."""
+    found, _ = evidence.requests_and_spans(ran, tree)
+    answering = sum(request["ended_ns"] - request["began_ns"] for request, _ in found)
+    covered = sum(max(0, min(end(span), request["ended_ns"]) - max(span.start_ns, request["began_ns"])) for request, span in found)
+    assert covered >= 0.99 * answering
+
+
+def test_nothing_is_left_behind(ran: Ran) -> None:
+    """No reset of a context failed, counted before any filter, and no span is current when MassGen's main coroutine has ended."""
+    assert ran.witness
+    for process in ran.witness:
+        assert process["failed_detaches"] == 0
+        assert process["left_current"] == []
+
+
+def test_rounds_are_numbered_and_have_unique_names(ran: Ran, tree: Tree) -> None:
+    """From 0 for each agent, without a gap, in order of time; each name once in a run."""
+    names = Counter(span.name for span in tree.rounds)
+    assert [name for name, count in names.items() if count > 1] == []
+    for agent_id in {request["agent_id"] for request in ran.requests}:
+        numbers = [int(match[1]) for span in tree.named(f"agent.{agent_id}.") if (match := re.fullmatch(r".*\.round_(\d+)", span.name))]
+        assert numbers == list(range(len(numbers)))
+
+
+def test_outcomes_answers_and_votes_are_massgens_own(ran: Ran, tree: Tree) -> None:
+    """Answers, counted votes, ignored votes and injections, for each agent as often as MassGen has written down itself; the winner is its winner."""
+    events = evidence.own_events(ran)
+    if not events:
+        pytest.skip("MassGen itself wrote nothing about this run")
+    assert evidence.points(tree, "Agent answer: ") == evidence.counted(events, "new_answer")
+    assert evidence.points(tree, "Agent vote: ") == evidence.counted(events, "vote_cast")
+    assert evidence.points(tree, "Coordination event: vote_ignored") == evidence.counted(events, "vote_ignored")
+    assert evidence.points(tree, "Coordination event: update_injected") == evidence.counted(events, "update_injected")
+    (session,) = tree.sessions
+    won = re.search(r"^WINNER: (\S+)$", ran.stdout, re.MULTILINE)
+    assert session.attributes.get("massgen.winner") == (won[1] if won else None)
+    votes = {str(span.attributes["massgen.voted_for"]) for span in tree.named("Agent vote: ")}
+    assert votes <= set(session.attributes["massgen.agent_ids"])  # type: ignore[arg-type]
+    outcomes = Counter((str(agent_of(span)), span.attributes.get("massgen.outcome")) for span in tree.rounds if ".round_" in span.name)
+    for kind, event in (("answer", "new_answer"), ("vote", "vote_cast")):
+        assert Counter({agent: count for (agent, outcome), count in outcomes.items() if outcome == kind}) == evidence.counted(events, event)
+    assert None not in {outcome for _, outcome in outcomes}
+
+
+def test_enforcement_is_there_with_its_reasons(ran: Ran, tree: Tree) -> None:
+    """Each time MassGen made an agent try again, with the reason that its own status file has."""
+    own: Counter[tuple[str, str]] = Counter()
+    for agent_id, agent in evidence.own_status(ran).get("agents", {}).items():
+        for attempt in (agent.get("reliability") or {}).get("enforcement_attempts", []):
+            own[agent_id, attempt["reason"]] += 1
+    told = tree.named("Coordination event: enforcement")
+    assert Counter((str(agent_of(span)), str(span.attributes["massgen.enforcement.reason"])) for span in told) == own
+
+
+def test_errors_are_where_they_happened(ran: Ran, tree: Tree) -> None:
+    """A round fails, with a message, where none of its agent's requests was answered; no other round does."""
+    refused = {request["agent_id"] for request in ran.requests if request["status"] != 200}
+    for span in tree.rounds:
+        failed = span.attributes.get("massgen.outcome") == "error"
+        assert failed is (agent_of(span) in refused), (span.name, span.attributes.get("massgen.outcome"))
+        if failed:
+            assert span.attributes["massgen.error_message"]
+            assert span.status_code == 2

@@ -1,0 +1,164 @@
+"""The ways to real MassGen: from Python, with its own tracing too, under OpenTelemetry's launcher, as a child of another trace; and without us."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rehearsal.cases import NO_SERVER
+from rehearsal.environments import Environment
+from rehearsal.run import HERE, Ran, Setup, agents, stage
+from rehearsal.script import Part, Script
+from tests.massgen import evidence
+from tests.massgen.conftest import VERSIONS, environment
+from tests.massgen.evidence import Tree
+from tests.sinks.collector import collecting, texts
+
+EVERY_VERSION = pytest.mark.parametrize("version", VERSIONS)
+
+STEADY = {agent_id: Part(tools=0, seconds=(0.1 + 0.5 * place, 0.1 + 0.5 * place), vote="agent1") for place, agent_id in enumerate(agents(3))}
+"""Agents whose order does not hang on who wins a race of milliseconds."""
+
+
+def whole(ran: Ran, *, sessions: int = 1) -> Tree:
+    """The tree of a run in which everything is where it belongs, each thing once."""
+    assert ran.code == 0, ran.stderr
+    tree = Tree(ran.spans)
+    assert len(tree.sessions) == sessions
+    assert evidence.misplaced(tree) == []
+    assert evidence.requests_and_spans(ran, tree)[1] == []
+    assert evidence.tools_and_spans(ran, tree)[1] == []
+    sums = evidence.tokens(ran, tree)
+    assert sums["endpoint"] == sums["calls"] == sums["rounds"]
+    assert [(process["failed_detaches"], process["left_current"]) for process in ran.witness] == [(0, [])] * len(ran.witness)
+    return tree
+
+
+@EVERY_VERSION
+@pytest.mark.parametrize("how", ["exec", "instrument"])
+def test_two_questions_in_one_process_are_two_traces(version: str, how: str, tmp_path: Path) -> None:
+    """Each question is a session of its own in a trace of its own; afterwards nothing is current. With the instrumentor called by hand too."""
+    if how == "instrument" and version != VERSIONS[0]:
+        pytest.skip("by hand on the newest only")
+    questions = ["Which layout?", "And which colour?"]
+    with stage(environment(version), Script(agents(2), seed=30), Setup(server=version == VERSIONS[0]), place=tmp_path) as here:
+        words = [
+            str(here.environment.python),
+            str(HERE / "driver.py"),
+            *(["--instrument"] if how == "instrument" else []),
+            str(here.config),
+            *questions,
+        ]
+        ran = here.run(words, traced=how == "exec")
+    tree = whole(ran, sessions=2)
+    lines = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith(("{", "null", '"'))]
+    assert [line["question"] for line in lines[:-1]] == questions
+    assert lines[-1] is None
+    first, second = tree.sessions
+    assert [first.attributes["massgen.task"], second.attributes["massgen.task"]] == questions
+    assert [first.attributes["massgen.winner"], second.attributes["massgen.winner"]] == [line["winner"] for line in lines[:-1]]
+    assert first.trace_id != second.trace_id
+    assert evidence.end(first) <= second.start_ns
+    assert {span.trace_id for span in tree.spans} == {first.trace_id, second.trace_id}
+
+
+@EVERY_VERSION
+@pytest.mark.parametrize("ours", [True, False], ids=["exec --logfire", "exec"])
+def test_with_massgens_own_logfire_each_thing_is_there_once(version: str, ours: bool, tmp_path: Path) -> None:
+    """In the recording and in Logfire: the same spans, none of MassGen's or Logfire's own beside them."""
+    if not ours and version != VERSIONS[0]:
+        pytest.skip("both flags on the older ones, theirs alone on the newest only")
+    with collecting() as logfire, stage(environment(version), Script(agents(3), seed=31), Setup(server=version != "0.1.32"), place=tmp_path) as here:
+        env = {"LOGFIRE_TOKEN": "scripted", "LOGFIRE_BASE_URL": logfire.url}
+        ran = here.run(here.massgen("--logfire"), options=["--logfire"] if ours else [], env=env)
+    tree = whole(ran)
+    sent = [span for span in logfire.spans if texts(span).get("logfire.span_type") != "pending_span"]
+    ids = Counter(span.span_id.hex() for span in sent)
+    assert [span.name for span in sent if ids[span.span_id.hex()] > 1] == []
+    recorded = {span.span_id: span.name for span in tree.spans}
+    assert {span.span_id.hex(): span.name for span in sent if span.name.startswith(("coordination.", "agent.", "llm.", "mcp."))} == {
+        span_id: name for span_id, name in recorded.items() if name.startswith(("coordination.", "agent.", "llm.", "mcp."))
+    }
+    assert _doubled(name for name in (span.name for span in sent)) == []
+    assert _doubled(recorded.values()) == []
+
+
+def _doubled(names) -> list[str]:
+    """Names of what would say again what the tree says."""
+    again = ("Chat Completion", "streaming response", "mcp_tool.", "custom_tool.", "tool.custom", "Agent round context")
+    return [name for name in names if name.startswith(again)]
+
+
+@EVERY_VERSION
+def test_opentelemetry_instrument_finds_the_instrumentor(version: str, tmp_path: Path) -> None:
+    """`opentelemetry-instrument massgen …` gives the same tree, in the local recording."""
+    here = environment(version)
+    if not (here.path / "bin" / "opentelemetry-instrument").exists():
+        pytest.skip("opentelemetry-instrumentation is not installed there")
+    with stage(here, Script(agents(3), STEADY, seed=32), NO_SERVER, place=tmp_path) as place:
+        ran = place.run([str(here.path / "bin" / "opentelemetry-instrument"), *place.massgen()], traced=False)
+    whole(ran)
+
+
+def test_a_run_is_a_child_of_the_span_that_started_it(newest: Environment, tmp_path: Path) -> None:
+    """TRACEPARENT in the environment makes the session part of that trace."""
+    trace_id, span_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    with stage(newest, Script(agents(1), STEADY, seed=33), NO_SERVER, place=tmp_path) as here:
+        ran = here.run(here.massgen(), env={"TRACEPARENT": f"00-{trace_id}-{span_id}-01"})
+    (session,) = Tree(ran.spans).sessions
+    assert (session.trace_id, session.parent_span_id) == (trace_id, span_id)
+    assert {span.trace_id for span in ran.spans} == {trace_id}
+
+
+def test_spans_go_to_a_collector_too(newest: Environment, tmp_path: Path) -> None:
+    """With --otlp the collector gets the recording's spans, each once."""
+    with collecting() as collector, stage(newest, Script(agents(2), seed=34), place=tmp_path) as here:
+        ran = here.run(here.massgen(), options=["--otlp", collector.url])
+    whole(ran)
+    sent = Counter(span.span_id.hex() for span in collector.spans if texts(span).get("logfire.span_type") != "pending_span")
+    assert sent == Counter(span.span_id for span in ran.spans)
+
+
+TIMES = (
+    (re.compile(r"\d{8}_\d{6}(_\d+)?"), "<time>"),
+    (re.compile(r"\d{2}:\d{2}:\d{2}(\.\d+)?"), "<time>"),
+    (re.compile(r"\b\d+(\.\d+)?s\b"), "<seconds>"),
+)
+
+
+def _timeless(text: str, place: Path) -> list[str]:
+    """The lines of an output, without moments, durations and the name of the place."""
+    text = text.replace(str(place), "<place>")
+    for pattern, word in TIMES:
+        text = pattern.sub(word, text)
+    return text.splitlines()
+
+
+@EVERY_VERSION
+@pytest.mark.parametrize("case", ["answered", "one refused", "all refused"])
+def test_massgen_does_the_same_with_and_without(version: str, case: str, tmp_path: Path) -> None:
+    """Output, errors, exit code, files, and what the model was asked are the same, apart from times."""
+    if case != "answered" and version != VERSIONS[0]:
+        pytest.skip("failures on the newest only")
+    refused = {"answered": (), "one refused": ("agent_c",), "all refused": agents(3)}[case]
+    parts = {agent_id: replace(part, status=400 if agent_id in refused else 200) for agent_id, part in STEADY.items()}
+    rans = []
+    for traced in (True, False):
+        place = tmp_path / str(traced)
+        place.mkdir()
+        with stage(environment(version), Script(agents(3), parts, seed=35), NO_SERVER, place=place) as here:
+            rans.append(here.run(here.massgen(), traced=traced))
+    with_us, without = rans
+    assert with_us.spans
+    assert not without.spans
+    assert with_us.code == without.code
+    assert _timeless(with_us.stdout, with_us.place) == _timeless(without.stdout, without.place)
+    assert sorted(_timeless(with_us.stderr, with_us.place)) == sorted(_timeless(without.stderr, without.place))
+    assert Counter(_timeless("\n".join(sorted(with_us.files)), with_us.place)) == Counter(_timeless("\n".join(sorted(without.files)), without.place))
+    asked = [Counter((entry["agent_id"], entry["status"], *entry["calls"]) for entry in ran.requests) for ran in rans]
+    assert asked[0] == asked[1]
