@@ -44,7 +44,7 @@ ANSWER_LABEL: Final = "agent{place}.{count}"
 
 # --- Closed sets of values ---------------------------------------------------------------------------------------------------------
 
-RoundType = Literal["initial_answer", "voting", "presentation"]
+RoundType = Literal["initial_answer", "voting", "presentation", "post_evaluation"]
 ROUND_TYPES: Final[tuple[RoundType, ...]] = get_args(RoundType)
 
 LlmOperation = Literal["stream", "create"]
@@ -146,6 +146,9 @@ VOTES: Final = "massgen.votes"
 EVENT_TYPE: Final = "massgen.event_type"
 """str. The type of a `Coordination event:`."""
 
+EVENT_DETAILS: Final = "massgen.event_details"
+"""str. What MassGen's log says of an event, in its words."""
+
 ANSWER_PREVIEW: Final = "massgen.answer_preview"
 """str. The answer's text, a bounded preview unless full content was asked for."""
 
@@ -172,6 +175,30 @@ COST_UNKNOWN: Final = "massgen.cost_unknown"
 
 INTERRUPTED: Final = "massgen.interrupted"
 """bool. Set by the reader on a span whose process died before the span ended."""
+
+# --- massgen.*: recordings that were made from a run's logs afterwards --------------------------------------------------------------
+
+IMPORTED: Final = "massgen.imported"
+"""bool. True on every span that was made from MassGen's log files after the run; absent on spans that were traced."""
+
+ESTIMATED: Final = "massgen.estimated"
+"""str[], of `ESTIMATES`. What of an imported span the log files do not tell, so that it is a guess; absent where nothing is."""
+
+Estimate = Literal["start", "end", "usage"]
+ESTIMATES: Final[tuple[Estimate, ...]] = get_args(Estimate)
+"""`start`, `end`: these times, and with them the duration; `usage`: the tokens and the cost, an equal share of what is known of several rounds."""
+
+IMPORTED_LAYOUT: Final = "massgen.imported.layout"
+"""str. On an imported session, how its run's directory is laid out: `attempts` (`turn_1/attempt_1/`), `turns` (`turn_1/`) or `flat` (older)."""
+
+IMPORTED_MISSING: Final = "massgen.imported.missing"
+"""str[]. On an imported session, what its run's directory does not tell."""
+
+MASSGEN_VERSION: Final = "massgen.version"
+"""str. On an imported session, the version of MassGen that wrote the log files; absent where they do not say."""
+
+MODEL_CALLS: Final = "massgen.model_calls"
+"""int. On an imported session, how many model calls the log files count; they do not tell one from another, so there are no spans for them."""
 
 # --- OpenTelemetry GenAI and MCP ---------------------------------------------------------------------------------------------------
 

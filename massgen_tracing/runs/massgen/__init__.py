@@ -1,0 +1,1 @@
+"""Real MassGen: the only room that knows how MassGen is made and what it writes."""
