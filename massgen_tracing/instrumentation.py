@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from opentelemetry import trace as otel_trace
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from massgen_tracing import autostart, configuration, guard
 from massgen_tracing.runs.massgen.patches import Patches, Point
