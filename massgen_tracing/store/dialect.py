@@ -23,7 +23,7 @@ from massgen_tracing import semconv
 from massgen_tracing.errors import QueryError, one_of
 from massgen_tracing.store import Value, operands, parameters, syntax
 from massgen_tracing.store.syntax import Atom, Binary, Cast, Expression, Parts, Unary
-from massgen_tracing.store.tokens import Group, Item, Kind, Token, arguments, group_brackets, position, tokenize
+from massgen_tracing.store.tokens import Group, Item, Kind, Token, arguments, group_brackets, position, tokenize, too_deep
 
 _FUNCTIONS: Final = {syntax.ARROW: "json_get", syntax.TEXT_ARROW: "json_as_text", syntax.CONTAINS: "json_contains"}
 
@@ -53,6 +53,10 @@ _PATHS: Final = frozenset(
 )
 _KEYLESS: Final = {"json_length": "json_length_of_whole", "json_object_keys": "json_object_keys_of_whole"}
 _UNSUPPORTED: Final = frozenset({"json_from_scalar", "json_union_to_text", "json_get_scalar"})
+
+_OTHER_STATEMENTS: Final = frozenset(
+    {"ALTER", "COPY", "CREATE", "DELETE", "DESCRIBE", "DROP", "EXECUTE", "EXPLAIN", "INSERT", "MERGE", "PRAGMA", "SHOW", "TRUNCATE", "UPDATE"}
+)
 
 _AFTER_SELECT: Final = frozenset({"SELECT", "DISTINCT", "ALL", ","})
 _CLAUSES: Final = frozenset({"SELECT", "FROM", "WHERE", "BY", "HAVING", "LIMIT", "WINDOW", "UNION", "EXCEPT", "INTERSECT", "WITH"})
@@ -84,7 +88,9 @@ class Statement:
     def place_of(self, name: str) -> str | None:
         """Where a name first stands in `written`, in words; None when it does not."""
         tokens = tokenize(self.written)
-        found = next((token for token in tokens if token.is_name and token.text.lower() == name.lower()), None)
+        # A file's name may be written as a text where a table is expected.
+        names = [token for token in tokens if token.is_name or token.kind is Kind.STRING]
+        found = next((token for part in (name, name.rpartition(".")[2]) for token in names if token.text.lower() == part.lower()), None)
         return None if found is None else position(self.written, found.start)
 
 
@@ -95,6 +101,7 @@ def translate(sql: str, params: Mapping[str, Value] | None = None) -> Statement:
         QueryError: if it is not one SELECT, asks for something that is not supported, or lacks a parameter's value.
     """
     values = dict(params or {})
+    _check_characters(sql)
     tokens = tokenize(sql)
     while tokens and tokens[-1].word == ";":
         tokens.pop()
@@ -104,7 +111,7 @@ def translate(sql: str, params: Mapping[str, Value] | None = None) -> Statement:
     try:
         rewriter.rewrite(group_brackets(sql, tokens), depth=0)
     except RecursionError:
-        raise QueryError("The statement is nested too deep", hint="Take it apart with WITH") from None
+        raise too_deep() from None
     return rewriter.statement(tokens[-1].end)
 
 
@@ -119,11 +126,28 @@ def _check_query(sql: str, tokens: list[Token]) -> None:
                 hint="Ask them one by one",
             )
     first = next((token for token in tokens if token.text != "("), tokens[0])
-    if first.word not in operands.QUERY_WORDS:
+    refused = first if first.word not in operands.QUERY_WORDS else _other_statement(tokens)
+    if refused is not None:
         raise QueryError(
-            f"`{first.text}` at {position(sql, first.start)} is refused",
+            f"`{refused.text}` at {position(sql, refused.start)} is refused",
             expected="one SELECT (or WITH … SELECT); recordings can only be read",
         )
+
+
+def _other_statement(tokens: list[Token]) -> Token | None:
+    """What begins a statement of another kind inside of a query, such as `WITH x AS (DELETE …)` or `SELECT … INTO`."""
+    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        begins = before.text in {"(", ")"} and token.word in _OTHER_STATEMENTS and after.is_name
+        if begins or (token.word == "INTO" and before.text != "." and before.word != "AS"):
+            return token
+    return None
+
+
+def _check_characters(sql: str) -> None:
+    """See that the engine can be given the text."""
+    wrong = next((at for at, character in enumerate(sql) if character == "\0" or "\ud800" <= character <= "\udfff"), None)
+    if wrong is not None:
+        raise QueryError(f"There is a character that no text can have at {position(sql, wrong)}", got=sql[wrong])
 
 
 _OPENINGS: Final = 2**40

@@ -20,6 +20,7 @@ from massgen_tracing.errors import QueryError, RecordingError
 from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value, catalogue, dialect, direct, functions, limits, seal
 from massgen_tracing.store.answer import Cut
 from massgen_tracing.store.sources import Sources, Window, choose, tables
+from massgen_tracing.store.tokens import MOST_LEVELS, too_deep
 
 _MAX_MESSAGE: Final = 500
 _SEALING_SECONDS: Final = 0.5
@@ -56,11 +57,11 @@ def answer(
         QueryError: if the statement is refused or fails.
         RecordingError: if a source does not exist or a recording cannot be opened.
     """
-    on_stage("reading")
     # Before any file is read: a statement that is refused costs nothing.
     statement = dialect.translate(sql, params)
     if limit < 1:
         raise QueryError("The row limit cannot be right", expected="a number from 1", got=limit)
+    on_stage("reading")
     window = Window(min_us, max_us)
     files = [path for place in sources for path in catalogue.files(place)]
     chosen = choose(files, traces=direct.find(statement.text).traces, window=window)
@@ -132,6 +133,7 @@ def _context() -> datafusion.SessionContext:
         datafusion.SessionConfig()
         .with_information_schema(enabled=False)
         .set("datafusion.sql_parser.dialect", "PostgreSQL")
+        .set("datafusion.sql_parser.recursion_limit", str(2 * MOST_LEVELS))
         .set("datafusion.execution.time_zone", "+00:00")
         .set("datafusion.execution.parquet.schema_force_view_types", "false")
         .set("datafusion.execution.parquet.pushdown_filters", "true")
@@ -143,7 +145,10 @@ def _context() -> datafusion.SessionContext:
 
 
 _PARSER_PLACE: Final = re.compile(r" at Line: (\d+), Column: (\d+)")
-_NAMED: Final = re.compile(r"Invalid function '([^']+)'|No field named \"?(?:\w+\.)?(\w+)|table '(?:\w+\.)*(\w+)' not found")
+_NAMED: Final = re.compile(
+    r"(?:Invalid|table) function '([^']+)'|No field named \"?(?:\w+\.)?(\w+)|table '(?:datafusion\.)?(?:public\.)?([^']+)' not found"
+)
+_TREE: Final = re.compile(r"Unsupported ast node (?:in sqltorel: )?(\w+) ?[{(].*")
 _MISMATCH: Final = re.compile(r"Function '(\w+)' (?:failed to match any signature|requires|expects)")
 _NOISE: Final = re.compile(
     r"^(DataFusion error: |SQL error: |Error during planning: |Schema error: |Execution error: |Arrow error: |External error: "
@@ -158,6 +163,8 @@ def _refusal(error: BaseException, statement: dialect.Statement) -> QueryError:
     text = _NOISE.sub("", str(error))
     text = text.split("\nValid fields are")[0].split("\nColumn names are case sensitive")[0]
     text = " ".join(text.split()).removesuffix('")')
+    if "RecursionLimitExceeded" in text:
+        return too_deep()
     mismatch = _MISMATCH.search(text)
     if mismatch is not None:
         place = statement.place_of(mismatch[1])
@@ -169,7 +176,7 @@ def _refusal(error: BaseException, statement: dialect.Statement) -> QueryError:
     named = _NAMED.search(text)
     name = next((group for group in named.groups() if group), None) if named else None
     place = statement.place_of(name) if name else None
-    text = text.replace("datafusion.public.", "")
+    text = _TREE.sub(r"\1 is not supported", text.replace("datafusion.public.", ""))
     if len(text) > _MAX_MESSAGE:
         text = text[:_MAX_MESSAGE] + " …"
     hint = "The tables are records and records_all" if named and named[3] else None

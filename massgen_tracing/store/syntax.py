@@ -245,7 +245,9 @@ class _Parser:
 
     def _refuse_windowed(self, left: Expression, operator: Token) -> None:
         """A call with FILTER or OVER is not one expression here; taking only its last bracket would change the meaning."""
-        first = left.items[0] if isinstance(left, Atom) else None
+        if not isinstance(left, Atom):
+            return
+        first = left.items[0]
         index = next((i for i, item in enumerate(self._items) if item is first), 0)
         before = self._items[index - 1] if index else None
         if isinstance(first, Group) and isinstance(before, Token) and before.word in _AFTER_CALL:
