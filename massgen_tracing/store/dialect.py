@@ -36,23 +36,11 @@ _GETTERS: Final = {
 _GETTER_OF: Final = {name.replace("_", " "): getter for getter, names in _GETTERS.items() for name in names.split()}
 """Type name to the function that reads that type; Logfire ignores precision and scale here, and so do we."""
 
-_PATHS: Final = frozenset(
-    {
-        "json_get",
-        "json_get_json",
-        "json_as_text",
-        "json_get_str",
-        "json_get_int",
-        "json_get_float",
-        "json_get_bool",
-        "json_get_array",
-        "json_contains",
-        "json_length",
-        "json_object_keys",
-    }
-)
-_KEYLESS: Final = {"json_length": "json_length_of_whole", "json_object_keys": "json_object_keys_of_whole"}
-_UNSUPPORTED: Final = frozenset({"json_from_scalar", "json_union_to_text", "json_get_scalar"})
+_WITH_PATHS: Final = frozenset({*_FUNCTIONS.values(), *_GETTERS, "json_get_json", "json_get_array", "json_length", "json_object_keys"})
+"""Functions that take a JSON text and keys."""
+
+_ALIASES: Final = {"json_len": "json_length", "json_keys": "json_object_keys", "scalar_to_json": "json_from_scalar"}
+_WITHOUT_KEY: Final = {"json_length": "json_length_of_whole", "json_object_keys": "json_object_keys_of_whole"}
 
 _OTHER_STATEMENTS: Final = frozenset(
     {"ALTER", "COPY", "CREATE", "DELETE", "DESCRIBE", "DROP", "EXECUTE", "EXPLAIN", "INSERT", "MERGE", "PRAGMA", "SHOW", "TRUNCATE", "UPDATE"}
@@ -185,16 +173,21 @@ class _Rewriter:
 
     def statement(self, end: int) -> Statement:
         """The text with all edits made."""
+        text, moves = self.text(0, end)
+        return Statement(text, self.sql, self.params, moves)
+
+    def text(self, start: int, end: int) -> tuple[str, tuple[tuple[int, int], ...]]:
+        """A part of the text with its edits made, and where what stands now stood before."""
         out: list[str] = []
-        moves: list[tuple[int, int]] = [(0, 0)]
-        at = length = 0
+        moves: list[tuple[int, int]] = [(0, start)]
+        at, length = start, 0
         for edit in sorted(self.edits, key=lambda edit: (edit.start, edit.end != edit.start, edit.order)):
             out += [self.sql[at : edit.start], edit.text]
             length += edit.start - at + len(edit.text)
             at = edit.end
             moves.append((length, at))
         out.append(self.sql[at:end])
-        return Statement("".join(out), self.sql, self.params, tuple(moves))
+        return "".join(out), tuple(moves)
 
     def _replace(self, start: int, end: int, text: str) -> None:
         self.edits.append(_Edit(start, end, text, 0))
@@ -221,6 +214,7 @@ class _Rewriter:
                 self._expression(node.left, depth, "json_get_json")
                 self._expression(node.right, depth)
                 name = getter if getter is not None and node.operator.word == syntax.ARROW else _FUNCTIONS[node.operator.word]
+                name += self._key_form(node.right)
                 self._open(node.start, f"{name}(")
                 self._replace(node.operator.start, node.operator.end, ", ")
                 self._close(node.end, ")")
@@ -246,26 +240,28 @@ class _Rewriter:
             if isinstance(item, Group):
                 self.rewrite(item.items, depth + 1)
 
-    def _call(self, name: Token, group: Group, depth: int) -> None:
-        function = name.text.lower()
+    def _call(self, name: Token, group: Group, depth: int, getter: str | None = None) -> None:
+        """Rewrite a call; *getter* is the function that reads the type that json_get has to give here."""
         given = arguments(group)
-        if function in {"cast", "try_cast"} and self._cast_call(name, group, depth):
+        if name.word in {"CAST", "TRY_CAST"} and self._cast_call(name, group, depth):
             return
         self.rewrite(group.items, depth + 1)
-        if function in _UNSUPPORTED:
-            raise QueryError(
-                f"The function `{function}` at {position(self.sql, name.start)} is not supported here",
-                expected=one_of(sorted(_PATHS)),
-            )
-        if function in _KEYLESS and len(given) == 1:
-            self._replace(name.start, name.end, _KEYLESS[function])
-        elif function in _PATHS and len(given) > 2 and all(given):
+        function = _ALIASES.get(name.text.lower(), name.text.lower())
+        if function in _WITHOUT_KEY and len(given) == 1:
+            function = _WITHOUT_KEY[function]
+        elif function in _WITH_PATHS and len(given) > 1 and all(given):
+            forms = [self._key_form(*syntax.level(self.sql, key)) for key in given[1:]]
             start = given[0][0].start
-            for key in given[1:-1]:
-                self._open(start, "json_get_json(")
+            for key, form in zip(given[1:-1], forms[:-1], strict=True):
+                self._open(start, f"json_get_json{form}(")
                 self._close(key[-1].end, ")")
+            function = (getter or function) + forms[-1]
+        elif function == "json_from_scalar" and len(given) == 1 and given[0]:
+            start, end = given[0][0].start, given[0][-1].end
+            self._open(start, f"arrow_typeof({self._rewritten(given[0], start, end)}), CAST(")
+            self._close(end, " AS varchar)")
         elif function == "time_bucket":
-            self._replace(name.start, name.end, "date_bin")
+            function = "date_bin"
             width = given[0][0] if given and len(given[0]) == 1 else None
             if isinstance(width, Token) and width.kind == Kind.STRING:
                 self._open(width.start, "INTERVAL ")
@@ -273,6 +269,24 @@ class _Rewriter:
                 self._close(width.end, "::interval")
         elif function == "level_num" and given:
             self._level_literal(given[0])
+        if function != name.text.lower():
+            self._replace(name.start, name.end, function)
+
+    def _key_form(self, key: Expression | Token, *more: Expression | Token) -> str:
+        """The suffix of the function for this kind of key."""
+        token = key.token if isinstance(key, Atom) and not more else None
+        if token is not None and token.kind == Kind.PARAMETER:
+            value = self.params[token.text[1:]]
+            return "" if isinstance(value, str | None) else "_at"
+        if token is not None and token.kind in {Kind.STRING, Kind.OTHER_TEXT}:
+            return ""
+        return "_at" if token is not None and token.kind == Kind.NUMBER and token.text.isdecimal() else "_any"
+
+    def _rewritten(self, items: tuple[Item, ...], start: int, end: int) -> str:
+        """What these items become, as a text of its own."""
+        other = _Rewriter(self.sql, self.params)
+        other.rewrite(items, depth=0)
+        return other.text(start, end)[0]
 
     def _level_literal(self, argument: tuple[Item, ...]) -> None:
         only = argument[0] if len(argument) == 1 else None
@@ -310,11 +324,10 @@ class _Rewriter:
         if isinstance(arrow, Binary):
             self._expression(arrow, depth, getter)
         elif isinstance(arrow, Token):
-            # A call of json_get itself: its name becomes the getter's.
-            call = operands.unwrapped(self.sql, node)
-            assert isinstance(call, Atom)
-            self._atom(call, depth)
-            self._replace(arrow.start, arrow.end, getter)
+            inner = operands.unwrapped(self.sql, node)
+            assert isinstance(inner, Atom)
+            assert inner.call is not None
+            self._call(*inner.call, depth, getter)
         return arrow is not None
 
     def _compared_with(self, parts: Parts, at: int) -> str | None:

@@ -17,7 +17,8 @@ ARROW: Final = "->"
 TEXT_ARROW: Final = "->>"
 CONTAINS: Final = "?"
 JSON_OPERATORS: Final = frozenset({ARROW, TEXT_ARROW, CONTAINS})
-UNSUPPORTED_OPERATORS: Final = frozenset({"#>", "#>>", "@>", "<@", "?|", "?&", "@?", "@@", "#-"})
+UNSUPPORTED_OPERATORS: Final = frozenset({"#>", "#>>", "?|", "?&", "@?", "@@", "#-"})
+"""PostgreSQL's for JSON, which Logfire does not have either."""
 
 _OTHER: Final = 3
 _UNARY: Final = 7
