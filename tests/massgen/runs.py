@@ -46,17 +46,19 @@ def spans(made: Imported, prefix: str) -> list[Any]:
 
 def document(run: Path, name: str) -> dict[str, Any]:
     """A JSON file of a run."""
-    return json.loads((attempt(run) / name).read_text())
+    found: dict[str, Any] = json.loads((attempt(run) / name).read_text())
+    return found
 
 
 def misplaced(made: Imported) -> list[str]:
     """Names of the spans that do not lie in their parent, by ancestor and by time; a tree has one root."""
-    known = {span.span_id: span for span in made.spans}
+    known: dict[int, Any] = {span.span_id: span for span in made.spans}
     wrong = [span.name for span in made.spans if span.parent is None and span.name != "coordination.session"]
     for span in made.spans:
-        above = None if span.parent is None else known.get(span.parent.span_id)
-        inside = above is not None and above.start_time <= span.start_time <= span.end_time <= above.end_time
-        if span.parent is not None and not inside:
+        if span.parent is None:
+            continue
+        above, end = known.get(span.parent.span_id), span.end_time or 0
+        if above is None or not above.start_time <= span.start_time <= end <= above.end_time:
             wrong.append(span.name)
     return wrong
 
@@ -85,8 +87,8 @@ def older(root: Path, *, answers: int = 5, directories: bool = True) -> Path:
         for place, agent in enumerate(("agent_a", "agent_b"), 1)
     }
     status = {
-        "meta": {"last_updated": start + 712.337, "session_id": run.name, "log_dir": f".massgen/massgen_logs/{run.name}", "question": "Analyse MassGen.",
-                 "start_time": start, "elapsed_seconds": 712.337},
+        "meta": {"last_updated": start + 712.337, "session_id": run.name, "log_dir": f".massgen/massgen_logs/{run.name}",
+                 "question": "Analyse MassGen.", "start_time": start, "elapsed_seconds": 712.337},
         "coordination": {"phase": "presentation", "active_agent": None, "completion_percentage": 100, "is_final_presentation": True},
         "agents": agents,
         "results": {"winner": "agent_b", "votes": {f"agent2.{answers}": 2}, "final_answer_preview": "Following a comprehensive analysis…"},

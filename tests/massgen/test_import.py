@@ -255,7 +255,9 @@ def test_the_older_layout_gives_answers_and_votes_from_the_agents_directories(tm
     """Every answer once, although the status counts them too, with text and moment; how long each took is an estimate."""
     made = runs.read(runs.older(tmp_path))
     assert sorted(runs.labels(made)) == [f"agent{place}.{number}" for place in (1, 2) for number in range(1, 6)]
-    assert [s.attributes[semconv.ANSWER_PREVIEW] for s in runs.spans(made, "Agent answer: agent1.")] == [f"answer {n} of agent_a" for n in range(1, 6)]
+    assert [s.attributes[semconv.ANSWER_PREVIEW] for s in runs.spans(made, "Agent answer: agent1.")] == [
+        f"answer {n} of agent_a" for n in range(1, 6)
+    ]
     assert (made.answers, made.votes, made.rounds) == (10, 2, 13)
     assert runs.misplaced(made) == []
     (session,) = runs.spans(made, semconv.SESSION)

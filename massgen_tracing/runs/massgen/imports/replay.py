@@ -154,7 +154,7 @@ class _Stage(SpanProcessor):
         if rnd.start.presentation:
             handle = session.presentation(agent, **options)
         else:
-            handle = session.agent_round(agent, round_type=_round_type(rnd), context_labels=rnd.start.labels or (), **options)
+            handle = session.agent_round(agent, round_type=rnd.type, context_labels=rnd.start.labels or (), **options)
         handle.start()
         inner = f"{name}\0{handle.identity[semconv.ROUND]}"
         for number, happening in enumerate(sorted(rnd.happenings, key=lambda happening: happening.at)):
@@ -210,15 +210,6 @@ class _Stage(SpanProcessor):
         self._now = moment
         self._ids.name(name)
         self._estimated = tuple(sorted(estimated))
-
-
-def _round_type(rnd: Round) -> str:
-    """MassGen's word; where that is not known, an agent that is shown answers may vote."""
-    if rnd.sums is not None and rnd.sums.round_type in semconv.ROUND_TYPES:
-        return rnd.sums.round_type
-    if rnd.start.labels is None:
-        return "voting" if rnd.ended is not None and rnd.ended.kind in ("vote", "ignored_vote") else "initial_answer"
-    return "voting" if rnd.start.labels else "initial_answer"
 
 
 def _act(handle: RoundHandle, act: Act) -> None:
