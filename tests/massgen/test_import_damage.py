@@ -56,7 +56,7 @@ def losses(draw: st.DrawFn) -> list[tuple[int, float | None]]:
 
 
 @given(name=st.sampled_from(NAMES), lost=losses())
-@hypothesis_settings(max_examples=600)
+@hypothesis_settings(max_examples=100)
 def test_losing_files_or_their_ends_only_ever_takes_away(
     pristine: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, name: str, lost: list[tuple[int, float | None]]
 ) -> None:
@@ -138,7 +138,7 @@ def garbled(content: bytes, draw: Any) -> bytes:
 
 
 @given(name=st.sampled_from(NAMES), data=st.data())
-@hypothesis_settings(max_examples=800)
+@hypothesis_settings(max_examples=120)
 def test_wrong_types_and_garbage_never_fail(
     pristine: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str], name: str, data: st.DataObject
 ) -> None:

@@ -94,10 +94,11 @@ class _Stage(SpanProcessor):
         self._now = 0
         self._estimated: tuple[str, ...] = ()
         self.spans: list[Span] = []
-        service = settings.resolve({})["service_name"]
+        chosen = settings.resolve({})
+        service = chosen["service_name"]
         provider = TracerProvider()
         provider.pipeline = Pipeline(Resource({semconv.SERVICE_NAME: service}), [self], ids=self._ids, now=lambda: self._now)
-        self._tracer = Tracer(provider.get_tracer(SCOPE, __version__), service_name=service)
+        self._tracer = Tracer(provider.get_tracer(SCOPE, __version__), service_name=service, full_content=chosen["full_content"])
 
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:  # noqa: ARG002 - the processor protocol
         """Mark a span as imported."""
