@@ -217,7 +217,7 @@ def _record_beside(provider: TracerProvider, root: str) -> partial[layout.RunDir
 
     recording = Recording(root)
     recording.clean = clean_all  # the SDK's spans hold what a stranger set
-    provider.add_span_processor(recording)  # type: ignore[attr-defined] - the SDK's; the API's has none
+    provider.add_span_processor(recording)  # type: ignore[attr-defined]  # the SDK's; the API's has none
     _pipeline = Pipeline(_resource(""), [recording])
     return partial(_new_run, root)
 

@@ -12,7 +12,8 @@ from opentelemetry import trace as otel_trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from massgen_tracing import autostart, configuration, guard
-from massgen_tracing.runs.massgen import Patches, Point, points
+from massgen_tracing.runs.massgen.patches import Patches, Point
+from massgen_tracing.runs.massgen.points import points
 from massgen_tracing.trace.carriers import child_env
 
 OLDEST: Final = "0.1.32"
@@ -22,7 +23,7 @@ NEWEST: Final = "0.1.97"
 """The newest version that this release was tested with."""
 
 
-class MassGenInstrumentor(BaseInstrumentor):
+class MassGenInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # OpenTelemetry does not type it
     """Patches MassGen when it is imported, or at once where it is already.
 
     `instrument()` configures the facade where nobody has: spans go to the process's own OpenTelemetry provider, if one is set, and to the local

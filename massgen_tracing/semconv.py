@@ -174,13 +174,34 @@ COST_UNKNOWN: Final = "massgen.cost_unknown"
 """bool. True on a model call whose model the price list does not know, so that a missing cost is not taken for a free call."""
 
 MASSGEN_VERSION: Final = "massgen.version"
-"""str. On `coordination.session`: the version of the MassGen that ran it."""
+"""str. On `coordination.session`: the version of the MassGen that ran it; absent where an imported run's files do not say."""
 
 BACKGROUND: Final = "massgen.background"
 """bool. True on a tool call that was started in the background; where it outlives its round, it has a link to it."""
 
 INTERRUPTED: Final = "massgen.interrupted"
 """bool. Set by the reader on a span whose process died before the span ended."""
+
+# --- massgen.*: recordings that were made from a run's logs afterwards --------------------------------------------------------------
+
+IMPORTED: Final = "massgen.imported"
+"""bool. True on every span that was made from MassGen's log files after the run; absent on spans that were traced."""
+
+ESTIMATED: Final = "massgen.estimated"
+"""str[], of `ESTIMATES`. What of an imported span the log files do not tell, so that it is a guess; absent where nothing is."""
+
+Estimate = Literal["start", "end", "usage"]
+ESTIMATES: Final[tuple[Estimate, ...]] = get_args(Estimate)
+"""`start`, `end`: these times, and with them the duration; `usage`: the tokens and the cost, an equal share of what is known of several rounds."""
+
+IMPORTED_LAYOUT: Final = "massgen.imported.layout"
+"""str. On an imported session, how its run's directory is laid out: `attempts` (`turn_1/attempt_1/`), `turns` (`turn_1/`) or `flat` (older)."""
+
+IMPORTED_MISSING: Final = "massgen.imported.missing"
+"""str[]. On an imported session, what its run's directory does not tell."""
+
+MODEL_CALLS: Final = "massgen.model_calls"
+"""int. On an imported session, how many model calls the log files count; they do not tell one from another, so there are no spans for them."""
 
 # --- OpenTelemetry GenAI and MCP ---------------------------------------------------------------------------------------------------
 

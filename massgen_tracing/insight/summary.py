@@ -78,7 +78,8 @@ class Summary:
         seconds: how long the session took, or, for one that has not ended, how long it is known to have run.
         agents: ids of the agents, by name.
         winner, winner_label: empty while there is none.
-        usage: sum of the model calls that have no model call inside, so that nothing counts twice.
+        usage: sum of the model calls that have no model call inside, so that nothing counts twice; of the rounds where a recording has no
+            model calls (one that was imported).
         costless_calls: how many of those calls have ended without a known cost; they are not in `usage.cost`.
         llm_calls, tool_calls, errors: how many; errors are spans whose status is error.
         open, interrupted: how many spans have not ended, with their process alive or dead.
@@ -108,9 +109,10 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
     session = next((span for span in ordered if span.name == semconv.SESSION), None)
     about: Mapping[str, Any] = session.attributes if session is not None else {}
     calls = leaf_calls(ordered)
+    rounds = [span for span in ordered if span.name.startswith(_ROUND_PREFIX)]
     usages = [usage_of(call) for call in calls]
     total = Usage()
-    for usage in usages:
+    for usage in usages if calls else map(usage_of, rounds):
         total += usage
     open_count = sum(span.state == "open" for span in ordered)
     interrupted = sum(span.state == "interrupted" for span in ordered)
@@ -121,7 +123,7 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
         seconds=_seconds(session, ordered),
         state=_state(session, open_count, interrupted),
         agents=_agents(about, ordered),
-        rounds=tuple(_round(span, ordered) for span in ordered if span.name.startswith(_ROUND_PREFIX)),
+        rounds=tuple(_round(span, ordered) for span in rounds),
         winner=_text(about.get(semconv.WINNER)),
         winner_label=_text(about.get(semconv.WINNER_LABEL)),
         usage=total,

@@ -15,16 +15,15 @@ A select item that is only a JSON operator gets the title that Logfire gives it.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlglot import TokenType
-
 from massgen_tracing import semconv
 from massgen_tracing.errors import QueryError, one_of
-from massgen_tracing.store import operands, syntax
+from massgen_tracing.store import Value, operands, parameters, syntax
 from massgen_tracing.store.syntax import Atom, Binary, Cast, Expression, Parts, Unary
-from massgen_tracing.store.tokens import Group, Item, Token, arguments, group_brackets, position, tokenize
+from massgen_tracing.store.tokens import Group, Item, Kind, Token, arguments, group_brackets, position, tokenize, too_deep
 
 _FUNCTIONS: Final = {syntax.ARROW: "json_get", syntax.TEXT_ARROW: "json_as_text", syntax.CONTAINS: "json_contains"}
 
@@ -37,26 +36,18 @@ _GETTERS: Final = {
 _GETTER_OF: Final = {name.replace("_", " "): getter for getter, names in _GETTERS.items() for name in names.split()}
 """Type name to the function that reads that type; Logfire ignores precision and scale here, and so do we."""
 
-_PATHS: Final = frozenset(
-    {
-        "json_get",
-        "json_get_json",
-        "json_as_text",
-        "json_get_str",
-        "json_get_int",
-        "json_get_float",
-        "json_get_bool",
-        "json_get_array",
-        "json_contains",
-        "json_length",
-        "json_object_keys",
-    }
+_WITH_PATHS: Final = frozenset({*_FUNCTIONS.values(), *_GETTERS, "json_get_json", "json_get_array", "json_length", "json_object_keys"})
+"""Functions that take a JSON text and keys."""
+
+_ALIASES: Final = {"json_len": "json_length", "json_keys": "json_object_keys", "scalar_to_json": "json_from_scalar"}
+_WITHOUT_KEY: Final = {"json_length": "json_length_of_whole", "json_object_keys": "json_object_keys_of_whole"}
+
+_OTHER_STATEMENTS: Final = frozenset(
+    {"ALTER", "COPY", "CREATE", "DELETE", "DESCRIBE", "DROP", "EXECUTE", "EXPLAIN", "INSERT", "MERGE", "PRAGMA", "SHOW", "TRUNCATE", "UPDATE"}
 )
-_KEYLESS: Final = {"json_length": "json_length_of_whole", "json_object_keys": "json_object_keys_of_whole"}
-_UNSUPPORTED: Final = frozenset({"json_from_scalar", "json_union_to_text", "json_get_scalar"})
 
 _AFTER_SELECT: Final = frozenset({"SELECT", "DISTINCT", "ALL", ","})
-_CLAUSES: Final = frozenset({"SELECT", "FROM", "WHERE", "GROUP BY", "HAVING", "ORDER BY", "LIMIT", "WINDOW", "UNION", "EXCEPT", "INTERSECT", "WITH"})
+_CLAUSES: Final = frozenset({"SELECT", "FROM", "WHERE", "BY", "HAVING", "LIMIT", "WINDOW", "UNION", "EXCEPT", "INTERSECT", "WITH"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +57,12 @@ class Statement:
     Attributes:
         text: what the engine gets.
         written: what was written.
+        params: the values of its `$name` places.
     """
 
     text: str
     written: str
+    params: dict[str, Value]
     _moves: tuple[tuple[int, int], ...]
 
     def place(self, line: int, column: int) -> str:
@@ -83,25 +76,30 @@ class Statement:
     def place_of(self, name: str) -> str | None:
         """Where a name first stands in `written`, in words; None when it does not."""
         tokens = tokenize(self.written)
-        found = next((token for token in tokens if token.is_name and token.text.lower() == name.lower()), None)
+        # A file's name may be written as a text where a table is expected.
+        names = [token for token in tokens if token.is_name or token.kind is Kind.STRING]
+        found = next((token for part in (name, name.rpartition(".")[2]) for token in names if token.text.lower() == part.lower()), None)
         return None if found is None else position(self.written, found.start)
 
 
-def translate(sql: str) -> Statement:
-    """One Logfire query as DataFusion understands it.
+def translate(sql: str, params: Mapping[str, Value] | None = None) -> Statement:
+    """One Logfire query as DataFusion understands it, with the values of its parameters.
 
     Raises:
-        QueryError: if it is not one SELECT, or asks for something that is not supported.
+        QueryError: if it is not one SELECT, asks for something that is not supported, or lacks a parameter's value.
     """
+    values = dict(params or {})
+    _check_characters(sql)
     tokens = tokenize(sql)
-    while tokens and tokens[-1].kind == TokenType.SEMICOLON:
+    while tokens and tokens[-1].word == ";":
         tokens.pop()
     _check_query(sql, tokens)
-    rewriter = _Rewriter(sql)
+    parameters.check(sql, [token for token in tokens if token.kind == Kind.PARAMETER], values)
+    rewriter = _Rewriter(sql, values)
     try:
         rewriter.rewrite(group_brackets(sql, tokens), depth=0)
     except RecursionError:
-        raise QueryError("The statement is nested too deep", hint="Take it apart with WITH") from None
+        raise too_deep() from None
     return rewriter.statement(tokens[-1].end)
 
 
@@ -109,18 +107,35 @@ def _check_query(sql: str, tokens: list[Token]) -> None:
     if not tokens:
         raise QueryError("The statement is empty", expected="one SELECT", hint='For example: "SELECT span_name, duration FROM records"')
     for token in tokens:
-        if token.kind == TokenType.SEMICOLON:
+        if token.word == ";":
             raise QueryError(
                 f"There is more than one statement (a second one starts after {position(sql, token.start)})",
                 expected="one SELECT",
                 hint="Ask them one by one",
             )
     first = next((token for token in tokens if token.text != "("), tokens[0])
-    if first.word not in operands.QUERY_WORDS:
+    refused = first if first.word not in operands.QUERY_WORDS else _other_statement(tokens)
+    if refused is not None:
         raise QueryError(
-            f"`{first.text}` at {position(sql, first.start)} is refused",
+            f"`{refused.text}` at {position(sql, refused.start)} is refused",
             expected="one SELECT (or WITH … SELECT); recordings can only be read",
         )
+
+
+def _other_statement(tokens: list[Token]) -> Token | None:
+    """What begins a statement of another kind inside of a query, such as `WITH x AS (DELETE …)` or `SELECT … INTO`."""
+    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        begins = before.text in {"(", ")"} and token.word in _OTHER_STATEMENTS and after.is_name
+        if begins or (token.word == "INTO" and before.text != "." and before.word != "AS"):
+            return token
+    return None
+
+
+def _check_characters(sql: str) -> None:
+    """See that the engine can be given the text."""
+    wrong = next((at for at, character in enumerate(sql) if character == "\0" or "\ud800" <= character <= "\udfff"), None)
+    if wrong is not None:
+        raise QueryError(f"There is a character that no text can have at {position(sql, wrong)}", got=sql[wrong])
 
 
 _OPENINGS: Final = 2**40
@@ -138,6 +153,7 @@ class _Edit:
 @dataclass(slots=True)
 class _Rewriter:
     sql: str
+    params: dict[str, Value]
     edits: list[_Edit] = field(default_factory=list)
     renamed_level_depth: int | None = None
     """How deep `level` is given to something else (`… AS level`); outside of there the name no longer means the column."""
@@ -157,16 +173,21 @@ class _Rewriter:
 
     def statement(self, end: int) -> Statement:
         """The text with all edits made."""
+        text, moves = self.text(0, end)
+        return Statement(text, self.sql, self.params, moves)
+
+    def text(self, start: int, end: int) -> tuple[str, tuple[tuple[int, int], ...]]:
+        """A part of the text with its edits made, and where what stands now stood before."""
         out: list[str] = []
-        moves: list[tuple[int, int]] = [(0, 0)]
-        at = length = 0
+        moves: list[tuple[int, int]] = [(0, start)]
+        at, length = start, 0
         for edit in sorted(self.edits, key=lambda edit: (edit.start, edit.end != edit.start, edit.order)):
             out += [self.sql[at : edit.start], edit.text]
             length += edit.start - at + len(edit.text)
             at = edit.end
             moves.append((length, at))
         out.append(self.sql[at:end])
-        return Statement("".join(out), self.sql, tuple(moves))
+        return "".join(out), tuple(moves)
 
     def _replace(self, start: int, end: int, text: str) -> None:
         self.edits.append(_Edit(start, end, text, 0))
@@ -193,12 +214,22 @@ class _Rewriter:
                 self._expression(node.left, depth, "json_get_json")
                 self._expression(node.right, depth)
                 name = getter if getter is not None and node.operator.word == syntax.ARROW else _FUNCTIONS[node.operator.word]
+                name += self._key_form(node.right)
                 self._open(node.start, f"{name}(")
                 self._replace(node.operator.start, node.operator.end, ", ")
                 self._close(node.end, ")")
             case Binary():
-                self._expression(node.left, depth)
-                self._expression(node.right, depth)
+                for side in (node.left, node.right):
+                    self._expression(side, depth)
+                    self._parameter_type(side, node.operator.word)
+
+    def _parameter_type(self, node: Expression, operator: str) -> None:
+        """The engine knows no type of `$a || $b` before there are values."""
+        token = node.token if isinstance(node, Atom) else None
+        if token is not None and token.kind == Kind.PARAMETER:
+            cast = parameters.cast(self.params[token.text[1:]], operator)
+            if cast is not None:
+                self._close(token.end, f"::{cast}")
 
     def _atom(self, node: Atom, depth: int) -> None:
         call = node.call
@@ -209,35 +240,59 @@ class _Rewriter:
             if isinstance(item, Group):
                 self.rewrite(item.items, depth + 1)
 
-    def _call(self, name: Token, group: Group, depth: int) -> None:
-        function = name.text.lower()
+    def _call(self, name: Token, group: Group, depth: int, getter: str | None = None) -> None:
+        """Rewrite a call; *getter* is the function that reads the type that json_get has to give here."""
         given = arguments(group)
-        if function in {"cast", "try_cast"} and self._cast_call(name, group, depth):
+        if name.word in {"CAST", "TRY_CAST"} and self._cast_call(name, group, depth):
             return
         self.rewrite(group.items, depth + 1)
-        if function in _UNSUPPORTED:
-            raise QueryError(
-                f"The function `{function}` at {position(self.sql, name.start)} is not supported here",
-                expected=one_of(sorted(_PATHS)),
-            )
-        if function in _KEYLESS and len(given) == 1:
-            self._replace(name.start, name.end, _KEYLESS[function])
-        elif function in _PATHS and len(given) > 2 and all(given):
+        function = _ALIASES.get(name.text.lower(), name.text.lower())
+        if function in _WITHOUT_KEY and len(given) == 1:
+            function = _WITHOUT_KEY[function]
+        elif function in _WITH_PATHS and len(given) > 1 and all(given):
+            forms = [self._key_form(*syntax.level(self.sql, key)) for key in given[1:]]
             start = given[0][0].start
-            for key in given[1:-1]:
-                self._open(start, "json_get_json(")
+            for key, form in zip(given[1:-1], forms[:-1], strict=True):
+                self._open(start, f"json_get_json{form}(")
                 self._close(key[-1].end, ")")
+            function = (getter or function) + forms[-1]
+        elif function == "json_from_scalar" and len(given) == 1 and given[0]:
+            start, end = given[0][0].start, given[0][-1].end
+            self._open(start, f"arrow_typeof({self._rewritten(given[0], start, end)}), CAST(")
+            self._close(end, " AS varchar)")
         elif function == "time_bucket":
-            self._replace(name.start, name.end, "date_bin")
-            if given and len(given[0]) == 1 and isinstance(given[0][0], Token) and given[0][0].kind == TokenType.STRING:
-                self._open(given[0][0].start, "INTERVAL ")
+            function = "date_bin"
+            width = given[0][0] if given and len(given[0]) == 1 else None
+            if isinstance(width, Token) and width.kind == Kind.STRING:
+                self._open(width.start, "INTERVAL ")
+            elif isinstance(width, Token) and width.kind == Kind.PARAMETER:
+                self._close(width.end, "::interval")
         elif function == "level_num" and given:
             self._level_literal(given[0])
+        if function != name.text.lower():
+            self._replace(name.start, name.end, function)
+
+    def _key_form(self, key: Expression | Token, *more: Expression | Token) -> str:
+        """The suffix of the function for this kind of key."""
+        token = key.token if isinstance(key, Atom) and not more else None
+        if token is not None and token.kind == Kind.PARAMETER:
+            value = self.params[token.text[1:]]
+            return "" if isinstance(value, str | None) else "_at"
+        if token is not None and token.kind in {Kind.STRING, Kind.OTHER_TEXT}:
+            return ""
+        return "_at" if token is not None and token.kind == Kind.NUMBER and token.text.isdecimal() else "_any"
+
+    def _rewritten(self, items: tuple[Item, ...], start: int, end: int) -> str:
+        """What these items become, as a text of its own."""
+        other = _Rewriter(self.sql, self.params)
+        other.rewrite(items, depth=0)
+        return other.text(start, end)[0]
 
     def _level_literal(self, argument: tuple[Item, ...]) -> None:
         only = argument[0] if len(argument) == 1 else None
-        if isinstance(only, Token) and only.kind == TokenType.STRING and only.text not in semconv.LEVELS:
-            raise self._unknown_level(only)
+        if isinstance(only, Token) and only.kind == Kind.STRING and only.text not in semconv.LEVELS:
+            place = position(self.sql, only.start)
+            raise QueryError(f"There is no level of the name at {place}", expected=one_of(semconv.LEVELS), got=only.text)
 
     # --- types of JSON values ----------------------------------------------------------------------------------------------------
 
@@ -269,11 +324,10 @@ class _Rewriter:
         if isinstance(arrow, Binary):
             self._expression(arrow, depth, getter)
         elif isinstance(arrow, Token):
-            # A call of json_get itself: its name becomes the getter's.
-            call = operands.unwrapped(self.sql, node)
-            assert isinstance(call, Atom)
-            self._atom(call, depth)
-            self._replace(arrow.start, arrow.end, getter)
+            inner = operands.unwrapped(self.sql, node)
+            assert isinstance(inner, Atom)
+            assert inner.call is not None
+            self._call(*inner.call, depth, getter)
         return arrow is not None
 
     def _compared_with(self, parts: Parts, at: int) -> str | None:
@@ -282,12 +336,19 @@ class _Rewriter:
         for operator, others in (after, before):
             words = operator.removeprefix("NOT ")
             if words in syntax.COMPARISONS and others:
-                return operands.literal_getter(others[0])
+                return self._getter_for(others[0])
             if words in {"LIKE", "ILIKE"}:
                 return "json_get_str"
             if words in {"IN", "BETWEEN"} and others:
-                return operands.literal_getter(operands.first_of_list(self.sql, others[0]))
+                return self._getter_for(operands.first_of_list(self.sql, others[0]))
         return None
+
+    def _getter_for(self, other: Expression | None) -> str | None:
+        """The JSON function that reads values of the type of a literal or of a parameter's value."""
+        token = other.token if isinstance(other, Atom) else None
+        if token is not None and token.kind == Kind.PARAMETER:
+            return parameters.getter(self.params[token.text[1:]])
+        return operands.literal_getter(other)
 
     # --- level -------------------------------------------------------------------------------------------------------------------
 
@@ -320,15 +381,25 @@ class _Rewriter:
 
     def _level_number(self, node: Expression) -> None:
         token = node.token if isinstance(node, Atom) else None
-        if token is None or token.kind != TokenType.STRING or token.text.lstrip("-").isdecimal():
+        if token is None:
             return
-        if token.text not in semconv.LEVELS:
-            raise self._unknown_level(token)
-        self._replace(token.start, token.end, str(semconv.LEVELS[token.text]))
+        parameter = token.kind == Kind.PARAMETER
+        name = self.params[token.text[1:]] if parameter else token.text if token.kind == Kind.STRING else None
+        if not isinstance(name, str) or name.lstrip("-").isdecimal():
+            return
+        if name not in semconv.LEVELS:
+            place = position(self.sql, token.start)
+            raise QueryError(f"There is no level of the name at {place}", expected=one_of(semconv.LEVELS), got=name)
+        number = semconv.LEVELS[name]
+        self._replace(token.start, token.end, self._number_parameter(token.text[1:], number) if parameter else str(number))
 
-    def _unknown_level(self, token: Token) -> QueryError:
-        place = position(self.sql, token.start)
-        return QueryError(f"There is no level of the name at {place}", expected=one_of(semconv.LEVELS), got=token.text)
+    def _number_parameter(self, name: str, number: int) -> str:
+        """A parameter of its own for the number of the level that *name* names; elsewhere it stays a text."""
+        own = f"{name}_number"
+        while own in self.params and self.params[own] != number:
+            own += "_"
+        self.params[own] = number
+        return f"${own}"
 
     # --- titles ------------------------------------------------------------------------------------------------------------------
 

@@ -11,15 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlglot import TokenType
-
 from massgen_tracing.store import records, typed
-from massgen_tracing.store.tokens import Group, Item, Token, group_brackets, tokenize
+from massgen_tracing.store.tokens import Group, Item, Kind, Token, group_brackets, tokenize
 
 _FUNCTIONS: Final = frozenset({*typed.NULLS, "json_contains"})
 _TABLES: Final = frozenset({records.TABLE, records.TABLE_ALL})
 _SET_WORDS: Final = frozenset({"UNION", "EXCEPT", "INTERSECT"})
-_AFTER_FROM: Final = frozenset({"WHERE", "GROUP", "GROUP BY", "HAVING", "ORDER", "ORDER BY", "LIMIT", "OFFSET", "FETCH", "WINDOW"})
+_AFTER_FROM: Final = frozenset({"WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "FETCH", "WINDOW"})
 _BEFORE_STAR: Final = frozenset({"SELECT", "DISTINCT", "ALL", ",", "."})
 
 
@@ -55,8 +53,10 @@ def find(sql: str) -> Direct:
     items = group_brackets(sql, tokens)
     selects = list(_selects(items))
     found = _Finder(sql)
+    # Whether WITH gives a name of ours to something else.
     redefined = any(
-        one.is_name and one.text.lower() in _TABLES and two.word == "AS" for one, two in itertools.pairwise(tokens) if _defines(tokens, one)
+        before.word in {"WITH", "RECURSIVE", ","} and name.is_name and name.text.lower() in _TABLES and after.word == "AS"
+        for before, name, after in zip(tokens, tokens[1:], tokens[2:], strict=False)
     )
     if not redefined:
         for select in selects:
@@ -66,12 +66,6 @@ def find(sql: str) -> Direct:
     # A column may be qualified by the table's name; only where every mention is a FROM of its own is it certain which rows are read.
     certain = not redefined and len(asked) == mentions
     return found.result(frozenset(asked) if certain and asked else None)
-
-
-def _defines(tokens: Sequence[Token], name: Token) -> bool:
-    """Whether a name stands where WITH names its tables."""
-    at = tokens.index(name)
-    return at > 0 and tokens[at - 1].word in {"WITH", "RECURSIVE", ","}
 
 
 def _selects(items: tuple[Item, ...]) -> Iterator[list[Item]]:
@@ -144,14 +138,14 @@ def _trace(select: list[Item]) -> str | None:
             and _text(name).lower() == "trace_id"
             and _text(equals) == "="
             and isinstance(value, Token)
-            and value.kind == TokenType.STRING
+            and value.kind == Kind.STRING
         ):
             return value.text
     return None
 
 
 def _text(item: Item) -> str:
-    return item.text if isinstance(item, Token) and item.kind != TokenType.STRING else ""
+    return item.text if isinstance(item, Token) and item.kind not in {Kind.STRING, Kind.OTHER_TEXT} else ""
 
 
 class _Finder:
@@ -211,7 +205,7 @@ class _Finder:
         if len(items) != 3 or _text(items[0]) != "attributes" or _text(items[1]) != ",":
             return None
         literal = items[2]
-        return literal.text if isinstance(literal, Token) and literal.kind == TokenType.STRING else None
+        return literal.text if isinstance(literal, Token) and literal.kind == Kind.STRING else None
 
     def result(self, traces: frozenset[str] | None) -> Direct:
         """The statement with all columns put in."""

@@ -73,7 +73,7 @@ _DOCUMENTED: Final[dict[str, tuple[str, ...]]] = {
         semconv.GEN_AI_CLIENT_TIME_TO_FIRST_CHUNK,
         semconv.OPERATION_COST,
     ),
-    "bool": (semconv.IS_WINNER, semconv.COST_UNKNOWN, semconv.INTERRUPTED, semconv.GEN_AI_REQUEST_STREAM),
+    "bool": (semconv.IS_WINNER, semconv.COST_UNKNOWN, semconv.INTERRUPTED, semconv.IMPORTED, semconv.GEN_AI_REQUEST_STREAM),
 }
 """Keys by type. Long texts (messages, arguments, previews) are left out: nobody filters by them, and each would be stored twice."""
 

@@ -1,10 +1,6 @@
 """Unmodified MassGen, seen from outside: the only room that knows MassGen.
 
-`points` is the table of what is replaced, `patches` replaces it. `coordination` makes sessions and rounds, `model_calls` (with `wire`) and `tool_calls`
-what agents do in them, `own_tracing` keeps MassGen's own spans from standing beside ours.
+`points` is the table of what is replaced, `patches` replaces it. `coordination` makes sessions and rounds, `model_calls` (with `wire`) and
+`tool_calls` what agents do in them, `own_tracing` keeps MassGen's own spans from standing beside ours. `imports` makes recordings of log
+directories that were never traced.
 """
-
-from .patches import Patches, Point
-from .points import points
-
-__all__ = ["Patches", "Point", "points"]

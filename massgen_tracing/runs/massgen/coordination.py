@@ -278,9 +278,7 @@ class Coordinations:
 
     async def _post_evaluation(self, coordination: Coordination, orchestrator: Any, agent_id: str, stream: Any) -> AsyncIterator[Any]:
         backend = _backend(orchestrator, agent_id)
-        with coordination.session.agent_round(
-            agent_id, round_type="post_evaluation", backend=_backend_name(backend), model=_model(backend)
-        ) as rnd:
+        with coordination.session.agent_round(agent_id, round_type="post_evaluation", backend=_backend_name(backend), model=_model(backend)) as rnd:
             try:
                 async with contextlib.aclosing(stream) as chunks:
                     async for chunk in chunks:

@@ -381,5 +381,4 @@ def _messages(body: bytes) -> object:
         value = json.loads(body)
     except ValueError:
         return None
-    messages = next((value[key] for key in ("messages", "input", "contents") if isinstance(value, dict) and value.get(key)), None)
-    return messages
+    return next((value[key] for key in ("messages", "input", "contents") if isinstance(value, dict) and value.get(key)), None)

@@ -48,7 +48,9 @@ class OwnTracing:
         self._logfire_is_ours = logfire_is_ours
 
     @contextlib.contextmanager
-    def span(self, original: Callable[..., Any], proxy: Any, name: str, attributes: Mapping[str, Any] | None = None, *_: Any, **__: Any) -> Iterator[Any]:  # noqa: ARG002
+    def span(
+        self, _original: Callable[..., Any], _proxy: Any, name: str, attributes: Mapping[str, Any] | None = None, *_: Any, **__: Any
+    ) -> Iterator[Any]:
         """`TracerProxy.span`."""
         if name.startswith(OURS):
             yield _NoSpan()

@@ -74,7 +74,10 @@ def points(
         Point("massgen.tool._manager", "ToolManager.execute_tool", tools.execute_tool, "custom tools"),
         Point("massgen.subagent.manager", "SubagentManager._clean_subprocess_env", subagent_environment, "subagents below their parent", "0.1.65"),
         Point(_LOGGING, "TracerProxy.span", own.span, "MassGen's own further spans"),
-        *(Point(_LOGGING, f"TracerProxy.{level}", own.log(level), "MassGen's own further records") for level in ("debug", "info", "warning", "error")),
+        *(
+            Point(_LOGGING, f"TracerProxy.{level}", own.log(level), "MassGen's own further records")
+            for level in ("debug", "info", "warning", "error")
+        ),
         *(
             Point(_LOGGING, f"TracerProxy.instrument_{client}", own.instrument_client, "each call once in Logfire", since)
             for client, since in (("openai", ""), ("anthropic", ""), ("google_genai", ""), ("aiohttp", ""))

@@ -1,7 +1,7 @@
 """What a provider's answer says of itself, read off the bytes: id, model, why it stopped, tokens.
 
-All of MassGen's HTTP backends (OpenAI's two interfaces and what imitates them, Anthropic, Gemini) answer in JSON or in server-sent events whose data is
-JSON. Only the beginning and the end of an answer are kept: the first event names it, the last ones say how it ended.
+All of MassGen's HTTP backends (OpenAI's two interfaces and what imitates them, Anthropic, Gemini) answer in JSON or in server-sent events whose
+data is JSON. Only the beginning and the end of an answer are kept: the first event names it, the last ones say how it ended.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`massgen-tracing logs list`: the recorded runs, newest first."""
+"""`massgen-tracing logs`: `list` the recorded runs, newest first; `import` runs of MassGen that were not traced."""
 
 from __future__ import annotations
 
@@ -20,13 +20,30 @@ _ROOMY: Final = 110
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("action", nargs="?", choices=("list",), default="list", help="list the runs, newest first")
+    _add_list_arguments(parser)
+    actions = parser.add_subparsers(dest="action", metavar="{list,import}")
+    listing = actions.add_parser("list", help="list the runs, newest first (this is what `logs` alone does)", argument_default=argparse.SUPPRESS)
+    _add_list_arguments(listing)
+    importing = actions.add_parser("import", help="make recordings of MassGen runs that were not traced, beside their logs")
+    importing.add_argument("paths", nargs="+", metavar="PATH", help="a .massgen, a massgen_logs, a log_… directory, or a turn or attempt of one")
+
+
+def _add_list_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_root(parser, "where the runs are recorded")
     parser.add_argument("--limit", type=int, default=_DEFAULT_LIMIT, metavar="N", help=f"the newest N runs (default: {_DEFAULT_LIMIT})")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="how the runs are printed (default: table)")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Carry out what was asked for."""
+    if args.action == "import":
+        from massgen_tracing.views.cli import imports
+
+        return imports.run(args.paths)
+    return _list(args)
+
+
+def _list(args: argparse.Namespace) -> int:
     """List the runs; only the recordings of those that are shown are read."""
     if args.limit < 1:
         raise QueryError("--limit cannot be right", expected="a number from 1", got=args.limit)
