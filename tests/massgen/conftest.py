@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -13,40 +14,48 @@ from rehearsal.run import Ran, stage
 MISSING = "MassGen {version} is not installed: `make massgen` does it (about 1.5 GB a version), or name environments in MASSGEN_ENVIRONMENTS"
 
 NEWEST = "newest"
+VERSIONS = (NEWEST, *OLDER)
+RUNS = [(version, name) for version in VERSIONS for name, case in CASES.items() if version == NEWEST or case.older]
+
+AT_ONCE = 2
+"""Runs side by side: most of one is loading MassGen, on one core."""
 
 
 def environment(version: str) -> Environment:
     """The environment of a version, *newest* for the newest that is there; the test is skipped where it is missing."""
-    for candidate in found():
-        if version == candidate.version or (version == NEWEST and candidate.version not in OLDER):
-            return candidate
-    pytest.skip(MISSING.format(version=version))
+    here = _find(version)
+    if here is None:
+        pytest.skip(MISSING.format(version=version))
+    return here
 
 
-VERSIONS = (NEWEST, *OLDER)
-RUNS = [(version, name) for version in VERSIONS for name, case in CASES.items() if version == NEWEST or case.older]
+def _find(version: str) -> Environment | None:
+    return next((one for one in found() if version == one.version or (version == NEWEST and one.version not in OLDER)), None)
 
 
 @pytest.fixture(scope="session")
-def rehearse(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Ran]:
-    """A run by version and case, with all that is known of it; run when it is asked for the first time."""
-    done: dict[tuple[str, str], Ran] = {}
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], Future[Ran]]]:
+    """Every run that a selected test asks for, under way."""
+    parameters = [getattr(item, "callspec", None) for item in request.session.items]
+    asked = [found.params["ran"] for found in parameters if found is not None and "ran" in found.params]
 
-    def get(version: str, name: str) -> Ran:
-        here = environment(version)
-        if (version, name) not in done:
-            case = CASES[name]
-            with stage(here, case.script(), case.setup, place=tmp_path_factory.mktemp("massgen")) as where:
-                done[version, name] = where.run(where.massgen(*case.options))
-        return done[version, name]
+    def run(version: str, name: str) -> Ran:
+        case, here = CASES[name], _find(version)
+        assert here is not None
+        with stage(here, case.script(), case.setup, place=tmp_path_factory.mktemp("massgen")) as where:
+            return where.run(where.massgen(*case.options))
 
-    return get
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {(version, name): pool.submit(run, version, name) for version, name in dict.fromkeys(asked) if _find(version)}
+        pool.shutdown(cancel_futures=True)
 
 
 @pytest.fixture(params=RUNS, ids=[f"{version}-{name}" for version, name in RUNS])
-def ran(request: pytest.FixtureRequest, rehearse: Callable[[str, str], Ran]) -> Ran:
+def ran(request: pytest.FixtureRequest, runs: dict[tuple[str, str], Future[Ran]]) -> Ran:
     """Every run of the list, in turn."""
-    return rehearse(*request.param)
+    version, _ = request.param
+    environment(version)
+    return runs[request.param].result()
 
 
 @pytest.fixture

@@ -96,12 +96,15 @@ def _doubled(names) -> list[str]:
 
 @EVERY_VERSION
 def test_opentelemetry_instrument_finds_the_instrumentor(version: str, tmp_path: Path) -> None:
-    """`opentelemetry-instrument massgen …` gives the same tree, in the local recording."""
+    """`opentelemetry-instrument -- massgen …` gives the same tree, in the local recording.
+
+    Without the `--` it takes MassGen's `--config` for an abbreviation of an option of its own, and refuses it as ambiguous.
+    """
     here = environment(version)
     if not (here.path / "bin" / "opentelemetry-instrument").exists():
         pytest.skip("opentelemetry-instrumentation is not installed there")
     with stage(here, Script(agents(3), STEADY, seed=32), NO_SERVER, place=tmp_path) as place:
-        ran = place.run([str(here.path / "bin" / "opentelemetry-instrument"), *place.massgen()], traced=False)
+        ran = place.run([str(here.path / "bin" / "opentelemetry-instrument"), "--", *place.massgen()], traced=False)
     whole(ran)
 
 
