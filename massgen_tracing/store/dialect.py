@@ -393,7 +393,8 @@ class _Rewriter:
         return inner.name is not None and inner.items[-1].start in self.levels
 
     def _level_number(self, node: Expression) -> None:
-        token = node.token if isinstance(node, Atom) else None
+        inner = operands.unwrapped(self.sql, node)
+        token = inner.token if isinstance(inner, Atom) else None
         if token is None:
             return
         parameter = token.kind == Kind.PARAMETER

@@ -21,11 +21,12 @@ def places(sql: str) -> frozenset[int] | None:
     from sqlglot.optimizer.scope import traverse_scope
 
     try:
-        scopes = traverse_scope(sqlglot.parse_one(sql, read="postgres"))
-        return frozenset(
-            column.this.meta["start"] for scope in scopes for column in scope.columns if "start" in column.this.meta and _is_level(scope, column)
-        )
-    except (Exception, RecursionError):  # noqa: BLE001 - a foreign parser, on a text of a stranger: it may fail as it likes
+        found = [(scope, column) for scope in traverse_scope(sqlglot.parse_one(sql, read="postgres")) for column in scope.columns]
+    except Exception:  # noqa: BLE001 - a parser of another kind of SQL may fail as it likes, its depth included
+        return None
+    try:
+        return frozenset(column.this.meta["start"] for scope, column in found if "start" in column.this.meta and _is_level(scope, column))
+    except RecursionError:  # WITH RECURSIVE
         return None
 
 
@@ -38,27 +39,31 @@ def _is_level(scope: Any, column: Any) -> bool:
         return any(_gives(source, name) for source in sources)
     # ORDER BY, HAVING and the like see what the SELECT has named; a correlated subquery sees what is around it.
     named = not qualifier and _selects(scope, name, column)
-    return named or (scope.parent is not None and _is_level(scope.parent, column))
+    return named or (scope.is_subquery and _is_level(scope.parent, column))
 
 
 def _has(source: Any, name: str) -> bool:
     """Whether a table or a subquery has a column of a name; of tables, only `level` is of interest."""
-    if not hasattr(source, "expression"):
+    from sqlglot import exp
+
+    if isinstance(source, exp.Table):
         return name == COLUMN
     return any(_name(each) == name or (each.is_star and any(_has(inner, name) for inner in source.sources.values())) for each in _list(source))
 
 
 def _gives(source: Any, name: str) -> bool:
     """Whether a table or a subquery gives the level of a record under a name."""
-    if not hasattr(source, "expression"):
+    from sqlglot import exp
+
+    if isinstance(source, exp.Table):
         return source.name.lower() in {records.TABLE, records.TABLE_ALL} and name == COLUMN
     return _selects(source, name)
 
 
 def _selects(scope: Any, name: str, asking: Any = None) -> bool:
     """Whether a SELECT gives the level of a record under a name; *asking* is the column that wants to know."""
-    if scope.union_scopes:
-        return _selects(scope.union_scopes[0], name)
+    if scope.set_operation_scopes:
+        return _selects(scope.set_operation_scopes[0], name)
     for each in _list(scope):
         inner = each.unalias()
         if each.is_star and any(_gives(source, name) for source in scope.sources.values()):

