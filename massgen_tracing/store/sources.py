@@ -20,7 +20,7 @@ from datafusion import DataFrame, SessionContext
 from pyarrow import parquet
 
 from massgen_tracing import layout
-from massgen_tracing.store import records, seal, sealed, typed
+from massgen_tracing.store import metrics, records, seal, sealed, typed
 from massgen_tracing.store.direct import Access
 from massgen_tracing.store.reader import Reader, Recording
 from massgen_tracing.store.sealed import Index
@@ -139,6 +139,8 @@ def tables(context: SessionContext, sources: Sources, *, window: Window, accesse
     live = records.table(sources.recording, min_us=window.min_us, max_us=window.max_us)
     # Without any batch the engine would not know the columns.
     batches = live.to_batches() or [pa.RecordBatch.from_pylist([], schema=records.SCHEMA)]
+    points = metrics.table(sources.recording.points, min_us=window.min_us, max_us=window.max_us)
+    context.register_record_batches(metrics.TABLE, [points.to_batches() or [pa.RecordBatch.from_pylist([], schema=metrics.SCHEMA)]])
     frames: list[tuple[str, DataFrame]] = []
     if len(live) or not sources.sealed:
         frames.append((_LIVE, context.read_batches(batches)))

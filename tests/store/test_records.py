@@ -96,6 +96,13 @@ def test_other_events_are_rows_of_their_own(ask: Ask) -> None:
     assert START.replace(microsecond=5000) == copied["start_timestamp"] == copied["end_timestamp"]
 
 
+def test_rows_of_events_have_ids_of_their_own(ask: Ask) -> None:
+    """Also where spans are numbered in order, no event has another row's id."""
+    event = {"name": "retry", "timeUnixNano": otlp.BASE_NS}
+    rows = ask("SELECT span_id FROM records", *(otlp.span(number, "x", events=[event] * 3) for number in range(1, 20)))
+    assert len({found["span_id"] for found in rows}) == len(rows) == 19 * 4
+
+
 def test_a_log_has_no_duration(ask: Ask) -> None:
     """A point event is a log: it ends when it starts, and has no duration."""
     found = row(ask, otlp.event(2, "Agent answer: agent1.1", parent=1, at_ms=3))

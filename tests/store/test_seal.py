@@ -168,7 +168,7 @@ def test_a_live_file_of_a_running_writer_is_left(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("lines", "reason"),
-    [([], "it is empty"), ([b"\0\0\n"], "it has no spans"), ([*otlp.sample_lines(), b'{"resourceLogs":[]}\n'], "it has lines that are no spans")],
+    [([], "it is empty"), ([b"\0\0\n"], "it has no spans"), ([*otlp.sample_lines(), b'{"other":[]}\n'], "it has lines that are no spans")],
 )
 def test_a_file_that_would_lose_something_is_left(tmp_path: Path, lines: list[bytes], reason: str) -> None:
     """Other signals in a file, or nothing in it: the live file stays and nothing lies beside it."""

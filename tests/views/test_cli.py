@@ -126,7 +126,7 @@ def test_skipped_lines_are_said_in_one_line(tmp_path: Path, capsys: pytest.Captu
     """What could not be read is named on standard error."""
     path = otlp.write(tmp_path / "x.jsonl", [b"rubbish\n", otlp.line(otlp.span(1, "x"))])
     _, err = said(capsys, "sql", "SELECT 1", "--root", path)
-    assert err == f"massgen-tracing sql: skipped 1 line or span that could not be read; the first: {path}, line 1: not an OTLP/JSON line of spans\n"
+    assert err == f"massgen-tracing sql: skipped 1 line or record that could not be read; the first: {path}, line 1: not a line of OTLP/JSON\n"
 
 
 def test_the_statement_may_come_from_a_file_or_from_the_input(
@@ -273,7 +273,7 @@ def test_a_recording_without_spans_says_why(tmp_path: Path, capsys: pytest.Captu
     empty = otlp.write(tmp_path / "empty.otlp.jsonl", [])
     other = otlp.write(tmp_path / "other.otlp.jsonl", [b"not spans\n"])
     assert "found nothing at all in it" in said(capsys, "trace", empty, code=1)[1]
-    assert "line 1: not an OTLP/JSON line of spans" in said(capsys, "trace", other, code=1)[1]
+    assert "line 1: not a line of OTLP/JSON" in said(capsys, "trace", other, code=1)[1]
 
 
 def test_the_commands_work_as_a_program(root: Path) -> None:
