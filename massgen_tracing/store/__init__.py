@@ -17,7 +17,7 @@ Importing this package loads none of them; the SQL engine is loaded by the first
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,7 +27,10 @@ from massgen_tracing import layout
 if TYPE_CHECKING:
     from massgen_tracing.store.engine import Result
 
-__all__ = ["DEFAULT_LIMIT", "DEFAULT_TIMEOUT", "query"]
+__all__ = ["DEFAULT_LIMIT", "DEFAULT_TIMEOUT", "Value", "query"]
+
+Value = str | int | float | bool | None
+"""What a parameter of a statement can be."""
 
 DEFAULT_LIMIT: Final = 10_000
 """Rows of an answer, unless another number is asked for; Logfire's most."""
@@ -40,20 +43,24 @@ def query(
     sql: str,
     root: Path | str | Sequence[Path | str] = layout.DEFAULT_ROOT,
     *,
+    params: Mapping[str, Value] | None = None,
     min_timestamp: datetime | None = None,
     max_timestamp: datetime | None = None,
     limit: int = DEFAULT_LIMIT,
     timeout: float = DEFAULT_TIMEOUT,
+    on_progress: Callable[[float], None] | None = None,
 ) -> Result:
     """Ask one SELECT, in Logfire's SQL, of recordings.
 
     Args:
         sql: one SELECT (or WITH … SELECT) over `records` and `records_all`.
         root: a root, a run's directory, any directory of recordings, one OTLP/JSON-lines file, or several of these.
+        params: a value for each `$name` of the statement. Values are bound, never put into the text; a time is an ISO 8601 text.
         min_timestamp: leave out what started before; a naive time is UTC.
         max_timestamp: leave out what started after; a naive time is UTC.
         limit: rows of the answer at most; `Result.truncated` says whether there were more.
         timeout: seconds until the query is given up.
+        on_progress: called with the seconds since the start about five times a second, until there is an answer.
 
     Returns:
         The rows, as dicts or as an Arrow table.
@@ -64,4 +71,13 @@ def query(
     """
     from massgen_tracing.store import engine
 
-    return engine.query(sql, root, min_timestamp=min_timestamp, max_timestamp=max_timestamp, limit=limit, timeout=timeout)
+    return engine.query(
+        sql,
+        root,
+        params=params,
+        min_timestamp=min_timestamp,
+        max_timestamp=max_timestamp,
+        limit=limit,
+        timeout=timeout,
+        on_progress=on_progress,
+    )

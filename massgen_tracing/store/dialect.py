@@ -15,16 +15,16 @@ A select item that is only a JSON operator gets the title that Logfire gives it.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlglot import TokenType
 
 from massgen_tracing import semconv
 from massgen_tracing.errors import QueryError, one_of
-from massgen_tracing.store import operands, syntax
+from massgen_tracing.store import Value, operands, parameters, syntax
 from massgen_tracing.store.syntax import Atom, Binary, Cast, Expression, Parts, Unary
-from massgen_tracing.store.tokens import Group, Item, Token, arguments, group_brackets, position, tokenize
+from massgen_tracing.store.tokens import Group, Item, Kind, Token, arguments, group_brackets, position, tokenize
 
 _FUNCTIONS: Final = {syntax.ARROW: "json_get", syntax.TEXT_ARROW: "json_as_text", syntax.CONTAINS: "json_contains"}
 
@@ -56,7 +56,7 @@ _KEYLESS: Final = {"json_length": "json_length_of_whole", "json_object_keys": "j
 _UNSUPPORTED: Final = frozenset({"json_from_scalar", "json_union_to_text", "json_get_scalar"})
 
 _AFTER_SELECT: Final = frozenset({"SELECT", "DISTINCT", "ALL", ","})
-_CLAUSES: Final = frozenset({"SELECT", "FROM", "WHERE", "GROUP BY", "HAVING", "ORDER BY", "LIMIT", "WINDOW", "UNION", "EXCEPT", "INTERSECT", "WITH"})
+_CLAUSES: Final = frozenset({"SELECT", "FROM", "WHERE", "BY", "HAVING", "LIMIT", "WINDOW", "UNION", "EXCEPT", "INTERSECT", "WITH"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,12 @@ class Statement:
     Attributes:
         text: what the engine gets.
         written: what was written.
+        params: the values of its `$name` places.
     """
 
     text: str
     written: str
+    params: Mapping[str, Value]
     _moves: tuple[tuple[int, int], ...]
 
     def place(self, line: int, column: int) -> str:
@@ -87,17 +89,19 @@ class Statement:
         return None if found is None else position(self.written, found.start)
 
 
-def translate(sql: str) -> Statement:
-    """One Logfire query as DataFusion understands it.
+def translate(sql: str, params: Mapping[str, Value] | None = None) -> Statement:
+    """One Logfire query as DataFusion understands it, with the values of its parameters.
 
     Raises:
-        QueryError: if it is not one SELECT, or asks for something that is not supported.
+        QueryError: if it is not one SELECT, asks for something that is not supported, or lacks a parameter's value.
     """
+    values = dict(params or {})
     tokens = tokenize(sql)
-    while tokens and tokens[-1].kind == TokenType.SEMICOLON:
+    while tokens and tokens[-1].word == ";":
         tokens.pop()
     _check_query(sql, tokens)
-    rewriter = _Rewriter(sql)
+    parameters.check(sql, [token for token in tokens if token.kind == Kind.PARAMETER], values)
+    rewriter = _Rewriter(sql, values)
     try:
         rewriter.rewrite(group_brackets(sql, tokens), depth=0)
     except RecursionError:
@@ -109,7 +113,7 @@ def _check_query(sql: str, tokens: list[Token]) -> None:
     if not tokens:
         raise QueryError("The statement is empty", expected="one SELECT", hint='For example: "SELECT span_name, duration FROM records"')
     for token in tokens:
-        if token.kind == TokenType.SEMICOLON:
+        if token.word == ";":
             raise QueryError(
                 f"There is more than one statement (a second one starts after {position(sql, token.start)})",
                 expected="one SELECT",
@@ -138,6 +142,7 @@ class _Edit:
 @dataclass(slots=True)
 class _Rewriter:
     sql: str
+    params: dict[str, Value]
     edits: list[_Edit] = field(default_factory=list)
     renamed_level_depth: int | None = None
     """How deep `level` is given to something else (`… AS level`); outside of there the name no longer means the column."""
@@ -166,7 +171,7 @@ class _Rewriter:
             at = edit.end
             moves.append((length, at))
         out.append(self.sql[at:end])
-        return Statement("".join(out), self.sql, tuple(moves))
+        return Statement("".join(out), self.sql, self.params, tuple(moves))
 
     def _replace(self, start: int, end: int, text: str) -> None:
         self.edits.append(_Edit(start, end, text, 0))
@@ -197,8 +202,17 @@ class _Rewriter:
                 self._replace(node.operator.start, node.operator.end, ", ")
                 self._close(node.end, ")")
             case Binary():
-                self._expression(node.left, depth)
-                self._expression(node.right, depth)
+                for side in (node.left, node.right):
+                    self._expression(side, depth)
+                    self._parameter_type(side, node.operator.word)
+
+    def _parameter_type(self, node: Expression, operator: str) -> None:
+        """The engine knows no type of `$a || $b` before there are values."""
+        token = node.token if isinstance(node, Atom) else None
+        if token is not None and token.kind == Kind.PARAMETER:
+            cast = parameters.cast(self.params[token.text[1:]], operator)
+            if cast is not None:
+                self._close(token.end, f"::{cast}")
 
     def _atom(self, node: Atom, depth: int) -> None:
         call = node.call
@@ -229,15 +243,19 @@ class _Rewriter:
                 self._close(key[-1].end, ")")
         elif function == "time_bucket":
             self._replace(name.start, name.end, "date_bin")
-            if given and len(given[0]) == 1 and isinstance(given[0][0], Token) and given[0][0].kind == TokenType.STRING:
-                self._open(given[0][0].start, "INTERVAL ")
+            width = given[0][0] if given and len(given[0]) == 1 else None
+            if isinstance(width, Token) and width.kind == Kind.STRING:
+                self._open(width.start, "INTERVAL ")
+            elif isinstance(width, Token) and width.kind == Kind.PARAMETER:
+                self._close(width.end, "::interval")
         elif function == "level_num" and given:
             self._level_literal(given[0])
 
     def _level_literal(self, argument: tuple[Item, ...]) -> None:
         only = argument[0] if len(argument) == 1 else None
-        if isinstance(only, Token) and only.kind == TokenType.STRING and only.text not in semconv.LEVELS:
-            raise self._unknown_level(only)
+        if isinstance(only, Token) and only.kind == Kind.STRING and only.text not in semconv.LEVELS:
+            place = position(self.sql, only.start)
+            raise QueryError(f"There is no level of the name at {place}", expected=one_of(semconv.LEVELS), got=only.text)
 
     # --- types of JSON values ----------------------------------------------------------------------------------------------------
 
@@ -282,12 +300,19 @@ class _Rewriter:
         for operator, others in (after, before):
             words = operator.removeprefix("NOT ")
             if words in syntax.COMPARISONS and others:
-                return operands.literal_getter(others[0])
+                return self._getter_for(others[0])
             if words in {"LIKE", "ILIKE"}:
                 return "json_get_str"
             if words in {"IN", "BETWEEN"} and others:
-                return operands.literal_getter(operands.first_of_list(self.sql, others[0]))
+                return self._getter_for(operands.first_of_list(self.sql, others[0]))
         return None
+
+    def _getter_for(self, other: Expression | None) -> str | None:
+        """The JSON function that reads values of the type of a literal or of a parameter's value."""
+        token = other.token if isinstance(other, Atom) else None
+        if token is not None and token.kind == Kind.PARAMETER:
+            return parameters.getter(self.params[token.text[1:]])
+        return operands.literal_getter(other)
 
     # --- level -------------------------------------------------------------------------------------------------------------------
 
@@ -320,15 +345,25 @@ class _Rewriter:
 
     def _level_number(self, node: Expression) -> None:
         token = node.token if isinstance(node, Atom) else None
-        if token is None or token.kind != TokenType.STRING or token.text.lstrip("-").isdecimal():
+        if token is None:
             return
-        if token.text not in semconv.LEVELS:
-            raise self._unknown_level(token)
-        self._replace(token.start, token.end, str(semconv.LEVELS[token.text]))
+        parameter = token.kind == Kind.PARAMETER
+        name = self.params[token.text[1:]] if parameter else token.text if token.kind == Kind.STRING else None
+        if not isinstance(name, str) or name.lstrip("-").isdecimal():
+            return
+        if name not in semconv.LEVELS:
+            place = position(self.sql, token.start)
+            raise QueryError(f"There is no level of the name at {place}", expected=one_of(semconv.LEVELS), got=name)
+        number = semconv.LEVELS[name]
+        self._replace(token.start, token.end, self._number_parameter(token.text[1:], number) if parameter else str(number))
 
-    def _unknown_level(self, token: Token) -> QueryError:
-        place = position(self.sql, token.start)
-        return QueryError(f"There is no level of the name at {place}", expected=one_of(semconv.LEVELS), got=token.text)
+    def _number_parameter(self, name: str, number: int) -> str:
+        """A parameter of its own for the number of the level that *name* names; elsewhere it stays a text."""
+        own = f"{name}_number"
+        while own in self.params and self.params[own] != number:
+            own += "_"
+        self.params[own] = number
+        return f"${own}"
 
     # --- titles ------------------------------------------------------------------------------------------------------------------
 

@@ -11,15 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlglot import TokenType
 
 from massgen_tracing.store import metrics, records, typed
-from massgen_tracing.store.tokens import Group, Item, Token, group_brackets, tokenize
+from massgen_tracing.store.tokens import Group, Item, Kind, Token, group_brackets, tokenize
 
 _FUNCTIONS: Final = frozenset({*typed.NULLS, "json_contains"})
 _TABLES: Final = frozenset({records.TABLE, records.TABLE_ALL})
 _SET_WORDS: Final = frozenset({"UNION", "EXCEPT", "INTERSECT"})
-_AFTER_FROM: Final = frozenset({"WHERE", "GROUP", "GROUP BY", "HAVING", "ORDER", "ORDER BY", "LIMIT", "OFFSET", "FETCH", "WINDOW"})
+_AFTER_FROM: Final = frozenset({"WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "FETCH", "WINDOW"})
 _BEFORE_STAR: Final = frozenset({"SELECT", "DISTINCT", "ALL", ",", "."})
 
 
@@ -144,14 +143,14 @@ def _trace(select: list[Item]) -> str | None:
             and _text(name).lower() == "trace_id"
             and _text(equals) == "="
             and isinstance(value, Token)
-            and value.kind == TokenType.STRING
+            and value.kind == Kind.STRING
         ):
             return value.text
     return None
 
 
 def _text(item: Item) -> str:
-    return item.text if isinstance(item, Token) and item.kind != TokenType.STRING else ""
+    return item.text if isinstance(item, Token) and item.kind not in {Kind.STRING, Kind.OTHER_TEXT} else ""
 
 
 class _Finder:
@@ -211,7 +210,7 @@ class _Finder:
         if len(items) != 3 or _text(items[0]) != "attributes" or _text(items[1]) != ",":
             return None
         literal = items[2]
-        return literal.text if isinstance(literal, Token) and literal.kind == TokenType.STRING else None
+        return literal.text if isinstance(literal, Token) and literal.kind == Kind.STRING else None
 
     def result(self, traces: frozenset[str] | None) -> Direct:
         """The statement with all columns put in."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,13 +20,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from massgen_tracing.errors import QueryError
-from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_TIMEOUT, catalogue, dialect, direct, functions, seal
+from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_TIMEOUT, Value, catalogue, dialect, direct, functions, seal
 from massgen_tracing.store.reader import Report
 from massgen_tracing.store.sources import Sources, Window, choose, tables
 
 _NUMERIC: Final = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_duration)
 _MEMORY_BYTES: Final = 2**30
 _MAX_MESSAGE: Final = 500
+_PROGRESS_SECONDS: Final = 0.2
 _SEALING_SECONDS: Final = 0.5
 """For sealing, after an answer, what has ended a while ago."""
 
@@ -87,20 +88,22 @@ def query(
     sql: str,
     sources: Path | str | Sequence[Path | str],
     *,
+    params: Mapping[str, Value] | None = None,
     min_timestamp: datetime | None = None,
     max_timestamp: datetime | None = None,
     limit: int = DEFAULT_LIMIT,
     timeout: float = DEFAULT_TIMEOUT,
+    on_progress: Callable[[float], None] | None = None,
 ) -> Result:
     """Ask one SELECT of all recordings in *sources*; see `massgen_tracing.store.query`."""
     begun = time.monotonic()
     # Before any file is read: a statement that is refused costs nothing.
-    statement = dialect.translate(sql)
+    statement = dialect.translate(sql, params)
     places = [sources] if isinstance(sources, str | Path) else list(sources)
     window = Window(_microseconds(min_timestamp), _microseconds(max_timestamp))
     files = [path for place in places for path in catalogue.files(place)]
     chosen = choose(files, traces=direct.find(statement.text).traces, window=window)
-    table, truncated = ask(statement, chosen, window=window, limit=limit, timeout=timeout)
+    table, truncated = ask(statement, chosen, window=window, limit=limit, timeout=timeout, on_progress=on_progress)
     result = Result(table, truncated, limit, chosen.recording.report, time.monotonic() - begun)
     seal.seal_settled(files, seconds=_SEALING_SECONDS)
     return result
@@ -113,6 +116,7 @@ def ask(
     window: Window = Window(),  # noqa: B008 - frozen
     limit: int = DEFAULT_LIMIT,
     timeout: float = DEFAULT_TIMEOUT,
+    on_progress: Callable[[float], None] | None = None,
     typed_columns: bool = True,
 ) -> tuple[pa.Table, bool]:
     """The answer of one translated statement, and whether it was cut at *limit* rows.
@@ -130,14 +134,14 @@ def ask(
 
     def run() -> pa.Table:
         with tables(context, sources, window=window, accesses=asked.accesses, hidden=asked.tables):
-            frame = context.sql_with_options(statement.text, options)
+            frame = context.sql_with_options(statement.text, options, param_values=statement.params)
             names = frame.schema().names
             if asked.tables:
                 # Planned as it was written first: its errors and its titles are those that people know.
-                frame = context.sql_with_options(asked.text, options)
+                frame = context.sql_with_options(asked.text, options, param_values=statement.params)
             return frame.limit(limit + 1).to_arrow_table().rename_columns(names)
 
-    table = _microsecond_times(_within(run, timeout, statement))
+    table = _microsecond_times(_within(run, timeout, statement, on_progress))
     return table.slice(0, limit), table.num_rows > limit
 
 
@@ -156,7 +160,7 @@ def _context() -> datafusion.SessionContext:
     return context
 
 
-def _within(run: Callable[[], pa.Table], timeout: float, statement: dialect.Statement) -> pa.Table:
+def _within(run: Callable[[], pa.Table], timeout: float, statement: dialect.Statement, on_progress: Callable[[float], None] | None) -> pa.Table:
     """Run in a thread, so that the caller gets its answer at the deadline; the engine stops where it next can."""
     done: list[pa.Table] = []
     failed: list[BaseException] = []
@@ -169,7 +173,11 @@ def _within(run: Callable[[], pa.Table], timeout: float, statement: dialect.Stat
 
     thread = threading.Thread(target=work, name="massgen-tracing-query", daemon=True)
     thread.start()
-    thread.join(timeout)
+    begun = time.monotonic()
+    while thread.is_alive() and (spent := time.monotonic() - begun) < timeout:
+        if on_progress is not None:
+            on_progress(spent)
+        thread.join(min(_PROGRESS_SECONDS, timeout - spent))
     if failed:
         raise _refusal(failed[0], statement) from failed[0]
     if not done:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlglot import TokenType
 
 from massgen_tracing.store import syntax
 from massgen_tracing.store.syntax import Atom, Binary, Cast, Expression, Parts, Unary
-from massgen_tracing.store.tokens import Group, Item, Token
+from massgen_tracing.store.tokens import Group, Item, Kind, Token
 
 QUERY_WORDS: Final = frozenset({"SELECT", "WITH"})
 """What a query begins with."""
@@ -84,9 +83,9 @@ def literal_getter(node: Expression | None) -> str | None:
     token = inner.token if isinstance(inner, Atom) else None
     if token is None:
         return None
-    if token.kind == TokenType.STRING:
+    if token.kind == Kind.STRING:
         return "json_get_str"
-    if token.kind == TokenType.NUMBER:
+    if token.kind == Kind.NUMBER:
         return "json_get_float"
     return "json_get_bool" if token.word in {"TRUE", "FALSE"} else None
 

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from sqlglot import TokenType
 
 from massgen_tracing.errors import QueryError
-from massgen_tracing.store.tokens import Group, Item, Token, position
+from massgen_tracing.store.tokens import Group, Item, Kind, Token, position
 
 ARROW: Final = "->"
 TEXT_ARROW: Final = "->>"
@@ -31,15 +30,15 @@ COMPARISONS: Final = frozenset({"=", "<>", "!=", "<", ">", "<=", ">="})
 # fmt: off
 _BORDER_WORDS: Final = frozenset({
     "ALL", "AND", "AS", "ASC", "AT", "BETWEEN", "BY", "COLLATE", "CROSS", "DESC", "DISTINCT", "ELSE", "ESCAPE", "EXCEPT", "FETCH",
-    "FILTER", "FROM", "FULL", "GROUP", "GROUP BY", "HAVING", "ILIKE", "IN", "INNER", "INTERSECT", "IS", "ISNULL", "JOIN", "LATERAL",
-    "LIKE", "LIMIT", "MATERIALIZED", "NATURAL", "NOT", "NOTNULL", "OFFSET", "ON", "OR", "ORDER", "ORDER BY", "OUTER", "OVER",
-    "PARTITION", "PARTITION BY", "QUALIFY", "RANGE", "RECURSIVE", "ROWS", "SELECT", "SIMILAR", "THEN", "UNION", "USING", "VALUES",
+    "FILTER", "FROM", "FULL", "GROUP", "HAVING", "ILIKE", "IN", "INNER", "INTERSECT", "IS", "ISNULL", "JOIN", "LATERAL",
+    "LIKE", "LIMIT", "MATERIALIZED", "NATURAL", "NOT", "NOTNULL", "OFFSET", "ON", "OR", "ORDER", "OUTER", "OVER",
+    "PARTITION", "QUALIFY", "RANGE", "RECURSIVE", "ROWS", "SELECT", "SIMILAR", "THEN", "UNION", "USING", "VALUES",
     "WHEN", "WHERE", "WINDOW", "WITH", "WITHIN",
 })
 # fmt: on
 """Words before which an expression ends and which, before a bracket, are no function's name."""
 
-_AFTER_CALL: Final = frozenset({"FILTER", "OVER", "GROUP", "WITHIN GROUP"})
+_AFTER_CALL: Final = frozenset({"FILTER", "OVER", "GROUP"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ class Atom:
         last = self.items[-1]
         if not isinstance(last, Token) or not last.is_name or any(isinstance(item, Group) for item in self.items):
             return None
-        return last.text if last.kind == TokenType.IDENTIFIER else last.text.lower()
+        return last.text if last.kind == Kind.QUOTED else last.text.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +171,7 @@ class _Parser:
             item = self._items[self._at]
             if not isinstance(item, Token):
                 break
-            if item.kind == TokenType.DCOLON:
+            if item.word == "::":
                 left = self._cast(left, item)
                 continue
             strength = _BINDING.get(item.word)

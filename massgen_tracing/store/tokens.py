@@ -1,45 +1,74 @@
-"""The tokens of a SQL statement and its brackets.
+"""The tokens of a SQL statement and its brackets, by the engine's lexical rules (PostgreSQL's).
 
-The tokens are sqlglot's (PostgreSQL); their places in the text are kept, so that a rewrite can change a few places and leave every other
-byte as it stands.
+The places of the tokens in the text are kept, so that a rewrite can change a few of them and leave every other byte as it stands. A lexer of
+another dialect of SQL will not do: where it takes a text to end elsewhere than the engine does, a rewrite would change what a text says.
 """
 
 from __future__ import annotations
 
+import enum
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import sqlglot
-from sqlglot import TokenType
-
 from massgen_tracing.errors import QueryError
 
-_DIALECT: Final = "postgres"
 _BRACKETS: Final = {"(": ")", "[": "]", "{": "}", "CASE": "END"}
-_TEXTS: Final = frozenset({TokenType.STRING, TokenType.NATIONAL_STRING, TokenType.BYTE_STRING, TokenType.HEREDOC_STRING, TokenType.UNICODE_STRING})
-_LITERALS: Final = _TEXTS | {TokenType.NUMBER, TokenType.HEX_STRING, TokenType.BIT_STRING}
+
+_TOKEN: Final = re.compile(
+    r"""
+      (?P<blank>     \s++ | --[^\n]*+ )
+    | (?P<comment>   /\* )
+    | (?P<STRING>    '(?:[^']++|'')*+' )
+    | (?P<OTHER_TEXT> [eE]'(?:[^'\\]++|\\.|'')*+' | (?:[nNbBxX]|[uU]&)'(?:[^']++|'')*+' | \$(?P<tag>(?:[^\W\d]\w*+)?)\$.*?\$(?P=tag)\$ )
+    | (?P<QUOTED>    "(?:[^"]++|"")*+" )
+    | (?P<PARAMETER> \$\w++ )
+    | (?P<NUMBER>    (?:0[xX][\da-fA-F]++ | (?:\d[\d_]*+ (?:\.\d*+)? | \.\d++) (?:[eE][+-]?\d++)?) )
+    | (?P<WORD>      [^\W\d][\w$]*+ )
+    | (?P<SIGN>      ->>|->|\#>>|\#>|\#-|@>|<@|@\?|@@|\?\||\?&|::|:=|=>|==|<=|>=|<>|!=|\|\||!~\*|!~|~\*|<<|>>|&&|. )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT_BORDER: Final = re.compile(r"/\*|\*/")
+
+
+class Kind(enum.Enum):
+    """What a token is; `OTHER_TEXT` is any text that is not written as 'text'."""
+
+    STRING = enum.auto()
+    OTHER_TEXT = enum.auto()
+    NUMBER = enum.auto()
+    PARAMETER = enum.auto()
+    QUOTED = enum.auto()
+    WORD = enum.auto()
+    SIGN = enum.auto()
+
+
+_WITHOUT_WORD: Final = frozenset(Kind) - {Kind.WORD, Kind.SIGN}
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token and where it stands: characters *start* up to, not including, *end*."""
+    """A token and where it stands: characters *start* up to, not including, *end*.
 
-    kind: TokenType
+    *text* is what a text says and what a quoted name is; any other token as it is written.
+    """
+
+    kind: Kind
     text: str
     start: int
     end: int
 
     @property
     def word(self) -> str:
-        """The token in upper case with single blanks; empty for texts and quoted names, which are no keywords."""
-        if self.kind in _LITERALS or self.kind == TokenType.IDENTIFIER:
-            return ""
-        return " ".join(self.text.upper().split())
+        """The token in upper case; empty for literals, parameters and quoted names, which are no keywords."""
+        return "" if self.kind in _WITHOUT_WORD else self.text.upper()
 
     @property
     def is_name(self) -> bool:
         """Whether it can be a name: a quoted one, or a word."""
-        return self.kind == TokenType.IDENTIFIER or (self.word[:1].isalpha() or self.word[:1] == "_")
+        return self.kind in {Kind.QUOTED, Kind.WORD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +104,50 @@ def tokenize(sql: str) -> list[Token]:
     """The tokens of *sql*.
 
     Raises:
-        QueryError: if a text, a name or a comment does not end.
+        QueryError: if a text, a name or a comment does not end, or `$` stands alone.
     """
-    try:
-        tokens = sqlglot.tokenize(sql, read=_DIALECT)
-    except sqlglot.errors.TokenError as error:
-        raise QueryError(
-            "The statement cannot be read: a quote, a quoted name or a comment has no end", hint="Close it; a quote inside a text is ''"
-        ) from error
-    return [Token(token.token_type, token.text, token.start, token.end + 1) for token in tokens]
+    return list(_tokens(sql))
+
+
+def _tokens(sql: str) -> Iterator[Token]:
+    at = 0
+    while match := _TOKEN.match(sql, at):
+        name = match.lastgroup or ""
+        start, at = at, match.end()
+        if name == "blank":
+            continue
+        if name == "comment":
+            at = _comment_end(sql, start)
+            continue
+        kind = Kind[name]
+        text = match[0]
+        if kind == Kind.SIGN and text in {"'", '"', "$"}:
+            raise _unfinished(sql, start, text)
+        if kind in {Kind.STRING, Kind.QUOTED}:
+            text = text[1:-1].replace(text[0] * 2, text[0])
+        yield Token(kind, text, start, at)
+
+
+def _comment_end(sql: str, start: int) -> int:
+    """Where a comment ends; comments can stand in comments."""
+    depth = 0
+    for border in _COMMENT_BORDER.finditer(sql, start):
+        depth += 1 if border[0] == "/*" else -1
+        if not depth:
+            return border.end()
+    raise _unfinished(sql, start, "/*")
+
+
+def _unfinished(sql: str, at: int, opening: str) -> QueryError:
+    place = position(sql, at)
+    if opening == "$":
+        return QueryError(f"`$` at {place} has no name after it", expected="a parameter such as $name, or a text between $$ and $$")
+    kind, hint = {
+        "'": ("text", "Close it; a quote inside a text is ''"),
+        '"': ("quoted name", 'Close it; a quote inside a quoted name is ""'),
+        "/*": ("comment", "Close it with */"),
+    }[opening]
+    return QueryError(f"The {kind} that begins at {place} has no end", hint=hint)
 
 
 def group_brackets(sql: str, tokens: list[Token]) -> tuple[Item, ...]:

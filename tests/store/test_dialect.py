@@ -181,7 +181,7 @@ def test_a_name_for_another_level_is_left_alone(ask: Ask) -> None:
         ("SELECT ? FROM records", "An operand is missing at `?`, line 1, column 8"),
         ("SELECT (1", "`(` at line 1, column 8 is never closed"),
         ("SELECT 1)", "`)` at line 1, column 9 closes nothing"),
-        ("SELECT 'x", "a quote, a quoted name or a comment has no end"),
+        ("SELECT 'x", "The text that begins at line 1, column 8 has no end"),
         ("SELECT max(attributes) FILTER (WHERE true) ->> 'x' FROM records", "The operand of `->>` at line 1, column 44 is not clear"),
         ("SELECT json_from_scalar(1)", "The function `json_from_scalar` at line 1, column 8 is not supported"),
         ("SELECT " + "(" * 3000 + "1" + ")" * 3000, "nested too deep"),

@@ -1,0 +1,53 @@
+"""Values for the `$name` places of a statement. They are bound by the engine; none of them ever becomes text of the statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from massgen_tracing.errors import QueryError, one_of
+from massgen_tracing.store import Value
+from massgen_tracing.store.tokens import Token, position
+
+_INT64: Final = 2**63
+_EXPECTED: Final = "a text, an int of 64 bits, a float, a bool or None"
+
+
+def check(sql: str, places: Sequence[Token], params: Mapping[str, Value]) -> None:
+    """See that every parameter of a statement has a value, and every value a parameter.
+
+    Raises:
+        QueryError: if one is missing, is not used, or cannot be a value.
+    """
+    for token in places:
+        if token.text[1:] not in params:
+            raise QueryError(
+                f"The parameter `{token.text}` at {position(sql, token.start)} has no value",
+                expected=one_of(f"${name}" for name in params) if params else None,
+                hint=f'From Python: params={{"{token.text[1:]}": …}}',
+            )
+    used = {token.text[1:] for token in places}
+    for name, value in params.items():
+        if name not in used:
+            known = one_of(sorted(used)) if used else "no parameters: the statement has none"
+            raise QueryError(f"The parameter `{name}` is not in the statement", expected=known)
+        if not isinstance(value, str | int | float | None) or (isinstance(value, int) and not -_INT64 <= value < _INT64):
+            raise QueryError(f"The value of the parameter `{name}` cannot be bound", expected=_EXPECTED, got=value)
+
+
+def getter(value: Value) -> str | None:
+    """The JSON function that reads what a value is compared with; None where any will do."""
+    if isinstance(value, str):
+        return "json_get_str"
+    if isinstance(value, bool):
+        return "json_get_bool"
+    return None if value is None else "json_get_float"
+
+
+def cast(value: Value, operator: str) -> str | None:
+    """The SQL type of a value that is an operand; None where the other operand says it."""
+    if operator == "||":
+        return "text"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return "bigint" if isinstance(value, int) else "double"
