@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-
 from massgen_tracing import semconv
 from massgen_tracing.errors import QueryError, one_of
 from massgen_tracing.store import Value, operands, parameters, syntax
@@ -71,7 +70,7 @@ class Statement:
 
     text: str
     written: str
-    params: Mapping[str, Value]
+    params: dict[str, Value]
     _moves: tuple[tuple[int, int], ...]
 
     def place(self, line: int, column: int) -> str:

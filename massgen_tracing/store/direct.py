@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-
 from massgen_tracing.store import metrics, records, typed
 from massgen_tracing.store.tokens import Group, Item, Kind, Token, group_brackets, tokenize
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-
 from massgen_tracing.store import syntax
 from massgen_tracing.store.syntax import Atom, Binary, Cast, Expression, Parts, Unary
 from massgen_tracing.store.tokens import Group, Item, Kind, Token

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-
 from massgen_tracing.errors import QueryError
 from massgen_tracing.store.tokens import Group, Item, Kind, Token, position
 
