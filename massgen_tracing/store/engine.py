@@ -1,6 +1,6 @@
 """SQL over recordings: one query, read-only, with a deadline, a memory limit and a row limit.
 
-The engine is DataFusion, which Logfire runs too. A query sees two tables, `records` and `records_all`, and nothing else: no files, no
+The engine is DataFusion, which Logfire runs too. A query sees three tables, `records`, `records_all` and `metrics`, and nothing else: no files, no
 catalogue, no settings.
 """
 
@@ -21,6 +21,8 @@ import pyarrow.compute as pc
 
 from massgen_tracing.errors import QueryError
 from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_TIMEOUT, Value, catalogue, dialect, direct, functions, seal
+from massgen_tracing.store.contents import Wanted
+from massgen_tracing.store.damage import gone, of_storage, unreadable
 from massgen_tracing.store.reader import Report
 from massgen_tracing.store.sources import Sources, Window, choose, tables
 
@@ -101,9 +103,24 @@ def query(
     statement = dialect.translate(sql, params)
     places = [sources] if isinstance(sources, str | Path) else list(sources)
     window = Window(_microseconds(min_timestamp), _microseconds(max_timestamp))
-    files = [path for place in places for path in catalogue.files(place)]
-    chosen = choose(files, traces=direct.find(statement.text).traces, window=window)
-    table, truncated = ask(statement, chosen, window=window, limit=limit, timeout=timeout, on_progress=on_progress)
+    named = {Path(place) for place in places}
+    traces = direct.find(statement.text).traces
+    files = [path for place in places for path in catalogue.files_with(place, Wanted(traces, window.min_us, window.max_us))]
+    lost: dict[Path, str] = {}
+    while True:
+        try:
+            chosen = choose((path for path in files if path not in lost), named=named, traces=traces, window=window)
+            table, truncated = ask(statement, chosen, window=window, limit=limit, timeout=timeout, on_progress=on_progress)
+            found = gone(path for path, _ in chosen.sealed)
+            if not found:
+                break
+        except (QueryError, OSError, pa.ArrowException) as error:
+            # A file may have gone, or turn out to be damaged, after it was chosen: the others have an answer all the same.
+            found = unreadable(path for path in files if path not in {*named, *lost}) if of_storage(error) else {}
+            if not found:
+                raise
+        lost |= found
+    chosen.recording.report.lost |= {str(path): reason for path, reason in lost.items()}
     result = Result(table, truncated, limit, chosen.recording.report, time.monotonic() - begun)
     seal.seal_settled(files, seconds=_SEALING_SECONDS)
     return result
@@ -216,7 +233,7 @@ def _refusal(error: BaseException, statement: dialect.Statement) -> QueryError:
     text = text.replace("datafusion.public.", "")
     if len(text) > _MAX_MESSAGE:
         text = text[:_MAX_MESSAGE] + " …"
-    hint = "The tables are records and records_all" if named and named[3] else None
+    hint = "The tables are records, records_all and metrics" if named and named[3] else None
     return QueryError(f"The statement failed: {text}" + (f" ({place})" if place else ""), hint=hint)
 
 

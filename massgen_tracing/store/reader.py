@@ -7,12 +7,13 @@ is an error.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -49,6 +50,7 @@ class Report:
         files, lines, spans, logs, points: how many were read; a started span that never ended counts as one.
         skipped: how many lines or records could not be read.
         first_skips: the first of them.
+        lost: files that could not be read at all, each with the reason.
     """
 
     files: int = 0
@@ -58,6 +60,7 @@ class Report:
     points: int = 0
     skipped: int = 0
     first_skips: list[Skip] = field(default_factory=list)
+    lost: dict[str, str] = field(default_factory=dict)
 
     def skip(self, source: str, line: int, reason: str) -> None:
         """Count one line or span that was not read."""
@@ -75,11 +78,17 @@ class Report:
     @property
     def sentence(self) -> str:
         """One line for people; empty when everything was read."""
-        if not self.skipped:
-            return ""
-        first = self.first_skips[0]
-        what = "1 line or record" if self.skipped == 1 else f"{self.skipped} lines or records"
-        return f"skipped {what} that could not be read; the first: {first.source}, line {first.line}: {first.reason}"
+        said = []
+        if self.lost:
+            what = "1 recording" if len(self.lost) == 1 else f"{len(self.lost)} recordings"
+            source, reason = next(iter(self.lost.items()))
+            said.append(f"passed over {what} that could not be read; the first: {source}: {reason}")
+        if self.skipped:
+            first = self.first_skips[0]
+            what = "1 line or record" if self.skipped == 1 else f"{self.skipped} lines or records"
+            place = f"{first.source}, line {first.line}" if first.line else first.source
+            said.append(f"skipped {what} that could not be read; the first: {place}: {first.reason}")
+        return "; ".join(said)
 
 
 class LogId(NamedTuple):
@@ -116,9 +125,14 @@ _Key = tuple[str, str]
 
 
 class Reader:
-    """Collects files and gives the spans of all of them, so that a run that several processes wrote is one recording."""
+    """Collects files and gives the spans of all of them, so that a run that several processes wrote is one recording.
 
-    def __init__(self) -> None:
+    Args:
+        named: the files that were asked for by name; of those, `surviving` lets errors pass. None: of all.
+    """
+
+    def __init__(self, named: Collection[Path] | None = None) -> None:
+        self._named = named
         self._decoder = otlp.Decoder()
         self._fast = LineDecoder(self._decoder)
         self._ended: dict[_Key, SpanRecord] = {}
@@ -126,6 +140,16 @@ class Reader:
         self._logs: dict[LogId, LogRecord] = {}
         self._points: dict[str, MetricPoint] = {}
         self._report = Report()
+
+    @contextlib.contextmanager
+    def surviving(self, path: Path) -> Iterator[None]:
+        """Within, a file that was found under a root and cannot be read is reported and passed over: it may be deleted at any time."""
+        try:
+            yield
+        except RecordingError as error:
+            if self._named is None or path in self._named:
+                raise
+            self._report.lost[str(path)] = str(error.__cause__ or error)
 
     def add_file(self, path: Path) -> None:
         """Read one file.

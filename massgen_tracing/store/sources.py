@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -54,30 +54,35 @@ class Sources:
     sealed: tuple[tuple[Path, Index], ...] = ()
 
 
-def choose(paths: Iterable[Path], *, traces: frozenset[str] | None = None, window: Window | None = None) -> Sources:
+def choose(
+    paths: Iterable[Path], *, named: Collection[Path] | None = None, traces: frozenset[str] | None = None, window: Window | None = None
+) -> Sources:
     """Read live files, and choose among the sealed ones.
 
     Args:
         paths: live and sealed files.
+        named: those whose errors are the caller's; others that cannot be read are reported and passed over. None for all.
         traces: the only traces that are asked for; None for all.
         window: the only times that are asked for.
 
     Raises:
         RecordingError: if a file cannot be read.
     """
-    reader = Reader()
+    reader = Reader(named)
     columnar: list[tuple[Path, Index]] = []
     for path in dict.fromkeys(paths):
-        if layout.is_sealed(path):
-            index = sealed.index(path)
-            if index is not None:
-                wanted = traces is None or any(map(index.may_have, traces))
-                if wanted and (window is None or window.may_have(index)):
-                    columnar.append((path, index))
-        elif traces is None or not seal.is_own(path) or _mentions(path, traces):
-            reader.add_file(path)
+        with reader.surviving(path):
+            if layout.is_sealed(path):
+                index = sealed.index(path)
+                if index is not None:
+                    wanted = traces is None or any(map(index.may_have, traces))
+                    if wanted and (window is None or window.may_have(index)):
+                        columnar.append((path, index))
+            elif traces is None or not seal.is_own(path) or _mentions(path, traces):
+                reader.add_file(path)
     for path in _sharing(reader, columnar):
-        reader.add_sealed(path)
+        with reader.surviving(path):
+            reader.add_sealed(path)
         columnar = [each for each in columnar if each[0] != path]
     recording = reader.recording()
     for path, index in columnar:
