@@ -114,7 +114,7 @@ def is_root(path: Path) -> bool:
     return any((path / part).is_dir() for part in _PARTS)
 
 
-def _own(path: Path) -> Iterator[Path]:
+def _own(path: Path | str) -> Iterator[Path]:
     """Recordings anywhere below *path*, by name; our own suffix only, for a run's directory has other JSON lines too."""
     try:
         with os.scandir(path) as entries:
@@ -124,7 +124,7 @@ def _own(path: Path) -> Iterator[Path]:
     for entry in found:
         name = entry.name
         if entry.is_dir(follow_symlinks=False):
-            yield from _own(Path(entry.path))
+            yield from _own(entry.path)
         elif name.endswith(layout.RECORDING_SUFFIX) or (name.startswith(layout.RECORDING_STEM) and name.endswith(layout.SEALED_SUFFIX)):
             yield Path(entry.path)
 
