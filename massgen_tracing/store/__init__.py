@@ -12,9 +12,11 @@
     dialect     Logfire's SQL -> DataFusion's
     direct      where a statement can be answered by columns and file indexes
     sources     which files a query reads, as tables of the engine
-    engine      one query: read-only, with a deadline and a row limit; damage: files that go wrong under it
+    engine      one query: read-only, with limits of rows, bytes and memory; damage: files that go wrong under it
+    worker      the process that the engine runs in; sandbox its caller, wire what they say, limits what it may take
+    answer      rows, and how they were cut
 
-Importing this package loads none of them; the SQL engine is loaded by the first query.
+Importing this package loads none of them; the SQL engine is loaded by the process that answers.
 """
 
 from __future__ import annotations
@@ -27,15 +29,18 @@ from typing import TYPE_CHECKING, Final
 from massgen_tracing import layout
 
 if TYPE_CHECKING:
-    from massgen_tracing.store.engine import Result
+    from massgen_tracing.store.answer import Result
 
-__all__ = ["DEFAULT_LIMIT", "DEFAULT_TIMEOUT", "Value", "query"]
+__all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_BYTES", "DEFAULT_TIMEOUT", "Value", "query"]
 
 Value = str | int | float | bool | None
 """What a parameter of a statement can be."""
 
 DEFAULT_LIMIT: Final = 10_000
 """Rows of an answer, unless another number is asked for; Logfire's most."""
+
+DEFAULT_MAX_BYTES: Final = 2**28
+"""Bytes of an answer, unless another number is asked for."""
 
 DEFAULT_TIMEOUT: Final = 60.0
 """Seconds."""
@@ -49,6 +54,7 @@ def query(
     min_timestamp: datetime | None = None,
     max_timestamp: datetime | None = None,
     limit: int = DEFAULT_LIMIT,
+    max_bytes: int = DEFAULT_MAX_BYTES,
     timeout: float = DEFAULT_TIMEOUT,
     on_progress: Callable[[float], None] | None = None,
 ) -> Result:
@@ -60,7 +66,8 @@ def query(
         params: a value for each `$name` of the statement. Values are bound, never put into the text; a time is an ISO 8601 text.
         min_timestamp: leave out what started before; a naive time is UTC.
         max_timestamp: leave out what started after; a naive time is UTC.
-        limit: rows of the answer at most; `Result.truncated` says whether there were more.
+        limit: rows of the answer at most; `Result.cut` says whether there were more.
+        max_bytes: bytes of the answer at most.
         timeout: seconds until the query is given up.
         on_progress: called with the seconds since the start about five times a second, until there is an answer.
 
@@ -71,15 +78,16 @@ def query(
         QueryError: if the statement is refused, fails, or takes too long.
         RecordingError: if *root* does not exist or a recording cannot be opened.
     """
-    from massgen_tracing.store import engine
+    from massgen_tracing.store import sandbox
 
-    return engine.query(
+    return sandbox.query(
         sql,
         root,
         params=params,
         min_timestamp=min_timestamp,
         max_timestamp=max_timestamp,
         limit=limit,
+        max_bytes=max_bytes,
         timeout=timeout,
         on_progress=on_progress,
     )

@@ -11,17 +11,18 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from massgen_tracing import layout
+from massgen_tracing.errors import QueryError
 
 _WORDS: Final = re.compile(r"parquet|object store|no such file|i/o error|os error|thrift|decompress|snappy|zstd", re.IGNORECASE)
 
 
-def of_storage(error: BaseException) -> bool:
+def of_storage(error: QueryError) -> bool:
     """Whether an error may come from a file rather than from the statement; what looks so is only looked into, not believed.
 
     On some damaged files the engine panics, which is no `Exception`.
     """
     panicked = error.__cause__ is not None and not isinstance(error.__cause__, Exception)
-    return panicked or isinstance(error, OSError | pa.ArrowException) or _WORDS.search(f"{error} {error.__cause__}") is not None
+    return panicked or _WORDS.search(f"{error} {error.__cause__}") is not None
 
 
 def gone(paths: Iterable[Path]) -> dict[Path, str]:

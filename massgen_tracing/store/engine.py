@@ -1,17 +1,15 @@
 """SQL over recordings: one query, read-only, with a deadline, a memory limit and a row limit.
 
-The engine is DataFusion, which Logfire runs too. A query sees three tables, `records`, `records_all` and `metrics`, and nothing else: no files, no
-catalogue, no settings.
+The engine is DataFusion, which Logfire runs too. A query sees three tables, `records`, `records_all` and `metrics`, and nothing else: no
+files, no catalogue, no settings.
 """
 
 from __future__ import annotations
 
+import bisect
+import dataclasses
 import re
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,111 +17,81 @@ import datafusion
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from massgen_tracing.errors import QueryError
-from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_TIMEOUT, Value, catalogue, dialect, direct, functions, seal
+from massgen_tracing.errors import QueryError, RecordingError
+from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value, catalogue, dialect, direct, functions, limits, seal
+from massgen_tracing.store.answer import Cut
 from massgen_tracing.store.contents import Wanted
 from massgen_tracing.store.damage import gone, of_storage, unreadable
-from massgen_tracing.store.reader import Report
 from massgen_tracing.store.sources import Sources, Window, choose, tables
 
-_NUMERIC: Final = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_duration)
-_MEMORY_BYTES: Final = 2**30
 _MAX_MESSAGE: Final = 500
-_PROGRESS_SECONDS: Final = 0.2
 _SEALING_SECONDS: Final = 0.5
 """For sealing, after an answer, what has ended a while ago."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The answer to a query.
-
-    Attributes:
-        table: the rows as an Arrow table; times in microseconds.
-        truncated: whether there were more than `limit` rows.
-        limit: how many rows were asked for at most.
-        report: what the reader read, and what it had to skip.
-        seconds: how long reading and asking took.
-    """
-
-    table: pa.Table
-    truncated: bool
-    limit: int
-    report: Report
-    seconds: float
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Column names, in the order of the SELECT."""
-        return tuple(self.table.column_names)
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """The rows as dicts; times are aware datetimes in UTC."""
-        rows: list[dict[str, Any]] = self.table.to_pylist()
-        return rows
-
-    @property
-    def json_columns(self) -> frozenset[str]:
-        """Columns whose texts are JSON values (`attributes->'key'`)."""
-        marked = functions.JSON_MARK.items()
-        return frozenset(item.name for item in self.table.schema if item.metadata and marked <= item.metadata.items())
-
-    @property
-    def numeric_columns(self) -> frozenset[str]:
-        """Columns that hold numbers."""
-        return frozenset(item.name for item in self.table.schema if any(test(item.type) for test in _NUMERIC))
-
-    def to_arrow(self) -> pa.Table:
-        """The answer as an Arrow table."""
-        return self.table
-
-    def to_pandas(self) -> Any:
-        """The answer as a pandas data frame; needs pandas."""
-        return self.table.to_pandas()
-
-    def __len__(self) -> int:
-        return int(self.table.num_rows)
-
-
-def query(
+def answer(
     sql: str,
-    sources: Path | str | Sequence[Path | str],
+    sources: Sequence[str],
     *,
-    params: Mapping[str, Value] | None = None,
-    min_timestamp: datetime | None = None,
-    max_timestamp: datetime | None = None,
-    limit: int = DEFAULT_LIMIT,
-    timeout: float = DEFAULT_TIMEOUT,
-    on_progress: Callable[[float], None] | None = None,
-) -> Result:
-    """Ask one SELECT of all recordings in *sources*; see `massgen_tracing.store.query`."""
-    begun = time.monotonic()
+    params: Mapping[str, Value],
+    min_us: int | None,
+    max_us: int | None,
+    limit: int,
+    max_bytes: int,
+    on_stage: Callable[[str], None],
+) -> tuple[dict[str, Any], pa.Buffer, Callable[[], None]]:
+    """Answer a worker's request.
+
+    Args:
+        sql: the statement.
+        sources: roots, directories and files.
+        params: values of its parameters.
+        min_us: leave out what started before, Unix time in microseconds.
+        max_us: leave out what started after.
+        limit: rows at most.
+        max_bytes: bytes of them at most.
+        on_stage: told "reading" when it begins to read, "asking" when everything is read.
+
+    Returns:
+        How the answer was cut and the report; the rows as an Arrow IPC stream; what is to be done when they have been given.
+
+    Raises:
+        QueryError: if the statement is refused or fails.
+        RecordingError: if a source does not exist or a recording cannot be opened.
+    """
+    on_stage("reading")
     # Before any file is read: a statement that is refused costs nothing.
     statement = dialect.translate(sql, params)
-    places = [sources] if isinstance(sources, str | Path) else list(sources)
-    window = Window(_microseconds(min_timestamp), _microseconds(max_timestamp))
-    named = {Path(place) for place in places}
+    if limit < 1:
+        raise QueryError("The row limit cannot be right", expected="a number from 1", got=limit)
+    window = Window(min_us, max_us)
     traces = direct.find(statement.text).traces
-    files = [path for place in places for path in catalogue.files_with(place, Wanted(traces, window.min_us, window.max_us))]
+    files = [path for place in sources for path in catalogue.files_with(place, Wanted(traces, min_us, max_us))]
+    named = set(map(Path, sources))
     lost: dict[Path, str] = {}
     while True:
+        chosen = choose((path for path in files if path not in lost), named=named, traces=traces, window=window)
+        if not lost:
+            on_stage("asking")
         try:
-            chosen = choose((path for path in files if path not in lost), named=named, traces=traces, window=window)
-            table, truncated = ask(statement, chosen, window=window, limit=limit, timeout=timeout, on_progress=on_progress)
+            with limits.memory():
+                table, cut = ask(statement, chosen, window=window, limit=limit, max_bytes=max_bytes)
+                sink = pa.BufferOutputStream()
+                with pa.ipc.new_stream(sink, table.schema) as writer:
+                    writer.write_table(table)
             found = gone(path for path, _ in chosen.sealed)
             if not found:
                 break
-        except (QueryError, OSError, pa.ArrowException) as error:
-            # A file may have gone, or turn out to be damaged, after it was chosen: the others have an answer all the same.
-            found = unreadable(path for path in files if path not in {*named, *lost}) if of_storage(error) else {}
+        except QueryError as error:
+            # A file may turn out to be damaged after it was chosen: the others have an answer all the same.
+            found = unreadable(path for path, _ in chosen.sealed if path not in named) if of_storage(error) else {}
             if not found:
                 raise
         lost |= found
-    chosen.recording.report.lost |= {str(path): reason for path, reason in lost.items()}
-    result = Result(table, truncated, limit, chosen.recording.report, time.monotonic() - begun)
-    seal.seal_settled(files, seconds=_SEALING_SECONDS)
-    return result
+    report = chosen.recording.report
+    report.lost |= {str(path): reason for path, reason in lost.items()}
+    head = {"cut": cut, "report": dataclasses.asdict(report)}
+    return head, sink.getvalue(), lambda: seal.seal_settled(files, seconds=_SEALING_SECONDS)
 
 
 def ask(
@@ -132,34 +100,51 @@ def ask(
     *,
     window: Window = Window(),  # noqa: B008 - frozen
     limit: int = DEFAULT_LIMIT,
-    timeout: float = DEFAULT_TIMEOUT,
-    on_progress: Callable[[float], None] | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
     typed_columns: bool = True,
-) -> tuple[pa.Table, bool]:
-    """The answer of one translated statement, and whether it was cut at *limit* rows.
+) -> tuple[pa.Table, Cut]:
+    """The answer of one translated statement, and how it was cut.
 
     Without *typed_columns*, attributes are read from their JSON text only; the answer is the same.
 
     Raises:
-        QueryError: if the engine refuses the statement, fails at it, or is not done after *timeout* seconds.
+        QueryError: if the engine refuses the statement or fails at it.
     """
-    if limit < 1:
-        raise QueryError("The row limit cannot be right", expected="a number from 1", got=limit)
     asked = direct.find(statement.text) if typed_columns and sources.sealed else direct.Direct(statement.text)
-    context = _context()
     options = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
-
-    def run() -> pa.Table:
+    try:
+        context = _context()
         with tables(context, sources, window=window, accesses=asked.accesses, hidden=asked.tables):
             frame = context.sql_with_options(statement.text, options, param_values=statement.params)
             names = frame.schema().names
             if asked.tables:
                 # Planned as it was written first: its errors and its titles are those that people know.
                 frame = context.sql_with_options(asked.text, options, param_values=statement.params)
-            return frame.limit(limit + 1).to_arrow_table().rename_columns(names)
+            batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
+            table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(names)
+            return _microsecond_times(table), cut
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, QueryError, RecordingError):
+        raise
+    except BaseException as error:
+        # The engine's panics are no Exception.
+        raise _refusal(error, statement) from error
 
-    table = _microsecond_times(_within(run, timeout, statement, on_progress))
-    return table.slice(0, limit), table.num_rows > limit
+
+def _collect(frame: datafusion.DataFrame, limit: int, max_bytes: int) -> tuple[list[pa.RecordBatch], Cut]:
+    """Rows as long as they keep to the limits; what comes after is not even computed."""
+    batches: list[pa.RecordBatch] = []
+    rows = size = 0
+    for each in frame.execute_stream():
+        batch = each.to_pyarrow()
+        if size + batch.nbytes > max_bytes:
+            fitting = bisect.bisect_right(range(1, batch.num_rows + 1), max_bytes - size, key=lambda count: batch.slice(0, count).nbytes)
+            batch = batch.slice(0, min(fitting, limit - rows))
+            return [*batches, batch], "rows" if rows + batch.num_rows == limit else "bytes"
+        if rows + batch.num_rows > limit:
+            return [*batches, batch.slice(0, limit - rows)], "rows"
+        batches.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+    return batches, ""
 
 
 def _context() -> datafusion.SessionContext:
@@ -171,38 +156,10 @@ def _context() -> datafusion.SessionContext:
         .set("datafusion.execution.parquet.schema_force_view_types", "false")
         .set("datafusion.execution.parquet.pushdown_filters", "true")
     )
-    runtime = datafusion.RuntimeEnvBuilder().with_disk_manager_disabled().with_greedy_memory_pool(_MEMORY_BYTES)
+    runtime = datafusion.RuntimeEnvBuilder().with_disk_manager_disabled().with_greedy_memory_pool(limits.POOL_BYTES)
     context = datafusion.SessionContext(config, runtime)
     functions.register(context)
     return context
-
-
-def _within(run: Callable[[], pa.Table], timeout: float, statement: dialect.Statement, on_progress: Callable[[float], None] | None) -> pa.Table:
-    """Run in a thread, so that the caller gets its answer at the deadline; the engine stops where it next can."""
-    done: list[pa.Table] = []
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            done.append(run())
-        except BaseException as error:  # noqa: BLE001 - the engine's panics are no Exception; all of them are the caller's to hear
-            failed.append(error)
-
-    thread = threading.Thread(target=work, name="massgen-tracing-query", daemon=True)
-    thread.start()
-    begun = time.monotonic()
-    while thread.is_alive() and (spent := time.monotonic() - begun) < timeout:
-        if on_progress is not None:
-            on_progress(spent)
-        thread.join(min(_PROGRESS_SECONDS, timeout - spent))
-    if failed:
-        raise _refusal(failed[0], statement) from failed[0]
-    if not done:
-        raise QueryError(
-            f"The statement was stopped after {timeout:g} seconds",
-            hint="Ask for less: a time window, one trace_id, or a join with a condition",
-        )
-    return done[0]
 
 
 _PARSER_PLACE: Final = re.compile(r" at Line: (\d+), Column: (\d+)")
@@ -216,6 +173,8 @@ _NOISE: Final = re.compile(
 
 def _refusal(error: BaseException, statement: dialect.Statement) -> QueryError:
     """The engine's error in one clear line, with the place in the statement as it was written."""
+    if isinstance(error, MemoryError) or "Resources exhausted" in str(error) or "malloc of size" in str(error):
+        return limits.too_much_memory()
     text = _NOISE.sub("", str(error))
     text = text.split("\nValid fields are")[0].split("\nColumn names are case sensitive")[0]
     text = " ".join(text.split()).removesuffix('")')
@@ -247,13 +206,3 @@ def _microsecond_times(table: pa.Table) -> pa.Table:
             column = column.cast(pa.timestamp("us", "UTC"), safe=False)
             table = table.set_column(index, item.with_type(column.type), column)
     return table
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _microseconds(moment: datetime | None) -> int | None:
-    if moment is None:
-        return None
-    return (_utc(moment) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

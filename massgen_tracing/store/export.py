@@ -9,7 +9,7 @@ from typing import Final
 import pyarrow as pa
 from pyarrow import parquet
 
-from massgen_tracing.store.engine import Result
+from massgen_tracing.store.answer import Result
 
 
 def to_arrow(result: Result) -> bytes:

@@ -17,9 +17,7 @@ import pyarrow as pa
 
 from massgen_tracing import semconv
 from massgen_tracing.store import jsontext
-
-JSON_MARK: Final = {b"is_json": b"true"}
-"""Metadata of a result column whose texts are JSON values. Arrow's own mark for that turns the column into another type."""
+from massgen_tracing.store.answer import JSON_MARK
 
 _ABSENT: Final = object()
 _INT64: Final = 2**63

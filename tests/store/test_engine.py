@@ -18,9 +18,18 @@ COUNT = "SELECT count(*) AS n FROM records"
 def test_an_answer_that_was_cut_says_so(root: Path) -> None:
     """With more rows than the limit the answer is cut and says so; with exactly as many it does not."""
     cut = store.query("SELECT span_name FROM records ORDER BY start_timestamp", root, limit=5)
-    assert (len(cut), cut.truncated, cut.limit) == (5, True, 5)
+    assert (len(cut), cut.truncated, cut.cut, cut.limit) == (5, True, "rows", 5)
     whole = store.query("SELECT span_name FROM records", root, limit=17)
-    assert (len(whole), whole.truncated) == (17, False)
+    assert (len(whole), whole.truncated, whole.cut) == (17, False, "")
+
+
+def test_an_answer_of_too_many_bytes_is_cut_too(root: Path) -> None:
+    """As many whole rows as fit into the bytes, and the answer says that it was cut by them."""
+    cut = store.query("SELECT repeat('x', 1000) AS x FROM generate_series(1, 100)", root, max_bytes=10_500)
+    assert (len(cut), cut.truncated, cut.cut) == (10, True, "bytes")
+    none = store.query("SELECT repeat('x', 1000) AS x", root, max_bytes=900)
+    assert (none.columns, len(none), none.cut) == (("x",), 0, "bytes")
+    assert store.query("SELECT repeat('x', 1000) AS x FROM generate_series(1, 100)", root, max_bytes=110_000).cut == ""
 
 
 def test_a_limit_below_one_is_refused(root: Path) -> None:

@@ -130,9 +130,11 @@ def test_documented_keys_parse_no_json(root: Path, monkeypatch: pytest.MonkeyPat
     for path in catalogue.files(root):
         seal.seal(path)
     monkeypatch.setattr("massgen_tracing.store.functions._load", lambda _text: pytest.fail("parsed JSON"))
+    chosen = sources.choose(catalogue.files(root))
     sql = """SELECT attributes->>'massgen.agent_id' AS a, SUM((attributes->'massgen.usage.cost')::float) AS c, MAX(attributes->>'nothing') AS n
         FROM records GROUP BY 1"""
-    assert {(row["a"], row["n"]) for row in store.query(sql, root).rows} == {("agent_a", None), ("agent_b", None), (None, None)}
+    table, _ = engine.ask(dialect.translate(sql), chosen)
+    assert {(row["a"], row["n"]) for row in table.to_pylist()} == {("agent_a", None), ("agent_b", None), (None, None)}
 
 
 def test_the_names_of_the_further_columns_cannot_be_asked_for(root: Path) -> None:

@@ -12,7 +12,7 @@ from massgen_tracing.errors import QueryError
 from massgen_tracing.views import options, text
 
 if TYPE_CHECKING:
-    from massgen_tracing.store.engine import Result
+    from massgen_tracing.store.answer import Result
 
 COMMAND: Final = "sql"
 _FORMATS: Final = ("table", "json", "jsonl", "csv", "arrow", "parquet")
