@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from massgen_tracing import errors, semconv, store
+from massgen_tracing import semconv, store
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.sinks.recording.file import AppendFile
 from massgen_tracing.store import catalogue, encode, lookup, reader, seal, sealed, typed
