@@ -152,6 +152,34 @@ def test_since_leaves_out_what_is_older(root: Path, capsys: pytest.CaptureFixtur
     assert "Expected an age such as 90s, 30m, 1h, 7d" in said(capsys, "sql", sql, "--root", root, "--since", "yesterday", code=1)[1]
 
 
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        ("agent_a", "agent_a"), ("5", 5), ("-1.5", -1.5), ("true", True), ("null", None), ('"5"', "5"), ("", ""), ("1e5", "1e5"), ("007", "007"),
+        ("a=b'; --", "a=b'; --"), ("12345678901234567890123456789012", "12345678901234567890123456789012"),
+    ],
+)  # fmt: skip
+def test_a_parameter_is_a_number_a_word_or_a_text(root: Path, capsys: pytest.CaptureFixture[str], said: str, value: object) -> None:
+    """Its value is bound, never text of the statement; ids of digits stay texts."""
+    out, _ = said_json(capsys, "SELECT $a AS a", root, "--param", f"a={said}")
+    assert out == [{"a": value}]
+
+
+def said_json(capsys: pytest.CaptureFixture[str], sql: str, root: Path, *argv: str) -> tuple[list[dict[str, object]], str]:
+    """The rows of a statement, and what was said beside."""
+    out, err = said(capsys, "sql", sql, "--root", root, "--format", "json", *argv)
+    return json.loads(out), err
+
+
+def test_parameters_filter_and_wrong_ones_are_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Several of them; one without a name, without a value, or without a place is refused."""
+    sql = "SELECT count(*) AS n FROM records WHERE attributes->>'massgen.agent_id' = $agent AND duration > $least"
+    assert said_json(capsys, sql, root, "--param", "agent=agent_a", "--param", "least=1.5")[0] == [{"n": 1}]
+    assert "Expected NAME=VALUE" in said(capsys, "sql", sql, "--root", root, "--param", "agent", code=1)[1]
+    assert "`$least`" in said(capsys, "sql", sql, "--root", root, "--param", "agent=a", code=1)[1]
+    assert "`other`" in said(capsys, "sql", "SELECT 1", "--root", root, "--param", "other=a", code=1)[1]
+
+
 def test_ages_are_counted_back_from_now() -> None:
     """Seconds, minutes, hours, days, weeks."""
     now = datetime(2027, 1, 15, tzinfo=UTC)
