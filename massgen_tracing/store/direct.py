@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from massgen_tracing.store import records, typed
+from massgen_tracing.store import metrics, records, typed
 from massgen_tracing.store.tokens import Group, Item, Kind, Token, group_brackets, tokenize
 
 _FUNCTIONS: Final = frozenset({*typed.NULLS, "json_contains"})
@@ -61,7 +61,7 @@ def find(sql: str) -> Direct:
     if not redefined:
         for select in selects:
             found.look_into(select)
-    mentions = sum(token.is_name and token.text.lower() in _TABLES for token in tokens)
+    mentions = sum(token.is_name and token.text.lower() in {*_TABLES, metrics.TABLE} for token in tokens)
     asked = [trace for select in selects if (trace := _trace(select)) is not None]
     # A column may be qualified by the table's name; only where every mention is a FROM of its own is it certain which rows are read.
     certain = not redefined and len(asked) == mentions

@@ -1,7 +1,7 @@
 """SQL over recordings: one query, read-only, with a deadline, a memory limit and a row limit.
 
-The engine is DataFusion, which Logfire runs too. A query sees two tables, `records` and `records_all`, and nothing else: no files, no
-catalogue, no settings.
+The engine is DataFusion, which Logfire runs too. A query sees three tables, `records`, `records_all` and `metrics`, and nothing else: no
+files, no catalogue, no settings.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import bisect
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import datafusion
@@ -19,6 +20,8 @@ import pyarrow.compute as pc
 from massgen_tracing.errors import QueryError, RecordingError
 from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value, catalogue, dialect, direct, functions, limits, seal
 from massgen_tracing.store.answer import Cut
+from massgen_tracing.store.contents import Wanted
+from massgen_tracing.store.damage import gone, of_storage, unreadable
 from massgen_tracing.store.sources import Sources, Window, choose, tables
 from massgen_tracing.store.tokens import MOST_LEVELS, too_deep
 
@@ -63,15 +66,32 @@ def answer(
         raise QueryError("The row limit cannot be right", expected="a number from 1", got=limit)
     on_stage("reading")
     window = Window(min_us, max_us)
-    files = [path for place in sources for path in catalogue.files(place)]
-    chosen = choose(files, traces=direct.find(statement.text).traces, window=window)
-    on_stage("asking")
-    with limits.memory():
-        table, cut = ask(statement, chosen, window=window, limit=limit, max_bytes=max_bytes)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-    head = {"cut": cut, "report": dataclasses.asdict(chosen.recording.report)}
+    traces = direct.find(statement.text).traces
+    files = [path for place in sources for path in catalogue.files_with(place, Wanted(traces, min_us, max_us))]
+    named = set(map(Path, sources))
+    lost: dict[Path, str] = {}
+    while True:
+        chosen = choose((path for path in files if path not in lost), named=named, traces=traces, window=window)
+        if not lost:
+            on_stage("asking")
+        try:
+            with limits.memory():
+                table, cut = ask(statement, chosen, window=window, limit=limit, max_bytes=max_bytes)
+                sink = pa.BufferOutputStream()
+                with pa.ipc.new_stream(sink, table.schema) as writer:
+                    writer.write_table(table)
+            found = gone(path for path, _ in chosen.sealed)
+            if not found:
+                break
+        except QueryError as error:
+            # A file may turn out to be damaged after it was chosen: the others have an answer all the same.
+            found = unreadable(path for path, _ in chosen.sealed if path not in named) if of_storage(error) else {}
+            if not found:
+                raise
+        lost |= found
+    report = chosen.recording.report
+    report.lost |= {str(path): reason for path, reason in lost.items()}
+    head = {"cut": cut, "report": dataclasses.asdict(report)}
     return head, sink.getvalue(), lambda: seal.seal_settled(files, seconds=_SEALING_SECONDS)
 
 
@@ -179,7 +199,7 @@ def _refusal(error: BaseException, statement: dialect.Statement) -> QueryError:
     text = _TREE.sub(r"\1 is not supported", text.replace("datafusion.public.", ""))
     if len(text) > _MAX_MESSAGE:
         text = text[:_MAX_MESSAGE] + " …"
-    hint = "The tables are records and records_all" if named and named[3] else None
+    hint = "The tables are records, records_all and metrics" if named and named[3] else None
     return QueryError(f"The statement failed: {text}" + (f" ({place})" if place else ""), hint=hint)
 
 

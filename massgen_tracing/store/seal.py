@@ -248,6 +248,8 @@ class _Sealing:
         self._skipped = recording.report.skipped
         if self._skipped > torn:
             raise _Left("it has lines that are no spans")
+        if recording.logs or recording.points:
+            raise _Left("it has logs or metrics, which a sealed recording cannot hold")
         yield from recording.spans
 
     # --- writing -----------------------------------------------------------------------------------------------------------------

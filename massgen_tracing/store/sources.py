@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from datafusion import DataFrame, SessionContext
 from pyarrow import parquet
 
 from massgen_tracing import layout
-from massgen_tracing.store import records, seal, sealed, typed
+from massgen_tracing.store import metrics, records, seal, sealed, typed
 from massgen_tracing.store.direct import Access
 from massgen_tracing.store.reader import Reader, Recording
 from massgen_tracing.store.sealed import Index
@@ -54,30 +54,35 @@ class Sources:
     sealed: tuple[tuple[Path, Index], ...] = ()
 
 
-def choose(paths: Iterable[Path], *, traces: frozenset[str] | None = None, window: Window | None = None) -> Sources:
+def choose(
+    paths: Iterable[Path], *, named: Collection[Path] | None = None, traces: frozenset[str] | None = None, window: Window | None = None
+) -> Sources:
     """Read live files, and choose among the sealed ones.
 
     Args:
         paths: live and sealed files.
+        named: those whose errors are the caller's; others that cannot be read are reported and passed over. None for all.
         traces: the only traces that are asked for; None for all.
         window: the only times that are asked for.
 
     Raises:
         RecordingError: if a file cannot be read.
     """
-    reader = Reader()
+    reader = Reader(named)
     columnar: list[tuple[Path, Index]] = []
     for path in dict.fromkeys(paths):
-        if layout.is_sealed(path):
-            index = sealed.index(path)
-            if index is not None:
-                wanted = traces is None or any(map(index.may_have, traces))
-                if wanted and (window is None or window.may_have(index)):
-                    columnar.append((path, index))
-        elif traces is None or not seal.is_own(path) or _mentions(path, traces):
-            reader.add_file(path)
+        with reader.surviving(path):
+            if layout.is_sealed(path):
+                index = sealed.index(path)
+                if index is not None:
+                    wanted = traces is None or any(map(index.may_have, traces))
+                    if wanted and (window is None or window.may_have(index)):
+                        columnar.append((path, index))
+            elif traces is None or not seal.is_own(path) or _mentions(path, traces):
+                reader.add_file(path)
     for path in _sharing(reader, columnar):
-        reader.add_sealed(path)
+        with reader.surviving(path):
+            reader.add_sealed(path)
         columnar = [each for each in columnar if each[0] != path]
     recording = reader.recording()
     for path, index in columnar:
@@ -139,6 +144,8 @@ def tables(context: SessionContext, sources: Sources, *, window: Window, accesse
     live = records.table(sources.recording, min_us=window.min_us, max_us=window.max_us)
     # Without any batch the engine would not know the columns.
     batches = live.to_batches() or [pa.RecordBatch.from_pylist([], schema=records.SCHEMA)]
+    points = metrics.table(sources.recording.points, min_us=window.min_us, max_us=window.max_us)
+    context.register_record_batches(metrics.TABLE, [points.to_batches() or [pa.RecordBatch.from_pylist([], schema=metrics.SCHEMA)]])
     frames: list[tuple[str, DataFrame]] = []
     if len(live) or not sources.sealed:
         frames.append((_LIVE, context.read_batches(batches)))
