@@ -109,6 +109,7 @@ class Groups:
     """Makes the row groups of one file, and gathers what its footer says."""
 
     pending: int = 0
+    begun: int = 0
     first_us: int = 2**63 - 1
     last_us: int = 0
     traces: set[str] | None = field(default_factory=set)
@@ -142,9 +143,12 @@ class Groups:
             self.traces.update([traces.as_py()] if isinstance(traces, pa.Scalar) else traces.unique().to_pylist())
             if len(self.traces) > _MAX_TRACES:
                 self.traces = None
+        kinds = part.columns["kind"]
+        if isinstance(kinds, pa.Array):
+            self.pending += pc.sum(pc.equal(kinds, records.PENDING)).as_py()
         lengths = part.columns.get("start_length")
         if lengths is not None:
-            self.pending += part.rows - lengths.null_count if isinstance(lengths, pa.Array) else part.rows
+            self.begun += part.rows - lengths.null_count if isinstance(lengths, pa.Array) else part.rows
         for key, kind, _ in part.values:
             if self.keys is not None and self.keys.get(key) != kind:
                 self.keys[key] = kind if key not in self.keys else typed.OTHER
@@ -163,13 +167,14 @@ class Groups:
         return sealed.Index(
             spans=self._spans(),
             pending=self.pending,
+            begun=self.begun,
             lines=lines,
             skipped=skipped,
             first_us=self.first_us,
             last_us=self.last_us,
             traces=None if self.traces is None else tuple(sorted(self.traces)),
             keys=self.keys,
-            columns={known.key: known.column for known in (self.columns or {}).values()},
+            columns={key: known.column for key, known in (self.columns or {}).items() if key not in typed.COLUMNS},
             source_bytes=source_bytes,
             source_digest=source_digest,
         )

@@ -17,6 +17,7 @@ from typing import Any, Final
 import pyarrow as pa
 from pyarrow import parquet
 
+from massgen_tracing import semconv
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.model import EMPTY, Attributes, Resource, Scope, SpanRecord
 from massgen_tracing.store import records, rest, typed
@@ -53,17 +54,19 @@ class Index:
 
     Attributes:
         spans: how many there are.
-        pending: how many of them tell how they began, without a row of its own.
+        pending: how many rows are of kind `pending_span`: spans that have not ended, and starts that no other row tells.
+        begun: how many rows of other kinds tell how their span began.
         lines: how many lines the live file had; of them *skipped* could not be read.
         first_us, last_us: the earliest and the latest start of a row, Unix time in microseconds.
         traces: the trace ids; None where they are too many to list.
         keys: for each key of the attributes, the kind of its values; None where they are too many to list.
-        columns: for each key that has a column of its own, that column's name.
+        columns: for each undocumented key that has a column of its own, that column's name.
         source_bytes, source_digest: which bytes of the live file it was made from.
     """
 
     spans: int
     pending: int
+    begun: int
     lines: int
     skipped: int
     first_us: int
@@ -77,6 +80,22 @@ class Index:
     def may_have(self, trace_prefix: str) -> bool:
         """Whether a trace that begins so may be in the file."""
         return self.traces is None or any(trace.startswith(trace_prefix) for trace in self.traces)
+
+    def column_of(self, key: str) -> typed.Typed | None:
+        """The column that says all that the attributes say of a key; `typed.ABSENT` where no row has it; None where only their text says it."""
+        if self.keys is None:
+            return None
+        kind = self.keys.get(key)
+        if kind is None:
+            return typed.ABSENT
+        known = typed.COLUMNS.get(key)
+        if known is None and key in self.columns:
+            known = typed.Typed(key, self.columns[key], kind)
+        return known if known is not None and known.kind == kind and kind != typed.OTHER else None
+
+    def lacks(self, column: str) -> bool:
+        """Whether it has no such column, or one without values: one whose key no row has."""
+        return column not in self.columns.values()
 
     def metadata(self) -> dict[bytes, bytes]:
         """As the footer has it."""
@@ -165,8 +184,12 @@ BEGUN: Final[records.Row] = {
     "otel_flags": 0,
     "otel_status_code": "UNSET",
     "otel_status_message": None,
+    "otlp_rest": None,
+    "start_length": None,
 }
-"""What a span's row says at its start, whatever it says at the end; `created_at` is then its start, and `attributes` begins as at the end."""
+"""What a span's row says at its start, whatever it says at the end; `attributes` has then the beginning of what it has at the end, and only an
+HTTP status says another level than info.
+"""
 
 
 def begun(span: SpanRecord, count: int) -> SpanRecord:
@@ -194,9 +217,20 @@ def start_length(start: SpanRecord, row: records.Row) -> int | None:
     whole: str = row["attributes"]
     if not (whole == text or (whole.startswith(text[:-1]) and (text == "{}" or whole[len(text) - 1] == ","))):
         return None
-    said = begin | _whole(start, shown)
-    told = row | BEGUN | {"attributes": text, "created_at": row["start_timestamp"], "start_length": None}
-    return len(text) - 1 if row["otlp_rest"] is None and said == told else None
+    told = row | BEGUN | {"attributes": text, "created_at": row["start_timestamp"]}
+    if row["otel_status_code"] == "ERROR" and row["http_response_status_code"] is None:
+        told["level"] = semconv.LEVELS["info"]
+    # Of the rest, only events are sure to have come later.
+    exact = row["otlp_rest"] is None or json.loads(row["otlp_rest"]).keys() <= {"events"}
+    return len(text) - 1 if exact and begin | _whole(start, shown) == told else None
+
+
+BEGUN_SQL: Final[dict[str, str]] = {
+    "attributes": "substr(attributes, 1, start_length) || '}'",
+    "created_at": "start_timestamp",
+    "level": f"CASE WHEN otel_status_code = 'ERROR' AND http_response_status_code IS NULL THEN {semconv.LEVELS['info']} ELSE level END",
+}
+"""The same for the engine: what else than `BEGUN` is not as at the end."""
 
 
 _READ: Final = [

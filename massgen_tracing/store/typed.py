@@ -150,20 +150,22 @@ NULLS: Final = {"json_as_text": "Utf8", "json_get_str": "Utf8", "json_get_int": 
 """The functions that typed columns can stand for, and the type of their NULL; `json_contains` is the other one."""
 
 
-def expression(function: str, key: str, kind: str | None) -> str | None:
+ABSENT: Final = Typed("", "", "")
+"""Stands for the column of a key that no row has."""
+
+
+def expression(function: str, known: Typed | None) -> str | None:
     """SQL over the columns of a sealed file for a function of its JSON text; None where the text has to be read.
 
     Args:
         function: one of the functions that the dialect makes of the JSON operators.
-        key: the attribute's key.
-        kind: what kind the file's values of that key have; None where the file has no such key.
+        known: the key's column; None where it has none.
     """
-    if kind is None:
-        return "FALSE" if function == "json_contains" else f"arrow_cast(NULL, '{NULLS[function]}')"
-    known = COLUMNS.get(key)
-    if known is None or known.kind != kind:
+    if known is None:
         return None
+    if known is ABSENT:
+        return "FALSE" if function == "json_contains" else f"arrow_cast(NULL, '{NULLS[function]}')"
     if function == "json_contains":
         return f'"{known.column}" IS NOT NULL'
-    pattern = _EXPRESSIONS.get((function, kind))
+    pattern = _EXPRESSIONS.get((function, known.kind))
     return None if pattern is None else pattern.format(known.column)
