@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from massgen_tracing.errors import QueryError
-from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_TIMEOUT, catalogue, dialect, direct, functions, seal
+from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_TIMEOUT, catalogue, dialect, direct, first, functions, seal
 from massgen_tracing.store.reader import Report
 from massgen_tracing.store.sources import Sources, Window, choose, tables
 
@@ -125,17 +125,21 @@ def ask(
     if limit < 1:
         raise QueryError("The row limit cannot be right", expected="a number from 1", got=limit)
     asked = direct.find(statement.text) if typed_columns and sources.sealed else direct.Direct(statement.text)
-    context = _context()
     options = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
 
     def run() -> pa.Table:
-        with tables(context, sources, window=window, accesses=asked.accesses, hidden=asked.tables):
-            frame = context.sql_with_options(statement.text, options)
-            names = frame.schema().names
-            if asked.tables:
-                # Planned as it was written first: its errors and its titles are those that people know.
-                frame = context.sql_with_options(asked.text, options)
-            return frame.limit(limit + 1).to_arrow_table().rename_columns(names)
+        for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
+            context = _context()
+            with tables(context, step.sources, window=step.window, accesses=asked.accesses, hidden=asked.tables):
+                frame = context.sql_with_options(statement.text, options)
+                names = frame.schema().names
+                if asked.tables:
+                    # Planned as it was written first: its errors and its titles are those that people know.
+                    frame = context.sql_with_options(asked.text, options)
+                table = frame.limit(limit + 1).to_arrow_table().rename_columns(names)
+            if step.enough is None or len(table) >= step.enough:
+                return table
+        raise AssertionError  # the last step is enough in any case
 
     table = _microsecond_times(_within(run, timeout, statement))
     return table.slice(0, limit), table.num_rows > limit
