@@ -356,7 +356,11 @@ def _compare(path: Path, copy: IO[bytes], texts: list[str]) -> None:
             written = pa.ipc.open_stream(copy).read_all()  # to its end, for another one follows
             read = file.read_row_group(number)
             for name, column in zip(read.column_names, read.columns, strict=True):
-                same = _same(column.combine_chunks(), written.column(name).combine_chunks()) if name in written.schema.names else column.null_count == len(read)
+                same = (
+                    _same(column.combine_chunks(), written.column(name).combine_chunks())
+                    if name in written.schema.names
+                    else column.null_count == len(read)
+                )
                 if not same:
                     raise RecordingError(f"What was written to {path} reads differently", hint="Check the disk; the recording was left as it is")
 

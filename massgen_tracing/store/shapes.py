@@ -28,9 +28,7 @@ _MAX_SHAPES: Final = 256
 
 _TEXT: Final = rb'[^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*'
 _TIME: Final = rb"[1-8][0-9]{18}"
-_ITEM: Final = (
-    rb'\{"(?:stringValue":"' + _TEXT + rb'"|intValue":"(?:-?[1-9][0-9]{0,17}|0)"|boolValue":(?:true|false))\}'
-)
+_ITEM: Final = rb'\{"(?:stringValue":"' + _TEXT + rb'"|intValue":"(?:-?[1-9][0-9]{0,17}|0)"|boolValue":(?:true|false))\}'
 _VALUES: Final = {
     b"string": (b'"', _TEXT, b'"'),
     b"int": (b'"', rb"-?[1-9][0-9]{0,17}|0", b'"'),
