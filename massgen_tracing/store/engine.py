@@ -125,8 +125,8 @@ def ask(
                 batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
                 table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(names)
             if step.enough is None or cut or table.num_rows >= step.enough:
-                return _microsecond_times(table), cut
-        raise AssertionError  # the last step is enough in any case
+                break  # the last step is enough in any case
+        return _microsecond_times(table), cut
     except (KeyboardInterrupt, SystemExit, GeneratorExit, QueryError, RecordingError):
         raise
     except BaseException as error:

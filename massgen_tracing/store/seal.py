@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -278,7 +278,7 @@ class _Sealing:
             empty = [known.column for known in typed.COLUMNS.values() if first.column(known.column).null_count == len(first)]
             first = first.drop_columns(empty)
         rest = tables if following is None else itertools.chain([following], tables)
-        with tempfile.SpooledTemporaryFile(_COPY_BYTES, dir=temporary.parent) as copy:
+        with tempfile.SpooledTemporaryFile(_COPY_BYTES, dir=str(temporary.parent)) as copy:
             with temporary.open("wb") as file:
                 with _writer(file, first.schema) as writer:
                     for table in itertools.chain([first], rest):

@@ -119,7 +119,7 @@ class _Shape:
     def add(self, found: list[tuple[bytes, ...]], counts: list[int]) -> None:
         """Add what was found in some lines."""
         for known, values in zip(self.found, zip(*found, strict=True), strict=True):
-            known += values
+            known.extend(values)
         self.starts += counts
 
     def tells_start(self, count: int) -> bool:
@@ -197,10 +197,10 @@ class Shapes:
         lines, starts, counts = bucket.lines, bucket.starts, bucket.counts
         bucket.lines, bucket.starts, bucket.counts = [], [], []
         if lines and len(bucket.shapes) == 1:
-            (shape,) = bucket.shapes
-            found = shape.pattern.findall(b"".join(lines))
-            if len(found) == len(lines) and all(map(shape.tells_start, set(counts))):
-                shape.add(found, counts)
+            (only,) = bucket.shapes
+            found = only.pattern.findall(b"".join(lines))
+            if len(found) == len(lines) and all(map(only.tells_start, set(counts))):
+                only.add(found, counts)
                 return
         for line, start, count in zip(lines, starts, counts, strict=True):
             shape = self._shape(bucket, line)

@@ -87,7 +87,7 @@ def test_few_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Of many files the newest are enough for the newest rows, and any for any rows."""
     seal_runs(tmp_path, [[100 * run, 100 * run + 1] for run in range(12)])
     read: list[int] = []
-    tables = engine.tables
+    tables = sources.tables
 
     def watched(context: object, chosen: sources.Sources, **given: object) -> object:
         read.append(len(chosen.sealed))
