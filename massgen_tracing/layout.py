@@ -30,6 +30,9 @@ STATUS_FILE: Final = "status.json"
 MASSGEN_LOG: Final = "massgen.log"
 FINAL_DIR: Final = "final"
 ANSWER_FILE: Final = "answer.txt"
+INDEX_FILE: Final = ".recordings.json"
+"""In a root: what its recordings have, so that a question need not open those that cannot answer it; may be deleted at any time."""
+
 PROBLEMS_FILE: Final = "tracing_problems.jsonl"
 """What the package swallowed, one JSON object a line, for `massgen-tracing doctor`."""
 

@@ -107,3 +107,97 @@ class SpanRecord:
     def seconds(self) -> float | None:
         """Duration in seconds; None while the span has not ended."""
         return None if self.end_ns is None else (self.end_ns - self.start_ns) / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One OpenTelemetry log record, which is no span.
+
+    Attributes:
+        time_ns: when it happened, else when it was observed; Unix time in nanoseconds.
+        severity: OpenTelemetry's severity number (1 to 24); 0 for unspecified.
+        severity_text: the writer's own name of it.
+        event_name: what kind of event it tells; empty for an ordinary log.
+        trace_id, span_id: the span that it was written in, lower-case hex; empty for none.
+    """
+
+    time_ns: int
+    severity: int = 0
+    severity_text: str = ""
+    body: AttributeValue = None
+    event_name: str = ""
+    attributes: Attributes = field(default_factory=_empty)
+    trace_id: str = ""
+    span_id: str = ""
+    resource: Resource = field(default_factory=Resource)
+    scope: Scope = field(default_factory=Scope)
+
+
+MetricType = Literal["gauge", "sum", "histogram", "exponential_histogram", "summary"]
+Temporality = Literal["delta", "cumulative"]
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """One side of an exponential histogram: *counts* of the buckets from index *offset* on."""
+
+    offset: int = 0
+    counts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """What an exponential histogram has beside count, sum, smallest and largest (OTLP ExponentialHistogramDataPoint)."""
+
+    scale: int
+    zero_count: int
+    zero_threshold: float
+    positive: Buckets
+    negative: Buckets
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """A single measurement kept with a data point; ids are empty where it was made outside of a span."""
+
+    time_ns: int
+    value: float | None
+    trace_id: str = ""
+    span_id: str = ""
+    attributes: Attributes = field(default_factory=_empty)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPoint:
+    """One data point of a metric.
+
+    Attributes:
+        time_ns: when it was recorded, Unix time in nanoseconds.
+        start_ns: since when it counts; None where that is not said.
+        temporality, is_monotonic: None for kinds that have none.
+        scalar: the value of a gauge or a sum.
+        count, sum, min, max: of a histogram of either kind or of a summary, as far as they are said.
+        bucket_counts, bounds: of a histogram with explicit bounds.
+        exponential: of an exponential histogram.
+    """
+
+    name: str
+    type: MetricType
+    time_ns: int
+    description: str = ""
+    unit: str = ""
+    start_ns: int | None = None
+    temporality: Temporality | None = None
+    is_monotonic: bool | None = None
+    attributes: Attributes = field(default_factory=_empty)
+    scalar: float | None = None
+    count: int | None = None
+    sum: float | None = None
+    min: float | None = None
+    max: float | None = None
+    bucket_counts: tuple[int, ...] | None = None
+    bounds: tuple[float, ...] | None = None
+    exponential: Exponential | None = None
+    exemplars: tuple[Exemplar, ...] = ()
+    resource: Resource = field(default_factory=Resource)
+    scope: Scope = field(default_factory=Scope)

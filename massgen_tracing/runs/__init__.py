@@ -1,1 +1,1 @@
-"""What gets traced: the package's own small coordinator."""
+"""What gets traced: the package's own small coordinator; and what real MassGen leaves behind."""

@@ -2,15 +2,17 @@
 
     reader      files -> span records, whatever the files hold
     lines       lines of our own writer -> span records, fast
+    signals     logs and metrics of other writers -> records
     catalogue   where recordings lie: runs, directories, single files
-    records     span records -> rows of Logfire's `records_all`
+    contents    which of a root's recordings can have what is asked for
+    records     span and log records -> rows of Logfire's `records_all`; metrics those of its `metrics`
     seal        an ended live file -> a sealed one
     sealed      the sealed file's format; typed its columns for documented keys, rest what they leave out
     encode      span records -> OTLP/JSON
     dialect     Logfire's SQL -> DataFusion's
     direct      where a statement can be answered by columns and file indexes
     sources     which files a query reads, as tables of the engine
-    engine      one query: read-only, with limits of rows, bytes and memory
+    engine      one query: read-only, with limits of rows, bytes and memory; damage: files that go wrong under it
     worker      the process that the engine runs in; sandbox its caller, wire what they say, limits what it may take
     answer      rows, and how they were cut
 
@@ -59,7 +61,7 @@ def query(
     """Ask one SELECT, in Logfire's SQL, of recordings.
 
     Args:
-        sql: one SELECT (or WITH … SELECT) over `records` and `records_all`.
+        sql: one SELECT (or WITH … SELECT) over `records`, `records_all` and `metrics`.
         root: a root, a run's directory, any directory of recordings, one OTLP/JSON-lines file, or several of these.
         params: a value for each `$name` of the statement. Values are bound, never put into the text; a time is an ISO 8601 text.
         min_timestamp: leave out what started before; a naive time is UTC.

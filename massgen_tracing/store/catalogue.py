@@ -1,6 +1,7 @@
 """Where recordings lie: the runs under a root, and the files of a run, a root, a directory or a single file.
 
-Listing reads directory names only, so that a root with ten thousand runs is listed without opening any of their files.
+Listing reads directory names only, so that a root with ten thousand runs is listed without opening any of their files; which of them have a
+trace or a time is known from `contents`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from typing import Final
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.layout import RunDirectory
+from massgen_tracing.store.contents import Wanted, relevant
 
 _FOREIGN_SUFFIXES: Final = (".jsonl", ".json")
 """How other writers' OTLP/JSON-lines files end; looked for only where none of our own recordings lies."""
+
+
+_PARTS: Final = (layout.LOGS_DIR, layout.TRACES_DIR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +93,40 @@ def files(source: Path | str) -> tuple[Path, ...]:
     path = _existing(source)
     if not path.is_dir():
         return (path,)
-    found = [*_root(path)] if (path / layout.LOGS_DIR).is_dir() or (path / layout.TRACES_DIR).is_dir() else [*_own(path)]
-    if not found:
-        found = sorted(child for child in path.iterdir() if child.suffix in _FOREIGN_SUFFIXES and child.is_file())
-    return tuple(found)
+    if is_root(path):
+        return tuple(file for part in _PARTS for file in _own(path / part))
+    found = tuple(_own(path))
+    return found or tuple(sorted(child for child in path.iterdir() if child.suffix in _FOREIGN_SUFFIXES and child.is_file()))
 
 
-def _root(path: Path) -> Iterator[Path]:
-    for part in (layout.LOGS_DIR, layout.TRACES_DIR):
-        yield from _own(path / part)
+def files_with(source: Path | str, wanted: Wanted) -> tuple[Path, ...]:
+    """Those of the `files` of *source* that may have what is wanted; of a root's, the others are not opened.
+
+    Raises:
+        RecordingError: if *source* does not exist.
+    """
+    found = files(source)
+    return relevant(Path(source), found, wanted) if is_root(Path(source)) else found
 
 
-def _own(path: Path) -> Iterator[Path]:
+def is_root(path: Path) -> bool:
+    """Whether *path* is where runs are recorded."""
+    return any((path / part).is_dir() for part in _PARTS)
+
+
+def _own(path: Path | str) -> Iterator[Path]:
     """Recordings anywhere below *path*, by name; our own suffix only, for a run's directory has other JSON lines too."""
-    for directory, folders, names in os.walk(path):
-        folders.sort()
-        for name in sorted(names):
-            if name.endswith(layout.RECORDING_SUFFIX) or (name.startswith(layout.RECORDING_STEM) and name.endswith(layout.SEALED_SUFFIX)):
-                yield Path(directory, name)
+    try:
+        with os.scandir(path) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return  # removed meanwhile, or another user's: there is nothing to be read in it
+    for entry in found:
+        name = entry.name
+        if entry.is_dir(follow_symlinks=False):
+            yield from _own(entry.path)
+        elif name.endswith(layout.RECORDING_SUFFIX) or (name.startswith(layout.RECORDING_STEM) and name.endswith(layout.SEALED_SUFFIX)):
+            yield Path(entry.path)
 
 
 def _numbered(directory: Path, prefix: str) -> list[tuple[int, Path]]:

@@ -14,6 +14,7 @@ A select item that is only a JSON operator gets the title that Logfire gives it.
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from typing import Final
 
 from massgen_tracing import semconv
 from massgen_tracing.errors import QueryError, one_of
-from massgen_tracing.store import Value, operands, parameters, syntax
+from massgen_tracing.store import Value, levels, operands, parameters, syntax
 from massgen_tracing.store.syntax import Atom, Binary, Cast, Expression, Parts, Unary
 from massgen_tracing.store.tokens import Group, Item, Kind, Token, arguments, group_brackets, position, tokenize, too_deep
 
@@ -95,9 +96,11 @@ def translate(sql: str, params: Mapping[str, Value] | None = None) -> Statement:
         tokens.pop()
     _check_query(sql, tokens)
     parameters.check(sql, [token for token in tokens if token.kind == Kind.PARAMETER], values)
-    rewriter = _Rewriter(sql, values)
+    words = [token.word for token in tokens]
+    places = levels.places(sql) if words.count("SELECT") > 1 and any(token.text.lower() == levels.COLUMN for token in tokens) else None
+    rewriter = _Rewriter(sql, values, places)
     try:
-        rewriter.rewrite(group_brackets(sql, tokens), depth=0)
+        rewriter.rewrite(group_brackets(sql, tokens))
     except RecursionError:
         raise too_deep() from None
     return rewriter.statement(tokens[-1].end)
@@ -154,21 +157,19 @@ class _Edit:
 class _Rewriter:
     sql: str
     params: dict[str, Value]
+    levels: frozenset[int] | None
+    """Where the names stand that mean the column `level`; None for every `level`."""
     edits: list[_Edit] = field(default_factory=list)
-    renamed_level_depth: int | None = None
-    """How deep `level` is given to something else (`… AS level`); outside of there the name no longer means the column."""
 
-    def rewrite(self, items: tuple[Item, ...], depth: int) -> None:
-        """Rewrite one bracket level and those inside it; inner ones first, for what they name is seen by the outer ones."""
+    def rewrite(self, items: tuple[Item, ...]) -> None:
+        """Rewrite one bracket level and those inside it."""
         parts = syntax.level(self.sql, items)
-        ordered = sorted(range(len(parts)), key=lambda at: not operands.is_query_in_brackets(parts[at]))
-        for at in ordered:
-            part = parts[at]
+        for at, part in enumerate(parts):
             if not isinstance(part, Token):
                 getter = self._compared_with(parts, at)
-                if getter is None or not self._typed(part, getter, depth):
-                    self._expression(part, depth)
-        self._levels(parts, depth)
+                if getter is None or not self._typed(part, getter):
+                    self._expression(part)
+        self._levels(parts)
         self._titles(parts)
 
     def statement(self, end: int) -> Statement:
@@ -201,18 +202,18 @@ class _Rewriter:
 
     # --- expressions -------------------------------------------------------------------------------------------------------------
 
-    def _expression(self, node: Expression, depth: int, getter: str | None = None) -> None:
+    def _expression(self, node: Expression, getter: str | None = None) -> None:
         """Rewrite one expression; *getter* reads the type that `->` has to give here, None for any."""
         match node:
             case Atom():
-                self._atom(node, depth)
+                self._atom(node)
             case Unary():
-                self._expression(node.operand, depth)
+                self._expression(node.operand)
             case Cast():
-                self._cast(node, depth)
+                self._cast(node)
             case Binary() if node.operator.word in _FUNCTIONS:
-                self._expression(node.left, depth, "json_get_json")
-                self._expression(node.right, depth)
+                self._expression(node.left, "json_get_json")
+                self._expression(node.right)
                 name = getter if getter is not None and node.operator.word == syntax.ARROW else _FUNCTIONS[node.operator.word]
                 name += self._key_form(node.right)
                 self._open(node.start, f"{name}(")
@@ -220,7 +221,7 @@ class _Rewriter:
                 self._close(node.end, ")")
             case Binary():
                 for side in (node.left, node.right):
-                    self._expression(side, depth)
+                    self._expression(side)
                     self._parameter_type(side, node.operator.word)
 
     def _parameter_type(self, node: Expression, operator: str) -> None:
@@ -231,21 +232,23 @@ class _Rewriter:
             if cast is not None:
                 self._close(token.end, f"::{cast}")
 
-    def _atom(self, node: Atom, depth: int) -> None:
+    def _atom(self, node: Atom) -> None:
         call = node.call
         if call is not None:
-            self._call(*call, depth)
+            self._call(*call)
             return
         for item in node.items:
             if isinstance(item, Group):
-                self.rewrite(item.items, depth + 1)
+                self.rewrite(item.items)
+                if item.opening.word == "CASE":
+                    self._case(syntax.level(self.sql, item.items))
 
-    def _call(self, name: Token, group: Group, depth: int, getter: str | None = None) -> None:
+    def _call(self, name: Token, group: Group, getter: str | None = None) -> None:
         """Rewrite a call; *getter* is the function that reads the type that json_get has to give here."""
         given = arguments(group)
-        if name.word in {"CAST", "TRY_CAST"} and self._cast_call(name, group, depth):
+        if name.word in {"CAST", "TRY_CAST"} and self._cast_call(name, group):
             return
-        self.rewrite(group.items, depth + 1)
+        self.rewrite(group.items)
         function = _ALIASES.get(name.text.lower(), name.text.lower())
         if function in _WITHOUT_KEY and len(given) == 1:
             function = _WITHOUT_KEY[function]
@@ -284,8 +287,8 @@ class _Rewriter:
 
     def _rewritten(self, items: tuple[Item, ...], start: int, end: int) -> str:
         """What these items become, as a text of its own."""
-        other = _Rewriter(self.sql, self.params)
-        other.rewrite(items, depth=0)
+        other = _Rewriter(self.sql, self.params, self.levels)
+        other.rewrite(items)
         return other.text(start, end)[0]
 
     def _level_literal(self, argument: tuple[Item, ...]) -> None:
@@ -296,15 +299,15 @@ class _Rewriter:
 
     # --- types of JSON values ----------------------------------------------------------------------------------------------------
 
-    def _cast(self, node: Cast, depth: int) -> None:
+    def _cast(self, node: Cast) -> None:
         getter = _GETTER_OF.get(node.type_name)
         # A type that JSON does not have (a time, a date) is read from the value's text.
-        if not self._typed(node.inner, getter or "json_as_text", depth):
-            self._expression(node.inner, depth)
+        if not self._typed(node.inner, getter or "json_as_text"):
+            self._expression(node.inner)
         elif getter is not None:
             self._replace(node.operator.start, node.end, "")
 
-    def _cast_call(self, name: Token, group: Group, depth: int) -> bool:
+    def _cast_call(self, name: Token, group: Group) -> bool:
         """`CAST(a -> k AS type)`; False when it casts something else."""
         split = next((i for i, item in enumerate(group.items) if isinstance(item, Token) and item.word == "AS"), 0)
         types = [item for item in group.items[split + 1 :] if isinstance(item, Token)]
@@ -312,22 +315,22 @@ class _Rewriter:
         parts = syntax.level(self.sql, group.items[:split])
         if not split or getter is None or len(parts) != 1 or isinstance(parts[0], Token):
             return False
-        if not self._typed(parts[0], getter, depth):
+        if not self._typed(parts[0], getter):
             return False
         self._replace(name.start, name.end, "")
         self._replace(group.items[split].start, group.closing.start, "")
         return True
 
-    def _typed(self, node: Expression, getter: str, depth: int) -> bool:
+    def _typed(self, node: Expression, getter: str) -> bool:
         """Let the `->` that *node* is, in brackets or not, be read by *getter*; False when it is none."""
         arrow = operands.arrow_in(self.sql, node)
         if isinstance(arrow, Binary):
-            self._expression(arrow, depth, getter)
+            self._expression(arrow, getter)
         elif isinstance(arrow, Token):
             inner = operands.unwrapped(self.sql, node)
             assert isinstance(inner, Atom)
             assert inner.call is not None
-            self._call(*inner.call, depth, getter)
+            self._call(*inner.call, getter)
         return arrow is not None
 
     def _compared_with(self, parts: Parts, at: int) -> str | None:
@@ -352,17 +355,15 @@ class _Rewriter:
 
     # --- level -------------------------------------------------------------------------------------------------------------------
 
-    def _levels(self, parts: Parts, depth: int) -> None:
+    def _levels(self, parts: Parts) -> None:
         """Level names beside the column `level` become numbers."""
         for at, part in enumerate(parts):
-            if self._names_level(parts, at):
-                self.renamed_level_depth = depth
-            if not (isinstance(part, Atom) and part.name == "level") or (self.renamed_level_depth or 0) > depth:
+            if not self._is_level(part):
                 continue
             before, after = operands.neighbours(parts, at)
             for operator, others in (before, after):
                 words = operator.removeprefix("NOT ")
-                if words in syntax.COMPARISONS and others:
+                if (words in syntax.COMPARISONS or words in syntax.DISTINCT_FROM) and others:
                     self._level_number(others[0])
                 elif words == "BETWEEN":
                     for other in others:
@@ -372,15 +373,28 @@ class _Rewriter:
                         if len(argument) == 1:
                             self._level_number(Atom(argument))
 
-    def _names_level(self, parts: Parts, at: int) -> bool:
-        part = parts[at]
-        if not (isinstance(part, Atom) and part.name == "level") or at < 2:
+    def _case(self, parts: Parts) -> None:
+        """`CASE level WHEN 'warn' …` compares too."""
+        if self._is_level(parts[0]):
+            for when, value in itertools.pairwise(parts):
+                if isinstance(when, Token) and when.word == "WHEN" and not isinstance(value, Token):
+                    self._level_number(value)
+
+    def _is_level(self, part: Expression | Token) -> bool:
+        """Whether it is the column, in brackets or not, or the lowest or highest of it."""
+        inner = None if isinstance(part, Token) else operands.unwrapped(self.sql, part)
+        if not isinstance(inner, Atom):
             return False
-        border, named = parts[at - 1], parts[at - 2]
-        return isinstance(border, Token) and border.word == "AS" and not (isinstance(named, Atom) and named.name == "level")
+        call = inner.call
+        if call is not None and call[0].word in {"MIN", "MAX"} and len(given := arguments(call[1])) == 1 and given[0]:
+            return self._is_level(Atom(given[0]))
+        if self.levels is None:
+            return inner.name == levels.COLUMN
+        return inner.name is not None and inner.items[-1].start in self.levels
 
     def _level_number(self, node: Expression) -> None:
-        token = node.token if isinstance(node, Atom) else None
+        inner = operands.unwrapped(self.sql, node)
+        token = inner.token if isinstance(inner, Atom) else None
         if token is None:
             return
         parameter = token.kind == Kind.PARAMETER

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from massgen_tracing.store import records, typed
+from massgen_tracing.store import metrics, records, typed
 from massgen_tracing.store.tokens import Group, Item, Kind, Token, group_brackets, tokenize
 
 _FUNCTIONS: Final = frozenset({*typed.NULLS, "json_contains"})
@@ -61,7 +61,7 @@ def find(sql: str) -> Direct:
     if not redefined:
         for select in selects:
             found.look_into(select)
-    mentions = sum(token.is_name and token.text.lower() in _TABLES for token in tokens)
+    mentions = sum(token.is_name and token.text.lower() in {*_TABLES, metrics.TABLE} for token in tokens)
     asked = [trace for select in selects if (trace := _trace(select)) is not None]
     # A column may be qualified by the table's name; only where every mention is a FROM of its own is it certain which rows are read.
     certain = not redefined and len(asked) == mentions
@@ -88,7 +88,7 @@ def _selects(items: tuple[Item, ...]) -> Iterator[list[Item]]:
         yield current
 
 
-def _only_table(select: list[Item]) -> tuple[Token, Token | None, int] | None:
+def only_table(select: list[Item]) -> tuple[Token, Token | None, int] | None:
     """The table of a FROM that has one table only, its alias, and where the FROM ends; None for any other FROM."""
     place = next((at for at, item in enumerate(select) if isinstance(item, Token) and item.word == "FROM"), None)
     if place is None or place + 1 >= len(select):
@@ -112,7 +112,7 @@ def _only_table(select: list[Item]) -> tuple[Token, Token | None, int] | None:
 
 def _trace(select: list[Item]) -> str | None:
     """The id where a SELECT from one table has `trace_id = 'id'` among the conditions that all have to hold."""
-    table = _only_table(select)
+    table = only_table(select)
     if table is None:
         return None
     _, alias, at = table
@@ -163,7 +163,7 @@ class _Finder:
 
     def look_into(self, select: list[Item]) -> None:
         """Put columns into one SELECT, where that is safe."""
-        only = _only_table(select)
+        only = only_table(select)
         if only is None:
             return
         table, alias, _ = only

@@ -1,7 +1,7 @@
 """SQL over recordings: one query, read-only, with a deadline, a memory limit and a row limit.
 
-The engine is DataFusion, which Logfire runs too. A query sees two tables, `records` and `records_all`, and nothing else: no files, no
-catalogue, no settings.
+The engine is DataFusion, which Logfire runs too. A query sees three tables, `records`, `records_all` and `metrics`, and nothing else: no
+files, no catalogue, no settings.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import bisect
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import datafusion
@@ -17,8 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from massgen_tracing.errors import QueryError, RecordingError
-from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value, catalogue, dialect, direct, functions, limits, seal
+from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value, catalogue, dialect, direct, first, functions, limits, seal
 from massgen_tracing.store.answer import Cut
+from massgen_tracing.store.contents import Wanted
+from massgen_tracing.store.damage import gone, of_storage, unreadable
 from massgen_tracing.store.sources import Sources, Window, choose, tables
 from massgen_tracing.store.tokens import MOST_LEVELS, too_deep
 
@@ -63,15 +66,32 @@ def answer(
         raise QueryError("The row limit cannot be right", expected="a number from 1", got=limit)
     on_stage("reading")
     window = Window(min_us, max_us)
-    files = [path for place in sources for path in catalogue.files(place)]
-    chosen = choose(files, traces=direct.find(statement.text).traces, window=window)
-    on_stage("asking")
-    with limits.memory():
-        table, cut = ask(statement, chosen, window=window, limit=limit, max_bytes=max_bytes)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-    head = {"cut": cut, "report": dataclasses.asdict(chosen.recording.report)}
+    traces = direct.find(statement.text).traces
+    files = [path for place in sources for path in catalogue.files_with(place, Wanted(traces, min_us, max_us))]
+    named = set(map(Path, sources))
+    lost: dict[Path, str] = {}
+    while True:
+        chosen = choose((path for path in files if path not in lost), named=named, traces=traces, window=window)
+        if not lost:
+            on_stage("asking")
+        try:
+            with limits.memory():
+                table, cut = ask(statement, chosen, window=window, limit=limit, max_bytes=max_bytes)
+                sink = pa.BufferOutputStream()
+                with pa.ipc.new_stream(sink, table.schema) as writer:
+                    writer.write_table(table)
+            found = gone(path for path, _ in chosen.sealed)
+            if not found:
+                break
+        except QueryError as error:
+            # A file may turn out to be damaged after it was chosen: the others have an answer all the same.
+            found = unreadable(path for path, _ in chosen.sealed if path not in named) if of_storage(error) else {}
+            if not found:
+                raise
+        lost |= found
+    report = chosen.recording.report
+    report.lost |= {str(path): reason for path, reason in lost.items()}
+    head = {"cut": cut, "report": dataclasses.asdict(report)}
     return head, sink.getvalue(), lambda: seal.seal_settled(files, seconds=_SEALING_SECONDS)
 
 
@@ -94,16 +114,19 @@ def ask(
     asked = direct.find(statement.text) if typed_columns and sources.sealed else direct.Direct(statement.text)
     options = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
     try:
-        context = _context()
-        with tables(context, sources, window=window, accesses=asked.accesses, hidden=asked.tables):
-            frame = context.sql_with_options(statement.text, options, param_values=statement.params)
-            names = frame.schema().names
-            if asked.tables:
-                # Planned as it was written first: its errors and its titles are those that people know.
-                frame = context.sql_with_options(asked.text, options, param_values=statement.params)
-            batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
-            table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(names)
-            return _microsecond_times(table), cut
+        for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
+            context = _context()
+            with tables(context, step.sources, window=step.window, accesses=asked.accesses, hidden=asked.tables):
+                frame = context.sql_with_options(statement.text, options, param_values=statement.params)
+                names = frame.schema().names
+                if asked.tables:
+                    # Planned as it was written first: its errors and its titles are those that people know.
+                    frame = context.sql_with_options(asked.text, options, param_values=statement.params)
+                batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
+                table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(names)
+            if step.enough is None or cut or table.num_rows >= step.enough:
+                break  # the last step is enough in any case
+        return _microsecond_times(table), cut
     except (KeyboardInterrupt, SystemExit, GeneratorExit, QueryError, RecordingError):
         raise
     except BaseException as error:
@@ -137,6 +160,8 @@ def _context() -> datafusion.SessionContext:
         .set("datafusion.execution.time_zone", "+00:00")
         .set("datafusion.execution.parquet.schema_force_view_types", "false")
         .set("datafusion.execution.parquet.pushdown_filters", "true")
+        # Planning would read the footers of all files; reading does, of those that are needed.
+        .set("datafusion.execution.collect_statistics", "false")
     )
     runtime = datafusion.RuntimeEnvBuilder().with_disk_manager_disabled().with_greedy_memory_pool(limits.POOL_BYTES)
     context = datafusion.SessionContext(config, runtime)
@@ -179,7 +204,7 @@ def _refusal(error: BaseException, statement: dialect.Statement) -> QueryError:
     text = _TREE.sub(r"\1 is not supported", text.replace("datafusion.public.", ""))
     if len(text) > _MAX_MESSAGE:
         text = text[:_MAX_MESSAGE] + " …"
-    hint = "The tables are records and records_all" if named and named[3] else None
+    hint = "The tables are records, records_all and metrics" if named and named[3] else None
     return QueryError(f"The statement failed: {text}" + (f" ({place})" if place else ""), hint=hint)
 
 

@@ -6,7 +6,6 @@ parser; starts are recognised without being parsed, for most of them are followe
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import orjson
@@ -15,20 +14,19 @@ from massgen_tracing import semconv
 from massgen_tracing.model import Resource, Scope, SpanRecord
 from massgen_tracing.store import otlp
 
-SpanKey = tuple[str, str]
-"""Trace id and span id."""
-
 _SPANS: Final = b'"spans":[{'
 """Begins the list of spans; inside of a JSON text the quotes would be escaped."""
 
 _TAIL: Final = b"}]}]}]}\n"
-_IDS: Final = re.compile(rb'"traceId":"([0-9a-f]{32})","spanId":"[0-9a-f]{16}","parentSpanId":"([0-9a-f]{16})",')
-_PENDING: Final = (
+PENDING: Final = (
     f'{{"key":"{semconv.LOGFIRE_SPAN_TYPE}","value":{{"stringValue":"{semconv.SPAN_TYPE_PENDING}"}}}},'
     f'{{"key":"{semconv.LOGFIRE_PENDING_PARENT}","value":{{"stringValue":"'
 ).encode()
-_PENDING_END: Final = -(16 + len(b'"}}]') + len(_TAIL))
-_PENDING_START: Final = _PENDING_END - len(_PENDING)
+
+PENDING_END: Final = -(16 + len(b'"}}]') + len(_TAIL))
+PENDING_START: Final = PENDING_END - len(PENDING)
+"""Where, from its end, a start's line says that it is one; the id of the span's parent follows."""
+
 _INTEGER: Final = b'"intValue":'
 _MAX_HEADS: Final = 256
 
@@ -44,27 +42,23 @@ class LineDecoder:
 
     def span(self, line: bytes) -> SpanRecord | None:
         """The one span of a line that is written as our writer writes; None for any other line."""
-        at = line.find(_SPANS) + len(_SPANS)
-        if at < len(_SPANS) or not line.endswith(_TAIL):
-            return None
-        home = self._home(line[:at])
+        head = self.head(line)
+        home = None if head is None else self._heads[head]
         # The fast parser would round an integer of more than 64 bits; ours are texts.
-        if home is None or line.count(_INTEGER) != line.count(_INTEGER + b'"'):
+        if head is None or home is None or line.count(_INTEGER) != line.count(_INTEGER + b'"'):
             return None
         try:
-            return otlp.span_record(orjson.loads(line[at - 1 : -len(_TAIL) + 1]), *home)
+            return otlp.span_record(orjson.loads(line[len(head) - 1 : -len(_TAIL) + 1]), *home)
         except (ValueError, otlp.Malformed, RecursionError):
             return None
 
-    def start(self, line: bytes) -> SpanKey | None:
-        """Which span's start a line of our writer tells; None for any other line."""
-        if line[_PENDING_START:_PENDING_END] != _PENDING or not line.endswith(_TAIL):
-            return None
+    def head(self, line: bytes) -> bytes | None:
+        """Resource and scope, up to where the span begins, of a line that is written as our writer writes; None for any other line."""
         at = line.find(_SPANS) + len(_SPANS)
-        ids = _IDS.match(line, at)
-        if ids is None or self._home(line[:at]) is None:
+        if at < len(_SPANS) or not line.endswith(_TAIL):
             return None
-        return ids[1].decode(), ids[2].decode()
+        head = line[:at]
+        return None if self._home(head) is None else head
 
     def _home(self, head: bytes) -> Home | None:
         if head in self._heads:

@@ -8,6 +8,7 @@ from typing import Final
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store import catalogue
+from massgen_tracing.store.contents import Wanted
 from massgen_tracing.store.reader import Reader, Recording
 
 _HEX: Final = frozenset("0123456789abcdef")
@@ -50,14 +51,15 @@ def trace(root: Path | str, trace_id: str) -> Recording:
             expected=f"a run's directory, a recording, or at least {_SHORTEST_ID} digits of a trace id",
             hint=f"`massgen-tracing logs list --root {root}` shows the runs",
         )
-    files = catalogue.files(root)
+    files = catalogue.files_with(root, Wanted(traces=(wanted,)))
     # Looking for the id's bytes is far cheaper than decoding; a single file may come from a writer that spells ids in another way.
-    reader = Reader()
+    reader = Reader(named=[Path(root)])
     for path in files:
-        if layout.is_sealed(path):
-            reader.add_sealed(path, wanted)
-        elif len(files) == 1 or _mentions(path, wanted):
-            reader.add_file(path)
+        with reader.surviving(path):
+            if layout.is_sealed(path):
+                reader.add_sealed(path, wanted)
+            elif path == Path(root) or _mentions(path, wanted):
+                reader.add_file(path)
     recording = reader.recording()
     found = sorted({span.trace_id for span in recording.spans if span.trace_id.startswith(wanted)})
     if not found:

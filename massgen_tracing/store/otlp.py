@@ -37,23 +37,28 @@ class Decoder:
 
     def spans(self, document: dict[str, Any]) -> Iterator[SpanRecord | Malformed]:
         """Every span of one decoded line, in order; a span that cannot be read comes as its `Malformed`."""
-        for resource_spans in _objects(document.get("resourceSpans")):
-            resource = self._resource(resource_spans.get("resource"))
-            for scope_spans in _objects(resource_spans.get("scopeSpans")):
-                scope = self._scope(scope_spans.get("scope"))
-                for span in _list(scope_spans.get("spans")):
-                    try:
-                        yield span_record(span, resource, scope)
-                    except Malformed as problem:
-                        yield problem
+        for resource, scope, found in self.groups(document, "Spans", "spans"):
+            for span in found:
+                try:
+                    yield span_record(span, resource, scope)
+                except Malformed as problem:
+                    yield problem
+
+    def groups(self, document: dict[str, Any], signal: str, inner: str) -> Iterator[tuple[Resource, Scope, list[Any]]]:
+        """What a document has of one signal (`Spans`, `Logs`, `Metrics`), undecoded, by the resource and scope that it came from."""
+        for of_resource in objects(document.get(f"resource{signal}")):
+            resource = self.resource(of_resource.get("resource"))
+            for of_scope in objects(of_resource.get(f"scope{signal}")):
+                yield resource, self.scope(of_scope.get("scope")), items(of_scope.get(inner))
 
     def home(self, document: dict[str, Any]) -> tuple[Resource, Scope]:
         """Resource and scope of a line that has one of each."""
         (resource_spans,) = document["resourceSpans"]
         (scope_spans,) = resource_spans["scopeSpans"]
-        return self._resource(resource_spans["resource"]), self._scope(scope_spans["scope"])
+        return self.resource(resource_spans["resource"]), self.scope(scope_spans["scope"])
 
-    def _resource(self, value: object) -> Resource:
+    def resource(self, value: object) -> Resource:
+        """A resource; equal ones are one object."""
         key = repr(value)
         found = self._resources.get(key)
         if found is None:
@@ -61,12 +66,13 @@ class Decoder:
             self._resources[key] = found
         return found
 
-    def _scope(self, value: object) -> Scope:
+    def scope(self, value: object) -> Scope:
+        """A scope; equal ones are one object."""
         key = repr(value)
         found = self._scopes.get(key)
         if found is None:
             scope = value if isinstance(value, dict) else {}
-            found = Scope(_text(scope.get("name")), _text(scope.get("version")), attributes(scope.get("attributes")))
+            found = Scope(as_text(scope.get("name")), as_text(scope.get("version")), attributes(scope.get("attributes")))
             self._scopes[key] = found
         return found
 
@@ -84,7 +90,7 @@ def started(pending: SpanRecord) -> SpanRecord | None:
     del rest[semconv.LOGFIRE_SPAN_TYPE]
     parent = rest.pop(semconv.LOGFIRE_PENDING_PARENT, _NO_PARENT)
     try:
-        parent_id = _id(parent, 16, optional=True)
+        parent_id = hex_id(parent, 16, optional=True)
     except Malformed:
         parent_id = ""
     return SpanRecord(
@@ -114,15 +120,15 @@ def span_record(value: object, resource: Resource, scope: Scope) -> SpanRecord:
     if not isinstance(value, dict):
         raise Malformed("a span that is not an object")
     trace_id = _trace_id(value.get("traceId"))
-    span_id = _id(value.get("spanId"), 16)
-    start = _time(value.get("startTimeUnixNano"))
-    end = _time(value.get("endTimeUnixNano"))
+    span_id = hex_id(value.get("spanId"), 16)
+    start = moment(value.get("startTimeUnixNano"))
+    end = moment(value.get("endTimeUnixNano"))
     if start is None:
         if end is None:
             raise Malformed("a span without a start time")
         start = end
     try:
-        parent = _id(value.get("parentSpanId"), 16, optional=True)
+        parent = hex_id(value.get("parentSpanId"), 16, optional=True)
     except Malformed:
         parent = ""
     raw_status = value.get("status")
@@ -131,64 +137,64 @@ def span_record(value: object, resource: Resource, scope: Scope) -> SpanRecord:
         trace_id=trace_id,
         span_id=span_id,
         parent_span_id=parent,
-        name=_text(value.get("name")),
+        name=as_text(value.get("name")),
         start_ns=start,
         end_ns=end,
         kind=_enum(value.get("kind"), "SPAN_KIND_", _KINDS),
         attributes=attributes(value.get("attributes")),
-        events=tuple(_event(event, start) for event in _objects(value.get("events"))),
+        events=tuple(_event(event, start) for event in objects(value.get("events"))),
         links=tuple(_links(value.get("links"))),
         status_code=_enum(status.get("code"), "STATUS_CODE_", _STATUSES),
-        status_message=_text(status.get("message")),
-        trace_state=_text(value.get("traceState")),
-        flags=_count(value.get("flags")),
-        dropped_attributes=_count(value.get("droppedAttributesCount")),
-        dropped_events=_count(value.get("droppedEventsCount")),
-        dropped_links=_count(value.get("droppedLinksCount")),
+        status_message=as_text(status.get("message")),
+        trace_state=as_text(value.get("traceState")),
+        flags=count(value.get("flags")),
+        dropped_attributes=count(value.get("droppedAttributesCount")),
+        dropped_events=count(value.get("droppedEventsCount")),
+        dropped_links=count(value.get("droppedLinksCount")),
         resource=resource,
         scope=scope,
     )
 
 
 def _event(value: dict[str, Any], default_ns: int) -> Event:
-    time_ns = _time(value.get("timeUnixNano"))
+    time_ns = moment(value.get("timeUnixNano"))
     return Event(
-        name=_text(value.get("name")),
+        name=as_text(value.get("name")),
         time_ns=default_ns if time_ns is None else time_ns,
         attributes=attributes(value.get("attributes")),
-        dropped_attributes=_count(value.get("droppedAttributesCount")),
+        dropped_attributes=count(value.get("droppedAttributesCount")),
     )
 
 
 def _links(value: object) -> Iterator[Link]:
-    for link in _objects(value):
+    for link in objects(value):
         try:
-            trace_id, span_id = _id(link.get("traceId"), 32), _id(link.get("spanId"), 16)
+            trace_id, span_id = hex_id(link.get("traceId"), 32), hex_id(link.get("spanId"), 16)
         except Malformed:
             continue
         yield Link(
             trace_id=trace_id,
             span_id=span_id,
-            trace_state=_text(link.get("traceState")),
+            trace_state=as_text(link.get("traceState")),
             attributes=attributes(link.get("attributes")),
-            flags=_count(link.get("flags")),
-            dropped_attributes=_count(link.get("droppedAttributesCount")),
+            flags=count(link.get("flags")),
+            dropped_attributes=count(link.get("droppedAttributesCount")),
         )
 
 
 def attributes(value: object) -> Attributes:
     """A list of OTLP KeyValue as a mapping; of equal keys the last one counts."""
     pairs: dict[str, AttributeValue] = {}
-    for pair in _list(value):
+    for pair in items(value):
         if isinstance(pair, dict) and isinstance(key := pair.get("key"), str):
             inner = pair.get("value")
             # Most values are texts; the rest of the way costs more than they do.
             text = inner.get("stringValue") if isinstance(inner, dict) and len(inner) == 1 else None
-            pairs[key] = text if isinstance(text, str) else _any_value(inner)
+            pairs[key] = text if isinstance(text, str) else any_value(inner)
     return pairs or EMPTY
 
 
-def _any_value(value: object) -> AttributeValue:
+def any_value(value: object) -> AttributeValue:
     """OTLP AnyValue as Python; None for an empty or unknown one."""
     if not isinstance(value, dict):
         return None
@@ -196,13 +202,13 @@ def _any_value(value: object) -> AttributeValue:
         if kind == "stringValue":
             return inner if isinstance(inner, str) else None
         if kind == "intValue":
-            return _integer(inner)
+            return as_int(inner)
         if kind == "doubleValue":
-            return _double(inner)
+            return as_float(inner)
         if kind == "boolValue":
             return inner if isinstance(inner, bool) else None
         if kind == "arrayValue":
-            return tuple(_any_value(item) for item in _list(inner.get("values"))) if isinstance(inner, dict) else ()
+            return tuple(any_value(item) for item in items(inner.get("values"))) if isinstance(inner, dict) else ()
         if kind == "kvlistValue":
             return attributes(inner.get("values")) if isinstance(inner, dict) else EMPTY
         if kind == "bytesValue":
@@ -217,7 +223,7 @@ def _bytes(value: object) -> bytes | None:
         return None
 
 
-def _id(value: object, digits: int, *, optional: bool = False) -> str:
+def hex_id(value: object, digits: int, *, optional: bool = False) -> str:
     """An id as lower-case hex of *digits* digits; protobuf's own JSON mapping writes base64, which is read too."""
     if optional and (value is None or value == ""):
         return ""
@@ -238,21 +244,22 @@ def _id(value: object, digits: int, *, optional: bool = False) -> str:
 
 @lru_cache(maxsize=1024)
 def _known_trace_id(value: str) -> str:
-    return _id(value, 32)
+    return hex_id(value, 32)
 
 
 def _trace_id(value: object) -> str:
     """Many spans share a trace."""
-    return _known_trace_id(value) if isinstance(value, str) else _id(value, 32)
+    return _known_trace_id(value) if isinstance(value, str) else hex_id(value, 32)
 
 
-def _time(value: object) -> int | None:
+def moment(value: object) -> int | None:
     """Nanoseconds since 1970; None for a missing or impossible time (OTLP writes 0 for unknown)."""
-    number = _integer(value)
+    number = as_int(value)
     return number if number is not None and 0 < number < _LATEST_NS else None
 
 
-def _integer(value: object) -> int | None:
+def as_int(value: object) -> int | None:
+    """An integer, also one written as text, as protobuf writes 64 bits."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -267,7 +274,8 @@ def _integer(value: object) -> int | None:
     return None
 
 
-def _double(value: object) -> float | None:
+def as_float(value: object) -> float | None:
+    """A number, also NaN and the infinities, which are written as text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -276,25 +284,29 @@ def _double(value: object) -> float | None:
         return None if isinstance(value, str) else math.inf
 
 
-def _count(value: object) -> int:
-    number = _integer(value)
+def count(value: object) -> int:
+    """A count of 32 bits; 0 for anything else."""
+    number = as_int(value)
     return number if number is not None and 0 <= number < 2**32 else 0
 
 
 def _enum(value: object, prefix: str, names: dict[str, int]) -> int:
     if isinstance(value, str) and value.startswith(prefix):
         return names.get(value.removeprefix(prefix), 0)
-    number = _integer(value)
+    number = as_int(value)
     return number if number is not None and number in names.values() else 0
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
+    """A text; empty for anything else."""
     return value if isinstance(value, str) else ""
 
 
-def _list(value: object) -> list[Any]:
+def items(value: object) -> list[Any]:
+    """A list; empty for anything else."""
     return value if isinstance(value, list) else []
 
 
-def _objects(value: object) -> Iterator[dict[str, Any]]:
-    return (item for item in _list(value) if isinstance(item, dict))
+def objects(value: object) -> Iterator[dict[str, Any]]:
+    """The objects of a list."""
+    return (item for item in items(value) if isinstance(item, dict))

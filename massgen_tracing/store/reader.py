@@ -1,27 +1,34 @@
-"""Recordings as span records: the total reader.
+"""Recordings as records: the total reader.
 
-Whatever a file holds, reading it gives every span that can be read and a report of what could not: lines in any order, a torn last
-line, garbage, NUL bytes, invalid UTF-8, missing starts, missing ends, the same span twice. Only a file that cannot be opened is an error.
+Whatever a file holds, reading it gives every span, log record and data point that can be read and a report of what could not: lines in any
+order, a torn last line, garbage, NUL bytes, invalid UTF-8, missing starts, missing ends, the same span twice. Only a file that cannot be opened
+is an error.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import itertools
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from massgen_tracing import layout, semconv
 from massgen_tracing.errors import RecordingError
-from massgen_tracing.model import SpanRecord, SpanState
-from massgen_tracing.store import liveness, otlp
+from massgen_tracing.model import LogRecord, MetricPoint, SpanRecord, SpanState
+from massgen_tracing.store import liveness, otlp, signals
 from massgen_tracing.store.lines import LineDecoder
 
 _KEPT_SKIPS: Final = 20
 """How many skipped places a report names; the rest is only counted."""
 
-_LINE_START: Final = b'{"resourceSpans"'
+_SIGNALS: Final = ("resourceSpans", "resourceLogs", "resourceMetrics")
+_LINE_START: Final = re.compile(rb'\{"resource(?:Spans|Logs|Metrics)"')
 _NOISE: Final = b"\0 \t\r\n\xef\xbb\xbf"
 """What may stand around a line without harm: white space, a byte order mark, the NULs that a power loss leaves."""
 
@@ -40,16 +47,20 @@ class Report:
     """What the reader read and what it could not read.
 
     Attributes:
-        files, lines, spans: how many were read; a started span that never ended counts as one.
-        skipped: how many lines or spans could not be read.
+        files, lines, spans, logs, points: how many were read; a started span that never ended counts as one.
+        skipped: how many lines or records could not be read.
         first_skips: the first of them.
+        lost: files that could not be read at all, each with the reason.
     """
 
     files: int = 0
     lines: int = 0
     spans: int = 0
+    logs: int = 0
+    points: int = 0
     skipped: int = 0
     first_skips: list[Skip] = field(default_factory=list)
+    lost: dict[str, str] = field(default_factory=dict)
 
     def skip(self, source: str, line: int, reason: str) -> None:
         """Count one line or span that was not read."""
@@ -67,11 +78,28 @@ class Report:
     @property
     def sentence(self) -> str:
         """One line for people; empty when everything was read."""
-        if not self.skipped:
-            return ""
-        first = self.first_skips[0]
-        what = "1 line or span" if self.skipped == 1 else f"{self.skipped} lines or spans"
-        return f"skipped {what} that could not be read; the first: {first.source}, line {first.line}: {first.reason}"
+        said = []
+        if self.lost:
+            what = "1 recording" if len(self.lost) == 1 else f"{len(self.lost)} recordings"
+            source, reason = next(iter(self.lost.items()))
+            said.append(f"passed over {what} that could not be read; the first: {source}: {reason}")
+        if self.skipped:
+            first = self.first_skips[0]
+            what = "1 line or record" if self.skipped == 1 else f"{self.skipped} lines or records"
+            place = f"{first.source}, line {first.line}" if first.line else first.source
+            said.append(f"skipped {what} that could not be read; the first: {place}: {first.reason}")
+        return "; ".join(said)
+
+
+class LogId(NamedTuple):
+    """The ids of a log record's row: its trace, and a span id of its own.
+
+    OpenTelemetry gives a log no id. These follow from what it says, so that they are the same whenever it is read, and a log that two
+    files have is one.
+    """
+
+    trace_id: str
+    span_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,25 +110,46 @@ class Recording:
         spans: every span once, by start time; a span without an end is `open` or `interrupted`.
         starts: how the spans that have ended looked when they started, where the files say so; their `end_ns` is None.
         report: what was read and what was skipped.
+        logs: OpenTelemetry's log records.
+        points: data points of metrics.
     """
 
     spans: tuple[SpanRecord, ...]
     starts: tuple[SpanRecord, ...]
     report: Report
+    logs: Mapping[LogId, LogRecord] = field(default_factory=dict)
+    points: tuple[MetricPoint, ...] = ()
 
 
 _Key = tuple[str, str]
 
 
 class Reader:
-    """Collects files and gives the spans of all of them, so that a run that several processes wrote is one recording."""
+    """Collects files and gives the spans of all of them, so that a run that several processes wrote is one recording.
 
-    def __init__(self) -> None:
+    Args:
+        named: the files that were asked for by name; of those, `surviving` lets errors pass. None: of all.
+    """
+
+    def __init__(self, named: Collection[Path] | None = None) -> None:
+        self._named = named
         self._decoder = otlp.Decoder()
         self._fast = LineDecoder(self._decoder)
         self._ended: dict[_Key, SpanRecord] = {}
         self._started: dict[_Key, SpanRecord] = {}
+        self._logs: dict[LogId, LogRecord] = {}
+        self._points: dict[str, MetricPoint] = {}
         self._report = Report()
+
+    @contextlib.contextmanager
+    def surviving(self, path: Path) -> Iterator[None]:
+        """Within, a file that was found under a root and cannot be read is reported and passed over: it may be deleted at any time."""
+        try:
+            yield
+        except RecordingError as error:
+            if self._named is None or path in self._named:
+                raise
+            self._report.lost[str(path)] = str(error.__cause__ or error)
 
     def add_file(self, path: Path) -> None:
         """Read one file.
@@ -148,6 +197,7 @@ class Reader:
         """Read lines; *alive* says whether their writer still runs, *source* names them in the report."""
         self._report.files += 1
         state: SpanState = "open" if alive else "interrupted"
+        same: Counter[str] = Counter()
         for number, line in enumerate(lines, 1):
             span = self._fast.span(line)
             if span is not None:
@@ -162,19 +212,27 @@ class Reader:
             if not documents:
                 # A live writer may be in the middle of its last line: nothing is lost yet.
                 if not (alive and not line.endswith(b"\n")):
-                    torn = "a torn line" if not line.endswith(b"\n") else "not an OTLP/JSON line of spans"
+                    torn = "a torn line" if not line.endswith(b"\n") else "not a line of OTLP/JSON"
                     self._report.skip(source, number, torn)
                 continue
             for document in documents:
-                self._add_document(document, source, number, state)
+                self._add_document(document, source, number, state, same)
 
-    def _add_document(self, document: dict[str, Any], source: str, number: int, state: SpanState) -> None:
+    def _add_document(self, document: dict[str, Any], source: str, number: int, state: SpanState, same: Counter[str]) -> None:
+        """Add what one document says; *same* counts what its file has said in the same words before."""
+        decoder = self._decoder
         try:
-            for span in self._decoder.spans(document):
-                if isinstance(span, otlp.Malformed):
-                    self._report.skip(source, number, str(span))
-                else:
-                    self._add_span(span, source, number, state)
+            for found in itertools.chain(decoder.spans(document), signals.logs(decoder, document), signals.points(decoder, document)):
+                match found:
+                    case otlp.Malformed():
+                        self._report.skip(source, number, str(found))
+                    case SpanRecord():
+                        self._add_span(found, source, number, state)
+                    case LogRecord():
+                        digest = _digest(found, same)
+                        self._logs[LogId(found.trace_id or digest[:32], digest[32:])] = found
+                    case MetricPoint():
+                        self._points[_digest(found, same)] = found
         except RecursionError:
             self._report.skip(source, number, "values nested too deep")
 
@@ -199,8 +257,9 @@ class Reader:
         unfinished = [span for key, span in self._started.items() if key not in self._ended]
         starts = [replace(span, state="ended", attributes=_plain(span)) for key, span in self._started.items() if key in self._ended]
         spans = sorted([*self._ended.values(), *unfinished], key=_order)
-        self._report.spans = len(spans)
-        return Recording(tuple(spans), tuple(sorted(starts, key=_order)), self._report)
+        report = self._report
+        report.spans, report.logs, report.points = len(spans), len(self._logs), len(self._points)
+        return Recording(tuple(spans), tuple(sorted(starts, key=_order)), report, dict(self._logs), tuple(self._points.values()))
 
 
 def read(paths: Iterable[Path]) -> Recording:
@@ -231,6 +290,16 @@ def _order(span: SpanRecord) -> tuple[int, str, str]:
     return (span.start_ns, span.trace_id, span.span_id)
 
 
+def _digest(record: LogRecord | MetricPoint, same: Counter[str]) -> str:
+    """48 hex digits that follow from what a record says and how often its file has said it before."""
+    digest = hashlib.blake2b(repr(record).encode("utf-8", "replace"), digest_size=24)
+    words = digest.hexdigest()
+    if same[words]:
+        digest.update(same[words].to_bytes(8, "big"))
+    same[words] += 1
+    return digest.hexdigest()
+
+
 def _documents(content: bytes) -> list[dict[str, Any]]:
     """The documents of one line: one as a rule; what follows a torn one that another process's line was glued to; none for garbage."""
     document = _document(content)
@@ -241,11 +310,9 @@ def _documents(content: bytes) -> list[dict[str, Any]]:
 
 def _pieces(content: bytes) -> Iterator[bytes]:
     """The parts of a line that each begin as a document does."""
-    begin = content.find(_LINE_START)
-    while begin >= 0:
-        end = content.find(_LINE_START, begin + 1)
-        yield content[begin : end if end >= 0 else None].strip(_NOISE)
-        begin = end
+    begins = [match.start() for match in _LINE_START.finditer(content)]
+    for begin, end in itertools.pairwise([*begins, len(content)]):
+        yield content[begin:end].strip(_NOISE)
 
 
 def _document(content: bytes) -> dict[str, Any] | None:
@@ -258,4 +325,4 @@ def _document(content: bytes) -> dict[str, Any] | None:
             value = json.loads(whole)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) and isinstance(value.get("resourceSpans"), list) else None
+    return value if isinstance(value, dict) and any(isinstance(value.get(signal), list) for signal in _SIGNALS) else None

@@ -2,6 +2,7 @@
 
 `records` is the same table without pending spans. A span that has ended gives its row and, where its start was recorded, the pending
 row that Logfire keeps beside it; one that has not ended gives only the pending row, whose `end_timestamp` and `duration` are NULL.
+OpenTelemetry's own log records are rows too, of kind `log`.
 """
 
 from __future__ import annotations
@@ -16,26 +17,26 @@ from typing import Any, Final
 import pyarrow as pa
 
 from massgen_tracing import semconv
-from massgen_tracing.model import Attributes, Event, Link, Resource, Scope, SpanRecord
+from massgen_tracing.model import Attributes, Event, Link, LogRecord, Resource, Scope, SpanRecord
 from massgen_tracing.store import jsontext
-from massgen_tracing.store.reader import Recording
+from massgen_tracing.store.reader import LogId, Recording
 
 TABLE: Final = "records"
 TABLE_ALL: Final = "records_all"
 PENDING: Final = semconv.SPAN_TYPE_PENDING
 SPAN_EVENT: Final = "span_event"
 
-_TIME: Final = pa.timestamp("us", "UTC")
+TIME: Final = pa.timestamp("us", "UTC")
 
 SCHEMA: Final = pa.schema(
     [
         pa.field("attributes", pa.string()),
         pa.field("attributes_json_schema", pa.string()),
-        pa.field("created_at", _TIME, nullable=False),
+        pa.field("created_at", TIME, nullable=False),
         pa.field("day", pa.date32(), nullable=False),
         pa.field("deployment_environment", pa.string()),
         pa.field("duration", pa.float64()),
-        pa.field("end_timestamp", _TIME),
+        pa.field("end_timestamp", TIME),
         pa.field("exception_message", pa.string()),
         pa.field("exception_stacktrace", pa.string()),
         pa.field("exception_type", pa.string()),
@@ -64,7 +65,7 @@ SCHEMA: Final = pa.schema(
         pa.field("service_version", pa.string()),
         pa.field("span_id", pa.string(), nullable=False),
         pa.field("span_name", pa.string(), nullable=False),
-        pa.field("start_timestamp", _TIME, nullable=False),
+        pa.field("start_timestamp", TIME, nullable=False),
         pa.field("tags", pa.list_(pa.string())),
         pa.field("telemetry_sdk_language", pa.string()),
         pa.field("telemetry_sdk_name", pa.string()),
@@ -77,11 +78,14 @@ SCHEMA: Final = pa.schema(
 )
 """Logfire's columns, in its order (by name)."""
 
-_PROJECT: Final = "local"
+PROJECT: Final = "local"
 """Logfire says here which of its projects a row belongs to."""
 
 _UNKNOWN_SERVICE: Final = "unknown_service"
 _STATUS_NAMES: Final = {0: "UNSET", 1: "OK", 2: "ERROR"}
+_OTHER_NAMES: Final = {"warning": "warn", "err": "error", "critical": "fatal"}
+"""Names of severities that other languages' loggers give, and Logfire's."""
+
 _SERVER: Final = 2
 _CLIENT: Final = 3
 _TAKEN_OUT: Final = frozenset({semconv.LOGFIRE_MSG, semconv.LOGFIRE_TAGS, semconv.LOGFIRE_LEVEL, semconv.LOGFIRE_JSON_SCHEMA})
@@ -100,6 +104,9 @@ _HTTP: Final = frozenset(
     }
 )
 _DAY_US: Final = 86_400_000_000
+_SPREAD: Final = 0x9E3779B97F4A7C15
+"""Sets the ids of a span's events far apart from those of spans, which may be counted up (2**64 by the golden ratio, odd)."""
+
 _MAX_HOMES: Final = 256
 
 Row = dict[str, Any]
@@ -138,6 +145,8 @@ def rows(recording: Recording) -> Iterator[Row]:
     for span in recording.spans:
         for row, _ in span_rows(span):
             yield row
+    for ids, log in recording.logs.items():
+        yield _log_row(ids, log)
 
 
 def span_rows(span: SpanRecord) -> Iterator[tuple[Row, Attributes]]:
@@ -161,26 +170,26 @@ def _span_row(span: SpanRecord, shown: Attributes) -> Row:
     exception = next((event for event in span.events if event.name == semconv.EXCEPTION_EVENT), None) if span.events else None
     http = _NO_HTTP if _HTTP.isdisjoint(attributes) else _http_columns(attributes)
     return {
-        **_home_columns(span.resource, span.scope),
+        **home_columns(span.resource, span.scope),
         **http,
         "attributes": jsontext.dumps(shown),
-        "attributes_json_schema": _text(attributes.get(semconv.LOGFIRE_JSON_SCHEMA)),
+        "attributes_json_schema": text(attributes.get(semconv.LOGFIRE_JSON_SCHEMA)),
         "created_at": start if end is None else end,
-        "day": start // _DAY_US,
+        "day": day(start),
         "duration": None if end is None or kind == semconv.SPAN_TYPE_LOG else (end - start) / 1e6,
         "end_timestamp": end,
         "is_exception": exception is not None,
-        **(_NO_EXCEPTION if exception is None else _exception_columns(exception)),
+        **(_NO_EXCEPTION if exception is None else _exception_columns(exception.attributes)),
         "kind": kind,
         "level": _level(span, http["http_response_status_code"]),
         "log_body": None,
-        "message": _text(attributes.get(semconv.LOGFIRE_MSG)) or span.name,
+        "message": text(attributes.get(semconv.LOGFIRE_MSG)) or span.name,
         "otel_events": jsontext.dumps([_event_json(event) for event in span.events]) if span.events else "[]",
         "otel_links": jsontext.dumps([_link_json(link) for link in span.links]) if span.links else "[]",
         "otel_status_code": _STATUS_NAMES[span.status_code],
         "otel_status_message": span.status_message or None,
         "parent_span_id": span.parent_span_id or None,
-        "project_id": _PROJECT,
+        "project_id": PROJECT,
         "span_id": span.span_id,
         "span_name": span.name,
         "start_timestamp": start,
@@ -200,22 +209,69 @@ def _event_rows(span: SpanRecord, row: Row) -> Iterator[tuple[Row, Attributes]]:
         own = {
             "attributes": jsontext.dumps(shown),
             "created_at": time,
-            "day": time // _DAY_US,
+            "day": day(time),
             "duration": None,
             "end_timestamp": time,
             "is_exception": False,
             **_NO_EXCEPTION,
             "kind": SPAN_EVENT,
             "level": semconv.LEVELS["info"] if level is None else level,
-            "message": _text(event.attributes.get(semconv.LOGFIRE_MSG)) or event.name,
+            "message": text(event.attributes.get(semconv.LOGFIRE_MSG)) or event.name,
             "otel_events": "[]",
             "otel_links": "[]",
             "parent_span_id": span.span_id,
-            "span_id": f"{(int(span.span_id, 16) + number + 1) % 2**64:016x}",
+            "span_id": f"{int(span.span_id, 16) ^ (number + 1) * _SPREAD % 2**64:016x}",
             "span_name": event.name,
             "start_timestamp": time,
         }
         yield row | own, shown
+
+
+def _log_row(ids: LogId, log: LogRecord) -> Row:
+    """The row of a log record: a child of the span that it was written in, or a trace of its own; it says of its end what it says of its start."""
+    attributes = log.attributes
+    time = log.time_ns // 1000
+    body = text(log.body)
+    http = _NO_HTTP if _HTTP.isdisjoint(attributes) else _http_columns(attributes)
+    # OpenTelemetry's logs have their exception in attributes, for they have no events.
+    is_exception = semconv.EXCEPTION_TYPE in attributes or semconv.EXCEPTION_MESSAGE in attributes
+    name = log.event_name or (log.body if isinstance(log.body, str) else "")
+    return {
+        **home_columns(log.resource, log.scope),
+        **http,
+        "attributes": jsontext.dumps(_shown(attributes)),
+        "attributes_json_schema": text(attributes.get(semconv.LOGFIRE_JSON_SCHEMA)),
+        "created_at": time,
+        "day": day(time),
+        "duration": None,
+        "end_timestamp": time,
+        "is_exception": is_exception,
+        **(_exception_columns(attributes) if is_exception else _NO_EXCEPTION),
+        "kind": semconv.SPAN_TYPE_LOG,
+        "level": _log_level(log),
+        "log_body": body,
+        "message": text(attributes.get(semconv.LOGFIRE_MSG)) or body or log.event_name,
+        "otel_events": "[]",
+        "otel_links": "[]",
+        "otel_status_code": _STATUS_NAMES[0],
+        "otel_status_message": None,
+        "parent_span_id": log.span_id or None,
+        "project_id": PROJECT,
+        "span_id": ids.span_id,
+        "span_name": name or log.scope.name,
+        "start_timestamp": time,
+        "tags": _tags(attributes.get(semconv.LOGFIRE_TAGS)),
+        "trace_id": ids.trace_id,
+    }
+
+
+def _log_level(log: LogRecord) -> int:
+    """What Logfire's own attribute says, else the severity, else what the writer's name for it says, else `info`."""
+    stated = _integer(log.attributes.get(semconv.LOGFIRE_LEVEL))
+    if stated is not None:
+        return stated
+    named = log.severity_text.strip().lower()
+    return log.severity or semconv.LEVELS.get(_OTHER_NAMES.get(named, named), semconv.LEVELS["info"])
 
 
 def _kind(span: SpanRecord) -> str:
@@ -238,29 +294,29 @@ def _level(span: SpanRecord, http_status: int | None) -> int:
     return semconv.LEVELS["info"]
 
 
-def _exception_columns(event: Event) -> Row:
+def _exception_columns(attributes: Attributes) -> Row:
     return {
-        "exception_type": _text(event.attributes.get(semconv.EXCEPTION_TYPE)),
-        "exception_message": _text(event.attributes.get(semconv.EXCEPTION_MESSAGE)),
-        "exception_stacktrace": _text(event.attributes.get(semconv.EXCEPTION_STACKTRACE)),
+        "exception_type": text(attributes.get(semconv.EXCEPTION_TYPE)),
+        "exception_message": text(attributes.get(semconv.EXCEPTION_MESSAGE)),
+        "exception_stacktrace": text(attributes.get(semconv.EXCEPTION_STACKTRACE)),
     }
 
 
 def _http_columns(attributes: Attributes) -> Row:
     return {
-        "http_method": _text(attributes.get(semconv.HTTP_METHOD)),
+        "http_method": text(attributes.get(semconv.HTTP_METHOD)),
         "http_response_status_code": _integer(_first(attributes, semconv.HTTP_STATUS, semconv.HTTP_STATUS_OLD)),
-        "http_route": _text(attributes.get(semconv.HTTP_ROUTE)),
-        "url_full": _text(_first(attributes, semconv.URL_FULL, semconv.HTTP_URL)),
-        "url_path": _text(attributes.get(semconv.URL_PATH)),
-        "url_query": _text(attributes.get(semconv.URL_QUERY)),
+        "http_route": text(attributes.get(semconv.HTTP_ROUTE)),
+        "url_full": text(_first(attributes, semconv.URL_FULL, semconv.HTTP_URL)),
+        "url_path": text(attributes.get(semconv.URL_PATH)),
+        "url_query": text(attributes.get(semconv.URL_QUERY)),
     }
 
 
 _homes: dict[tuple[int, int], tuple[Resource, Scope, Row]] = {}
 
 
-def _home_columns(resource: Resource, scope: Scope) -> Row:
+def home_columns(resource: Resource, scope: Scope) -> Row:
     """Columns that come from resource and scope; by identity, for the reader makes equal ones one object."""
     key = id(resource), id(scope)
     known = _homes.get(key)
@@ -279,27 +335,36 @@ def _home_columns(resource: Resource, scope: Scope) -> Row:
 
 
 @lru_cache(maxsize=256)
-def _resource_columns(text: str) -> Row:
-    """Columns that come from the resource; *text* is its attributes as JSON, of which there are few."""
-    attributes = json.loads(text)
+def _resource_columns(said: str) -> Row:
+    """Columns that come from the resource; *said* is its attributes as JSON, of which there are few."""
+    attributes = json.loads(said)
     return {
-        "deployment_environment": _text(_first(attributes, semconv.DEPLOYMENT_ENVIRONMENT, semconv.DEPLOYMENT_ENVIRONMENT_OLD)),
-        "otel_resource_attributes": text,
+        "deployment_environment": text(_first(attributes, semconv.DEPLOYMENT_ENVIRONMENT, semconv.DEPLOYMENT_ENVIRONMENT_OLD)),
+        "otel_resource_attributes": said,
         "process_pid": _integer(attributes.get(semconv.PROCESS_PID)),
-        "service_instance_id": _text(attributes.get(semconv.SERVICE_INSTANCE_ID)),
-        "service_name": _text(attributes.get(semconv.SERVICE_NAME)) or _UNKNOWN_SERVICE,
-        "service_namespace": _text(attributes.get(semconv.SERVICE_NAMESPACE)),
-        "service_version": _text(attributes.get(semconv.SERVICE_VERSION)),
-        "telemetry_sdk_language": _text(attributes.get(semconv.SDK_LANGUAGE)),
-        "telemetry_sdk_name": _text(attributes.get(semconv.SDK_NAME)),
-        "telemetry_sdk_version": _text(attributes.get(semconv.SDK_VERSION)),
+        "service_instance_id": text(attributes.get(semconv.SERVICE_INSTANCE_ID)),
+        "service_name": text(attributes.get(semconv.SERVICE_NAME)) or _UNKNOWN_SERVICE,
+        "service_namespace": text(attributes.get(semconv.SERVICE_NAMESPACE)),
+        "service_version": text(attributes.get(semconv.SERVICE_VERSION)),
+        "telemetry_sdk_language": text(attributes.get(semconv.SDK_LANGUAGE)),
+        "telemetry_sdk_name": text(attributes.get(semconv.SDK_NAME)),
+        "telemetry_sdk_version": text(attributes.get(semconv.SDK_VERSION)),
     }
 
 
 def _event_json(event: Event) -> dict[str, Any]:
-    moment = datetime.fromtimestamp(event.time_ns // 1_000_000_000, UTC).replace(microsecond=event.time_ns // 1000 % 1_000_000)
-    stamp = moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return {"event_name": event.name, "event_timestamp": stamp, "attributes": event.attributes}
+    return {"event_name": event.name, "event_timestamp": stamp(event.time_ns), "attributes": event.attributes}
+
+
+def stamp(time_ns: int) -> str:
+    """Unix time in nanoseconds as ISO 8601 UTC with microseconds."""
+    moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).replace(microsecond=time_ns // 1000 % 1_000_000)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def day(time_us: int) -> int:
+    """The day of a Unix time in microseconds, as Arrow counts days."""
+    return time_us // _DAY_US
 
 
 def _link_json(link: Link) -> dict[str, Any]:
@@ -310,7 +375,7 @@ def _first(attributes: Mapping[str, Any] | Attributes, *keys: str) -> Any:
     return next((attributes[key] for key in keys if attributes.get(key) is not None), None)
 
 
-def _text(value: object) -> str | None:
+def text(value: object) -> str | None:
     """Text as it is, other scalars as JSON has them; None stays None."""
     if value is None or isinstance(value, str):
         return value

@@ -362,8 +362,9 @@ def _cause(worker: Worker, code: int, said: str) -> QueryError:
     """What a worker died of."""
     if "memory allocation of" in said or "MemoryError" in said or code == -getattr(signal, "SIGKILL", 9):
         return limits.too_much_memory()
-    if not worker.ready:
-        last = said.strip().rsplit("\n", 1)[-1]
-        return QueryError(f"The process that answers queries did not start: {last or f'exit code {code}'}", hint="Try `massgen-tracing doctor`")
-    name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return QueryError(f"The engine crashed on the statement ({name}), as it does on one that is nested too deep", hint="Take it apart with WITH")
+    if worker.ready and code < 0:
+        name = signal.Signals(-code).name
+        return QueryError(f"The engine crashed on the statement ({name}), as it does on one that is nested too deep", hint="Take it apart with WITH")
+    last = said.strip().rsplit("\n", 1)[-1] or f"exit code {code}"
+    what = "failed" if worker.ready else "did not start"
+    return QueryError(f"The process that answers queries {what}: {last}", hint="Try `massgen-tracing doctor`")

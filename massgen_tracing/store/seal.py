@@ -18,22 +18,25 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet
 
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.model import SpanRecord
-from massgen_tracing.store import liveness, otlp, reader, sealed, typed
-from massgen_tracing.store.lines import LineDecoder, SpanKey
+from massgen_tracing.store import groups, liveness, otlp, reader, sealed, typed
+from massgen_tracing.store.groups import Part
+from massgen_tracing.store.lines import LineDecoder
+from massgen_tracing.store.shapes import NotPlain, Shapes
 
-_GROUP_BATCHES: Final = 32
-_BATCH_SPANS: Final = 1024
-"""A row group has so many batches of so many spans: spans are held in memory for a batch, columns for a group."""
+_GROUP_LINES: Final = 65_536
+"""Lines whose spans make a row group, nearly; so many are held in memory."""
 
-_ORDER: Final = [("start_timestamp", "ascending"), ("trace_id", "ascending"), ("span_id", "ascending")]
+_BLOCK_BYTES: Final = 2**20
+"""Bytes of the live file that are read at once."""
 
 _WITH_STATISTICS: Final = ("trace_id", "start_timestamp", "end_timestamp", "duration", "span_name", "kind", "level", "is_exception")
 _WITHOUT_DICTIONARY: Final = frozenset(
@@ -44,6 +47,9 @@ _OUTSIDE_RUNS: Final = re.compile(rf"{layout.RECORDING_STEM}_\d{{8}}_\d{{6}}_\d{
 
 _SETTLED_SECONDS: Final = 60.0
 """How long a recording must have been left alone before a reader seals it in passing."""
+
+_COPY_BYTES: Final = 2**26
+"""How much of what was written is kept in memory until it is compared; more goes to a temporary file."""
 
 _BYTES_A_SECOND: Final = 10_000_000
 """Less than sealing manages, so that a reader can tell what it has no time for."""
@@ -150,7 +156,6 @@ class _Sealing:
         self._path = path
         self._live = live
         self._size = os.fstat(live.fileno()).st_size
-        self._digest = hashlib.blake2b(digest_size=16)
         self._lines = 0
         self._skipped = 0
 
@@ -159,87 +164,85 @@ class _Sealing:
             raise _Left("its writer still runs")
         if not self._size:
             raise _Left("it is empty")
-        target, held = self._target()
-        if held == self._size:
-            # An earlier sealer died before it could remove the live file.
-            _read_all(target)
-            self._replace(lambda: None)
-        else:
-            temporary = target.with_name(f".{target.name}.tmp")
+        target = self._target()
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
             try:
-                try:
-                    self._write(temporary, self._regular())
-                except _Irregular:
-                    self._write(temporary, self._irregular())
-                self._replace(lambda: os.replace(temporary, target))
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+                self._write(temporary, self._regular(), once=True)
+            except _Irregular:
+                self._write(temporary, self._irregular(), once=False)
+            self._replace(lambda: os.replace(temporary, target))
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         return Outcome(self._path, target, self._size, target.stat().st_size)
 
-    def _target(self) -> tuple[Path, int]:
-        """The sealed file's name, and how many of the live file's first bytes a file of that name holds already."""
+    def _target(self) -> Path:
+        """The sealed file's name: a new one, or that of a file which was made of this one's beginning by a sealer that died too early."""
         for candidate in layout.sealed_names(self._path):
             if not candidate.exists():
-                return candidate, 0
+                return candidate
             known = sealed.index(candidate)
-            if known is not None and 0 < known.source_bytes <= self._size and known.source_digest == self._digest_of(known.source_bytes):
-                return candidate, known.source_bytes
+            if known is not None and 0 < known.source_bytes <= self._size and known.source_digest == self._digest(known.source_bytes):
+                return candidate
         raise AssertionError  # the names never end
 
-    def _digest_of(self, length: int) -> str:
+    def _digest(self, length: int) -> str:
+        """Tells the live file's first bytes from those of any other; spans have random ids, so both ends of them are enough."""
         digest = hashlib.blake2b(digest_size=16)
-        self._live.seek(0)
-        while length > 0 and (block := self._live.read(min(length, 2**20))):
-            digest.update(block)
-            length -= len(block)
+        for begin in (0, max(0, length - _BLOCK_BYTES)):
+            self._live.seek(begin)
+            digest.update(self._live.read(min(length, _BLOCK_BYTES)))
         return digest.hexdigest()
 
     # --- reading -----------------------------------------------------------------------------------------------------------------
 
-    def _all_lines(self) -> Iterator[bytes]:
+    def _blocks(self) -> Iterator[list[bytes]]:
+        """All lines, some at a time."""
         self._live.seek(0)
         self._lines = 0
-        self._digest = hashlib.blake2b(digest_size=16)
         left = self._size
-        for line in self._live:
-            whole = line[:left]
-            left -= len(whole)
-            if not whole:
-                return
-            self._lines += 1
-            self._digest.update(whole)
-            yield whole
+        while left > 0 and (block := self._live.readlines(_BLOCK_BYTES)):
+            length = sum(map(len, block))
+            while length > left:
+                # Written since: what is sealed is the file as it was when sealing began.
+                last = block.pop()
+                length -= len(last)
+                if length < left:
+                    block.append(last[: left - length])
+                    length = left
+            left -= length
+            self._lines += len(block)
+            yield block
 
-    def _regular(self) -> Iterator[SpanRecord]:
-        """The spans of lines as our own writer writes them; only open spans are kept in memory."""
+    def _regular(self) -> Iterator[list[Part]]:
+        """The rows of lines as our own writer writes them, group by group; only open spans are kept in memory longer."""
         decoder = LineDecoder(otlp.Decoder())
-        open_spans: dict[SpanKey, bytes] = {}
-        for line in self._all_lines():
-            key = decoder.start(line)
-            if key is not None:
-                open_spans[key] = line
-                continue
-            span = decoder.span(line)
-            if span is None or span.end_ns is None or otlp.is_pending(span):
-                raise _Irregular
-            open_spans.pop((span.trace_id, span.span_id), None)
-            yield span
-        for line in open_spans.values():
-            pending = decoder.span(line)
-            start = None if pending is None else otlp.started(pending)
-            if start is None:
-                raise _Irregular
-            yield reader.unfinished(start, "interrupted")
+        plain = Shapes(decoder)
+        others: list[tuple[SpanRecord, SpanRecord | None]] = []
+        lines = 0
+        try:
+            for block in self._blocks():
+                left = plain.take(block)
+                others += [(_ended(decoder, line), None if start is None else _started(decoder, start)) for line, start in left]
+                lines += len(block)
+                if lines >= _GROUP_LINES:
+                    yield _parts(plain, others)
+                    others, lines = [], 0
+            others += [(reader.unfinished(_started(decoder, line), "interrupted"), None) for line in plain.unfinished()]
+            if parts := _parts(plain, others):
+                yield parts
+        except NotPlain:
+            raise _Irregular from None
 
-    def _irregular(self) -> Iterator[SpanRecord]:
-        """The spans of any lines, in memory; a file is left where something whole in it is no span, for that would be lost."""
+    def _irregular(self) -> Iterator[list[Part]]:
+        """The rows of any lines, in memory; a file is left where something whole in it is no span, for that would be lost."""
         collected = reader.Reader()
         torn = 0
 
         def lines() -> Iterator[bytes]:
             nonlocal torn
-            for line in self._all_lines():
+            for line in itertools.chain.from_iterable(self._blocks()):
                 torn += _is_torn(line)
                 yield line
 
@@ -248,34 +251,47 @@ class _Sealing:
         self._skipped = recording.report.skipped
         if self._skipped > torn:
             raise _Left("it has lines that are no spans")
-        yield from recording.spans
+        if recording.logs or recording.points:
+            raise _Left("it has logs or metrics, which a sealed recording cannot hold")
+        starts = {(start.trace_id, start.span_id): start for start in recording.starts}
+        spans = ((span, starts.get((span.trace_id, span.span_id))) for span in recording.spans)
+        while part := groups.of_spans(itertools.islice(spans, _GROUP_LINES // 2)):
+            yield [part]
 
     # --- writing -----------------------------------------------------------------------------------------------------------------
 
-    def _write(self, temporary: Path, spans: Iterator[SpanRecord]) -> None:
-        """Write the sealed file, have the disk take it, and compare what it gives back."""
-        inventory = sealed.Inventory()
-        tables = _groups(inventory, spans)
-        table, following = next(tables, None), next(tables, None)
-        if table is None:
+    def _write(self, temporary: Path, parts: Iterator[list[Part]], *, once: bool) -> None:
+        """Write the sealed file, have the disk take it, and compare what it gives back.
+
+        Args:
+            temporary: where.
+            parts: the rows of each group.
+            once: whether it has yet to be seen that no span is there twice.
+        """
+        made = groups.Groups()
+        tables = map(made.table, parts)
+        first, following = next(tables, None), next(tables, None)
+        if first is None:
             raise _Left("it has no spans")
         if following is None:
             # Columns that say nothing cost more than what is in a small file.
-            empty = [known.column for known in typed.COLUMNS.values() if table.column(known.column).null_count == len(table)]
-            table = table.drop_columns(empty)
+            empty = [known.column for known in typed.COLUMNS.values() if first.column(known.column).null_count == len(first)]
+            first = first.drop_columns(empty)
         rest = tables if following is None else itertools.chain([following], tables)
-        with tempfile.TemporaryFile(dir=temporary.parent) as copy:
+        with tempfile.SpooledTemporaryFile(_COPY_BYTES, dir=str(temporary.parent)) as copy:
             with temporary.open("wb") as file:
-                with _writer(file, table.schema) as writer, pa.ipc.new_stream(copy, table.schema) as copier:
-                    for each in itertools.chain([table], rest):
-                        writer.write_table(each, row_group_size=len(each))
-                        copier.write_table(each)
-                    index = inventory.index(lines=self._lines, skipped=self._skipped, source_bytes=self._size, source_digest=self._digest.hexdigest())
+                with _writer(file, first.schema) as writer:
+                    for table in itertools.chain([first], rest):
+                        writer.write_table(table, row_group_size=len(table))
+                        _keep(copy, table)
+                    if once and made.repeats():
+                        raise _Irregular
+                    index = made.index(lines=self._lines, skipped=self._skipped, source_bytes=self._size, source_digest=self._digest(self._size))
                     writer.add_key_value_metadata(index.metadata())
                 file.flush()
                 os.fsync(file.fileno())
             copy.seek(0)
-            _compare(temporary, pa.ipc.open_stream(copy))
+            _compare(temporary, copy, [each.name for each in first.schema if pa.types.is_dictionary(each.type)])
 
     def _replace(self, rename: Callable[[], None]) -> None:
         """Give the sealed file its name and remove the live one, while no writer can come."""
@@ -301,35 +317,60 @@ def _writer(file: IO[bytes], schema: pa.Schema) -> parquet.ParquetWriter:
     )
 
 
-def _groups(inventory: sealed.Inventory, spans: Iterator[SpanRecord]) -> Iterator[pa.Table]:
-    """One table a row group, its rows by their start."""
-    batches = iter(lambda: list(itertools.islice(spans, _BATCH_SPANS)), [])
-    while tables := [inventory.table(batch) for batch in itertools.islice(batches, _GROUP_BATCHES)]:
-        yield pa.concat_tables(tables).sort_by(_ORDER).combine_chunks()
+def _parts(plain: Shapes, others: list[tuple[SpanRecord, SpanRecord | None]]) -> list[Part]:
+    """What was read since the last group."""
+    part = groups.of_spans(others)
+    return [*plain.parts(), *([] if part is None else [part])]
 
 
-def _compare(path: Path, expected: Any) -> None:
-    """Read the file back, group by group.
+def _ended(decoder: LineDecoder, line: bytes) -> SpanRecord:
+    span = decoder.span(line)
+    if span is None or span.end_ns is None or otlp.is_pending(span):
+        raise _Irregular
+    return span
+
+
+def _started(decoder: LineDecoder, line: bytes) -> SpanRecord:
+    pending = decoder.span(line)
+    start = None if pending is None else otlp.started(pending)
+    if start is None:
+        raise _Irregular
+    return start
+
+
+def _keep(copy: IO[bytes], table: pa.Table) -> None:
+    """Append those columns to a file that have any values."""
+    said = table.select([name for name, column in zip(table.column_names, table.columns, strict=True) if column.null_count < len(table)])
+    with pa.ipc.new_stream(copy, said.schema) as stream:
+        stream.write_table(said)
+
+
+def _compare(path: Path, copy: IO[bytes], texts: list[str]) -> None:
+    """Read the file back, group by group; *texts* are the columns that are dictionaries.
 
     Raises:
-        _Irregular: if a span is in it twice, which the total reader sorts out.
         RecordingError: if the disk gives back something else than was written.
     """
-    keys = []
-    with parquet.ParquetFile(path) as file:
-        for number, batch in enumerate(expected):
-            written = pa.Table.from_batches([batch])
-            if not file.read_row_group(number).cast(written.schema).equals(written):
-                raise RecordingError(f"What was written to {path} reads differently", hint="Check the disk; the recording was left as it is")
-            keys.append(written.select(["trace_id", "span_id"]))
-    every = pa.concat_tables(keys)
-    if every.group_by(["trace_id", "span_id"]).aggregate([]).num_rows < every.num_rows:
-        raise _Irregular
+    with parquet.ParquetFile(path, read_dictionary=texts) as file:
+        for number in range(file.num_row_groups):
+            written = pa.ipc.open_stream(copy).read_all()  # to its end, for another one follows
+            read = file.read_row_group(number)
+            for name, column in zip(read.column_names, read.columns, strict=True):
+                same = (
+                    _same(column.combine_chunks(), written.column(name).combine_chunks())
+                    if name in written.schema.names
+                    else column.null_count == len(read)
+                )
+                if not same:
+                    raise RecordingError(f"What was written to {path} reads differently", hint="Check the disk; the recording was left as it is")
 
 
-def _read_all(path: Path) -> None:
-    for _ in sealed.spans(path):
-        pass
+def _same(read: pa.Array, written: pa.Array) -> bool:
+    """Whether two columns say the same; of dictionaries the order counts for nothing."""
+    if not pa.types.is_dictionary(written.type):
+        return bool(read.equals(written))
+    places = pc.index_in(read.dictionary, written.dictionary).cast(pa.int32())
+    return bool(places.take(read.indices).equals(written.indices))
 
 
 def _is_torn(line: bytes) -> bool:

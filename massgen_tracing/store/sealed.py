@@ -6,9 +6,10 @@ what a query wants to know before it reads anything: time span, traces, which ke
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +17,13 @@ from typing import Any, Final
 import pyarrow as pa
 from pyarrow import parquet
 
+from massgen_tracing import semconv
 from massgen_tracing.errors import RecordingError
-from massgen_tracing.model import Resource, Scope, SpanRecord
+from massgen_tracing.model import EMPTY, Attributes, Resource, Scope, SpanRecord
 from massgen_tracing.store import records, rest, typed
 
 FORMAT: Final = 1
 _METADATA: Final = b"massgen_tracing"
-_MAX_TRACES: Final = 4096
-_MAX_KEYS: Final = 4096
 
 _WHOLE: Final = (
     pa.field("otel_span_kind", pa.int8()),
@@ -35,12 +35,15 @@ _WHOLE: Final = (
     pa.field("otel_dropped_events", pa.uint32()),
     pa.field("otel_dropped_links", pa.uint32()),
     pa.field("otlp_rest", pa.string()),
+    pa.field("start_length", pa.int32()),
 )
-"""What makes the rows whole spans: OTLP's numbers, the nanoseconds within the microsecond, and the rest."""
+"""What makes the rows whole spans: OTLP's numbers, the nanoseconds within the microsecond, the rest, and how much of `attributes` was there
+at the span's start (a start that is told so has no row of its own).
+"""
 
 _TYPED: Final = tuple(known.field for known in typed.COLUMNS.values())
 SCHEMA: Final = pa.schema([*records.SCHEMA, *_WHOLE, *_TYPED])
-_FIXED: Final = pa.schema([*records.SCHEMA, *_WHOLE])
+FIXED: Final = pa.schema([*records.SCHEMA, *_WHOLE])
 
 _STATUS_CODES: Final = {"UNSET": 0, "OK": 1, "ERROR": 2}
 
@@ -51,26 +54,48 @@ class Index:
 
     Attributes:
         spans: how many there are.
+        pending: how many rows are of kind `pending_span`: spans that have not ended, and starts that no other row tells.
+        begun: how many rows of other kinds tell how their span began.
         lines: how many lines the live file had; of them *skipped* could not be read.
         first_us, last_us: the earliest and the latest start of a row, Unix time in microseconds.
         traces: the trace ids; None where they are too many to list.
         keys: for each key of the attributes, the kind of its values; None where they are too many to list.
+        columns: for each undocumented key that has a column of its own, that column's name.
         source_bytes, source_digest: which bytes of the live file it was made from.
     """
 
     spans: int
+    pending: int
+    begun: int
     lines: int
     skipped: int
     first_us: int
     last_us: int
     traces: tuple[str, ...] | None
     keys: dict[str, str] | None
+    columns: dict[str, str]
     source_bytes: int
     source_digest: str
 
     def may_have(self, trace_prefix: str) -> bool:
         """Whether a trace that begins so may be in the file."""
         return self.traces is None or any(trace.startswith(trace_prefix) for trace in self.traces)
+
+    def column_of(self, key: str) -> typed.Typed | None:
+        """The column that says all that the attributes say of a key; `typed.ABSENT` where no row has it; None where only their text says it."""
+        if self.keys is None:
+            return None
+        kind = self.keys.get(key)
+        if kind is None:
+            return typed.ABSENT
+        known = typed.COLUMNS.get(key)
+        if known is None and key in self.columns:
+            known = typed.Typed(key, self.columns[key], kind)
+        return known if known is not None and known.kind == kind and kind != typed.OTHER else None
+
+    def lacks(self, column: str) -> bool:
+        """Whether it has no such column, or one without values: one whose key no row has."""
+        return column not in self.columns.values()
 
     def metadata(self) -> dict[bytes, bytes]:
         """As the footer has it."""
@@ -103,63 +128,27 @@ def _index(path: Path, inode: int, size: int, changed: int) -> Index | None:  # 
     return Index(traces=None if traces is None else tuple(traces), **said)
 
 
-@dataclass(slots=True)
-class Inventory:
-    """Gathers what an `Index` says, row by row."""
+def rows(span: SpanRecord, start: SpanRecord | None) -> Iterator[tuple[records.Row, Attributes]]:
+    """The rows of a span, of its events, and of its start where its own row does not tell that; each with what its `attributes` has.
 
-    spans: int = 0
-    first_us: int = 2**63 - 1
-    last_us: int = 0
-    traces: set[str] | None = field(default_factory=set)
-    keys: dict[str, str] | None = field(default_factory=dict)
-
-    def table(self, spans: Iterable[SpanRecord]) -> pa.Table:
-        """The rows of some spans, with a column for every documented key."""
-        rows: list[records.Row] = []
-        values: dict[str, list[tuple[int, Any]]] = {}
-        for span in spans:
-            self.spans += 1
-            if self.traces is not None:
-                self.traces.add(span.trace_id)
-            for row, shown in records.span_rows(span):
-                row.update(_NOT_A_SPAN if row["kind"] == records.SPAN_EVENT else _whole(span, shown))
-                start = row["start_timestamp"]
-                self.first_us, self.last_us = min(self.first_us, start), max(self.last_us, start)
-                for key, value in shown.items():
-                    if self._kind(key, value) and key in typed.COLUMNS:
-                        values.setdefault(key, []).append((len(rows), value))
-                rows.append(row)
-        if self.traces is not None and len(self.traces) > _MAX_TRACES:
-            self.traces = None
-        fixed = records.to_table(rows, _FIXED)
-        columns = [_column(len(rows), values.get(key, ()), known.field.type) for key, known in typed.COLUMNS.items()]
-        return pa.table([*fixed.columns, *columns], schema=SCHEMA)
-
-    def _kind(self, key: str, value: Any) -> bool:
-        """Note the kind of a value; whether the column of its key can hold it."""
-        kind = typed.kind_of(value)
-        if self.keys is not None and self.keys.get(key) != kind:
-            self.keys[key] = kind if key not in self.keys else typed.OTHER
-            if len(self.keys) > _MAX_KEYS:
-                self.keys = None
-        known = typed.COLUMNS.get(key)
-        return known is not None and known.kind == kind
-
-    def index(self, *, lines: int, skipped: int, source_bytes: int, source_digest: str) -> Index:
-        """All that was gathered."""
-        traces = None if self.traces is None else tuple(sorted(self.traces))
-        return Index(self.spans, lines, skipped, self.first_us, self.last_us, traces, self.keys, source_bytes, source_digest)
+    Args:
+        span: a span.
+        start: how it was at its start; None where that is not known, or the span has not ended.
+    """
+    told = None
+    for row, shown in records.span_rows(span):
+        if row["kind"] == records.SPAN_EVENT:
+            yield row | _NOT_A_SPAN, shown
+            continue
+        row.update(_whole(span, shown))
+        told = None if start is None else start_length(start, row)
+        yield row | {"start_length": told}, shown
+    if start is not None and told is None:
+        for row, shown in records.span_rows(start):
+            yield row | _whole(start, shown), shown
 
 
-def _column(length: int, values: Iterable[tuple[int, Any]], kind: pa.DataType) -> pa.Array:
-    """A column that has values in a few places."""
-    column: list[Any] = [None] * length
-    for place, value in values:
-        column[place] = value
-    return pa.array(column, kind)
-
-
-def _whole(span: SpanRecord, shown: Any) -> records.Row:
+def _whole(span: SpanRecord, shown: Attributes) -> records.Row:
     return {
         "otel_span_kind": span.kind,
         "start_nanos": span.start_ns % 1000,
@@ -170,10 +159,79 @@ def _whole(span: SpanRecord, shown: Any) -> records.Row:
         "otel_dropped_events": span.dropped_events,
         "otel_dropped_links": span.dropped_links,
         "otlp_rest": rest.of(span, shown),
+        "start_length": None,
     }
 
 
 _NOT_A_SPAN: Final[records.Row] = dict.fromkeys([item.name for item in _WHOLE])
+
+
+# --- how spans began ---------------------------------------------------------------------------------------------------------------
+
+BEGUN: Final[records.Row] = {
+    "duration": None,
+    "end_nanos": None,
+    "end_timestamp": None,
+    "exception_message": None,
+    "exception_stacktrace": None,
+    "exception_type": None,
+    "is_exception": False,
+    "kind": records.PENDING,
+    "otel_dropped_attributes": 0,
+    "otel_dropped_events": 0,
+    "otel_dropped_links": 0,
+    "otel_events": "[]",
+    "otel_flags": 0,
+    "otel_status_code": "UNSET",
+    "otel_status_message": None,
+    "otlp_rest": None,
+    "start_length": None,
+}
+"""What a span's row says at its start, whatever it says at the end; `attributes` has then the beginning of what it has at the end, and only an
+HTTP status says another level than info.
+"""
+
+
+def begun(span: SpanRecord, count: int) -> SpanRecord:
+    """How a span was when it had its first *count* attributes, if nothing else of it has changed since."""
+    return SpanRecord(
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        parent_span_id=span.parent_span_id,
+        name=span.name,
+        start_ns=span.start_ns,
+        end_ns=None,
+        kind=span.kind,
+        attributes=dict(itertools.islice(span.attributes.items(), count)) or EMPTY,
+        links=span.links,
+        trace_state=span.trace_state,
+        resource=span.resource,
+        scope=span.scope,
+    )
+
+
+def start_length(start: SpanRecord, row: records.Row) -> int | None:
+    """How many characters of a row's `attributes` the span had at its start, without the closing bracket; None where the row does not tell it."""
+    ((begin, shown),) = records.span_rows(start)
+    text: str = begin["attributes"]
+    whole: str = row["attributes"]
+    if not (whole == text or (whole.startswith(text[:-1]) and (text == "{}" or whole[len(text) - 1] == ","))):
+        return None
+    told = row | BEGUN | {"attributes": text, "created_at": row["start_timestamp"]}
+    if row["otel_status_code"] == "ERROR" and row["http_response_status_code"] is None:
+        told["level"] = semconv.LEVELS["info"]
+    # Of the rest, only events are sure to have come later.
+    exact = row["otlp_rest"] is None or json.loads(row["otlp_rest"]).keys() <= {"events"}
+    return len(text) - 1 if exact and begin | _whole(start, shown) == told else None
+
+
+BEGUN_SQL: Final[dict[str, str]] = {
+    "attributes": "substr(attributes, 1, start_length) || '}'",
+    "created_at": "start_timestamp",
+    "level": f"CASE WHEN otel_status_code = 'ERROR' AND http_response_status_code IS NULL THEN {semconv.LEVELS['info']} ELSE level END",
+}
+"""The same for the engine: what else than `BEGUN` is not as at the end."""
+
 
 _READ: Final = [
     *("trace_id", "span_id", "parent_span_id", "span_name", "kind", "start_timestamp", "end_timestamp", "attributes", "otel_events", "otel_links"),
@@ -183,7 +241,7 @@ _READ: Final = [
 
 
 def spans(path: Path, trace_prefix: str = "") -> Iterator[SpanRecord]:
-    """The spans as the live file had them; only those of traces that begin with *trace_prefix*.
+    """The spans as the live file had them, and before it, without an end, how a span was at its start; only of traces that begin so.
 
     Raises:
         RecordingError: if the file cannot be read.
@@ -229,7 +287,7 @@ def _rebuilt(table: pa.Table, trace_prefix: str) -> Iterator[SpanRecord]:
         if home not in homes:
             homes[home] = rest.resource(home[0], in_resource), rest.scope(*home[1:4], in_scope)
         ended = row["end_timestamp"] is not None
-        yield SpanRecord(
+        span = SpanRecord(
             trace_id=row["trace_id"],
             span_id=row["span_id"],
             parent_span_id=row["parent_span_id"] or "",
@@ -251,3 +309,7 @@ def _rebuilt(table: pa.Table, trace_prefix: str) -> Iterator[SpanRecord]:
             scope=homes[home][1],
             state="ended" if ended else "interrupted",
         )
+        if row["start_length"] is not None:
+            had = rest.attributes(row["attributes"][: row["start_length"]] + "}", [])
+            yield replace(begun(span, 0), attributes=had)
+        yield span

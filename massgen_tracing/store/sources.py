@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -20,13 +23,11 @@ from datafusion import DataFrame, SessionContext
 from pyarrow import parquet
 
 from massgen_tracing import layout
-from massgen_tracing.store import records, seal, sealed, typed
+from massgen_tracing.store import metrics, records, seal, sealed, typed
 from massgen_tracing.store.direct import Access
 from massgen_tracing.store.reader import Reader, Recording
 from massgen_tracing.store.sealed import Index
-
-_LIVE: Final = "json"
-"""The group of rows whose attributes are only JSON."""
+from massgen_tracing.store.typed import Typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +55,35 @@ class Sources:
     sealed: tuple[tuple[Path, Index], ...] = ()
 
 
-def choose(paths: Iterable[Path], *, traces: frozenset[str] | None = None, window: Window | None = None) -> Sources:
+def choose(
+    paths: Iterable[Path], *, named: Collection[Path] | None = None, traces: frozenset[str] | None = None, window: Window | None = None
+) -> Sources:
     """Read live files, and choose among the sealed ones.
 
     Args:
         paths: live and sealed files.
+        named: those whose errors are the caller's; others that cannot be read are reported and passed over. None for all.
         traces: the only traces that are asked for; None for all.
         window: the only times that are asked for.
 
     Raises:
         RecordingError: if a file cannot be read.
     """
-    reader = Reader()
+    reader = Reader(named)
     columnar: list[tuple[Path, Index]] = []
     for path in dict.fromkeys(paths):
-        if layout.is_sealed(path):
-            index = sealed.index(path)
-            if index is not None:
-                wanted = traces is None or any(map(index.may_have, traces))
-                if wanted and (window is None or window.may_have(index)):
-                    columnar.append((path, index))
-        elif traces is None or not seal.is_own(path) or _mentions(path, traces):
-            reader.add_file(path)
+        with reader.surviving(path):
+            if layout.is_sealed(path):
+                index = sealed.index(path)
+                if index is not None:
+                    wanted = traces is None or any(map(index.may_have, traces))
+                    if wanted and (window is None or window.may_have(index)):
+                        columnar.append((path, index))
+            elif traces is None or not seal.is_own(path) or _mentions(path, traces):
+                reader.add_file(path)
     for path in _sharing(reader, columnar):
-        reader.add_sealed(path)
+        with reader.surviving(path):
+            reader.add_sealed(path)
         columnar = [each for each in columnar if each[0] != path]
     recording = reader.recording()
     for path, index in columnar:
@@ -139,45 +145,112 @@ def tables(context: SessionContext, sources: Sources, *, window: Window, accesse
     live = records.table(sources.recording, min_us=window.min_us, max_us=window.max_us)
     # Without any batch the engine would not know the columns.
     batches = live.to_batches() or [pa.RecordBatch.from_pylist([], schema=records.SCHEMA)]
-    frames: list[tuple[str, DataFrame]] = []
+    points = metrics.table(sources.recording.points, min_us=window.min_us, max_us=window.max_us)
+    context.register_record_batches(metrics.TABLE, [points.to_batches() or [pa.RecordBatch.from_pylist([], schema=metrics.SCHEMA)]])
+    text = [f"{access.function}(attributes, '{_quoted(access.key)}')" for access in accesses]
+    frames: list[_Rows] = []
+    links: list[_Links] = []  # stay while the engine reads
     if len(live) or not sources.sealed:
-        frames.append((_LIVE, context.read_batches(batches)))
-    with contextlib.ExitStack() as stack:
-        for kinds, paths in _alike(sources.sealed, accesses).items():
-            frames.append((kinds, _within(_scan(context, paths, stack), window)))
-        plain = _union([frame.select(*records.SCHEMA.names) for _, frame in frames])
-        context.register_view(records.TABLE_ALL, plain)
-        context.register_view(records.TABLE, plain.filter(_NOT_PENDING))
-        if hidden:
-            wide = _union([frame.select(*records.SCHEMA.names, *_columns(frame, kinds, accesses)) for kinds, frame in frames])
-            for table, name in hidden.items():
-                context.register_view(name, wide if table == records.TABLE_ALL else wide.filter(_NOT_PENDING))
-        yield
+        frames.append(_Rows(context.read_batches(batches), text))
+    for alike, paths in _alike(sources.sealed, accesses).items():
+        frame = _within(_scan(context, paths, alike.schema(), links), window)
+        said = [typed.expression(access.function, known) for access, known in zip(accesses, alike.keys, strict=True)]
+        frames.append(_Rows(frame, [one or other for one, other in zip(said, text, strict=True)], pending=alike.pending))
+        if alike.begun:
+            frames.append(_Rows(_begun(frame), text, starts=True))
+    plain = [(rows, rows.frame.select(*records.SCHEMA.names)) for rows in frames]
+    _register(context, plain, {records.TABLE: records.TABLE, records.TABLE_ALL: records.TABLE_ALL})
+    if hidden:
+        _register(context, [(rows, rows.wide(accesses)) for rows in frames], hidden)
+    yield
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows of the same kind of source.
+
+    Attributes:
+        frame: the rows.
+        said: SQL for each access.
+        pending: whether some of them are pending spans.
+        starts: whether all of them are starts of spans that have ended.
+    """
+
+    frame: DataFrame
+    said: Sequence[str]
+    pending: bool = True
+    starts: bool = False
+
+    def wide(self, accesses: Sequence[Access]) -> DataFrame:
+        """The rows with the further columns."""
+        further = [self.frame.parse_sql_expr(said).alias(access.column) for said, access in zip(self.said, accesses, strict=True)]
+        return self.frame.select(*records.SCHEMA.names, *further)
+
+
+def _register(context: SessionContext, frames: Sequence[tuple[_Rows, DataFrame]], names: dict[str, str]) -> None:
+    """Make rows known as those of the tables that are asked for."""
+    if records.TABLE_ALL in names:
+        context.register_view(names[records.TABLE_ALL], _union([frame for _, frame in frames]))
+    if records.TABLE in names:
+        ended = [frame.filter(_NOT_PENDING) if rows.pending else frame for rows, frame in frames if not rows.starts]
+        context.register_view(names[records.TABLE], _union(ended))
 
 
 _NOT_PENDING: Final = datafusion.col("kind") != datafusion.lit(records.PENDING)
 
 
-def _alike(files: Sequence[tuple[Path, Index]], accesses: Sequence[Access]) -> dict[str, list[Path]]:
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """What sealed files that are read together have in common.
+
+    Attributes:
+        keys: for each access, the column that its key has; None where the text has to be read.
+        pending: whether they may have pending spans as rows.
+        begun: whether rows may tell how their spans began.
+    """
+
+    keys: tuple[Typed | None, ...]
+    pending: bool
+    begun: bool
+
+    def schema(self) -> pa.Schema:
+        """The columns that are read; those that a file does not have are empty."""
+        further = {known.column: known.field for known in self.keys if known is not None and known.column}
+        return pa.schema([*sealed.SCHEMA, *(item for name, item in further.items() if name not in sealed.SCHEMA.names)])
+
+
+def _alike(files: Sequence[tuple[Path, Index]], accesses: Sequence[Access]) -> dict[_Alike, list[Path]]:
     """Sealed files by how they answer the accesses."""
-    groups: dict[str, list[Path]] = {}
+    known = {access.key: dict.fromkeys(index.column_of(access.key) for _, index in files) for access in accesses}
+    groups: dict[_Alike, list[Path]] = {}
     for path, index in files:
-        # A key that the file does not have has a column of NULLs in the engine's eyes, so any documented kind is right for it.
-        kinds = [typed.OTHER if index.keys is None else index.keys.get(access.key, "") for access in accesses]
-        documented = (typed.COLUMNS.get(access.key) for access in accesses)
-        kinds = [known.kind if known is not None and not kind else kind for kind, known in zip(kinds, documented, strict=True)]
-        groups.setdefault(",".join(kinds), []).append(path)
+        keys = []
+        for access in accesses:
+            key = index.column_of(access.key)
+            if key is typed.ABSENT:
+                # In the engine's eyes a column that a file does not have is empty, so that of another file is right too.
+                others = (other for other in known[access.key] if other not in {None, typed.ABSENT} and index.lacks(other.column))
+                key = next(others, key)
+            keys.append(key)
+        groups.setdefault(_Alike(tuple(keys), index.pending > 0, index.begun > 0), []).append(path)
     return groups
 
 
-def _columns(frame: DataFrame, kinds: str, accesses: Sequence[Access]) -> Iterator[datafusion.Expr]:
-    """The further columns for one group of rows."""
-    if kinds == _LIVE:
-        kinds = ",".join([typed.OTHER] * len(accesses))
-    for access, kind in zip(accesses, kinds.split(","), strict=True):
-        key = access.key.replace("'", "''")
-        said = typed.expression(access.function, access.key, kind or None) or f"{access.function}(attributes, '{key}')"
-        yield frame.parse_sql_expr(said).alias(access.column)
+def _begun(frame: DataFrame) -> DataFrame:
+    """The rows that tell how their span began, as they were then."""
+    columns = []
+    for item in records.SCHEMA:
+        if item.name in sealed.BEGUN_SQL:
+            columns.append(frame.parse_sql_expr(sealed.BEGUN_SQL[item.name]).alias(item.name))
+        elif item.name in sealed.BEGUN:
+            columns.append(datafusion.lit(pa.scalar(sealed.BEGUN[item.name], item.type)).alias(item.name))
+        else:
+            columns.append(datafusion.col(item.name))
+    return frame.filter(datafusion.col("start_length").is_not_null()).select(*columns)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
 
 
 def _within(frame: DataFrame, window: Window) -> DataFrame:
@@ -188,14 +261,34 @@ def _within(frame: DataFrame, window: Window) -> DataFrame:
     return frame
 
 
-def _scan(context: SessionContext, paths: Sequence[Path], stack: contextlib.ExitStack) -> DataFrame:
+def _scan(context: SessionContext, paths: Sequence[Path], schema: pa.Schema, links: list[_Links]) -> DataFrame:
     """Many files as one table; the engine takes a directory, so the chosen files are put into one."""
-    if len(paths) == 1:
-        return context.read_parquet(os.path.abspath(paths[0]), schema=sealed.SCHEMA)
-    directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="massgen-tracing-"))
-    for number, path in enumerate(paths):
-        Path(directory, f"{number:08}{layout.SEALED_SUFFIX}").symlink_to(os.path.abspath(path))
-    return context.read_parquet(directory, schema=sealed.SCHEMA)
+    absolute = tuple(map(os.path.abspath, paths))
+    if len(absolute) == 1:
+        return context.read_parquet(absolute[0], schema=schema)
+    links.append(_linked(absolute))
+    return context.read_parquet(links[-1].directory, schema=schema)
+
+
+class _Links:
+    """A directory of links to files; it goes when nobody needs it any more, or this process ends."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.directory = tempfile.mkdtemp(prefix="massgen-tracing-")
+        weakref.finalize(self, _remove, self.directory, os.getpid())
+        for number, path in enumerate(paths):
+            os.symlink(path, f"{self.directory}/{number:08}{layout.SEALED_SUFFIX}")
+
+
+def _remove(directory: str, owner: int) -> None:
+    if os.getpid() == owner:  # and not a forked child of it
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@lru_cache(maxsize=16)
+def _linked(paths: tuple[str, ...]) -> _Links:
+    """Links to these files; the next query is often of the same."""
+    return _Links(paths)
 
 
 def _union(frames: Sequence[DataFrame]) -> DataFrame:

@@ -26,6 +26,7 @@ _BINDING: Final = {"^": 6, "*": 5, "/": 5, "%": 5, "+": 4, "-": 4, "||": _OTHER}
 """How tightly binary operators bind; what binds less (comparisons, NOT, AND, OR) is a border here."""
 
 COMPARISONS: Final = frozenset({"=", "<>", "!=", "<", ">", "<=", ">="})
+DISTINCT_FROM: Final = frozenset({"IS DISTINCT FROM", "IS NOT DISTINCT FROM"})
 
 # fmt: off
 _BORDER_WORDS: Final = frozenset({

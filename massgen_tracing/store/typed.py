@@ -5,7 +5,10 @@ A column says the same as the JSON text only where every value of its key has th
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -77,7 +80,7 @@ _DOCUMENTED: Final[dict[str, tuple[str, ...]]] = {
 }
 """Keys by type. Long texts (messages, arguments, previews) are left out: nobody filters by them, and each would be stored twice."""
 
-_ARROW: Final = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+ARROW: Final = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 _INT64: Final = 2**63
 
 OTHER: Final = "other"
@@ -95,10 +98,29 @@ class Typed:
     @property
     def field(self) -> pa.Field:
         """The column."""
-        return pa.field(self.column, _ARROW[self.kind])
+        return pa.field(self.column, ARROW[self.kind])
 
 
 COLUMNS: Final[dict[str, Typed]] = {key: Typed(key, key.replace(".", "_"), kind) for kind, keys in _DOCUMENTED.items() for key in keys}
+
+
+def named(keys: Iterable[tuple[str, str]], *, taken: Iterable[str]) -> list[Typed]:
+    """Columns for further keys, with names that are not taken.
+
+    Args:
+        keys: keys and the kinds of their values.
+        taken: names of other columns.
+    """
+    names = {name.lower() for name in taken}
+    made = []
+    for key, kind in keys:
+        plain = re.sub(r"[^0-9A-Za-z]+", "_", key).strip("_").lower()
+        stem = plain if plain[:1].isalpha() else f"attribute_{plain}".rstrip("_")
+        others = (f"{stem}_{number}" for number in itertools.count(2))
+        name = next(name for name in itertools.chain([stem], others) if name not in names)
+        names.add(name)
+        made.append(Typed(key, name, kind))
+    return made
 
 
 def kind_of(value: Any) -> str:
@@ -128,20 +150,22 @@ NULLS: Final = {"json_as_text": "Utf8", "json_get_str": "Utf8", "json_get_int": 
 """The functions that typed columns can stand for, and the type of their NULL; `json_contains` is the other one."""
 
 
-def expression(function: str, key: str, kind: str | None) -> str | None:
+ABSENT: Final = Typed("", "", "")
+"""Stands for the column of a key that no row has."""
+
+
+def expression(function: str, known: Typed | None) -> str | None:
     """SQL over the columns of a sealed file for a function of its JSON text; None where the text has to be read.
 
     Args:
         function: one of the functions that the dialect makes of the JSON operators.
-        key: the attribute's key.
-        kind: what kind the file's values of that key have; None where the file has no such key.
+        known: the key's column; None where it has none.
     """
-    if kind is None:
-        return "FALSE" if function == "json_contains" else f"arrow_cast(NULL, '{NULLS[function]}')"
-    known = COLUMNS.get(key)
-    if known is None or known.kind != kind:
+    if known is None:
         return None
+    if known is ABSENT:
+        return "FALSE" if function == "json_contains" else f"arrow_cast(NULL, '{NULLS[function]}')"
     if function == "json_contains":
         return f'"{known.column}" IS NOT NULL'
-    pattern = _EXPRESSIONS.get((function, kind))
+    pattern = _EXPRESSIONS.get((function, known.kind))
     return None if pattern is None else pattern.format(known.column)

@@ -133,6 +133,8 @@ class Round(Work):
         error_message: str | None = None,
         buffer_preview: str | None = None,
         buffer_chars: int | None = None,
+        *,
+        any_reason: bool = False,
     ) -> None:
         """The agent broke the protocol and is asked again: event `Coordination event: enforcement`.
 
@@ -144,8 +146,9 @@ class Round(Work):
             error_message: what the agent is told.
             buffer_preview: the beginning of what it had written and is lost.
             buffer_chars: how many characters that was.
+            any_reason: the codes are not the caller's own, so that one which is not known is not its mistake.
         """
-        if reason not in semconv.ENFORCEMENT_REASONS:
+        if not any_reason and reason not in semconv.ENFORCEMENT_REASONS:
             self._tracer.misuse("enforcement", "Unknown enforcement reason", expected=one_of(semconv.ENFORCEMENT_REASONS), got=reason)
         self.event(
             "enforcement",

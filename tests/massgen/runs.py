@@ -46,23 +46,19 @@ def spans(made: Imported, prefix: str) -> list[Any]:
 
 def document(run: Path, name: str) -> dict[str, Any]:
     """A JSON file of a run."""
-    value: dict[str, Any] = json.loads((attempt(run) / name).read_text())
-    return value
-
-
-def _moment(time_ns: int | None) -> int:
-    assert time_ns is not None
-    return time_ns
+    found: dict[str, Any] = json.loads((attempt(run) / name).read_text())
+    return found
 
 
 def misplaced(made: Imported) -> list[str]:
     """Names of the spans that do not lie in their parent, by ancestor and by time; a tree has one root."""
-    known = {span.span_id: span for span in made.spans}
+    known: dict[int, Any] = {span.span_id: span for span in made.spans}
     wrong = [span.name for span in made.spans if span.parent is None and span.name != "coordination.session"]
     for span in made.spans:
-        above = None if span.parent is None else known.get(span.parent.span_id)
-        inside = above is not None and _moment(above.start_time) <= _moment(span.start_time) <= _moment(span.end_time) <= _moment(above.end_time)
-        if span.parent is not None and not inside:
+        if span.parent is None:
+            continue
+        above, end = known.get(span.parent.span_id), span.end_time or 0
+        if above is None or not above.start_time <= span.start_time <= end <= above.end_time:
             wrong.append(span.name)
     return wrong
 

@@ -20,6 +20,7 @@ HEAVY: Final = {
     "logfire",
     "mcp",
     "openai",
+    "prompt_toolkit",
     "pyarrow",
     "pydantic",
     "rich",

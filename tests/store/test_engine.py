@@ -106,7 +106,7 @@ def test_nothing_outside_the_tables_can_be_reached(root: Path, sql: str) -> None
         ("SELECT foo(1) FROM records", "Invalid function 'foo'. Did you mean"),
         ("SELECT foo(1) FROM records", "(line 1, column 8)"),
         ("SELECT\n nope FROM records", "No field named nope. (line 2, column 2)"),
-        ("SELECT * FROM nope", "table 'nope' not found (line 1, column 15). The tables are records and records_all"),
+        ("SELECT * FROM nope", "table 'nope' not found (line 1, column 15). The tables are records, records_all and metrics"),
         ("SELECT attributes->>'x' FROM records WHERE x y", "at line 1, column 46"),
         ("SELECT sum(attributes->'x') FROM records", "The function `sum` (line 1, column 8) cannot take values of the type"),
         ("SELECT sum(attributes->'x') FROM records", "(attributes->'key')::int"),

@@ -238,7 +238,7 @@ def test_a_live_writers_half_line_is_no_loss() -> None:
     assert recording(LINES[0], LINES[1][:50], alive=True).report.skipped == 0
     report = recording(LINES[0], LINES[1][:50]).report
     assert (report.skipped, report.first_skips[0].line, report.first_skips[0].reason) == (1, 2, "a torn line")
-    assert report.sentence == "skipped 1 line or span that could not be read; the first: test, line 2: a torn line"
+    assert report.sentence == "skipped 1 line or record that could not be read; the first: test, line 2: a torn line"
 
 
 def test_the_report_names_the_first_places_and_counts_all() -> None:

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from massgen_tracing import errors, semconv, store
+from massgen_tracing import semconv, store
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.sinks.recording.file import AppendFile
 from massgen_tracing.store import catalogue, encode, lookup, reader, seal, sealed, typed
@@ -168,7 +168,7 @@ def test_a_live_file_of_a_running_writer_is_left(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("lines", "reason"),
-    [([], "it is empty"), ([b"\0\0\n"], "it has no spans"), ([*otlp.sample_lines(), b'{"resourceLogs":[]}\n'], "it has lines that are no spans")],
+    [([], "it is empty"), ([b"\0\0\n"], "it has no spans"), ([*otlp.sample_lines(), b'{"other":[]}\n'], "it has lines that are no spans")],
 )
 def test_a_file_that_would_lose_something_is_left(tmp_path: Path, lines: list[bytes], reason: str) -> None:
     """Other signals in a file, or nothing in it: the live file stays and nothing lies beside it."""
@@ -199,8 +199,10 @@ def test_an_unfinished_span_of_a_dead_writer_is_kept(tmp_path: Path) -> None:
 def test_a_span_that_is_in_the_file_twice_is_kept_once(tmp_path: Path) -> None:
     """Also where its start stands after its end."""
     path = live(tmp_path, [otlp.line(otlp.span(1, "a")), otlp.line(otlp.span(1, "a")), otlp.line(otlp.pending(1, "a"))])
+    sql = "SELECT kind FROM records_all ORDER BY kind"
+    assert store.query(sql, tmp_path).rows == [{"kind": "pending_span"}, {"kind": "span"}]
     assert seal.seal(path).sealed
-    assert store.query("SELECT count(*) AS n FROM records_all", tmp_path).rows == [{"n": 1}]
+    assert store.query(sql, tmp_path).rows == [{"kind": "pending_span"}, {"kind": "span"}]
 
 
 def test_sealing_gives_the_same_bytes_each_time(tmp_path: Path) -> None:
@@ -212,13 +214,13 @@ def test_sealing_gives_the_same_bytes_each_time(tmp_path: Path) -> None:
 
 def test_many_row_groups_are_one_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spans are streamed in groups; none is lost at their borders."""
-    monkeypatch.setattr(seal, "_BATCH_SPANS", 3)
-    monkeypatch.setattr(seal, "_GROUP_BATCHES", 2)
+    monkeypatch.setattr(seal, "_GROUP_LINES", 8)
+    monkeypatch.setattr(seal, "_BLOCK_BYTES", 2000)
     path = live(tmp_path, otlp.sample_lines())
     before = reader.read([path]).spans
     target = seal.seal(path).sealed
     assert target is not None
-    assert parquet.read_metadata(target).num_row_groups == 3
+    assert parquet.read_metadata(target).num_row_groups > 2
     assert reader.read([target]).spans == before
 
 
@@ -375,14 +377,15 @@ def test_a_trace_is_found_in_sealed_files_by_their_index(tmp_path: Path, monkeyp
     assert (len(result), result.report.files) == (17, 1)
 
 
-def test_a_damaged_sealed_file_is_an_error_that_names_it(tmp_path: Path) -> None:
-    """And a Parquet file that is no recording is passed over."""
+def test_a_damaged_sealed_file_is_reported_by_name(tmp_path: Path) -> None:
+    """And a Parquet file that is no recording is passed over in silence."""
     otlp.write_run(tmp_path)
     parquet.write_table(pa.table({"a": [1]}), tmp_path / "massgen_logs" / "trace_other.parquet")
     assert len(store.query("SELECT span_id FROM records", tmp_path)) == 17
     otlp.write(tmp_path / "massgen_logs" / "trace_bad.parquet", [b"PAR1"])
-    with pytest.raises(errors.RecordingError, match=r"trace_bad\.parquet cannot be read"):
-        store.query("SELECT span_id FROM records", tmp_path)
+    result = store.query("SELECT span_id FROM records", tmp_path)
+    assert len(result) == 17
+    assert "trace_bad.parquet" in result.report.sentence
 
 
 @pytest.mark.parametrize(

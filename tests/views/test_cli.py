@@ -126,7 +126,7 @@ def test_skipped_lines_are_said_in_one_line(tmp_path: Path, capsys: pytest.Captu
     """What could not be read is named on standard error."""
     path = otlp.write(tmp_path / "x.jsonl", [b"rubbish\n", otlp.line(otlp.span(1, "x"))])
     _, err = said(capsys, "sql", "SELECT 1", "--root", path)
-    assert err == f"massgen-tracing sql: skipped 1 line or span that could not be read; the first: {path}, line 1: not an OTLP/JSON line of spans\n"
+    assert err == f"massgen-tracing sql: skipped 1 line or record that could not be read; the first: {path}, line 1: not a line of OTLP/JSON\n"
 
 
 def test_the_statement_may_come_from_a_file_or_from_the_input(
@@ -150,6 +150,34 @@ def test_since_leaves_out_what_is_older(root: Path, capsys: pytest.CaptureFixtur
         out, _ = said(capsys, "sql", sql, "--root", root, "--format", "json", "--since", since)
         assert json.loads(out) == [{"n": number}]
     assert "Expected an age such as 90s, 30m, 1h, 7d" in said(capsys, "sql", sql, "--root", root, "--since", "yesterday", code=1)[1]
+
+
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        ("agent_a", "agent_a"), ("5", 5), ("-1.5", -1.5), ("true", True), ("null", None), ('"5"', "5"), ("", ""), ("1e5", "1e5"), ("007", "007"),
+        ("a=b'; --", "a=b'; --"), ("12345678901234567890123456789012", "12345678901234567890123456789012"),
+    ],
+)  # fmt: skip
+def test_a_parameter_is_a_number_a_word_or_a_text(root: Path, capsys: pytest.CaptureFixture[str], said: str, value: object) -> None:
+    """Its value is bound, never text of the statement; ids of digits stay texts."""
+    out, _ = said_json(capsys, "SELECT $a AS a", root, "--param", f"a={said}")
+    assert out == [{"a": value}]
+
+
+def said_json(capsys: pytest.CaptureFixture[str], sql: str, root: Path, *argv: str) -> tuple[list[dict[str, object]], str]:
+    """The rows of a statement, and what was said beside."""
+    out, err = said(capsys, "sql", sql, "--root", root, "--format", "json", *argv)
+    return json.loads(out), err
+
+
+def test_parameters_filter_and_wrong_ones_are_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Several of them; one without a name, without a value, or without a place is refused."""
+    sql = "SELECT count(*) AS n FROM records WHERE attributes->>'massgen.agent_id' = $agent AND duration > $least"
+    assert said_json(capsys, sql, root, "--param", "agent=agent_a", "--param", "least=1.5")[0] == [{"n": 1}]
+    assert "Expected NAME=VALUE" in said(capsys, "sql", sql, "--root", root, "--param", "agent", code=1)[1]
+    assert "`$least`" in said(capsys, "sql", sql, "--root", root, "--param", "agent=a", code=1)[1]
+    assert "`other`" in said(capsys, "sql", "SELECT 1", "--root", root, "--param", "other=a", code=1)[1]
 
 
 def test_ages_are_counted_back_from_now() -> None:
@@ -273,7 +301,7 @@ def test_a_recording_without_spans_says_why(tmp_path: Path, capsys: pytest.Captu
     empty = otlp.write(tmp_path / "empty.otlp.jsonl", [])
     other = otlp.write(tmp_path / "other.otlp.jsonl", [b"not spans\n"])
     assert "found nothing at all in it" in said(capsys, "trace", empty, code=1)[1]
-    assert "line 1: not an OTLP/JSON line of spans" in said(capsys, "trace", other, code=1)[1]
+    assert "line 1: not a line of OTLP/JSON" in said(capsys, "trace", other, code=1)[1]
 
 
 def test_the_commands_work_as_a_program(root: Path) -> None:

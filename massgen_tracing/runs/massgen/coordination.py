@@ -352,6 +352,7 @@ class Coordinations:
                     given.get("error_message"),
                     given.get("buffer_preview"),
                     given.get("buffer_chars"),
+                    any_reason=True,  # versions have more codes than the eleven
                 )
         return returned
 

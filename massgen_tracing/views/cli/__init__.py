@@ -20,7 +20,7 @@ COMMANDS: Final[dict[str, str]] = {
     "run": "ask a question: agents answer, vote and present, and everything is traced",
     "exec": "run a Python program, MassGen say, traced and otherwise as it is",
     "sql": "ask Logfire's SQL of the local recordings",
-    "logs": "list the recorded runs",
+    "logs": "list the recorded runs; make recordings of MassGen runs that were not traced",
     "trace": "draw the span tree of a run",
     "compact": "seal the recordings of ended runs into small, fast files",
     "doctor": "say what works here, what does not, and what to do about it",

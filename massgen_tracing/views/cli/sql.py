@@ -1,8 +1,9 @@
-"""`massgen-tracing sql`: one SELECT of the recordings, in Logfire's SQL."""
+"""`massgen-tracing sql`: Logfire's SQL of the recordings, one SELECT or a prompt for many."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,18 +11,34 @@ from typing import TYPE_CHECKING, Final
 from massgen_tracing import store
 from massgen_tracing.errors import QueryError
 from massgen_tracing.views import options, text
+from massgen_tracing.views.progress import Progress
 
 if TYPE_CHECKING:
     from massgen_tracing.store.answer import Result
 
 COMMAND: Final = "sql"
+_PARAMETER: Final = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,18})(\.\d+)?")
+_WORDS: Final[dict[str, store.Value]] = {"true": True, "false": False, "null": None}
 _FORMATS: Final = ("table", "json", "jsonl", "csv", "arrow", "parquet")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("statement", nargs="?", metavar="SQL", help='one SELECT over the tables records and records_all; "-" reads it from the input')
+    parser.add_argument(
+        "statement",
+        nargs="?",
+        metavar="SQL",
+        help='one SELECT over the tables records, records_all and metrics; "-" reads it from the input (default: a prompt, on a terminal)',
+    )
     parser.add_argument("--file", metavar="FILE", type=Path, help="read the statement from a file")
+    parser.add_argument(
+        "--param",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="the value of $NAME in the statement: a number, true, false, null, or else a text; in double quotes always a text (may be repeated)",
+    )
     options.add_root(parser, "a root, a run's directory, any directory of recordings, or one OTLP/JSON-lines file")
     parser.add_argument("--format", choices=_FORMATS, default="table", help="how the rows are printed (default: table)")
     parser.add_argument("--limit", type=int, default=store.DEFAULT_LIMIT, metavar="N", help=f"print at most N rows (default: {store.DEFAULT_LIMIT})")
@@ -30,14 +47,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask, and print the rows; 0 with rows or without."""
+    if args.statement is None and args.file is None and sys.stdin.isatty():
+        from massgen_tracing.views import prompt
+
+        prompt.run(lambda sql: _answer(args, sql, only_used=True), print)
+        return 0
+    _answer(args, _statement(args))
+    return 0
+
+
+def _answer(args: argparse.Namespace, sql: str, *, only_used: bool = False) -> None:
+    """Ask one statement and print what it answers; with *only_used*, parameters that are not in it are for others."""
+    # Each time anew: `1h` is counted back from now.
     min_timestamp = None if args.since is None else options.since(args.since)
-    result = store.query(_statement(args), args.root, min_timestamp=min_timestamp, limit=args.limit)
+    params = {name: value for name, value in map(_parameter, args.param) if not only_used or f"${name}" in sql}
+    with Progress() as progress:
+        result = store.query(sql, args.root, params=params, min_timestamp=min_timestamp, limit=args.limit, on_progress=progress)
     _print(result, args.format)
     if result.truncated:
-        options.note(COMMAND, f"the answer was cut at {text.count(result.limit, 'row')}; ask for more with --limit")
+        options.note(COMMAND, _cut(result))
     if result.report.sentence:
         options.note(COMMAND, result.report.sentence)
-    return 0
+
+
+def _cut(result: Result) -> str:
+    if result.cut == "bytes":
+        return f"the answer was cut at {text.count(len(result), 'row')}, which have {result.max_bytes:,} bytes; ask for fewer columns"
+    return f"the answer was cut at {text.count(result.limit, 'row')}; ask for more with --limit"
+
+
+def _parameter(said: str) -> tuple[str, store.Value]:
+    """The name and the value of a `--param`.
+
+    Raises:
+        QueryError: if it has no name.
+    """
+    match = _PARAMETER.fullmatch(said)
+    if match is None:
+        raise QueryError("--param is not understood", expected="NAME=VALUE", got=said)
+    name, value = match.groups()
+    number = _NUMBER.fullmatch(value)
+    if number is not None:
+        return name, float(value) if number[1] else int(value)
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        return name, value[1:-1]
+    return name, _WORDS.get(value, value)
 
 
 def _statement(args: argparse.Namespace) -> str:

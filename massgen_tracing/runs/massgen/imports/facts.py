@@ -99,6 +99,7 @@ class Round:
     """One execution of an agent.
 
     Attributes:
+        type: one of `semconv.ROUND_TYPES`.
         sums: its metrics, where they are known.
         ended: how it ended; None for one that was given up, or of which that is not known.
         outcome: for one without *ended*: one of `semconv.OUTCOMES`, or empty where it is not known.
@@ -109,6 +110,7 @@ class Round:
 
     start: Start
     end: int
+    type: str = ""
     sums: Sums | None = None
     ended: Act | None = None
     outcome: str = ""

@@ -191,7 +191,7 @@ def _yaml(content: str) -> object:
     import yaml
 
     try:
-        return yaml.load(content, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are the safe ones
+        return yaml.safe_load(content)  # not the parser in C, which deep nesting makes overflow the stack, and the process end
     except Exception:  # noqa: BLE001 - the constructors raise whatever a stranger's values make them raise
         return None
 

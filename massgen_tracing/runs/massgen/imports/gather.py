@@ -89,6 +89,7 @@ def gather(place: Place) -> Run:
     _winner(run, documents, acts)
     _final_answers(run, documents, starts)
     run.rounds = _rounds(run, starts, acts, sums)
+    _round_types(run)
     _outcomes(run, documents)
     _happenings(run, documents)
     _assign_tools(run, tools)
@@ -133,15 +134,13 @@ def _rows(documents: _Documents) -> list[dict[str, Any]]:
 def _acts(documents: _Documents, agents: list[str], sums: Sequence[Sums]) -> list[Act]:
     """How rounds ended, each once."""
     known: dict[_Key, Act] = {}
-    listed = [
-        sources.acts_of_events(documents.events),
-        sources.acts_of_directories(documents.files, agents, documents.clock),
+    _merge(known, sources.acts_of_events(documents.events), new=True)
+    for acts in (
         sources.acts_of_stream(documents.stream, documents.clock),
         sources.acts_of_snapshots(documents.snapshots, documents.clock),
         [Act(row.outcome, row.agent, row.end) for row in sums if row.outcome in ("answer", "vote")],  # type: ignore[arg-type]  # these two
-    ]
-    _merge(known, listed[0], new=True)
-    for acts in listed[1:]:
+        sources.acts_of_directories(documents.files, agents, documents.clock),
+    ):
         _merge(known, acts, new=not documents.whole)
     # The status tells only an agent's last vote, whichever that is: it is a new one only where no other is known.
     voted = {agent for agent, kind, _ in known if kind == "vote"}
@@ -158,12 +157,21 @@ def _merge(known: dict[_Key, Act], acts: Iterable[Act], *, new: bool) -> None:
     """Complete what is known by a less exact source; *new*: also by what only that one knows."""
     counts: dict[tuple[str, str], int] = {}
     for act in acts:
-        counts[act.agent, act.kind] = number = counts.get((act.agent, act.kind), 0) + 1
-        key = (act.agent, act.kind, (_number(act.label) or number) if act.kind == "answer" else number)
+        number = (_number(act.label) if act.kind == "answer" else None) or _same_act(known, act) or counts.get((act.agent, act.kind), 0) + 1
+        counts[act.agent, act.kind] = number
+        key = (act.agent, act.kind, number)
         if key in known:
             known[key].complete(act)
         elif new:
             known[key] = act
+
+
+def _same_act(known: dict[_Key, Act], act: Act) -> int | None:
+    """The how-many-th a known act is that happened when *act* did."""
+    for (agent, kind, number), other in known.items():
+        if (agent, kind) == (act.agent, act.kind) and act.at is not None and other.at is not None and abs(act.at - other.at) <= _SLACK_NS:
+            return number
+    return None
 
 
 def _number(label: str) -> int | None:
@@ -180,7 +188,12 @@ def _starts(documents: _Documents, sums: Sequence[Sums]) -> list[Start]:
     found += [start for start in measured if id(start) in begun]
     if not documents.whole:
         shown = sources.starts_of_stream(documents.stream, documents.clock)
-        told = {id(_begun(shown, start)) for start in found}
+        told = set()
+        for start in found:
+            repeated = _begun(shown, start)
+            if repeated is not None:
+                told.add(id(repeated))
+                start.labels = repeated.labels if start.labels is None else start.labels
         found += [start for start in shown if id(start) not in told]
     return sorted(found, key=lambda start: start.at)
 
@@ -358,6 +371,18 @@ def _outcomes(run: Run, documents: _Documents) -> None:
                 rnd.outcome = "timeout" if error.get("type") == "timeout" else "error"
             elif timed_out and not told:
                 rnd.outcome, rnd.message = "timeout", values.text(documents.status.get("finish_reason_details"))
+
+
+def _round_types(run: Run) -> None:
+    """MassGen's word for each round; where that is not known, an agent that is shown answers may vote."""
+    answers = [rnd.ended.at for rnd in run.rounds if rnd.ended is not None and rnd.ended.kind == "answer" and rnd.ended.at is not None]
+    first = min(answers, default=run.end)
+    for rnd in run.rounds:
+        shown = rnd.start.at >= first if rnd.start.labels is None else bool(rnd.start.labels)
+        if rnd.sums is not None and rnd.sums.round_type in semconv.ROUND_TYPES:
+            rnd.type = rnd.sums.round_type
+        else:
+            rnd.type = "voting" if shown or (rnd.ended is not None and rnd.ended.kind in ("vote", "ignored_vote")) else "initial_answer"
 
 
 def _happenings(run: Run, documents: _Documents) -> None:

@@ -94,10 +94,11 @@ class _Stage(SpanProcessor):
         self._now = 0
         self._estimated: tuple[str, ...] = ()
         self.spans: list[Span] = []
-        service = settings.resolve({})["service_name"]
+        chosen = settings.resolve({})
+        service = chosen["service_name"]
         provider = TracerProvider()
         provider.pipeline = Pipeline(Resource({semconv.SERVICE_NAME: service}), [self], ids=self._ids, now=lambda: self._now)
-        self._tracer = Tracer(provider.get_tracer(SCOPE, __version__), service_name=service)
+        self._tracer = Tracer(provider.get_tracer(SCOPE, __version__), service_name=service, full_content=chosen["full_content"])
 
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:  # noqa: ARG002 - the processor protocol
         """Mark a span as imported."""
@@ -154,7 +155,7 @@ class _Stage(SpanProcessor):
         if rnd.start.presentation:
             handle = session.presentation(agent, **options)
         else:
-            handle = session.agent_round(agent, round_type=_round_type(rnd), context_labels=rnd.start.labels or (), **options)
+            handle = session.agent_round(agent, round_type=rnd.type, context_labels=rnd.start.labels or (), **options)
         handle.start()
         inner = f"{name}\0{handle.identity[semconv.ROUND]}"
         for number, happening in enumerate(sorted(rnd.happenings, key=lambda happening: happening.at)):
@@ -210,15 +211,6 @@ class _Stage(SpanProcessor):
         self._now = moment
         self._ids.name(name)
         self._estimated = tuple(sorted(estimated))
-
-
-def _round_type(rnd: Round) -> str:
-    """MassGen's word; where that is not known, an agent that is shown answers may vote."""
-    if rnd.sums is not None and rnd.sums.round_type in semconv.ROUND_TYPES:
-        return rnd.sums.round_type
-    if rnd.start.labels is None:
-        return "voting" if rnd.ended is not None and rnd.ended.kind in ("vote", "ignored_vote") else "initial_answer"
-    return "voting" if rnd.start.labels else "initial_answer"
 
 
 def _act(handle: RoundHandle, act: Act) -> None:

@@ -271,12 +271,19 @@ def acts_of_stream(stream: Iterable[dict[str, Any]], clock: Clock) -> list[Act]:
 
 
 def starts_of_stream(stream: Iterable[dict[str, Any]], clock: Clock) -> list[Start]:
-    """When `events.jsonl` says that rounds began."""
-    found = []
+    """When `events.jsonl` says that rounds began, and the answers that agents were shown then."""
+    found: list[Start] = []
     for event in stream:
         kind, agent, at = event.get("event_type"), values.text(event.get("agent_id")), clock.at(event.get("timestamp"))
-        if agent and at is not None and kind in ("round_start", "final_presentation_start"):
+        if not agent or at is None:
+            continue
+        if kind in ("round_start", "final_presentation_start"):
             found.append(Start(agent, at, presentation=kind == "final_presentation_start", estimated=not clock.known))
+        elif kind == "context_received":
+            shown = values.mapping(event.get("data")).get("context_labels")
+            begun = next((start for start in reversed(found) if start.agent == agent), None)
+            if begun is not None and isinstance(shown, list):
+                begun.labels = values.texts(shown)
     return found
 
 

@@ -1,0 +1,11 @@
+-- How long each model takes until its first chunk: median, 95th percentile and worst, in seconds.
+SELECT
+attributes->>'gen_ai.request.model' AS model,
+COUNT(*) AS calls,
+MEDIAN((attributes->'gen_ai.response.time_to_first_chunk')::float) AS median_seconds,
+approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY (attributes->'gen_ai.response.time_to_first_chunk')::float) AS p95_seconds,
+MAX((attributes->'gen_ai.response.time_to_first_chunk')::float) AS max_seconds
+FROM records
+WHERE span_name LIKE 'llm.%' AND attributes ? 'gen_ai.response.time_to_first_chunk'
+GROUP BY 1
+ORDER BY median_seconds DESC;

@@ -1,0 +1,10 @@
+-- Tokens that each model took and gave, minute by minute.
+SELECT
+time_bucket('1 minute', start_timestamp) AS minute,
+attributes->>'gen_ai.request.model' AS model,
+SUM((attributes->'gen_ai.usage.input_tokens')::int) AS input_tokens,
+SUM((attributes->'gen_ai.usage.output_tokens')::int) AS output_tokens
+FROM records
+WHERE span_name LIKE 'llm.%'
+GROUP BY 1, 2
+ORDER BY 1, 2;

@@ -1,0 +1,129 @@
+"""What a provider's answer says of itself, read off the bytes, whatever pieces they come in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from massgen_tracing.runs.massgen.wire import Answer, Facts, tokens_of
+
+
+def _events(*messages: dict[str, Any]) -> bytes:
+    return b"".join(b"event: message\ndata: " + json.dumps(message).encode() + b"\n\n" for message in messages)
+
+
+CHAT = _events(
+    {"id": "chatcmpl-1", "model": "gpt-5-mini", "choices": [{"delta": {"content": "Hello"}, "finish_reason": None}]},
+    *({"id": "chatcmpl-1", "model": "gpt-5-mini", "choices": [{"delta": {"content": f" word {n}"}, "finish_reason": None}]} for n in range(400)),
+    {"id": "chatcmpl-1", "model": "gpt-5-mini", "choices": [{"delta": {}, "finish_reason": "tool_calls"}]},
+    {
+        "id": "chatcmpl-1",
+        "choices": [],
+        "usage": {
+            "prompt_tokens": 100,
+            "completion_tokens": 20,
+            "prompt_tokens_details": {"cached_tokens": 64},
+            "completion_tokens_details": {"reasoning_tokens": 8},
+            "cost": 0.5,
+        },
+    },
+)
+RESPONSES = _events(
+    {"type": "response.created", "response": {"id": "resp_1", "object": "response", "model": "gpt-5", "status": "in_progress"}},
+    {"type": "response.output_text.delta", "delta": "Hello", "item_id": "msg_1"},
+    {
+        "type": "response.completed",
+        "response": {
+            "id": "resp_1",
+            "object": "response",
+            "model": "gpt-5",
+            "status": "completed",
+            "usage": {
+                "input_tokens": 7,
+                "output_tokens": 5,
+                "input_tokens_details": {"cached_tokens": 2},
+                "output_tokens_details": {"reasoning_tokens": 1},
+            },
+        },
+    },
+)
+ANTHROPIC = _events(
+    {
+        "type": "message_start",
+        "message": {
+            "id": "msg_1",
+            "type": "message",
+            "model": "claude-x",
+            "stop_reason": None,
+            "usage": {"input_tokens": 10, "cache_read_input_tokens": 30, "cache_creation_input_tokens": 5, "output_tokens": 1},
+        },
+    },
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 12}},
+)
+GEMINI = _events(
+    {
+        "responseId": "r1",
+        "modelVersion": "gemini-x",
+        "candidates": [{"content": {}, "finishReason": "STOP"}],
+        "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 4, "thoughtsTokenCount": 3, "cachedContentTokenCount": 2},
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "id_", "model", "reasons", "tokens"),
+    [
+        (CHAT, "chatcmpl-1", "gpt-5-mini", ["tool_calls"], (100, 20, 8, 64, 0.5)),
+        (RESPONSES, "resp_1", "gpt-5", ["completed"], (7, 5, 1, 2, None)),
+        (ANTHROPIC, "msg_1", "claude-x", ["end_turn"], (45, 12, None, 30, None)),
+        (GEMINI, "r1", "gemini-x", ["STOP"], (9, 7, 3, 2, None)),
+    ],
+    ids=["chat completions", "responses", "anthropic", "gemini"],
+)
+@given(pieces=st.lists(st.integers(1, 700), min_size=1, max_size=20))
+def test_each_provider_is_understood(body: bytes, id_: str, model: str, reasons: list[str], tokens: tuple[Any, ...], pieces: list[int]) -> None:
+    """Id, model, why it stopped and tokens are found however the network cuts the answer; cached tokens are part of the input everywhere."""
+    answer = Answer()
+    at = turn = 0
+    while at < len(body):
+        answer.add(body[at : at + pieces[turn % len(pieces)]])
+        at += pieces[turn % len(pieces)]
+        turn += 1
+    facts = answer.facts()
+    assert (facts.id, facts.model, facts.finish_reasons) == (id_, model, reasons)
+    assert facts.tokens is not None
+    assert (facts.tokens.input, facts.tokens.output, facts.tokens.reasoning, facts.tokens.cached_input, facts.tokens.cost) == tokens
+
+
+@given(st.binary(max_size=3000))
+def test_any_bytes_are_survived(body: bytes) -> None:
+    """An answer in no known form says nothing, and does no harm."""
+    answer = Answer()
+    answer.add(b'data: {"id": 3, "choices": "none", "usage": [1], "response": {"usage": "much"}}\n')
+    answer.add(body)
+    assert isinstance(answer.facts(), Facts)
+
+
+def test_a_whole_answer_over_several_lines_is_understood() -> None:
+    """Not every answer is a stream."""
+    answer = Answer()
+    answer.add(json.dumps({"id": "c", "model": "m", "choices": [{"finish_reason": "stop"}], "usage": {"prompt_tokens": 1}}, indent=2).encode())
+    facts = answer.facts()
+    assert (facts.id, facts.model, facts.finish_reasons) == ("c", "m", ["stop"])
+    assert facts.tokens is not None
+    assert (facts.tokens.input, facts.tokens.output) == (1, None)
+
+
+def test_usage_that_is_not_reported_is_unknown() -> None:
+    """Unknown is not 0, and an empty usage is none."""
+    assert tokens_of(None) is None
+    assert tokens_of({}) is None
+    assert tokens_of({"prompt_tokens": None}) is None
+    known = tokens_of({"prompt_tokens": 3})
+    assert known is not None
+    assert (known.input, known.output, known.reasoning, known.cached_input, known.cost) == (3, None, None, None, None)
