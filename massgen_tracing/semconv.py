@@ -65,9 +65,11 @@ EnforcementReason = Literal[
     "api_error",
     "connection_recovery",
     "mcp_disconnected",
+    "fatal_api_error",
+    "fairness_terminal_wait",
 ]
 ENFORCEMENT_REASONS: Final[tuple[EnforcementReason, ...]] = get_args(EnforcementReason)
-"""MassGen's eleven reasons for asking an agent to try again."""
+"""MassGen's reasons for asking an agent to try again, in versions from 0.1.32 to 0.1.97."""
 
 # --- massgen.*: an agent's round ---------------------------------------------------------------------------------------------------
 

@@ -18,11 +18,13 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from .versions import VERSIONS
+
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 PLACE: Final = REPOSITORY / ".venv-massgen"
 VARIABLE: Final = "MASSGEN_ENVIRONMENTS"
-OLDER: Final = ("0.1.65", "0.1.32")
-"""Tried beside the newest; 0.1.32 is the first on PyPI that has --logfire."""
+OLDER: Final = tuple(tried.version for tried in VERSIONS[1:])
+"""Tried beside the newest on the package index, which may be newer than the first of the table."""
 
 GIGABYTES: Final = 1.5
 """What one environment takes on the disk."""

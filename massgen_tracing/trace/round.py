@@ -139,7 +139,7 @@ class Round(Work):
         """The agent broke the protocol and is asked again: event `Coordination event: enforcement`.
 
         Args:
-            reason: one of MassGen's eleven codes, `semconv.ENFORCEMENT_REASONS`.
+            reason: one of MassGen's codes, `semconv.ENFORCEMENT_REASONS`.
             attempt: which retry it is, from 1.
             max_attempts: how many there may be.
             tool_calls: names of the tools that the agent called instead.

@@ -31,6 +31,7 @@ def test_the_program_ends_as_it_does_without_us(ran: Ran) -> None:
     assert {span.state for span in ran.spans} == {"ended"}
 
 
+@pytest.mark.part("tree")
 def test_one_session_in_one_trace(ran: Ran, tree: Tree) -> None:
     """One question is one session, the root of the only trace, named as MassGen was asked."""
     (session,) = tree.sessions
@@ -39,11 +40,13 @@ def test_one_session_in_one_trace(ran: Ran, tree: Tree) -> None:
     assert session.attributes["massgen.agent_ids"] == tuple(sorted({request["agent_id"] for request in ran.requests}))
 
 
+@pytest.mark.part("tree")
 def test_everything_lies_in_its_agents_round(ran: Ran, tree: Tree) -> None:
     """Whatever an agent's round did is its descendant and lies in its time; rounds are children of the session."""
     assert evidence.misplaced(tree) == []
 
 
+@pytest.mark.part("calls")
 def test_every_request_is_one_model_call(ran: Ran, tree: Tree) -> None:
     """Nothing that the endpoint was asked is missing, nothing is there twice, and what it sent back is there."""
     found, alone = evidence.requests_and_spans(ran, tree)
@@ -66,6 +69,7 @@ def test_every_request_is_one_model_call(ran: Ran, tree: Tree) -> None:
             assert 0 < float(str(span.attributes["gen_ai.response.time_to_first_chunk"])) <= (end(span) - span.start_ns) / 1e9
 
 
+@pytest.mark.part("tools")
 def test_every_tool_call_is_one_span(ran: Ran, tree: Tree) -> None:
     """Each call that an MCP server had is one span of the round that made it, parallel ones too; one that failed says so."""
     found, alone = evidence.tools_and_spans(ran, tree)
@@ -76,6 +80,7 @@ def test_every_tool_call_is_one_span(ran: Ran, tree: Tree) -> None:
         assert (span.attributes.get("error.type") == "tool_error") is (entry["tool"] == "fail")
 
 
+@pytest.mark.part("calls")
 def test_tokens_are_the_endpoints(ran: Ran, tree: Tree) -> None:
     """For each agent, model calls add up to what the endpoint sent, and rounds to the same: differences, not running totals."""
     sums = evidence.tokens(ran, tree)
@@ -83,6 +88,7 @@ def test_tokens_are_the_endpoints(ran: Ran, tree: Tree) -> None:
     assert sums["rounds"] == sums["endpoint"]
 
 
+@pytest.mark.part("calls")
 def test_model_calls_last_until_their_stream_ends(ran: Ran, tree: Tree) -> None:
     """Time in model calls is at least 99 % of the time in which the endpoint was answering; and not much more than the waiting for it."""
     found, _ = evidence.requests_and_spans(ran, tree)
@@ -99,6 +105,7 @@ def test_nothing_is_left_behind(ran: Ran) -> None:
         assert process["left_current"] == []
 
 
+@pytest.mark.part("tree")
 def test_rounds_are_numbered_and_have_unique_names(ran: Ran, tree: Tree) -> None:
     """From 0 for each agent, the presentation counted with the others, in order of time; each name once in a run."""
     names = Counter(span.name for span in tree.rounds)
@@ -110,6 +117,7 @@ def test_rounds_are_numbered_and_have_unique_names(ran: Ran, tree: Tree) -> None
             assert span.name in {f"agent.{agent_id}.round_{number}", f"agent.{agent_id}.presentation"}
 
 
+@pytest.mark.part("tree")
 def test_outcomes_answers_and_votes_are_massgens_own(ran: Ran, tree: Tree) -> None:
     """Answers, counted votes, ignored votes and injections, for each agent as often as MassGen has written down itself; the winner is its winner."""
     events = evidence.own_events(ran)
@@ -143,6 +151,7 @@ def test_enforcement_is_there_with_its_reasons(ran: Ran, tree: Tree) -> None:
     assert Counter((str(agent_of(span)), str(span.attributes["massgen.enforcement.reason"])) for span in told) == own
 
 
+@pytest.mark.part("tree")
 def test_errors_are_where_they_happened(ran: Ran, tree: Tree) -> None:
     """A round fails, with a message, where none of its agent's requests was answered; no other round does."""
     refused = {request["agent_id"] for request in ran.requests if request["status"] != 200}
@@ -154,6 +163,7 @@ def test_errors_are_where_they_happened(ran: Ran, tree: Tree) -> None:
             assert span.status_code == 2
 
 
+@pytest.mark.part("tree")
 def test_timeouts_say_so(ran: Ran, tree: Tree) -> None:
     """A round that the orchestrator's timeout has ended has that outcome and its message; its model call was cancelled, and is no error."""
     cut_off = [span for span in tree.rounds if span.attributes.get("massgen.outcome") == "timeout"]

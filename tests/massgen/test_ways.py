@@ -40,6 +40,7 @@ def whole(ran: Ran, *, sessions: int = 1) -> Tree:
 
 
 @EVERY_VERSION
+@pytest.mark.part("process")
 @pytest.mark.parametrize("how", ["exec", "instrument"])
 def test_two_questions_in_one_process_are_two_traces(version: str, how: str, tmp_path: Path) -> None:
     """Each question is a session of its own in a trace of its own; afterwards nothing is current. With the instrumentor called by hand too."""
@@ -68,6 +69,7 @@ def test_two_questions_in_one_process_are_two_traces(version: str, how: str, tmp
 
 
 @EVERY_VERSION
+@pytest.mark.part("logfire")
 @pytest.mark.parametrize("ours", [True, False], ids=["exec --logfire", "exec"])
 def test_with_massgens_own_logfire_each_thing_is_there_once(version: str, ours: bool, tmp_path: Path) -> None:
     """In the recording and in Logfire: the same spans, none of MassGen's or Logfire's own beside them."""
@@ -95,6 +97,7 @@ def _doubled(names) -> list[str]:
 
 
 @EVERY_VERSION
+@pytest.mark.part("launcher")
 def test_opentelemetry_instrument_finds_the_instrumentor(version: str, tmp_path: Path) -> None:
     """`opentelemetry-instrument -- massgen …` gives the same tree, in the local recording.
 

@@ -1,0 +1,82 @@
+"""Which versions of MassGen are traced how far, as the tests find it; the README's table is made from this.
+
+python -m rehearsal.versions        write the README's table anew
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+BEGIN: Final = "<!-- massgen -->"
+END: Final = "<!-- /massgen -->"
+README: Final = Path(__file__).resolve().parent.parent / "README.md"
+
+PARTS: Final = {
+    "tree": "sessions, rounds, answers, votes",
+    "calls": "model calls, tokens",
+    "tools": "MCP calls",
+    "process": "several questions in one process",
+    "logfire": "own `--logfire` on top",
+    "launcher": "`opentelemetry-instrument`",
+}
+"""What a version may be traced with: a column each. A test that is marked with a part stands for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A version that the tests run.
+
+    Attributes:
+        version: of MassGen.
+        lacks: parts that do not work, each with what is missing; a test of such a part is expected to fail, and must.
+        note: what a user should know about it.
+    """
+
+    version: str
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+VERSIONS: Final = (
+    Tried("0.1.97", note="the newest that this release was tried with"),
+    Tried("0.1.65"),
+    Tried("0.1.32", note="the first with `--logfire`; it tells nobody of ignored votes and enforcement"),
+)
+"""Newest first."""
+
+
+def table() -> str:
+    """A row for each version."""
+    heads = ["MassGen", *PARTS.values(), ""]
+    rows = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    for tried in VERSIONS:
+        cells = [tried.version, *(tried.lacks.get(part, "yes") for part in PARTS), tried.note]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def in_place(text: str) -> str:
+    """*text* with the table between the markers.
+
+    Raises:
+        ValueError: if the markers are not there.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{BEGIN} and {END} must stand in the text, in this order.")
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+def main() -> int:
+    """Write the README's table anew."""
+    README.write_text(in_place(README.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
