@@ -16,10 +16,10 @@ and works without OpenTelemetry.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from massgen_tracing._version import __version__
 
+TYPE_CHECKING = False  # as type checkers know it by its name; loading `typing` for it would cost a prepared interpreter more than all the rest
 if TYPE_CHECKING:
     from massgen_tracing.configuration import configure, get_tracer, shutdown
     from massgen_tracing.instrumentation import MassGenInstrumentor

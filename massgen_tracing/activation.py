@@ -11,26 +11,29 @@ build) never need either. So a finder stands before the others on `sys.meta_path
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
-from typing import Final
+from importlib.machinery import PathFinder
 
-API: Final = "opentelemetry.trace"
-PACKAGE: Final = "massgen_tracing."
-INSTRUMENTED: Final = "massgen"
+TYPE_CHECKING = False  # `typing` and `importlib.abc` would take longer to load than all the rest
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+API = "opentelemetry.trace"
+PACKAGE = "massgen_tracing."
+INSTRUMENTED = "massgen"
 
 
 def prepare() -> None:
-    """Wait for the first use. Costs about a millisecond; the program goes on as if nothing had been done."""
+    """Wait for the first use. Costs a few milliseconds; the program goes on as if nothing had been done."""
     if API in sys.modules:  # a `sitecustomize` or a .pth file that uses OpenTelemetry itself
         _safely(_configure)
     sys.meta_path.insert(0, _Watch())
 
 
-class _Watch(MetaPathFinder):
-    """Sees each import before the real finders do."""
+class _Watch:
+    """A finder that sees each import before the real ones do."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -42,7 +45,7 @@ class _Watch(MetaPathFinder):
         elif not _configured and (name == API or name.startswith(PACKAGE)):
             spec = PathFinder.find_spec(name, path)
             if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
-                spec.loader = _Then(spec.loader, self)
+                spec.loader = _Then(spec.loader, self)  # type: ignore[assignment]
             return spec
         return None
 
@@ -55,7 +58,7 @@ class _Watch(MetaPathFinder):
             _safely(_configure)
 
 
-class _Then(Loader):
+class _Then:
     """A module's own loader, and the watch told before and after."""
 
     def __init__(self, loader: Loader, watch: _Watch) -> None:

@@ -35,7 +35,7 @@ def main() -> int:
         say(f'      "{QUESTION}"')
         say("MassGen takes ten seconds and more to load …\n")
         done = subprocess.run(
-            [sys.executable, "-m", "massgen_tracing.views.cli", "exec", "--", *words], cwd=here.work, env=_environment(here.variables()), check=False
+            [sys.executable, "-m", "massgen_tracing.views.cli", "exec", "--", *words], cwd=here.work, env=here.variables(), check=False
         )
         if done.returncode:
             say(f"MassGen ended with exit code {done.returncode}")
@@ -50,14 +50,9 @@ def main() -> int:
             say(f"$ massgen-tracing sql --file {path.relative_to(REPOSITORY)}")
             code = code or command(["sql", "--root", root, "--file", str(path)])
     heading("With your own MassGen")
-    say(f"  pip install massgen_tracing    into its environment (here: {os.path.relpath(environment.path, Path.cwd())})")
+    say(f"  pip install .    with the pip of its environment, as in {os.path.relpath(environment.path, Path.cwd())} here")
     say('  massgen-tracing exec -- massgen --config your.yaml "…"')
     return code
-
-
-def _environment(variables: dict[str, str]) -> dict[str, str]:
-    """What the program gets, with Python's warnings about MassGen's own libraries left out of the picture."""
-    return {**variables, "PYTHONWARNINGS": "ignore"}
 
 
 if __name__ == "__main__":
