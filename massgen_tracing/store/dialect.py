@@ -24,7 +24,7 @@ from massgen_tracing import semconv
 from massgen_tracing.errors import QueryError, one_of
 from massgen_tracing.store import Value, levels, operands, parameters, syntax
 from massgen_tracing.store.syntax import Atom, Binary, Cast, Expression, Parts, Unary
-from massgen_tracing.store.tokens import Group, Item, Kind, Token, arguments, group_brackets, position, tokenize, too_deep
+from massgen_tracing.store.tokens import Group, Item, Kind, Token, arguments, comments, group_brackets, position, tokenize, too_deep
 
 _FUNCTIONS: Final = {syntax.ARROW: "json_get", syntax.TEXT_ARROW: "json_as_text", syntax.CONTAINS: "json_contains"}
 
@@ -46,6 +46,8 @@ _WITHOUT_KEY: Final = {"json_length": "json_length_of_whole", "json_object_keys"
 _OTHER_STATEMENTS: Final = frozenset(
     {"ALTER", "COPY", "CREATE", "DELETE", "DESCRIBE", "DROP", "EXECUTE", "EXPLAIN", "INSERT", "MERGE", "PRAGMA", "SHOW", "TRUNCATE", "UPDATE"}
 )
+
+_DAY: Final = "day"
 
 _AFTER_SELECT: Final = frozenset({"SELECT", "DISTINCT", "ALL", ","})
 _CLAUSES: Final = frozenset({"SELECT", "FROM", "WHERE", "BY", "HAVING", "LIMIT", "WINDOW", "UNION", "EXCEPT", "INTERSECT", "WITH"})
@@ -171,6 +173,7 @@ class _Rewriter:
                     self._expression(part)
         self._levels(parts)
         self._titles(parts)
+        self._day(parts)
 
     def statement(self, end: int) -> Statement:
         """The text with all edits made."""
@@ -192,6 +195,9 @@ class _Rewriter:
 
     def _replace(self, start: int, end: int, text: str) -> None:
         self.edits.append(_Edit(start, end, text, 0))
+
+    def _remove(self, start: int, end: int) -> None:
+        self._replace(start, end, comments(self.sql, start, end))
 
     def _open(self, at: int, text: str) -> None:
         # What is wrapped later wraps more, so it opens further to the left; all closings at a place come before its openings.
@@ -305,7 +311,7 @@ class _Rewriter:
         if not self._typed(node.inner, getter or "json_as_text"):
             self._expression(node.inner)
         elif getter is not None:
-            self._replace(node.operator.start, node.end, "")
+            self._remove(node.operator.start, node.end)
 
     def _cast_call(self, name: Token, group: Group) -> bool:
         """`CAST(a -> k AS type)`; False when it casts something else."""
@@ -318,7 +324,7 @@ class _Rewriter:
         if not self._typed(parts[0], getter):
             return False
         self._replace(name.start, name.end, "")
-        self._replace(group.items[split].start, group.closing.start, "")
+        self._remove(group.items[split].start, group.closing.start)
         return True
 
     def _typed(self, node: Expression, getter: str) -> bool:
@@ -414,6 +420,36 @@ class _Rewriter:
             own += "_"
         self.params[own] = number
         return f"${own}"
+
+    # --- day ---------------------------------------------------------------------------------------------------------------------
+
+    def _day(self, parts: Parts) -> None:
+        """`GROUP BY day` means a column that the SELECT itself has called `day`, not the internal one of the table.
+
+        The engine would take the table's, and refuse what Logfire's documentation shows: `date_trunc('day', …) AS day … GROUP BY day`.
+        """
+        clause, number, chosen = "", 1, 0
+        for at, part in enumerate(parts):
+            before = parts[at - 1] if at else None
+            if isinstance(part, Token):
+                if part.word in _CLAUSES:
+                    clause, number, chosen = (part.word, 1, 0) if part.word == "SELECT" else (part.word, number, chosen)
+                number += clause == "SELECT" and part.word == ","
+                chosen = -1 if clause == "SELECT" and part.word == "*" else chosen
+            elif isinstance(part, Atom) and part.name == _DAY and len(part.items) == 1 and isinstance(before, Token):
+                if clause == "SELECT" and before.word == "AS":
+                    named = parts[at - 2]
+                    internal = isinstance(named, Atom) and named.name == _DAY
+                    chosen = chosen if chosen or internal else number
+                elif clause == "BY" and chosen > 0 and self._groups(parts, at):
+                    self._replace(part.start, part.end, str(chosen))
+
+    @staticmethod
+    def _groups(parts: Parts, at: int) -> bool:
+        """Whether a place of a BY clause is one of GROUP BY."""
+        words = [part.word for part in parts[:at] if isinstance(part, Token)]
+        last = len(words) - 1 - words[::-1].index("BY")
+        return words[last - 1 : last] == ["GROUP"]
 
     # --- titles ------------------------------------------------------------------------------------------------------------------
 

@@ -205,6 +205,8 @@ def _refusal(error: BaseException, statement: dialect.Statement) -> QueryError:
     if len(text) > _MAX_MESSAGE:
         text = text[:_MAX_MESSAGE] + " …"
     hint = "The tables are records, records_all and metrics" if named and named[3] else None
+    if "which would be ambiguous" in text:
+        hint = "Give the column another name than the one that the rows are ordered by"
     return QueryError(f"The statement failed: {text}" + (f" ({place})" if place else ""), hint=hint)
 
 

@@ -7,6 +7,7 @@ another dialect of SQL will not do: where it takes a text to end elsewhere than 
 from __future__ import annotations
 
 import enum
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -153,6 +154,12 @@ def _unfinished(sql: str, at: int, opening: str) -> QueryError:
         "/*": ("comment", "Close it with */"),
     }[opening]
     return QueryError(f"The {kind} that begins at {place} has no end", hint=hint)
+
+
+def comments(sql: str, start: int, end: int) -> str:
+    """A part of the text without its tokens: what is left when they go."""
+    spans = [(start, start), *((start + token.start, start + token.end) for token in _tokens(sql[start:end])), (end, end)]
+    return "".join(sql[before:after] for (_, before), (after, _) in itertools.pairwise(spans))
 
 
 def group_brackets(sql: str, tokens: list[Token]) -> tuple[Item, ...]:
