@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from massgen_tracing.errors import QueryError, RecordingError
-from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value, catalogue, dialect, direct, functions, limits, seal
+from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value, catalogue, dialect, direct, functions, limits, records, seal
 from massgen_tracing.store.answer import Cut
 from massgen_tracing.store.contents import Wanted
 from massgen_tracing.store.damage import gone, of_storage, unreadable
@@ -114,7 +114,8 @@ def ask(
     options = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
     try:
         context = _context()
-        with tables(context, sources, window=window, accesses=asked.accesses, hidden=asked.tables):
+        starts = records.TABLE_ALL in statement.text.lower()
+        with tables(context, sources, window=window, accesses=asked.accesses, hidden=asked.tables, starts=starts):
             frame = context.sql_with_options(statement.text, options, param_values=statement.params)
             names = frame.schema().names
             if asked.tables:
