@@ -92,7 +92,7 @@ def _selects(items: tuple[Item, ...]) -> Iterator[list[Item]]:
         yield current
 
 
-def _only_table(select: list[Item]) -> tuple[Token, Token | None, int] | None:
+def only_table(select: list[Item]) -> tuple[Token, Token | None, int] | None:
     """The table of a FROM that has one table only, its alias, and where the FROM ends; None for any other FROM."""
     place = next((at for at, item in enumerate(select) if isinstance(item, Token) and item.word == "FROM"), None)
     if place is None or place + 1 >= len(select):
@@ -116,7 +116,7 @@ def _only_table(select: list[Item]) -> tuple[Token, Token | None, int] | None:
 
 def _trace(select: list[Item]) -> str | None:
     """The id where a SELECT from one table has `trace_id = 'id'` among the conditions that all have to hold."""
-    table = _only_table(select)
+    table = only_table(select)
     if table is None:
         return None
     _, alias, at = table
@@ -167,7 +167,7 @@ class _Finder:
 
     def look_into(self, select: list[Item]) -> None:
         """Put columns into one SELECT, where that is safe."""
-        only = _only_table(select)
+        only = only_table(select)
         if only is None:
             return
         table, alias, _ = only

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from massgen_tracing.errors import QueryError, RecordingError
-from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value, catalogue, dialect, direct, functions, limits, records, seal
+from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value, catalogue, dialect, direct, first, functions, limits, records, seal
 from massgen_tracing.store.answer import Cut
 from massgen_tracing.store.contents import Wanted
 from massgen_tracing.store.damage import gone, of_storage, unreadable
@@ -113,22 +113,25 @@ def ask(
     asked = direct.find(statement.text) if typed_columns and sources.sealed else direct.Direct(statement.text)
     options = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
     try:
-        context = _context()
         starts = records.TABLE_ALL in statement.text.lower()
-        with tables(context, sources, window=window, accesses=asked.accesses, hidden=asked.tables, starts=starts):
-            frame = context.sql_with_options(statement.text, options, param_values=statement.params)
-            names = frame.schema().names
-            if asked.tables:
-                # Planned as it was written first: its errors and its titles are those that people know.
-                frame = context.sql_with_options(asked.text, options, param_values=statement.params)
-            batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
-            table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(names)
-            return _microsecond_times(table), cut
+        for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
+            context = _context()
+            with tables(context, step.sources, window=step.window, accesses=asked.accesses, hidden=asked.tables, starts=starts):
+                frame = context.sql_with_options(statement.text, options, param_values=statement.params)
+                names = frame.schema().names
+                if asked.tables:
+                    # Planned as it was written first: its errors and its titles are those that people know.
+                    frame = context.sql_with_options(asked.text, options, param_values=statement.params)
+                batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
+                table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(names)
+            if step.enough is None or cut or len(table) >= step.enough:
+                return _microsecond_times(table), cut
     except (KeyboardInterrupt, SystemExit, GeneratorExit, QueryError, RecordingError):
         raise
     except BaseException as error:
         # The engine's panics are no Exception.
         raise _refusal(error, statement) from error
+    raise AssertionError  # the last step is enough in any case
 
 
 def _collect(frame: datafusion.DataFrame, limit: int, max_bytes: int) -> tuple[list[pa.RecordBatch], Cut]:

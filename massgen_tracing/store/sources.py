@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -149,20 +152,20 @@ def tables(
     context.register_record_batches(metrics.TABLE, [points.to_batches() or [pa.RecordBatch.from_pylist([], schema=metrics.SCHEMA)]])
     text = [f"{access.function}(attributes, '{_quoted(access.key)}')" for access in accesses]
     frames: list[_Rows] = []
+    links: list[_Links] = []  # stay while the engine reads
     if len(live) or not sources.sealed:
         frames.append(_Rows(context.read_batches(batches), text))
-    with contextlib.ExitStack() as stack:
-        for alike, paths in _alike(sources.sealed, accesses).items():
-            frame = _within(_scan(context, paths, alike.schema(), stack), window)
-            said = [typed.expression(access.function, known) for access, known in zip(accesses, alike.keys, strict=True)]
-            frames.append(_Rows(frame, [one or other for one, other in zip(said, text, strict=True)], pending=alike.pending))
-            if alike.begun:
-                frames.append(_Rows(_begun(frame), text, starts=True))
-        plain = [(rows, rows.frame.select(*records.SCHEMA.names)) for rows in frames]
-        _register(context, plain, {records.TABLE: records.TABLE, records.TABLE_ALL: records.TABLE_ALL})
-        if hidden:
-            _register(context, [(rows, rows.wide(accesses)) for rows in frames], hidden)
-        yield
+    for alike, paths in _alike(sources.sealed, accesses).items():
+        frame = _within(_scan(context, paths, alike.schema(), links), window)
+        said = [typed.expression(access.function, known) for access, known in zip(accesses, alike.keys, strict=True)]
+        frames.append(_Rows(frame, [one or other for one, other in zip(said, text, strict=True)], pending=alike.pending))
+        if alike.begun:
+            frames.append(_Rows(_begun(frame), text, starts=True))
+    plain = [(rows, rows.frame.select(*records.SCHEMA.names)) for rows in frames]
+    _register(context, plain, {records.TABLE: records.TABLE, records.TABLE_ALL: records.TABLE_ALL})
+    if hidden:
+        _register(context, [(rows, rows.wide(accesses)) for rows in frames], hidden)
+    yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,14 +264,34 @@ def _within(frame: DataFrame, window: Window) -> DataFrame:
     return frame
 
 
-def _scan(context: SessionContext, paths: Sequence[Path], schema: pa.Schema, stack: contextlib.ExitStack) -> DataFrame:
+def _scan(context: SessionContext, paths: Sequence[Path], schema: pa.Schema, links: list[_Links]) -> DataFrame:
     """Many files as one table; the engine takes a directory, so the chosen files are put into one."""
-    if len(paths) == 1:
-        return context.read_parquet(os.path.abspath(paths[0]), schema=schema)
-    directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="massgen-tracing-"))
-    for number, path in enumerate(paths):
-        Path(directory, f"{number:08}{layout.SEALED_SUFFIX}").symlink_to(os.path.abspath(path))
-    return context.read_parquet(directory, schema=schema)
+    absolute = tuple(map(os.path.abspath, paths))
+    if len(absolute) == 1:
+        return context.read_parquet(absolute[0], schema=schema)
+    links.append(_linked(absolute))
+    return context.read_parquet(links[-1].directory, schema=schema)
+
+
+class _Links:
+    """A directory of links to files; it goes when nobody needs it any more, or this process ends."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.directory = tempfile.mkdtemp(prefix="massgen-tracing-")
+        weakref.finalize(self, _remove, self.directory, os.getpid())
+        for number, path in enumerate(paths):
+            os.symlink(path, f"{self.directory}/{number:08}{layout.SEALED_SUFFIX}")
+
+
+def _remove(directory: str, owner: int) -> None:
+    if os.getpid() == owner:  # and not a forked child of it
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@lru_cache(maxsize=16)
+def _linked(paths: tuple[str, ...]) -> _Links:
+    """Links to these files; the next query is often of the same."""
+    return _Links(paths)
 
 
 def _union(frames: Sequence[DataFrame]) -> DataFrame:
