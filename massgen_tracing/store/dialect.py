@@ -14,6 +14,7 @@ A select item that is only a JSON operator gets the title that Logfire gives it.
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,9 +22,9 @@ from typing import Final
 
 from massgen_tracing import semconv
 from massgen_tracing.errors import QueryError, one_of
-from massgen_tracing.store import Value, operands, parameters, syntax
+from massgen_tracing.store import Value, levels, operands, parameters, syntax
 from massgen_tracing.store.syntax import Atom, Binary, Cast, Expression, Parts, Unary
-from massgen_tracing.store.tokens import Group, Item, Kind, Token, arguments, group_brackets, position, tokenize
+from massgen_tracing.store.tokens import Group, Item, Kind, Token, arguments, group_brackets, position, tokenize, too_deep
 
 _FUNCTIONS: Final = {syntax.ARROW: "json_get", syntax.TEXT_ARROW: "json_as_text", syntax.CONTAINS: "json_contains"}
 
@@ -36,23 +37,15 @@ _GETTERS: Final = {
 _GETTER_OF: Final = {name.replace("_", " "): getter for getter, names in _GETTERS.items() for name in names.split()}
 """Type name to the function that reads that type; Logfire ignores precision and scale here, and so do we."""
 
-_PATHS: Final = frozenset(
-    {
-        "json_get",
-        "json_get_json",
-        "json_as_text",
-        "json_get_str",
-        "json_get_int",
-        "json_get_float",
-        "json_get_bool",
-        "json_get_array",
-        "json_contains",
-        "json_length",
-        "json_object_keys",
-    }
+_WITH_PATHS: Final = frozenset({*_FUNCTIONS.values(), *_GETTERS, "json_get_json", "json_get_array", "json_length", "json_object_keys"})
+"""Functions that take a JSON text and keys."""
+
+_ALIASES: Final = {"json_len": "json_length", "json_keys": "json_object_keys", "scalar_to_json": "json_from_scalar"}
+_WITHOUT_KEY: Final = {"json_length": "json_length_of_whole", "json_object_keys": "json_object_keys_of_whole"}
+
+_OTHER_STATEMENTS: Final = frozenset(
+    {"ALTER", "COPY", "CREATE", "DELETE", "DESCRIBE", "DROP", "EXECUTE", "EXPLAIN", "INSERT", "MERGE", "PRAGMA", "SHOW", "TRUNCATE", "UPDATE"}
 )
-_KEYLESS: Final = {"json_length": "json_length_of_whole", "json_object_keys": "json_object_keys_of_whole"}
-_UNSUPPORTED: Final = frozenset({"json_from_scalar", "json_union_to_text", "json_get_scalar"})
 
 _AFTER_SELECT: Final = frozenset({"SELECT", "DISTINCT", "ALL", ","})
 _CLAUSES: Final = frozenset({"SELECT", "FROM", "WHERE", "BY", "HAVING", "LIMIT", "WINDOW", "UNION", "EXCEPT", "INTERSECT", "WITH"})
@@ -84,7 +77,9 @@ class Statement:
     def place_of(self, name: str) -> str | None:
         """Where a name first stands in `written`, in words; None when it does not."""
         tokens = tokenize(self.written)
-        found = next((token for token in tokens if token.is_name and token.text.lower() == name.lower()), None)
+        # A file's name may be written as a text where a table is expected.
+        names = [token for token in tokens if token.is_name or token.kind is Kind.STRING]
+        found = next((token for part in (name, name.rpartition(".")[2]) for token in names if token.text.lower() == part.lower()), None)
         return None if found is None else position(self.written, found.start)
 
 
@@ -95,16 +90,19 @@ def translate(sql: str, params: Mapping[str, Value] | None = None) -> Statement:
         QueryError: if it is not one SELECT, asks for something that is not supported, or lacks a parameter's value.
     """
     values = dict(params or {})
+    _check_characters(sql)
     tokens = tokenize(sql)
     while tokens and tokens[-1].word == ";":
         tokens.pop()
     _check_query(sql, tokens)
     parameters.check(sql, [token for token in tokens if token.kind == Kind.PARAMETER], values)
-    rewriter = _Rewriter(sql, values)
+    words = [token.word for token in tokens]
+    places = levels.places(sql) if words.count("SELECT") > 1 and any(token.text.lower() == levels.COLUMN for token in tokens) else None
+    rewriter = _Rewriter(sql, values, places)
     try:
-        rewriter.rewrite(group_brackets(sql, tokens), depth=0)
+        rewriter.rewrite(group_brackets(sql, tokens))
     except RecursionError:
-        raise QueryError("The statement is nested too deep", hint="Take it apart with WITH") from None
+        raise too_deep() from None
     return rewriter.statement(tokens[-1].end)
 
 
@@ -119,11 +117,28 @@ def _check_query(sql: str, tokens: list[Token]) -> None:
                 hint="Ask them one by one",
             )
     first = next((token for token in tokens if token.text != "("), tokens[0])
-    if first.word not in operands.QUERY_WORDS:
+    refused = first if first.word not in operands.QUERY_WORDS else _other_statement(tokens)
+    if refused is not None:
         raise QueryError(
-            f"`{first.text}` at {position(sql, first.start)} is refused",
+            f"`{refused.text}` at {position(sql, refused.start)} is refused",
             expected="one SELECT (or WITH … SELECT); recordings can only be read",
         )
+
+
+def _other_statement(tokens: list[Token]) -> Token | None:
+    """What begins a statement of another kind inside of a query, such as `WITH x AS (DELETE …)` or `SELECT … INTO`."""
+    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        begins = before.text in {"(", ")"} and token.word in _OTHER_STATEMENTS and after.is_name
+        if begins or (token.word == "INTO" and before.text != "." and before.word != "AS"):
+            return token
+    return None
+
+
+def _check_characters(sql: str) -> None:
+    """See that the engine can be given the text."""
+    wrong = next((at for at, character in enumerate(sql) if character == "\0" or "\ud800" <= character <= "\udfff"), None)
+    if wrong is not None:
+        raise QueryError(f"There is a character that no text can have at {position(sql, wrong)}", got=sql[wrong])
 
 
 _OPENINGS: Final = 2**40
@@ -142,35 +157,38 @@ class _Edit:
 class _Rewriter:
     sql: str
     params: dict[str, Value]
+    levels: frozenset[int] | None
+    """Where the names stand that mean the column `level`; None for every `level`."""
     edits: list[_Edit] = field(default_factory=list)
-    renamed_level_depth: int | None = None
-    """How deep `level` is given to something else (`… AS level`); outside of there the name no longer means the column."""
 
-    def rewrite(self, items: tuple[Item, ...], depth: int) -> None:
-        """Rewrite one bracket level and those inside it; inner ones first, for what they name is seen by the outer ones."""
+    def rewrite(self, items: tuple[Item, ...]) -> None:
+        """Rewrite one bracket level and those inside it."""
         parts = syntax.level(self.sql, items)
-        ordered = sorted(range(len(parts)), key=lambda at: not operands.is_query_in_brackets(parts[at]))
-        for at in ordered:
-            part = parts[at]
+        for at, part in enumerate(parts):
             if not isinstance(part, Token):
                 getter = self._compared_with(parts, at)
-                if getter is None or not self._typed(part, getter, depth):
-                    self._expression(part, depth)
-        self._levels(parts, depth)
+                if getter is None or not self._typed(part, getter):
+                    self._expression(part)
+        self._levels(parts)
         self._titles(parts)
 
     def statement(self, end: int) -> Statement:
         """The text with all edits made."""
+        text, moves = self.text(0, end)
+        return Statement(text, self.sql, self.params, moves)
+
+    def text(self, start: int, end: int) -> tuple[str, tuple[tuple[int, int], ...]]:
+        """A part of the text with its edits made, and where what stands now stood before."""
         out: list[str] = []
-        moves: list[tuple[int, int]] = [(0, 0)]
-        at = length = 0
+        moves: list[tuple[int, int]] = [(0, start)]
+        at, length = start, 0
         for edit in sorted(self.edits, key=lambda edit: (edit.start, edit.end != edit.start, edit.order)):
             out += [self.sql[at : edit.start], edit.text]
             length += edit.start - at + len(edit.text)
             at = edit.end
             moves.append((length, at))
         out.append(self.sql[at:end])
-        return Statement("".join(out), self.sql, self.params, tuple(moves))
+        return "".join(out), tuple(moves)
 
     def _replace(self, start: int, end: int, text: str) -> None:
         self.edits.append(_Edit(start, end, text, 0))
@@ -184,25 +202,26 @@ class _Rewriter:
 
     # --- expressions -------------------------------------------------------------------------------------------------------------
 
-    def _expression(self, node: Expression, depth: int, getter: str | None = None) -> None:
+    def _expression(self, node: Expression, getter: str | None = None) -> None:
         """Rewrite one expression; *getter* reads the type that `->` has to give here, None for any."""
         match node:
             case Atom():
-                self._atom(node, depth)
+                self._atom(node)
             case Unary():
-                self._expression(node.operand, depth)
+                self._expression(node.operand)
             case Cast():
-                self._cast(node, depth)
+                self._cast(node)
             case Binary() if node.operator.word in _FUNCTIONS:
-                self._expression(node.left, depth, "json_get_json")
-                self._expression(node.right, depth)
+                self._expression(node.left, "json_get_json")
+                self._expression(node.right)
                 name = getter if getter is not None and node.operator.word == syntax.ARROW else _FUNCTIONS[node.operator.word]
+                name += self._key_form(node.right)
                 self._open(node.start, f"{name}(")
                 self._replace(node.operator.start, node.operator.end, ", ")
                 self._close(node.end, ")")
             case Binary():
                 for side in (node.left, node.right):
-                    self._expression(side, depth)
+                    self._expression(side)
                     self._parameter_type(side, node.operator.word)
 
     def _parameter_type(self, node: Expression, operator: str) -> None:
@@ -213,35 +232,39 @@ class _Rewriter:
             if cast is not None:
                 self._close(token.end, f"::{cast}")
 
-    def _atom(self, node: Atom, depth: int) -> None:
+    def _atom(self, node: Atom) -> None:
         call = node.call
         if call is not None:
-            self._call(*call, depth)
+            self._call(*call)
             return
         for item in node.items:
             if isinstance(item, Group):
-                self.rewrite(item.items, depth + 1)
+                self.rewrite(item.items)
+                if item.opening.word == "CASE":
+                    self._case(syntax.level(self.sql, item.items))
 
-    def _call(self, name: Token, group: Group, depth: int) -> None:
-        function = name.text.lower()
+    def _call(self, name: Token, group: Group, getter: str | None = None) -> None:
+        """Rewrite a call; *getter* is the function that reads the type that json_get has to give here."""
         given = arguments(group)
-        if function in {"cast", "try_cast"} and self._cast_call(name, group, depth):
+        if name.word in {"CAST", "TRY_CAST"} and self._cast_call(name, group):
             return
-        self.rewrite(group.items, depth + 1)
-        if function in _UNSUPPORTED:
-            raise QueryError(
-                f"The function `{function}` at {position(self.sql, name.start)} is not supported here",
-                expected=one_of(sorted(_PATHS)),
-            )
-        if function in _KEYLESS and len(given) == 1:
-            self._replace(name.start, name.end, _KEYLESS[function])
-        elif function in _PATHS and len(given) > 2 and all(given):
+        self.rewrite(group.items)
+        function = _ALIASES.get(name.text.lower(), name.text.lower())
+        if function in _WITHOUT_KEY and len(given) == 1:
+            function = _WITHOUT_KEY[function]
+        elif function in _WITH_PATHS and len(given) > 1 and all(given):
+            forms = [self._key_form(*syntax.level(self.sql, key)) for key in given[1:]]
             start = given[0][0].start
-            for key in given[1:-1]:
-                self._open(start, "json_get_json(")
+            for key, form in zip(given[1:-1], forms[:-1], strict=True):
+                self._open(start, f"json_get_json{form}(")
                 self._close(key[-1].end, ")")
+            function = (getter or function) + forms[-1]
+        elif function == "json_from_scalar" and len(given) == 1 and given[0]:
+            start, end = given[0][0].start, given[0][-1].end
+            self._open(start, f"arrow_typeof({self._rewritten(given[0], start, end)}), CAST(")
+            self._close(end, " AS varchar)")
         elif function == "time_bucket":
-            self._replace(name.start, name.end, "date_bin")
+            function = "date_bin"
             width = given[0][0] if given and len(given[0]) == 1 else None
             if isinstance(width, Token) and width.kind == Kind.STRING:
                 self._open(width.start, "INTERVAL ")
@@ -249,6 +272,24 @@ class _Rewriter:
                 self._close(width.end, "::interval")
         elif function == "level_num" and given:
             self._level_literal(given[0])
+        if function != name.text.lower():
+            self._replace(name.start, name.end, function)
+
+    def _key_form(self, key: Expression | Token, *more: Expression | Token) -> str:
+        """The suffix of the function for this kind of key."""
+        token = key.token if isinstance(key, Atom) and not more else None
+        if token is not None and token.kind == Kind.PARAMETER:
+            value = self.params[token.text[1:]]
+            return "" if isinstance(value, str | None) else "_at"
+        if token is not None and token.kind in {Kind.STRING, Kind.OTHER_TEXT}:
+            return ""
+        return "_at" if token is not None and token.kind == Kind.NUMBER and token.text.isdecimal() else "_any"
+
+    def _rewritten(self, items: tuple[Item, ...], start: int, end: int) -> str:
+        """What these items become, as a text of its own."""
+        other = _Rewriter(self.sql, self.params, self.levels)
+        other.rewrite(items)
+        return other.text(start, end)[0]
 
     def _level_literal(self, argument: tuple[Item, ...]) -> None:
         only = argument[0] if len(argument) == 1 else None
@@ -258,15 +299,15 @@ class _Rewriter:
 
     # --- types of JSON values ----------------------------------------------------------------------------------------------------
 
-    def _cast(self, node: Cast, depth: int) -> None:
+    def _cast(self, node: Cast) -> None:
         getter = _GETTER_OF.get(node.type_name)
         # A type that JSON does not have (a time, a date) is read from the value's text.
-        if not self._typed(node.inner, getter or "json_as_text", depth):
-            self._expression(node.inner, depth)
+        if not self._typed(node.inner, getter or "json_as_text"):
+            self._expression(node.inner)
         elif getter is not None:
             self._replace(node.operator.start, node.end, "")
 
-    def _cast_call(self, name: Token, group: Group, depth: int) -> bool:
+    def _cast_call(self, name: Token, group: Group) -> bool:
         """`CAST(a -> k AS type)`; False when it casts something else."""
         split = next((i for i, item in enumerate(group.items) if isinstance(item, Token) and item.word == "AS"), 0)
         types = [item for item in group.items[split + 1 :] if isinstance(item, Token)]
@@ -274,23 +315,22 @@ class _Rewriter:
         parts = syntax.level(self.sql, group.items[:split])
         if not split or getter is None or len(parts) != 1 or isinstance(parts[0], Token):
             return False
-        if not self._typed(parts[0], getter, depth):
+        if not self._typed(parts[0], getter):
             return False
         self._replace(name.start, name.end, "")
         self._replace(group.items[split].start, group.closing.start, "")
         return True
 
-    def _typed(self, node: Expression, getter: str, depth: int) -> bool:
+    def _typed(self, node: Expression, getter: str) -> bool:
         """Let the `->` that *node* is, in brackets or not, be read by *getter*; False when it is none."""
         arrow = operands.arrow_in(self.sql, node)
         if isinstance(arrow, Binary):
-            self._expression(arrow, depth, getter)
+            self._expression(arrow, getter)
         elif isinstance(arrow, Token):
-            # A call of json_get itself: its name becomes the getter's.
-            call = operands.unwrapped(self.sql, node)
-            assert isinstance(call, Atom)
-            self._atom(call, depth)
-            self._replace(arrow.start, arrow.end, getter)
+            inner = operands.unwrapped(self.sql, node)
+            assert isinstance(inner, Atom)
+            assert inner.call is not None
+            self._call(*inner.call, getter)
         return arrow is not None
 
     def _compared_with(self, parts: Parts, at: int) -> str | None:
@@ -315,17 +355,15 @@ class _Rewriter:
 
     # --- level -------------------------------------------------------------------------------------------------------------------
 
-    def _levels(self, parts: Parts, depth: int) -> None:
+    def _levels(self, parts: Parts) -> None:
         """Level names beside the column `level` become numbers."""
         for at, part in enumerate(parts):
-            if self._names_level(parts, at):
-                self.renamed_level_depth = depth
-            if not (isinstance(part, Atom) and part.name == "level") or (self.renamed_level_depth or 0) > depth:
+            if not self._is_level(part):
                 continue
             before, after = operands.neighbours(parts, at)
             for operator, others in (before, after):
                 words = operator.removeprefix("NOT ")
-                if words in syntax.COMPARISONS and others:
+                if (words in syntax.COMPARISONS or words in syntax.DISTINCT_FROM) and others:
                     self._level_number(others[0])
                 elif words == "BETWEEN":
                     for other in others:
@@ -335,15 +373,28 @@ class _Rewriter:
                         if len(argument) == 1:
                             self._level_number(Atom(argument))
 
-    def _names_level(self, parts: Parts, at: int) -> bool:
-        part = parts[at]
-        if not (isinstance(part, Atom) and part.name == "level") or at < 2:
+    def _case(self, parts: Parts) -> None:
+        """`CASE level WHEN 'warn' …` compares too."""
+        if self._is_level(parts[0]):
+            for when, value in itertools.pairwise(parts):
+                if isinstance(when, Token) and when.word == "WHEN" and not isinstance(value, Token):
+                    self._level_number(value)
+
+    def _is_level(self, part: Expression | Token) -> bool:
+        """Whether it is the column, in brackets or not, or the lowest or highest of it."""
+        inner = None if isinstance(part, Token) else operands.unwrapped(self.sql, part)
+        if not isinstance(inner, Atom):
             return False
-        border, named = parts[at - 1], parts[at - 2]
-        return isinstance(border, Token) and border.word == "AS" and not (isinstance(named, Atom) and named.name == "level")
+        call = inner.call
+        if call is not None and call[0].word in {"MIN", "MAX"} and len(given := arguments(call[1])) == 1 and given[0]:
+            return self._is_level(Atom(given[0]))
+        if self.levels is None:
+            return inner.name == levels.COLUMN
+        return inner.name is not None and inner.items[-1].start in self.levels
 
     def _level_number(self, node: Expression) -> None:
-        token = node.token if isinstance(node, Atom) else None
+        inner = operands.unwrapped(self.sql, node)
+        token = inner.token if isinstance(inner, Atom) else None
         if token is None:
             return
         parameter = token.kind == Kind.PARAMETER

@@ -53,8 +53,10 @@ def find(sql: str) -> Direct:
     items = group_brackets(sql, tokens)
     selects = list(_selects(items))
     found = _Finder(sql)
+    # Whether WITH gives a name of ours to something else.
     redefined = any(
-        one.is_name and one.text.lower() in _TABLES and two.word == "AS" for one, two in itertools.pairwise(tokens) if _defines(tokens, one)
+        before.word in {"WITH", "RECURSIVE", ","} and name.is_name and name.text.lower() in _TABLES and after.word == "AS"
+        for before, name, after in zip(tokens, tokens[1:], tokens[2:], strict=False)
     )
     if not redefined:
         for select in selects:
@@ -64,12 +66,6 @@ def find(sql: str) -> Direct:
     # A column may be qualified by the table's name; only where every mention is a FROM of its own is it certain which rows are read.
     certain = not redefined and len(asked) == mentions
     return found.result(frozenset(asked) if certain and asked else None)
-
-
-def _defines(tokens: Sequence[Token], name: Token) -> bool:
-    """Whether a name stands where WITH names its tables."""
-    at = tokens.index(name)
-    return at > 0 and tokens[at - 1].word in {"WITH", "RECURSIVE", ","}
 
 
 def _selects(items: tuple[Item, ...]) -> Iterator[list[Item]]:

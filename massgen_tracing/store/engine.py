@@ -23,6 +23,7 @@ from massgen_tracing.store.answer import Cut
 from massgen_tracing.store.contents import Wanted
 from massgen_tracing.store.damage import gone, of_storage, unreadable
 from massgen_tracing.store.sources import Sources, Window, choose, tables
+from massgen_tracing.store.tokens import MOST_LEVELS, too_deep
 
 _MAX_MESSAGE: Final = 500
 _SEALING_SECONDS: Final = 0.5
@@ -59,11 +60,11 @@ def answer(
         QueryError: if the statement is refused or fails.
         RecordingError: if a source does not exist or a recording cannot be opened.
     """
-    on_stage("reading")
     # Before any file is read: a statement that is refused costs nothing.
     statement = dialect.translate(sql, params)
     if limit < 1:
         raise QueryError("The row limit cannot be right", expected="a number from 1", got=limit)
+    on_stage("reading")
     window = Window(min_us, max_us)
     traces = direct.find(statement.text).traces
     files = [path for place in sources for path in catalogue.files_with(place, Wanted(traces, min_us, max_us))]
@@ -156,6 +157,7 @@ def _context() -> datafusion.SessionContext:
         datafusion.SessionConfig()
         .with_information_schema(enabled=False)
         .set("datafusion.sql_parser.dialect", "PostgreSQL")
+        .set("datafusion.sql_parser.recursion_limit", str(2 * MOST_LEVELS))
         .set("datafusion.execution.time_zone", "+00:00")
         .set("datafusion.execution.parquet.schema_force_view_types", "false")
         .set("datafusion.execution.parquet.pushdown_filters", "true")
@@ -169,7 +171,10 @@ def _context() -> datafusion.SessionContext:
 
 
 _PARSER_PLACE: Final = re.compile(r" at Line: (\d+), Column: (\d+)")
-_NAMED: Final = re.compile(r"Invalid function '([^']+)'|No field named \"?(?:\w+\.)?(\w+)|table '(?:\w+\.)*(\w+)' not found")
+_NAMED: Final = re.compile(
+    r"(?:Invalid|table) function '([^']+)'|No field named \"?(?:\w+\.)?(\w+)|table '(?:datafusion\.)?(?:public\.)?([^']+)' not found"
+)
+_TREE: Final = re.compile(r"Unsupported ast node (?:in sqltorel: )?(\w+) ?[{(].*")
 _MISMATCH: Final = re.compile(r"Function '(\w+)' (?:failed to match any signature|requires|expects)")
 _NOISE: Final = re.compile(
     r"^(DataFusion error: |SQL error: |Error during planning: |Schema error: |Execution error: |Arrow error: |External error: "
@@ -184,6 +189,8 @@ def _refusal(error: BaseException, statement: dialect.Statement) -> QueryError:
     text = _NOISE.sub("", str(error))
     text = text.split("\nValid fields are")[0].split("\nColumn names are case sensitive")[0]
     text = " ".join(text.split()).removesuffix('")')
+    if "RecursionLimitExceeded" in text:
+        return too_deep()
     mismatch = _MISMATCH.search(text)
     if mismatch is not None:
         place = statement.place_of(mismatch[1])
@@ -195,7 +202,7 @@ def _refusal(error: BaseException, statement: dialect.Statement) -> QueryError:
     named = _NAMED.search(text)
     name = next((group for group in named.groups() if group), None) if named else None
     place = statement.place_of(name) if name else None
-    text = text.replace("datafusion.public.", "")
+    text = _TREE.sub(r"\1 is not supported", text.replace("datafusion.public.", ""))
     if len(text) > _MAX_MESSAGE:
         text = text[:_MAX_MESSAGE] + " …"
     hint = "The tables are records, records_all and metrics" if named and named[3] else None

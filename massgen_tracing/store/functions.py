@@ -1,7 +1,8 @@
 """The functions that Logfire adds to DataFusion, as vectorised functions over Arrow arrays.
 
 JSON functions take a JSON text and one key: a name for an object, a place from 0 for an array. Where Logfire's would say nothing (no such
-key, another type, no JSON at all) they give NULL. Longer paths are nested calls, which the dialect makes.
+key, another type, no JSON at all) they give NULL. Longer paths are nested calls, and the form for a kind of key is its own function, for the
+engine's functions have one type an argument; the dialect writes both.
 """
 
 from __future__ import annotations
@@ -25,13 +26,29 @@ _INT64: Final = 2**63
 _parsed = threading.local()
 
 
-def _find(document: Any, key: str | None) -> Any:
-    if isinstance(document, dict) and key is not None:
-        return document.get(key, _ABSENT)
-    if isinstance(document, list) and key is not None and key.isdecimal():
-        place = int(key)
-        return document[place] if place < len(document) else _ABSENT
-    return _ABSENT
+def _member(document: Any, key: str | None) -> Any:
+    """What a name finds: in objects only."""
+    return document.get(key, _ABSENT) if isinstance(document, dict) and key is not None else _ABSENT
+
+
+def _item(document: Any, place: int | None) -> Any:
+    """What a place from 0 finds: in arrays only."""
+    return document[place] if isinstance(document, list) and place is not None and 0 <= place < len(document) else _ABSENT
+
+
+def _either(document: Any, key: str | None) -> Any:
+    """What the text of a computed key finds: a name in an object, a place in an array."""
+    if isinstance(document, list):
+        return _item(document, int(key)) if key is not None and key.isdecimal() else _ABSENT
+    return _member(document, key)
+
+
+_KEYS: Final[dict[str, tuple[Callable[[Any, Any], Any], pa.DataType]]] = {
+    "": (_member, pa.string()),
+    "_at": (_item, pa.int64()),
+    "_any": (_either, pa.string()),
+}
+"""Suffixes of the functions' forms by how the key is written: a text, a whole number, anything else."""
 
 
 def _documents(texts: pa.Array) -> list[Any]:
@@ -111,7 +128,9 @@ def _keys(value: Any) -> list[str] | None:
 
 _TEXTS: Final = pa.list_(pa.string())
 
-JSON_FUNCTIONS: Final[dict[str, tuple[Callable[[Any], Any], pa.DataType]]] = {
+_Function = tuple[Callable[[Any], Any], pa.DataType]
+
+JSON_FUNCTIONS: Final[dict[str, _Function]] = {
     "json_get": (_as_json, pa.string()),
     "json_get_json": (_as_json, pa.string()),
     "json_as_text": (_as_text, pa.string()),
@@ -122,6 +141,7 @@ JSON_FUNCTIONS: Final[dict[str, tuple[Callable[[Any], Any], pa.DataType]]] = {
     "json_get_array": (_array, _TEXTS),
     "json_length": (_length, pa.uint64()),
     "json_object_keys": (_keys, _TEXTS),
+    "json_contains": (lambda _value: True, pa.bool_()),
 }
 """What each function makes of the value that it finds, and its type."""
 
@@ -131,10 +151,12 @@ WHOLE: Final = "_of_whole"
 WITHOUT_KEY: Final = frozenset({"json_length", "json_object_keys"})
 
 
-def _getter(convert: Callable[[Any], Any], result: pa.DataType) -> Callable[[pa.Array, pa.Array], pa.Array]:
+def _getter(function: _Function, find: Callable[[Any, Any], Any], absent: Any) -> Callable[[pa.Array, pa.Array], pa.Array]:
+    convert, result = function
+
     def call(texts: pa.Array, keys: pa.Array) -> pa.Array:
         pairs = zip(_documents(texts), keys.to_pylist(), strict=True)
-        return pa.array([None if (value := _find(document, key)) is _ABSENT else convert(value) for document, key in pairs], result)
+        return pa.array([absent if (value := find(document, key)) is _ABSENT else convert(value) for document, key in pairs], result)
 
     return call
 
@@ -146,9 +168,26 @@ def _whole(convert: Callable[[Any], Any], result: pa.DataType) -> Callable[[pa.A
     return call
 
 
-def _contains(texts: pa.Array, keys: pa.Array) -> pa.Array:
-    pairs = zip(_documents(texts), keys.to_pylist(), strict=True)
-    return pa.array([_find(document, key) is not _ABSENT for document, key in pairs], pa.bool_())
+def _from_scalar(types: pa.Array, texts: pa.Array) -> pa.Array:
+    return pa.array([_scalar(kind, text) for kind, text in zip(types.to_pylist(), texts.to_pylist(), strict=True)], pa.string())
+
+
+def _scalar(kind: str, text: str | None) -> str | None:
+    """JSON of a value that the engine has made a text of."""
+    if text is None:
+        return None
+    if kind.startswith(("Utf8", "LargeUtf8")):
+        return jsontext.dumps(text)
+    if kind.startswith("Float"):
+        return jsontext.dumps(float(text))
+    if kind == "Boolean" or (kind.removeprefix("U").startswith("Int") and not kind.startswith("Interval")):
+        return text
+    msg = f"json_from_scalar takes a text, a number, a truth value or NULL, not {kind}"
+    raise ValueError(msg)
+
+
+def _union_to_text(values: pa.Array) -> pa.Array:
+    return pa.array([None if value == "null" else value for value in values.to_pylist()], pa.string())
 
 
 def _level_num(names: pa.Array) -> pa.Array:
@@ -170,12 +209,20 @@ def level_name(number: int) -> str:
 
 def register(context: datafusion.SessionContext) -> None:
     """Make the functions known to an engine."""
+
+    def add(name: str, function: Callable[..., pa.Array], arguments: list[pa.DataType], result: pa.DataType, *, json: bool = False) -> None:
+        field = pa.field(name, result, metadata=JSON_MARK if json else None)
+        context.register_udf(datafusion.udf(function, arguments, field, "immutable", name))
+
+    text = pa.string()
     for name, (convert, result) in JSON_FUNCTIONS.items():
-        field = pa.field(name, result, metadata=JSON_MARK) if name in {"json_get", "json_get_json"} else pa.field(name, result)
-        text = pa.string()
-        context.register_udf(datafusion.udf(_getter(convert, result), [text, text], field, "immutable", name))
-        if name in WITHOUT_KEY:
-            context.register_udf(datafusion.udf(_whole(convert, result), [text], field, "immutable", name + WHOLE))
-    context.register_udf(datafusion.udf(_contains, [pa.string(), pa.string()], pa.bool_(), "immutable", "json_contains"))
-    context.register_udf(datafusion.udf(_level_num, [pa.string()], pa.int32(), "immutable", "level_num"))
-    context.register_udf(datafusion.udf(_level_name, [pa.int32()], pa.string(), "immutable", "level_name"))
+        absent = False if name == "json_contains" else None
+        for suffix, (find, key) in _KEYS.items():
+            add(name + suffix, _getter((convert, result), find, absent), [text, key], result, json=name in {"json_get", "json_get_json"})
+    for name in WITHOUT_KEY:
+        convert, result = JSON_FUNCTIONS[name]
+        add(name + WHOLE, _whole(convert, result), [text], result)
+    add("json_from_scalar", _from_scalar, [text, text], text, json=True)
+    add("json_union_to_text", _union_to_text, [text], text, json=True)
+    add("level_num", _level_num, [text], pa.int32())
+    add("level_name", _level_name, [pa.int32()], text)

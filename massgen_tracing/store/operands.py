@@ -6,7 +6,7 @@ from typing import Final
 
 from massgen_tracing.store import syntax
 from massgen_tracing.store.syntax import Atom, Binary, Cast, Expression, Parts, Unary
-from massgen_tracing.store.tokens import Group, Item, Kind, Token
+from massgen_tracing.store.tokens import Group, Kind, Token
 
 QUERY_WORDS: Final = frozenset({"SELECT", "WITH"})
 """What a query begins with."""
@@ -50,16 +50,6 @@ def arrow_in(sql: str, node: Expression) -> Binary | Token | None:
     return call[0] if call is not None and call[0].text.lower() == "json_get" else None
 
 
-def is_query_in_brackets(part: Expression | Token) -> bool:
-    """Whether it is a subquery, or a call or list that begins with one."""
-    items = part.items if isinstance(part, Atom) else ()
-    return any(isinstance(item, Group) and item.items[:1] and _starts_query(item.items[0]) for item in items)
-
-
-def _starts_query(item: Item) -> bool:
-    return isinstance(item, Token) and item.word in QUERY_WORDS
-
-
 def neighbours(parts: Parts, at: int) -> tuple[Side, Side]:
     """The operator before an expression with its other operand, and the one after it with its operands; empty where there is none."""
     before: Side = ("", [])
@@ -67,7 +57,7 @@ def neighbours(parts: Parts, at: int) -> tuple[Side, Side]:
         before = (operator.word if operator.word in syntax.COMPARISONS else "", [other])
     words: list[str] = []
     following = at + 1
-    while following < len(parts) and isinstance(token := parts[following], Token) and len(words) < 2:
+    while following < len(parts) and isinstance(token := parts[following], Token) and len(words) < 4:
         words.append(token.word)
         following += 1
     others = [part for part in parts[following : following + 1] if not isinstance(part, Token)]

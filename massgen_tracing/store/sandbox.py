@@ -40,7 +40,7 @@ _START_SECONDS: Final = 60.0
 _AFTERWARDS_SECONDS: Final = 30.0
 """For what a worker does after an answer; it is short, and nobody may hang on it."""
 
-_BOOT: Final = "import sys; sys.path[:] = sys.argv[1:]; from massgen_tracing.store.worker import main; main()"
+_BOOT: Final = "import sys; sys.path[:] = sys.argv[2:]; from massgen_tracing.store.worker import main; main(sys.argv[1])"
 _VARIABLES: Final = frozenset({"PATH", "HOME", "LANG", "TZ", "TZDIR", "SYSTEMROOT", "VIRTUAL_ENV"})
 _VARIABLE_PREFIXES: Final = ("LC_", "LD_", "DYLD_", "PYTHON")
 """The worker's environment: what a process needs to start. Credentials are none of it."""
@@ -66,14 +66,14 @@ class Worker:
     def __init__(self) -> None:
         if not sys.executable:
             raise QueryError("A query needs a process of its own, and this program does not say where its Python is", expected="sys.executable")
-        # Its scratch directory and its stderr outlive it, or a killed worker would leave the one and take the other with it.
+        # For the files that the engine needs for a moment: a worker that is killed cannot remove them.
         self._scratch = tempfile.mkdtemp(prefix="massgen-tracing-")
         self._stderr: IO[bytes] = tempfile.TemporaryFile(dir=self._scratch)  # noqa: SIM115 - closed with the worker
         environment = {name: value for name, value in os.environ.items() if name in _VARIABLES or name.startswith(_VARIABLE_PREFIXES)}
         path = [entry or os.getcwd() for entry in sys.path]
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, *path],
+                [sys.executable, "-c", _BOOT, self._scratch, *path],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
@@ -337,7 +337,10 @@ class _Conversation:
         except _Died:
             raise _Gone from None
         deadline = time.monotonic() + self._timeout
-        head, body = self._next(self._timeout, f"{stopped}; it was still reading the recordings", "Let `massgen-tracing compact` seal ended runs")
+        head, body = self._next(self._timeout, stopped)
+        if head["event"] == "reading":
+            hint = "Let `massgen-tracing compact` seal ended runs: reading them then costs nothing"
+            head, body = self._next(deadline - time.monotonic(), f"{stopped}, while the recordings were still being read", hint)
         if head["event"] == "asking":
             hint = "Ask for less: a time window, one trace_id, or a join with a condition"
             head, body = self._next(deadline - time.monotonic(), stopped, hint)
@@ -359,8 +362,9 @@ def _cause(worker: Worker, code: int, said: str) -> QueryError:
     """What a worker died of."""
     if "memory allocation of" in said or "MemoryError" in said or code == -getattr(signal, "SIGKILL", 9):
         return limits.too_much_memory()
-    if not worker.ready:
-        last = said.strip().rsplit("\n", 1)[-1]
-        return QueryError(f"The process that answers queries did not start: {last or f'exit code {code}'}", hint="Try `massgen-tracing doctor`")
-    name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return QueryError(f"The engine crashed on the statement ({name}), as it does on one that is nested too deep", hint="Take it apart with WITH")
+    if worker.ready and code < 0:
+        name = signal.Signals(-code).name
+        return QueryError(f"The engine crashed on the statement ({name}), as it does on one that is nested too deep", hint="Take it apart with WITH")
+    last = said.strip().rsplit("\n", 1)[-1] or f"exit code {code}"
+    what = "failed" if worker.ready else "did not start"
+    return QueryError(f"The process that answers queries {what}: {last}", hint="Try `massgen-tracing doctor`")

@@ -17,7 +17,8 @@ ARROW: Final = "->"
 TEXT_ARROW: Final = "->>"
 CONTAINS: Final = "?"
 JSON_OPERATORS: Final = frozenset({ARROW, TEXT_ARROW, CONTAINS})
-UNSUPPORTED_OPERATORS: Final = frozenset({"#>", "#>>", "@>", "<@", "?|", "?&", "@?", "@@", "#-"})
+UNSUPPORTED_OPERATORS: Final = frozenset({"#>", "#>>", "?|", "?&", "@?", "@@", "#-"})
+"""PostgreSQL's for JSON, which Logfire does not have either."""
 
 _OTHER: Final = 3
 _UNARY: Final = 7
@@ -25,6 +26,7 @@ _BINDING: Final = {"^": 6, "*": 5, "/": 5, "%": 5, "+": 4, "-": 4, "||": _OTHER}
 """How tightly binary operators bind; what binds less (comparisons, NOT, AND, OR) is a border here."""
 
 COMPARISONS: Final = frozenset({"=", "<>", "!=", "<", ">", "<=", ">="})
+DISTINCT_FROM: Final = frozenset({"IS DISTINCT FROM", "IS NOT DISTINCT FROM"})
 
 # fmt: off
 _BORDER_WORDS: Final = frozenset({
@@ -245,7 +247,9 @@ class _Parser:
 
     def _refuse_windowed(self, left: Expression, operator: Token) -> None:
         """A call with FILTER or OVER is not one expression here; taking only its last bracket would change the meaning."""
-        first = left.items[0] if isinstance(left, Atom) else None
+        if not isinstance(left, Atom):
+            return
+        first = left.items[0]
         index = next((i for i, item in enumerate(self._items) if item is first), 0)
         before = self._items[index - 1] if index else None
         if isinstance(first, Group) and isinstance(before, Token) and before.word in _AFTER_CALL:

@@ -16,6 +16,9 @@ from massgen_tracing.errors import QueryError
 
 _BRACKETS: Final = {"(": ")", "[": "]", "{": "}", "CASE": "END"}
 
+MOST_LEVELS: Final = 150
+"""Of brackets in brackets."""
+
 _TOKEN: Final = re.compile(
     r"""
       (?P<blank>     \s++ | --[^\n]*+ )
@@ -45,9 +48,6 @@ class Kind(enum.Enum):
     SIGN = enum.auto()
 
 
-_WITHOUT_WORD: Final = frozenset(Kind) - {Kind.WORD, Kind.SIGN}
-
-
 @dataclass(frozen=True, slots=True)
 class Token:
     """A token and where it stands: characters *start* up to, not including, *end*.
@@ -63,12 +63,12 @@ class Token:
     @property
     def word(self) -> str:
         """The token in upper case; empty for literals, parameters and quoted names, which are no keywords."""
-        return "" if self.kind in _WITHOUT_WORD else self.text.upper()
+        return self.text.upper() if self.kind is Kind.WORD or self.kind is Kind.SIGN else ""
 
     @property
     def is_name(self) -> bool:
         """Whether it can be a name: a quoted one, or a word."""
-        return self.kind in {Kind.QUOTED, Kind.WORD}
+        return self.kind is Kind.WORD or self.kind is Kind.QUOTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +121,16 @@ def _tokens(sql: str) -> Iterator[Token]:
             continue
         kind = Kind[name]
         text = match[0]
-        if kind == Kind.SIGN and text in {"'", '"', "$"}:
+        if kind is Kind.SIGN and text in {"'", '"', "$"}:
             raise _unfinished(sql, start, text)
-        if kind in {Kind.STRING, Kind.QUOTED}:
+        if kind is Kind.STRING or kind is Kind.QUOTED:
             text = text[1:-1].replace(text[0] * 2, text[0])
         yield Token(kind, text, start, at)
+
+
+def too_deep(where: str = "") -> QueryError:
+    """The refusal of a statement that nests too deep."""
+    return QueryError("The statement is nested too deep" + (f": more than {where}" if where else ""), hint="Take it apart with WITH")
 
 
 def _comment_end(sql: str, start: int) -> int:
@@ -154,12 +159,14 @@ def group_brackets(sql: str, tokens: list[Token]) -> tuple[Item, ...]:
     """Tokens with what stands in brackets put together.
 
     Raises:
-        QueryError: if a bracket has no partner.
+        QueryError: if a bracket has no partner, or is too deep in others.
     """
     levels: list[list[Item]] = [[]]
     openings: list[Token] = []
     for token in tokens:
         if token.word in _BRACKETS:
+            if len(openings) == MOST_LEVELS:
+                raise too_deep(f"{MOST_LEVELS} levels at {position(sql, token.start)}")
             openings.append(token)
             levels.append([])
         elif openings and token.word == _BRACKETS[openings[-1].word]:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import queue
 import select
+import shutil
 import threading
 import traceback
 from types import ModuleType
@@ -25,8 +26,8 @@ _RETIRING_BYTES: Final = 2**29
 """A process that holds as much after an answer is not asked again."""
 
 
-def main() -> NoReturn:
-    """Answer until the caller is gone."""
+def main(scratch: str) -> NoReturn:
+    """Answer until the caller is gone; then *scratch*, the directory for temporary files, goes too."""
     # The protocol has a descriptor of its own; whatever else is printed goes where errors go.
     output = os.dup(1)
     os.dup2(2, 1)
@@ -41,6 +42,7 @@ def main() -> NoReturn:
             break
         busy.set()
         requests.put(message[0])
+    shutil.rmtree(scratch, ignore_errors=True)
     os._exit(0)  # the engine may be in the middle of something that nobody waits for
 
 
@@ -63,6 +65,7 @@ def _answer_all(requests: queue.SimpleQueue[dict[str, Any]], output: int, busy: 
 
 
 def _answer(engine: ModuleType, request: dict[str, Any], output: int) -> None:
+    wire.send(output, {"event": "begun"})
     limits.alarm(request.pop("timeout") + _ALARM_SECONDS)
     directory = request.pop("directory")
     with contextlib.suppress(OSError):
