@@ -1,6 +1,6 @@
 """In: recordings as records, and SQL over them. Reads files of any OTLP/JSON writer, also while a run still writes.
 
-    reader      files -> span records, whatever the files hold
+    reader      files -> span records, whatever the files hold; live one file's lines, kept for the next time; report what was skipped
     lines       lines of our own writer -> span records, fast
     signals     logs and metrics of other writers -> records
     catalogue   where recordings lie: runs, directories, single files

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 import pyarrow as pa
 
-from massgen_tracing.store.reader import Report
+from massgen_tracing.store.report import Report
 
 JSON_MARK: Final = {b"is_json": b"true"}
 """Metadata of a result column whose texts are JSON values. Arrow's own mark for that turns the column into another type."""

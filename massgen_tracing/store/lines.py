@@ -6,6 +6,7 @@ parser; starts are recognised without being parsed, for most of them are followe
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import orjson
@@ -30,6 +31,11 @@ PENDING_START: Final = PENDING_END - len(PENDING)
 _INTEGER: Final = b'"intValue":'
 _MAX_HEADS: Final = 256
 
+_IDS: Final = re.compile(rb'"traceId":"([0-9a-f]{32})","spanId":"[0-9a-f]{16}","parentSpanId":"([0-9a-f]{16})",')
+
+SpanKey = tuple[str, str]
+"""Trace id and span id."""
+
 Home = tuple[Resource, Scope]
 
 
@@ -51,6 +57,14 @@ class LineDecoder:
             return otlp.span_record(orjson.loads(line[len(head) - 1 : -len(_TAIL) + 1]), *home)
         except (ValueError, otlp.Malformed, RecursionError):
             return None
+
+    def start(self, line: bytes) -> SpanKey | None:
+        """Which span's start a line of our writer tells, without decoding it; None for any other line."""
+        if line[PENDING_START:PENDING_END] != PENDING:
+            return None
+        head = self.head(line)
+        ids = None if head is None else _IDS.match(line, len(head))
+        return None if ids is None else (ids[1].decode(), ids[2].decode())
 
     def head(self, line: bytes) -> bytes | None:
         """Resource and scope, up to where the span begins, of a line that is written as our writer writes; None for any other line."""

@@ -71,8 +71,8 @@ def trace(root: Path | str, trace_id: str) -> Recording:
         raise RecordingError(f"{len(found)} traces begin with {trace_id}", expected=f"more of its digits, as in {', '.join(found[:3])}")
     return Recording(
         tuple(span for span in recording.spans if span.trace_id == found[0]),
-        tuple(span for span in recording.starts if span.trace_id == found[0]),
         recording.report,
+        begin=lambda: tuple(span for span in recording.starts if span.trace_id == found[0]),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
@@ -19,6 +20,7 @@ from massgen_tracing.model import EMPTY, Attributes, AttributeValue, Event, Link
 _KINDS: Final = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
 _STATUSES: Final = {"UNSET": 0, "OK": 1, "ERROR": 2}
 _HEX: Final = frozenset("0123456789abcdef")
+_PLAIN_ID: Final = re.compile(r"(?!0*$)[0-9a-f]+")
 _NO_PARENT: Final = "0" * 16
 _LATEST_NS: Final = 2**63
 """Times beyond year 2262 do not fit OTLP's fixed64 as every reader uses it; they are taken for garbage."""
@@ -142,15 +144,15 @@ def span_record(value: object, resource: Resource, scope: Scope) -> SpanRecord:
         end_ns=end,
         kind=_enum(value.get("kind"), "SPAN_KIND_", _KINDS),
         attributes=attributes(value.get("attributes")),
-        events=tuple(_event(event, start) for event in objects(value.get("events"))),
-        links=tuple(_links(value.get("links"))),
+        events=tuple(_event(event, start) for event in objects(value["events"])) if "events" in value else (),
+        links=tuple(_links(value["links"])) if "links" in value else (),
         status_code=_enum(status.get("code"), "STATUS_CODE_", _STATUSES),
         status_message=as_text(status.get("message")),
         trace_state=as_text(value.get("traceState")),
         flags=count(value.get("flags")),
-        dropped_attributes=count(value.get("droppedAttributesCount")),
-        dropped_events=count(value.get("droppedEventsCount")),
-        dropped_links=count(value.get("droppedLinksCount")),
+        dropped_attributes=count(value.get("droppedAttributesCount", 0)),
+        dropped_events=count(value.get("droppedEventsCount", 0)),
+        dropped_links=count(value.get("droppedLinksCount", 0)),
         resource=resource,
         scope=scope,
     )
@@ -225,6 +227,8 @@ def _bytes(value: object) -> bytes | None:
 
 def hex_id(value: object, digits: int, *, optional: bool = False) -> str:
     """An id as lower-case hex of *digits* digits; protobuf's own JSON mapping writes base64, which is read too."""
+    if isinstance(value, str) and _PLAIN_ID.fullmatch(value) and len(value) == digits:
+        return value
     if optional and (value is None or value == ""):
         return ""
     if not isinstance(value, str):
@@ -260,15 +264,15 @@ def moment(value: object) -> int | None:
 
 def as_int(value: object) -> int | None:
     """An integer, also one written as text, as protobuf writes 64 bits."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
     if isinstance(value, str):
         try:
             return int(value)
         except ValueError:
             return None
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return None
@@ -286,6 +290,8 @@ def as_float(value: object) -> float | None:
 
 def count(value: object) -> int:
     """A count of 32 bits; 0 for anything else."""
+    if value == 0:
+        return 0
     number = as_int(value)
     return number if number is not None and 0 <= number < 2**32 else 0
 

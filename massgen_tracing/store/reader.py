@@ -8,120 +8,49 @@ is an error.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import itertools
-import json
-import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from massgen_tracing import layout, semconv
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.model import LogRecord, MetricPoint, SpanRecord, SpanState
-from massgen_tracing.store import liveness, otlp, signals
-from massgen_tracing.store.lines import LineDecoder
+from massgen_tracing.store import live, liveness
+from massgen_tracing.store.lines import SpanKey
+from massgen_tracing.store.live import LogId, Said
+from massgen_tracing.store.report import Report
 
-_KEPT_SKIPS: Final = 20
-"""How many skipped places a report names; the rest is only counted."""
-
-_SIGNALS: Final = ("resourceSpans", "resourceLogs", "resourceMetrics")
-_LINE_START: Final = re.compile(rb'\{"resource(?:Spans|Logs|Metrics)"')
-_NOISE: Final = b"\0 \t\r\n\xef\xbb\xbf"
-"""What may stand around a line without harm: white space, a byte order mark, the NULs that a power loss leaves."""
+_order: Final = attrgetter("start_ns", "trace_id", "span_id")
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """Something that was not read: *line* counts from 1."""
-
-    source: str
-    line: int
-    reason: str
-
-
-@dataclass(slots=True)
-class Report:
-    """What the reader read and what it could not read.
-
-    Attributes:
-        files, lines, spans, logs, points: how many were read; a started span that never ended counts as one.
-        skipped: how many lines or records could not be read.
-        first_skips: the first of them.
-        lost: files that could not be read at all, each with the reason.
-    """
-
-    files: int = 0
-    lines: int = 0
-    spans: int = 0
-    logs: int = 0
-    points: int = 0
-    skipped: int = 0
-    first_skips: list[Skip] = field(default_factory=list)
-    lost: dict[str, str] = field(default_factory=dict)
-
-    def skip(self, source: str, line: int, reason: str) -> None:
-        """Count one line or span that was not read."""
-        self.skipped += 1
-        if len(self.first_skips) < _KEPT_SKIPS:
-            self.first_skips.append(Skip(source, line, reason))
-
-    def add_sealed(self, source: str, *, lines: int, skipped: int) -> None:
-        """Count a sealed file, and what could not be read when it was sealed."""
-        self.files += 1
-        self.lines += lines
-        for _ in range(skipped):
-            self.skip(source, 0, "it could not be read when the recording was sealed")
-
-    @property
-    def sentence(self) -> str:
-        """One line for people; empty when everything was read."""
-        said = []
-        if self.lost:
-            what = "1 recording" if len(self.lost) == 1 else f"{len(self.lost)} recordings"
-            source, reason = next(iter(self.lost.items()))
-            said.append(f"passed over {what} that could not be read; the first: {source}: {reason}")
-        if self.skipped:
-            first = self.first_skips[0]
-            what = "1 line or record" if self.skipped == 1 else f"{self.skipped} lines or records"
-            place = f"{first.source}, line {first.line}" if first.line else first.source
-            said.append(f"skipped {what} that could not be read; the first: {place}: {first.reason}")
-        return "; ".join(said)
-
-
-class LogId(NamedTuple):
-    """The ids of a log record's row: its trace, and a span id of its own.
-
-    OpenTelemetry gives a log no id. These follow from what it says, so that they are the same whenever it is read, and a log that two
-    files have is one.
-    """
-
-    trace_id: str
-    span_id: str
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recording:
     """What one or several files say.
 
     Attributes:
         spans: every span once, by start time; a span without an end is `open` or `interrupted`.
-        starts: how the spans that have ended looked when they started, where the files say so; their `end_ns` is None.
         report: what was read and what was skipped.
         logs: OpenTelemetry's log records.
         points: data points of metrics.
+        begin: gives `starts`.
     """
 
     spans: tuple[SpanRecord, ...]
-    starts: tuple[SpanRecord, ...]
     report: Report
     logs: Mapping[LogId, LogRecord] = field(default_factory=dict)
     points: tuple[MetricPoint, ...] = ()
+    begin: Callable[[], tuple[SpanRecord, ...]] = tuple
 
+    @cached_property
+    def starts(self) -> tuple[SpanRecord, ...]:
+        """How the spans that have ended looked when they started, where the files say so, by start time; their `end_ns` is None.
 
-_Key = tuple[str, str]
+        Decoded when it is first asked for, which few do.
+        """
+        return self.begin()
 
 
 class Reader:
@@ -133,12 +62,9 @@ class Reader:
 
     def __init__(self, named: Collection[Path] | None = None) -> None:
         self._named = named
-        self._decoder = otlp.Decoder()
-        self._fast = LineDecoder(self._decoder)
-        self._ended: dict[_Key, SpanRecord] = {}
-        self._started: dict[_Key, SpanRecord] = {}
-        self._logs: dict[LogId, LogRecord] = {}
-        self._points: dict[str, MetricPoint] = {}
+        self._files: list[tuple[Said, SpanState]] = []
+        self._ended: dict[SpanKey, SpanRecord] = {}
+        self._unended: dict[SpanKey, SpanRecord] = {}
         self._report = Report()
 
     @contextlib.contextmanager
@@ -163,8 +89,7 @@ class Reader:
         try:
             # Asked before reading: a writer that dies in between has written all it ever will, so nothing is called dead too early.
             alive = liveness.writer_alive(path)
-            with path.open("rb") as file:
-                self.add_lines(file, source=str(path), alive=alive)
+            self._add(live.read(path, alive=alive), alive=alive)
         except OSError as error:
             beside = list(layout.sealed_beside(path)) if isinstance(error, FileNotFoundError) else []
             if beside:  # sealed since it was found
@@ -190,76 +115,54 @@ class Reader:
         if not index.may_have(trace_prefix):
             return
         for span in sealed.spans(path, trace_prefix):
-            spans = self._started if span.end_ns is None else self._ended
+            spans = self._unended if span.end_ns is None else self._ended
             spans[span.trace_id, span.span_id] = span
 
     def add_lines(self, lines: Iterable[bytes], *, source: str, alive: bool = False) -> None:
         """Read lines; *alive* says whether their writer still runs, *source* names them in the report."""
+        said = Said(source)
+        said.add(lines, alive=alive)
+        self._add(said, alive=alive)
+
+    def _add(self, said: Said, *, alive: bool) -> None:
+        self._files.append((said, "open" if alive else "interrupted"))
         self._report.files += 1
-        state: SpanState = "open" if alive else "interrupted"
-        same: Counter[str] = Counter()
-        for number, line in enumerate(lines, 1):
-            span = self._fast.span(line)
-            if span is not None:
-                self._report.lines += 1
-                self._add_span(span, source, number, state)
-                continue
-            content = line.strip(_NOISE)
-            if not content:
-                continue
-            self._report.lines += 1
-            documents = _documents(content)
-            if not documents:
-                # A live writer may be in the middle of its last line: nothing is lost yet.
-                if not (alive and not line.endswith(b"\n")):
-                    torn = "a torn line" if not line.endswith(b"\n") else "not a line of OTLP/JSON"
-                    self._report.skip(source, number, torn)
-                continue
-            for document in documents:
-                self._add_document(document, source, number, state, same)
+        self._report.add(said.report)
 
-    def _add_document(self, document: dict[str, Any], source: str, number: int, state: SpanState, same: Counter[str]) -> None:
-        """Add what one document says; *same* counts what its file has said in the same words before."""
-        decoder = self._decoder
-        try:
-            for found in itertools.chain(decoder.spans(document), signals.logs(decoder, document), signals.points(decoder, document)):
-                match found:
-                    case otlp.Malformed():
-                        self._report.skip(source, number, str(found))
-                    case SpanRecord():
-                        self._add_span(found, source, number, state)
-                    case LogRecord():
-                        digest = _digest(found, same)
-                        self._logs[LogId(found.trace_id or digest[:32], digest[32:])] = found
-                    case MetricPoint():
-                        self._points[_digest(found, same)] = found
-        except RecursionError:
-            self._report.skip(source, number, "values nested too deep")
-
-    def _add_span(self, span: SpanRecord, source: str, number: int, state: SpanState) -> None:
-        if otlp.is_pending(span):
-            start = otlp.started(span)
-            if start is None:
-                self._report.skip(source, number, "a pending span that does not say which span has started")
-            else:
-                self._started[start.trace_id, start.span_id] = unfinished(start, state)
-        elif span.end_ns is None:
-            self._started[span.trace_id, span.span_id] = unfinished(span, state)
-        else:
-            self._ended[span.trace_id, span.span_id] = span
-
-    def keys(self) -> set[_Key]:
+    def keys(self) -> set[SpanKey]:
         """Trace and span id of every span that was added."""
-        return {*self._ended, *self._started}
+        return {*self._ended, *self._unended}.union(*((*said.ended, *said.starts) for said, _ in self._files))
 
     def recording(self) -> Recording:
         """Everything that was added."""
-        unfinished = [span for key, span in self._started.items() if key not in self._ended]
-        starts = [replace(span, state="ended", attributes=_plain(span)) for key, span in self._started.items() if key in self._ended]
-        spans = sorted([*self._ended.values(), *unfinished], key=_order)
+        ended = dict(self._ended)
+        logs: dict[LogId, LogRecord] = {}
+        points: dict[str, MetricPoint] = {}
+        starts: dict[SpanKey, tuple[Said, SpanState]] = {}
+        for said, state in self._files:
+            ended |= said.ended
+            logs |= said.logs
+            points |= said.points
+            starts |= dict.fromkeys(said.starts, (said, state))
+        spans = list(ended.values())
+        for key, (said, state) in starts.items():
+            if key not in ended:
+                start = said.start(key)
+                if start is None:
+                    self._report.skip(said.source, 0, "a damaged line that tells a start")
+                else:
+                    spans.append(unfinished(start, state))
+        spans += (span for key, span in self._unended.items() if key not in ended and key not in starts)
+        begun = [(said, key) for key, (said, _) in starts.items() if key in ended]
+
+        def begin() -> tuple[SpanRecord, ...]:
+            of_sealed = (replace(span, state="ended", attributes=_plain(span)) for key, span in self._unended.items() if key in ended)
+            of_lines = (start for said, key in begun if (start := said.start(key)) is not None)
+            return tuple(sorted((*of_sealed, *of_lines), key=_order))
+
         report = self._report
-        report.spans, report.logs, report.points = len(spans), len(self._logs), len(self._points)
-        return Recording(tuple(spans), tuple(sorted(starts, key=_order)), report, dict(self._logs), tuple(self._points.values()))
+        report.spans, report.logs, report.points = len(spans), len(logs), len(points)
+        return Recording(tuple(sorted(spans, key=_order)), report, logs, tuple(points.values()), begin)
 
 
 def read(paths: Iterable[Path]) -> Recording:
@@ -284,45 +187,3 @@ def unfinished(span: SpanRecord, state: SpanState) -> SpanRecord:
 def _plain(span: SpanRecord) -> dict[str, Any]:
     """The attributes that the span had when it started, without the mark that the reader has set."""
     return {key: value for key, value in span.attributes.items() if key != semconv.INTERRUPTED}
-
-
-def _order(span: SpanRecord) -> tuple[int, str, str]:
-    return (span.start_ns, span.trace_id, span.span_id)
-
-
-def _digest(record: LogRecord | MetricPoint, same: Counter[str]) -> str:
-    """48 hex digits that follow from what a record says and how often its file has said it before."""
-    digest = hashlib.blake2b(repr(record).encode("utf-8", "replace"), digest_size=24)
-    words = digest.hexdigest()
-    if same[words]:
-        digest.update(same[words].to_bytes(8, "big"))
-    same[words] += 1
-    return digest.hexdigest()
-
-
-def _documents(content: bytes) -> list[dict[str, Any]]:
-    """The documents of one line: one as a rule; what follows a torn one that another process's line was glued to; none for garbage."""
-    document = _document(content)
-    if document is not None:
-        return [document]
-    return [found for piece in _pieces(content) if (found := _document(piece)) is not None]
-
-
-def _pieces(content: bytes) -> Iterator[bytes]:
-    """The parts of a line that each begin as a document does."""
-    begins = [match.start() for match in _LINE_START.finditer(content)]
-    for begin, end in itertools.pairwise([*begins, len(content)]):
-        yield content[begin:end].strip(_NOISE)
-
-
-def _document(content: bytes) -> dict[str, Any] | None:
-    text = content.decode("utf-8", "replace")
-    try:
-        value = json.loads(text)
-        if "\\ud" in text or "\\uD" in text:
-            # Half of a surrogate pair cannot be written as UTF-8; it would stop Arrow and every terminal later.
-            whole = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-            value = json.loads(whole)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) and any(isinstance(value.get(signal), list) for signal in _SIGNALS) else None

@@ -19,7 +19,8 @@ import pyarrow as pa
 from massgen_tracing import semconv
 from massgen_tracing.model import Attributes, Event, Link, LogRecord, Resource, Scope, SpanRecord
 from massgen_tracing.store import jsontext
-from massgen_tracing.store.reader import LogId, Recording
+from massgen_tracing.store.live import LogId
+from massgen_tracing.store.reader import Recording
 
 TABLE: Final = "records"
 TABLE_ALL: Final = "records_all"
@@ -115,17 +116,18 @@ _NO_EXCEPTION: Final[Row] = dict.fromkeys(("exception_message", "exception_stack
 _NO_HTTP: Final[Row] = dict.fromkeys(("http_method", "http_response_status_code", "http_route", "url_full", "url_path", "url_query"))
 
 
-def table(recording: Recording, *, min_us: int | None = None, max_us: int | None = None) -> pa.Table:
+def table(recording: Recording, *, starts: bool = True, min_us: int | None = None, max_us: int | None = None) -> pa.Table:
     """All rows of `records_all`.
 
     Args:
         recording: what the reader gave.
+        starts: with the pending rows of spans that have ended, which `records` does not have.
         min_us: keep only rows that start at or after this Unix time in microseconds.
         max_us: keep only rows that start at or before this one.
     """
     kept = [
         row
-        for row in rows(recording)
+        for row in rows(recording, starts=starts)
         if (min_us is None or row["start_timestamp"] >= min_us) and (max_us is None or row["start_timestamp"] <= max_us)
     ]
     return to_table(kept, SCHEMA)
@@ -138,9 +140,9 @@ def to_table(kept: list[Row], schema: pa.Schema) -> pa.Table:
     return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
 
 
-def rows(recording: Recording) -> Iterator[Row]:
+def rows(recording: Recording, *, starts: bool = True) -> Iterator[Row]:
     """Every row; times are Unix microseconds."""
-    for start in recording.starts:
+    for start in recording.starts if starts else ():
         yield _span_row(start, _shown(start.attributes))
     for span in recording.spans:
         for row, _ in span_rows(span):

@@ -260,7 +260,7 @@ def query(
     import pyarrow as pa
 
     from massgen_tracing.store.answer import Result
-    from massgen_tracing.store.reader import Report, Skip
+    from massgen_tracing.store.report import Report, Skip
 
     report = Report(**{**head["report"], "first_skips": [Skip(**skip) for skip in head["report"]["first_skips"]]})
     with pa.ipc.open_stream(body) as stream:

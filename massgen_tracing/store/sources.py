@@ -132,7 +132,9 @@ def _traces(path: Path, index: Index) -> Iterable[str]:
 
 
 @contextlib.contextmanager
-def tables(context: SessionContext, sources: Sources, *, window: Window, accesses: Sequence[Access], hidden: dict[str, str]) -> Iterator[None]:
+def tables(
+    context: SessionContext, sources: Sources, *, window: Window, accesses: Sequence[Access], hidden: dict[str, str], starts: bool = True
+) -> Iterator[None]:
     """Make `records_all` and `records` known to an engine.
 
     Args:
@@ -141,8 +143,9 @@ def tables(context: SessionContext, sources: Sources, *, window: Window, accesse
         window: rows outside of it are left out.
         accesses: the columns that the tables named by *hidden* have besides.
         hidden: for each table that is needed with these columns too, its name then.
+        starts: with the pending rows of live spans that have ended; only `records_all` has them.
     """
-    live = records.table(sources.recording, min_us=window.min_us, max_us=window.max_us)
+    live = records.table(sources.recording, starts=starts, min_us=window.min_us, max_us=window.max_us)
     # Without any batch the engine would not know the columns.
     batches = live.to_batches() or [pa.RecordBatch.from_pylist([], schema=records.SCHEMA)]
     points = metrics.table(sources.recording.points, min_us=window.min_us, max_us=window.max_us)
