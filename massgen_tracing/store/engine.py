@@ -130,7 +130,7 @@ def ask(
     def run() -> pa.Table:
         for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
             context = _context()
-            with tables(context, step.sources, window=step.window, accesses=asked.accesses, hidden=asked.tables):
+            with tables(context, step.sources, window=step.window, asked=asked):
                 frame = context.sql_with_options(statement.text, options)
                 names = frame.schema().names
                 if asked.tables:
