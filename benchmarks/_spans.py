@@ -13,6 +13,7 @@ SECOND = 1_000_000_000
 TASKS = ("Which city is the best to live in?", "Plan the migration.", "Prove the lemma.", "Summarise the report.", "Find the bug.")
 MODELS = ("gpt-5-mini", "gpt-5-nano", "claude-sonnet-5", "gemini-3-pro")
 TOOLS = ("read_file", "write_file", "search", "list_directory", "execute")
+TENANTS = ("north", "east", "south", "west")
 AGENTS = ("agent_a", "agent_b", "agent_c")
 RESOURCE = {
     "telemetry.sdk.language": "python",
@@ -97,14 +98,13 @@ class _Run:
 
     def _rounds(self, session: str, spans: int) -> dict[str, Any]:
         self.event("Coordination event: coordination_started", session, {"massgen.event_type": "coordination_started"})
-        number = 0
+        number, rng = 0, self.rng
         while len(self.lines) < 2 * spans - 12:
             agent = AGENTS[number % len(AGENTS)]
             count = number // len(AGENTS)
             known = {"massgen.agent_id": agent, "massgen.round": count, "massgen.round_type": "voting" if count else "initial_answer"}
-            self.span(
-                f"agent.{agent}.round_{count}", session, {**known, "massgen.backend": "openai"}, lambda id_, known=known: self._calls(id_, known)
-            )
+            told = {**known, "massgen.backend": "openai", "app.tenant": rng.choice(TENANTS)}
+            self.span(f"agent.{agent}.round_{count}", session, told, lambda id_, known=known: self._calls(id_, known))
             number += 1
         return {"massgen.winner": "agent_a", "massgen.winner_label": "agent1.1"}
 

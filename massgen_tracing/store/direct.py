@@ -46,6 +46,11 @@ class Direct:
     accesses: list[Access] = field(default_factory=list)
     traces: frozenset[str] | None = None
 
+    @property
+    def all_rows(self) -> bool:
+        """Whether pending rows of spans that have ended may be asked for."""
+        return records.TABLE_ALL in self.text.lower()
+
 
 def find(sql: str) -> Direct:
     """The direct accesses of a translated statement."""

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from massgen_tracing.errors import QueryError, RecordingError
-from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value, catalogue, dialect, direct, first, functions, limits, records, seal
+from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value, catalogue, dialect, direct, first, functions, limits, seal
 from massgen_tracing.store.answer import Cut
 from massgen_tracing.store.contents import Wanted
 from massgen_tracing.store.damage import gone, of_storage, unreadable
@@ -114,10 +114,9 @@ def ask(
     asked = direct.find(statement.text) if typed_columns and sources.sealed else direct.Direct(statement.text)
     options = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
     try:
-        starts = records.TABLE_ALL in statement.text.lower()
         for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
             context = _context()
-            with tables(context, step.sources, window=step.window, accesses=asked.accesses, hidden=asked.tables, starts=starts):
+            with tables(context, step.sources, window=step.window, asked=asked):
                 frame = context.sql_with_options(statement.text, options, param_values=statement.params)
                 names = frame.schema().names
                 if asked.tables:

@@ -112,14 +112,18 @@ def seal_settled(files: Iterable[Path], *, seconds: float) -> None:
         if left <= 0:
             return
         with contextlib.suppress(RecordingError, OSError):
+            if not is_own(path):
+                continue
             status = path.stat()
-            settled = is_own(path) and time.time() - status.st_mtime > _SETTLED_SECONDS
+            settled = time.time() - status.st_mtime > _SETTLED_SECONDS
             if settled and status.st_size <= left * _BYTES_A_SECOND and os.access(path.parent, os.W_OK):
                 seal(path)
 
 
 def is_own(path: Path) -> bool:
     """Whether place and name are those of a live recording of our own writer; nothing else is ever sealed, whoever put it there."""
+    if layout.is_sealed(path):
+        return False
     if path.parent.name == layout.TRACES_DIR:
         return _OUTSIDE_RUNS.fullmatch(path.name) is not None
     attempt, turn, run, *_ = (*(parent.name for parent in path.absolute().parents), "", "", "")

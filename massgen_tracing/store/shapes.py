@@ -68,9 +68,8 @@ _OTHERWISE: Final = -2
 
 _PENDING_TAIL: Final = b'"}}' + _TAIL
 _SINCE: Final = b'","attributes":['
-_COMMA_OR_END: Final = b",]"
 
-_P: Final = ord("p")
+_PARENT_NAME: Final = b'parentSpanId":"'
 
 _FIXED: Final = frozenset({semconv.LOGFIRE_SPAN_TYPE, semconv.LOGFIRE_LEVEL, semconv.HTTP_METHOD, semconv.HTTP_STATUS, semconv.HTTP_STATUS_OLD})
 """Attributes with few values that other columns are derived from: their value belongs to the shape."""
@@ -153,7 +152,7 @@ class Shapes:
 
     def __init__(self, decoder: LineDecoder) -> None:
         self._decoder = decoder
-        self._heads: dict[bytes, dict[tuple[int, bytes, int], _Bucket]] = {}
+        self._heads: dict[bytes, dict[tuple[int, bytes, bytes], _Bucket]] = {}
         self._starts: dict[bytes, bytes] = {}
         self._count = 0
 
@@ -177,7 +176,7 @@ class Shapes:
             start = starts.pop(line[at + _SPAN_ID : at + _SPAN_ID + 16], None)
             name = line.find(_NAME, at)
             # What is likely to tell shapes apart: where it does not, more than one pattern is tried.
-            key = (line.count(_KEY, name), line[name + 8 : name + 12], line[at + _PARENT_FIELD])
+            key = (line.count(_KEY, name), line[name + 8 : name + 12], line[at + _PARENT_FIELD : at + _PARENT_FIELD + 1])
             bucket = buckets.get(key)
             if bucket is None:
                 bucket = buckets[key] = _Bucket(head)
@@ -186,7 +185,7 @@ class Shapes:
             bucket.counts.append(_UNKNOWN if start is None else _told(start, line, at, name))
         return [left for each in self._heads.values() for bucket in each.values() for left in self._settle(bucket)]
 
-    def _home(self, line: bytes) -> tuple[bytes, int, dict[tuple[int, bytes, int], _Bucket]]:
+    def _home(self, line: bytes) -> tuple[bytes, int, dict[tuple[int, bytes, bytes], _Bucket]]:
         head = self._decoder.head(line)
         if head is None:
             raise NotPlain
@@ -297,7 +296,7 @@ def _told(start: bytes, line: bytes, at: int, name: int) -> int:
     said = start[at + _AFTER_PARENT : PENDING_START]
     time = said.find(_END_TIME) + len(_END_TIME)
     after = time + _DIGITS
-    parent = line[at + _PARENT_ID : at + _PARENT_ID + 16] if line[at + _PARENT_FIELD] == _P else _NO_PARENT
+    parent = line[at + _PARENT_ID : at + _PARENT_ID + 16] if line.startswith(_PARENT_NAME, at + _PARENT_FIELD) else _NO_PARENT
     if (
         start[: at + 43] != line[: at + 43]
         or _IDS.match(start, at) is None
@@ -311,7 +310,7 @@ def _told(start: bytes, line: bytes, at: int, name: int) -> int:
     elif said.endswith(b"}},"):
         # Whole attributes, which are followed by another or by none.
         had = said[after:-1]
-        if line[name + len(said) - 1] not in _COMMA_OR_END:
+        if line[name + len(said) - 1 : name + len(said)] not in {b",", b"]"}:
             return _OTHERWISE
     else:
         return _OTHERWISE
@@ -384,7 +383,8 @@ def _part(shape: _Shape) -> Part:
         lengths.append(text.length())
     text.add("}")
     columns["attributes"] = text.text()
-    columns["start_length"] = _lengths(shape.starts, lengths)
+    if any(count != _UNKNOWN for count in shape.starts):
+        columns["start_length"] = _lengths(shape.starts, lengths)
     return Part(len(shape.starts), columns, values, columns["span_id"])
 
 

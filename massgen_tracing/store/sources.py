@@ -24,7 +24,7 @@ from pyarrow import parquet
 
 from massgen_tracing import layout
 from massgen_tracing.store import metrics, records, seal, sealed, typed
-from massgen_tracing.store.direct import Access
+from massgen_tracing.store.direct import Access, Direct
 from massgen_tracing.store.reader import Reader, Recording
 from massgen_tracing.store.sealed import Index
 from massgen_tracing.store.typed import Typed
@@ -132,20 +132,17 @@ def _traces(path: Path, index: Index) -> Iterable[str]:
 
 
 @contextlib.contextmanager
-def tables(
-    context: SessionContext, sources: Sources, *, window: Window, accesses: Sequence[Access], hidden: dict[str, str], starts: bool = True
-) -> Iterator[None]:
+def tables(context: SessionContext, sources: Sources, *, window: Window, asked: Direct) -> Iterator[None]:
     """Make `records_all` and `records` known to an engine.
 
     Args:
         context: the engine.
         sources: what there is to read.
         window: rows outside of it are left out.
-        accesses: the columns that the tables named by *hidden* have besides.
-        hidden: for each table that is needed with these columns too, its name then.
-        starts: with the pending rows of live spans that have ended; only `records_all` has them.
+        asked: what is asked of the tables.
     """
-    live = records.table(sources.recording, starts=starts, min_us=window.min_us, max_us=window.max_us)
+    accesses = asked.accesses
+    live = records.table(sources.recording, starts=asked.all_rows, min_us=window.min_us, max_us=window.max_us)
     # Without any batch the engine would not know the columns.
     batches = live.to_batches() or [pa.RecordBatch.from_pylist([], schema=records.SCHEMA)]
     points = metrics.table(sources.recording.points, min_us=window.min_us, max_us=window.max_us)
@@ -159,12 +156,12 @@ def tables(
         frame = _within(_scan(context, paths, alike.schema(), links), window)
         said = [typed.expression(access.function, known) for access, known in zip(accesses, alike.keys, strict=True)]
         frames.append(_Rows(frame, [one or other for one, other in zip(said, text, strict=True)], pending=alike.pending))
-        if alike.begun:
+        if alike.begun and asked.all_rows:
             frames.append(_Rows(_begun(frame), text, starts=True))
     plain = [(rows, rows.frame.select(*records.SCHEMA.names)) for rows in frames]
     _register(context, plain, {records.TABLE: records.TABLE, records.TABLE_ALL: records.TABLE_ALL})
-    if hidden:
-        _register(context, [(rows, rows.wide(accesses)) for rows in frames], hidden)
+    if asked.tables:
+        _register(context, [(rows, rows.wide(accesses)) for rows in frames], asked.tables)
     yield
 
 

@@ -6,8 +6,11 @@ import contextlib
 import fcntl
 import json
 import os
+import random
 import struct
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +22,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from benchmarks._spans import run_lines
 from massgen_tracing import semconv, store
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.sinks.recording.file import AppendFile
 from massgen_tracing.store import catalogue, encode, lookup, reader, seal, sealed, typed
+from massgen_tracing.store.lines import LineDecoder
 from tests.store import otlp
 
 # --- values ------------------------------------------------------------------------------------------------------------------------
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+HUGE = st.sampled_from(['é\n"\\' * 20_000, "x" * 70_000])
 SCALARS = st.one_of(
     TEXTS,
+    TEXTS,
+    HUGE,
     st.integers(-(2**63), 2**64),
     st.floats(),
     st.booleans(),
@@ -141,9 +149,122 @@ def test_every_span_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactor
     assert [exact(span) for span in again.recording().spans] == [exact(span) for span in before]
 
 
+# --- lines as our own writer writes them, taken apart by their shape -----------------------------------------------------------------
+
+PLAIN = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+    st.sampled_from(['"', "\\", "\n", "é\U0001f600", "\x7f", "x" * 200]),
+    st.integers(-(2**63), 2**63 - 1),
+    st.sampled_from([0, 7, -1, 10**17, 10**18]),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.lists(st.one_of(TEXTS, st.integers(-9, 9), st.booleans()), max_size=2),
+)
+WRITTEN_KEYS = st.sampled_from(
+    ["massgen.agent_id", "massgen.usage.input", "app.own", "app_own", "a", "ä", "", "1", *semconv.LEVELS, semconv.LOGFIRE_LEVEL, semconv.HTTP_STATUS]
+)
+WRITTEN = st.dictionaries(WRITTEN_KEYS, st.one_of(PLAIN, PLAIN, PLAIN, SCALARS, VALUES), max_size=4)
+ALIKE = st.fixed_dictionaries({"massgen.agent_id": st.sampled_from(["a", "b\n"]), "app.own": st.integers(0, 9), "cost": st.floats(0, 1)})
+
+
+def written_line(head: int, fields: str, attributes: dict[str, Any]) -> bytes:
+    """A line with the writer's order of fields, and nothing between them."""
+    scope = json.dumps({"name": "massgen_tracing", "version": str(head)}, separators=(",", ":"))
+    home = json.dumps({"attributes": key_values({"service.name": "massgen"})}, separators=(",", ":"))
+    values = json.dumps(key_values(attributes), separators=(",", ":"))
+    return f'{{"resourceSpans":[{{"resource":{home},"scopeSpans":[{{"scope":{scope},"spans":[{{{fields},"attributes":{values}}}]}}]}}]}}\n'.encode()
+
+
+@st.composite
+def written_lines(draw: st.DrawFn) -> list[bytes]:
+    """The lines of a recording by our own writer: starts, ends of nearly all of them, and what may have changed in between."""
+    starts, ends = [], []
+    for number in range(1, draw(st.integers(1, 8)) + 1):
+        head, trace, name = draw(st.integers(0, 1)), f"{draw(st.integers(1, 2)):032x}", draw(st.sampled_from(["a", "agent.a", 'é"']))
+        parent = draw(st.sampled_from(["", f"{99:016x}"]))
+        begin, kind = otlp.BASE_NS + draw(st.integers(0, 9999)), draw(st.integers(0, 3))
+        attributes = draw(st.one_of(ALIKE, WRITTEN))
+        since = f'"kind":{kind},"startTimeUnixNano":"{begin}","endTimeUnixNano":"'
+        if draw(st.booleans()):
+            had = dict(list(attributes.items())[: draw(st.integers(0, 4))]) | draw(st.sampled_from([{}, {}, {}, {"a": 1}]))
+            had |= {semconv.LOGFIRE_SPAN_TYPE: "pending_span", semconv.LOGFIRE_PENDING_PARENT: parent or "0" * 16}
+            first = draw(st.sampled_from([name, name, name, "other"]))
+            ids = f'"traceId":"{trace}","spanId":"{number + 1000:016x}","parentSpanId":"{number:016x}"'
+            starts.append(written_line(head, f'{ids},"name":{json.dumps(first)},{since}{begin}"', had))
+        if draw(st.sampled_from([True, True, True, False])) or not starts:
+            optional = f'"parentSpanId":"{parent}",' if parent else ""
+            optional += draw(
+                st.sampled_from(
+                    [*[""] * 6, '"status":{"code":2},', '"status":{"code":2,"message":"no \\" answer"},', '"status":{"code":1},"droppedEventsCount":3,'
+                     '"droppedLinksCount":1,', '"events":[{"timeUnixNano":"7","name":"exception","attributes":[]}],']
+                )
+            )  # fmt: skip
+            marks = draw(st.sampled_from([{}, {}, {semconv.LOGFIRE_SPAN_TYPE: "log"}]))
+            fields = (
+                f'"traceId":"{trace}","spanId":"{number:016x}",{optional}"flags":{draw(st.sampled_from([257, 257, 1]))},"name":{json.dumps(name)}'
+            )
+            ends.append(written_line(head, f'{fields},{since}{begin + draw(st.integers(0, 10**7))}"', {**attributes, **marks}))
+    return [*starts, *ends]
+
+
+@given(written_lines())
+@settings(max_examples=100, deadline=None)
+def test_shapes_give_what_the_total_reader_gives(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
+    """Whatever our writer may write: the same table, column for column, and the same footer."""
+    tables = []
+    for irregular in (False, True):
+        path = live(tmp_path_factory.mktemp("root"), lines)
+        with pytest.MonkeyPatch.context() as patch:
+            if irregular:
+                patch.setattr(seal._Sealing, "_regular", refuse)
+            outcome = seal.seal(path)
+        assert outcome.sealed is not None, outcome.reason
+        tables.append((parquet.read_table(outcome.sealed), sealed.index(outcome.sealed)))
+    assert tables[0][1] == tables[1][1]
+    assert tables[0][0].schema == tables[1][0].schema
+    assert tables[0][0].to_pylist() == tables[1][0].to_pylist()
+
+
+def refuse(_sealing: Any) -> Iterator[Any]:
+    """Stands for reading lines by their shape."""
+    raise seal._Irregular
+    yield
+
+
+def test_lines_of_our_writer_are_taken_apart_by_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first of a shape none is parsed; lines with events are."""
+    parsed: list[bytes] = []
+    span = LineDecoder.span
+
+    def watched(decoder: LineDecoder, line: bytes) -> SpanRecord | None:
+        parsed.append(line)
+        return span(decoder, line)
+
+    monkeypatch.setattr(LineDecoder, "span", watched)
+    lines = run_lines(seed=1, spans=500)
+    assert seal.seal(live(tmp_path, [line.encode() for line in lines])).sealed
+    assert len([line for line in parsed if b'"events"' not in line and b"pending_span" not in line]) <= 10
+    assert len(parsed) < len(lines) / 10
+
+
+@given(written_lines())
+@settings(max_examples=40, deadline=None)
+def test_rows_are_those_of_the_live_file(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
+    """Every row and column of `records_all` and `records` is the same after sealing, pending rows of ended spans among them."""
+    root = tmp_path_factory.mktemp("root")
+    path = live(root, lines)
+    queries = ["SELECT * FROM records_all", "SELECT * FROM records", "SELECT span_id, kind, attributes->>'app.own' AS own FROM records_all"]
+    before = [sorted(map(repr, store.query(sql, root).rows)) for sql in queries]
+    starts = [exact(start) for start in reader.read([path]).starts]
+    target = seal.seal(path).sealed
+    assert target is not None
+    assert [sorted(map(repr, store.query(sql, root).rows)) for sql in queries] == before
+    assert [exact(start) for start in reader.read([target]).starts] == starts
+
+
 @given(st.lists(spans(), min_size=1, max_size=3, unique_by=lambda span: span["spanId"]))
 @settings(max_examples=40, deadline=None)
-def test_rows_are_those_of_the_live_file(tmp_path_factory: pytest.TempPathFactory, made: list[dict[str, Any]]) -> None:
+def test_rows_of_any_spans_are_those_of_the_live_file(tmp_path_factory: pytest.TempPathFactory, made: list[dict[str, Any]]) -> None:
     """Every column of `records_all` is the same after sealing."""
     root = tmp_path_factory.mktemp("root")
     path = live(root, [otlp.line(span) for span in made])
@@ -151,6 +272,24 @@ def test_rows_are_those_of_the_live_file(tmp_path_factory: pytest.TempPathFactor
     before = store.query(sql, root).rows
     assert seal.seal(path).sealed
     assert sorted(map(repr, store.query(sql, root).rows)) == sorted(map(repr, before))
+
+
+def test_a_start_that_its_row_tells_costs_no_row(tmp_path: Path) -> None:
+    """The pending row is made of the span's; a start that says something else keeps a row of its own."""
+    same = [otlp.line(otlp.pending(1, "a", attributes={"a": 1})), otlp.line(otlp.span(1, "a", attributes={"a": 1, "b": 2}))]
+    renamed = [otlp.line(otlp.pending(2, "old")), otlp.line(otlp.span(2, "new"))]
+    target = seal.seal(live(tmp_path, [*same, *renamed])).sealed
+    assert target is not None
+    index = sealed.index(target)
+    assert index is not None
+    assert (index.spans, index.begun, index.pending) == (2, 1, 1)
+    rows = store.query("SELECT kind, span_name, attributes FROM records_all ORDER BY span_id, kind", tmp_path).rows
+    assert [tuple(row.values()) for row in rows] == [
+        ("pending_span", "a", '{"a":1}'),
+        ("span", "a", '{"a":1,"b":2}'),
+        ("pending_span", "old", "{}"),
+        ("span", "new", "{}"),
+    ]
 
 
 # --- what is sealed, and what is not -----------------------------------------------------------------------------------------------
@@ -342,18 +481,80 @@ def test_a_recording_that_is_sealed_between_finding_and_reading_it_is_read(tmp_p
     assert len(reader.read([path]).spans) == 17
 
 
+# What a sealer does that a test kills: it waits to be told, seals, and says that it has.
+SEALER = """
+import sys
+from pathlib import Path
+from massgen_tracing.store import groups, seal, shapes
+print("ready", flush=True)
+sys.stdin.readline()
+seal.seal(Path(sys.argv[1]))
+print("sealed", flush=True)
+"""
+
+
+def sealer(path: Path) -> subprocess.Popen[bytes]:
+    """A process that is about to seal."""
+    process = subprocess.Popen([sys.executable, "-c", SEALER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def test_a_sealer_that_is_killed_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """SIGKILL after a random time, again and again: each span is readable once, and sealing goes on to its end."""
+    lines = [line.encode() for line in run_lines(seed=7, spans=1500)]
+    rng = random.Random(7)
+    longest = 0.3
+    killed = 0
+    for attempt in range(12):
+        root = tmp_path / str(attempt // 3)
+        path = root / "massgen_logs" / "log_20270115_080000_000000" / "turn_1" / "attempt_1" / "trace.otlp.jsonl"
+        if attempt % 3 == 0:
+            live(root, lines)
+            spans = [exact(span) for span in reader.read([path]).spans]
+        if not path.exists():
+            continue  # the sealer was done before it was killed
+        with sealer(path) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(b"go\n")
+            process.stdin.flush()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(rng.uniform(0, longest))
+            process.kill()
+            killed += process.stdout.read() != b"sealed\n"
+        assert [exact(span) for span in reader.read(catalogue.files(root)).spans] == spans
+        assert len(store.query("SELECT span_id FROM records", root)) == len(spans)
+        if attempt % 3 == 2:
+            seal.seal(path)
+            assert os.listdir(path.parent) == ["trace.parquet"]
+            assert [exact(span) for span in reader.read(catalogue.files(root)).spans] == spans
+    assert killed
+
+
 # --- the file for others, and for us ------------------------------------------------------------------------------------------------
 
 
-def test_the_file_opens_elsewhere(tmp_path: Path) -> None:
-    """Plain names, plain types: DuckDB, polars and Arrow sum a typed column without being told anything."""
+READERS: dict[str, Callable[[str], Any]] = {
+    "duckdb": lambda path: duckdb.connect().sql(f"SELECT * FROM '{path}'").to_arrow_table().to_pydict(),
+    "polars": lambda path: pl.read_parquet(path).to_dict(as_series=False),
+    "pandas": lambda path: pytest.importorskip("pandas").read_parquet(path).to_dict(orient="list"),
+    "arrow": lambda path: parquet.read_table(path).to_pydict(),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_the_file_opens_elsewhere(tmp_path: Path, name: str) -> None:
+    """Plain names, plain types: others filter and sum typed columns without being told anything, also those of undocumented keys."""
     target = seal.seal(live(tmp_path, otlp.sample_lines())).sealed
-    assert target is not None
-    table = parquet.read_table(target)
-    assert all(name.isidentifier() for name in table.column_names)
-    assert table.column("massgen_usage_input").type == pa.int64()
-    assert duckdb.connect().execute(f"SELECT sum(massgen_usage_input) FROM '{target}'").fetchall() == [(2200,)]
-    assert pl.read_parquet(target).get_column("massgen_usage_input").sum() == 2200
+    columns = READERS[name](str(target))
+    assert all(column.isidentifier() and column == column.lower() for column in columns)
+    inputs = [int(value) for value in columns["massgen_usage_input"] if value is not None and value == value]
+    assert (sum(inputs), max(filter(None, columns["token_count"]))) == (2200, 1500)
+    rounds = [name for name, agent in zip(columns["span_name"], columns["massgen_agent_id"], strict=True) if agent == "agent_b"]
+    assert len(rounds) == 5
+    assert str(columns["start_timestamp"][0])[:19] == "2027-01-15 08:00:00"
     assert len(set(sealed.SCHEMA.names)) == len(sealed.SCHEMA)
 
 
