@@ -26,6 +26,9 @@ VARIABLE: Final = "MASSGEN_ENVIRONMENTS"
 OLDER: Final = tuple(tried.version for tried in VERSIONS[1:])
 """Tried beside the newest on the package index, which may be newer than the first of the table."""
 
+COMPLETE: Final = "complete"
+"""A file in an environment whose installation was not interrupted."""
+
 GIGABYTES: Final = 1.5
 """What one environment takes on the disk."""
 
@@ -62,7 +65,7 @@ class Environment:
 def found() -> tuple[Environment, ...]:
     """The environments that are there, newest MassGen first."""
     named = os.environ.get(VARIABLE)
-    paths = [Path(entry) for entry in named.split(os.pathsep) if entry] if named else sorted(PLACE.glob("*"))
+    paths = [Path(entry) for entry in named.split(os.pathsep) if entry] if named else [complete.parent for complete in PLACE.glob(f"*/{COMPLETE}")]
     environments = [Environment(path, version, bool(named)) for path in paths if (version := _version(path))]
     return tuple(sorted(environments, key=lambda environment: environment.key, reverse=True))
 
@@ -88,7 +91,7 @@ def make(version: str | None) -> Environment:
     """
     version = version or newest()
     path = PLACE / version
-    if _version(path) == version and (path / "complete").exists():
+    if _version(path) == version and (path / COMPLETE).exists():
         print(f"MassGen {version}: {path.relative_to(REPOSITORY)} is there", flush=True)
         return Environment(path, version)
     print(f"MassGen {version}: installing into {path.relative_to(REPOSITORY)}, about {GIGABYTES} GB …", flush=True)
@@ -96,7 +99,7 @@ def make(version: str | None) -> Environment:
     (PLACE / ".gitignore").write_text("*\n", encoding="utf-8")
     _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(path))
     _uv("pip", "install", "--quiet", "--python", str(path), f"massgen=={version}", "--editable", str(REPOSITORY))
-    (path / "complete").touch()
+    (path / COMPLETE).touch()
     return Environment(path, version)
 
 
