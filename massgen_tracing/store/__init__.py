@@ -5,10 +5,12 @@
     catalogue   where recordings lie: runs, directories, single files
     records     span records -> rows of Logfire's `records_all`
     seal        an ended live file -> a sealed one
+    shapes      lines that look alike -> columns; groups puts columns together as row groups
     sealed      the sealed file's format; typed its columns for documented keys, rest what they leave out
     encode      span records -> OTLP/JSON
     dialect     Logfire's SQL -> DataFusion's
     direct      where a statement can be answered by columns and file indexes
+    first       where a few files have all the rows that a statement wants
     sources     which files a query reads, as tables of the engine
     engine      one query: read-only, with a deadline and a row limit
 

@@ -28,9 +28,7 @@ _MAX_SHAPES: Final = 256
 
 _TEXT: Final = rb'[^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*'
 _TIME: Final = rb"[1-8][0-9]{18}"
-_ITEM: Final = (
-    rb'\{"(?:stringValue":"' + _TEXT + rb'"|intValue":"(?:-?[1-9][0-9]{0,17}|0)"|boolValue":(?:true|false))\}'
-)
+_ITEM: Final = rb'\{"(?:stringValue":"' + _TEXT + rb'"|intValue":"(?:-?[1-9][0-9]{0,17}|0)"|boolValue":(?:true|false))\}'
 _VALUES: Final = {
     b"string": (b'"', _TEXT, b'"'),
     b"int": (b'"', rb"-?[1-9][0-9]{0,17}|0", b'"'),
@@ -119,8 +117,8 @@ class _Shape:
 
     def add(self, found: list[tuple[bytes, ...]], counts: list[int]) -> None:
         """Add what was found in some lines."""
-        for known, values in zip(self.found, zip(*found, strict=True), strict=True):
-            known += values
+        for column, values in zip(self.found, zip(*found, strict=True), strict=True):
+            column.extend(values)
         self.starts += counts
 
     def tells_start(self, count: int) -> bool:
@@ -204,11 +202,11 @@ class Shapes:
                 shape.add(found, counts)
                 return
         for line, start, count in zip(lines, starts, counts, strict=True):
-            shape = self._shape(bucket, line)
-            if shape is None or not shape.tells_start(count):
+            known = self._shape(bucket, line)
+            if known is None or not known.tells_start(count):
                 yield bucket.head + line, start
             else:
-                shape.add(shape.pattern.findall(line), [count])
+                known.add(known.pattern.findall(line), [count])
 
     def _shape(self, bucket: _Bucket, line: bytes) -> _Shape | None:
         """The shape of a line; None where it is not plain."""

@@ -18,7 +18,10 @@ from tests.store import otlp
     ("sql", "found"),
     [
         ("SELECT span_name FROM records ORDER BY start_timestamp DESC LIMIT 20", First(20, newest=True)),
-        ("SELECT r.span_name FROM records r WHERE level >= 'warn' ORDER BY r.start_timestamp DESC NULLS LAST, span_id LIMIT 5 OFFSET 2", First(5, newest=True)),
+        (
+            "SELECT r.span_name FROM records r WHERE level >= 'warn' ORDER BY r.start_timestamp DESC NULLS LAST, span_id LIMIT 5 OFFSET 2",
+            First(5, newest=True),
+        ),
         ("SELECT attributes->>'a', upper(span_name) FROM records_all WHERE span_name IN ('a', 'b') LIMIT 3", First(3, newest=False)),
         ("SELECT * FROM records", First(None, newest=False)),
         ("SELECT * FROM records ORDER BY start_timestamp DESC", First(None, newest=True)),
@@ -28,14 +31,14 @@ from tests.store import otlp
         ("SELECT span_name FROM records ORDER BY duration DESC LIMIT 20", None),
         ("SELECT duration AS start_timestamp FROM records ORDER BY start_timestamp DESC LIMIT 20", None),
         ("SELECT duration start_timestamp FROM records ORDER BY start_timestamp DESC LIMIT 20", None),
-        ("SELECT duration \"start_timestamp\" FROM records ORDER BY start_timestamp DESC LIMIT 20", None),
+        ('SELECT duration "start_timestamp" FROM records ORDER BY start_timestamp DESC LIMIT 20', None),
         ("SELECT (duration) start_timestamp FROM records ORDER BY start_timestamp DESC LIMIT 20", None),
         ("SELECT span_name FROM records ORDER BY start_timestamp DESC LIMIT 2 + 3", None),
         ("SELECT span_name FROM records ORDER BY start_timestamp DESC + INTERVAL '1 day' LIMIT 2", None),
         ("SELECT count(*) FROM records LIMIT 1", None),
         ("SELECT row_number() OVER (ORDER BY start_timestamp) FROM records LIMIT 1", None),
         ("SELECT max(duration) FROM records LIMIT 1", None),
-        ("SELECT \"max\"(duration) FROM records LIMIT 1", None),
+        ('SELECT "max"(duration) FROM records LIMIT 1', None),
         ("SELECT DISTINCT span_name FROM records LIMIT 3", None),
         ("SELECT span_name FROM records GROUP BY span_name LIMIT 3", None),
         ("SELECT span_name FROM records WHERE duration > (SELECT avg(duration) FROM records) LIMIT 3", None),
@@ -84,7 +87,7 @@ def test_few_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Of many files the newest are enough for the newest rows, and any for any rows."""
     seal_runs(tmp_path, [[100 * run, 100 * run + 1] for run in range(12)])
     read: list[int] = []
-    tables = engine.tables
+    tables = sources.tables
 
     def watched(context: object, chosen: sources.Sources, **given: object) -> object:
         read.append(len(chosen.sealed))
