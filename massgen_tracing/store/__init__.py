@@ -7,10 +7,12 @@
     contents    which of a root's recordings can have what is asked for
     records     span and log records -> rows of Logfire's `records_all`; metrics those of its `metrics`
     seal        an ended live file -> a sealed one
+    shapes      lines that look alike -> columns; groups puts columns together as row groups
     sealed      the sealed file's format; typed its columns for documented keys, rest what they leave out
     encode      span records -> OTLP/JSON
     dialect     Logfire's SQL -> DataFusion's
     direct      where a statement can be answered by columns and file indexes
+    first       where a few files have all the rows that a statement wants
     sources     which files a query reads, as tables of the engine
     engine      one query: read-only, with limits of rows, bytes and memory; damage: files that go wrong under it
     worker      the process that the engine runs in; sandbox its caller, wire what they say, limits what it may take

@@ -103,9 +103,8 @@ def _renamed(tokens: Sequence[Token]) -> bool:
     for place, token in enumerate(tokens):
         if token.is_name and token.text.lower() == _TIME:
             before = tokens[place - 1]
-            if token.text != token.word.lower() or (
-                before.word not in _BEFORE_COLUMN and (before.word == "" or before.is_name or before.text in "])")
-            ):
+            named = before.word == "" or before.is_name or before.text in {"]", ")"}
+            if token.text != token.word.lower() or (named and before.word not in _BEFORE_COLUMN):
                 return True
     return False
 

@@ -117,8 +117,8 @@ class _Shape:
 
     def add(self, found: list[tuple[bytes, ...]], counts: list[int]) -> None:
         """Add what was found in some lines."""
-        for known, values in zip(self.found, zip(*found, strict=True), strict=True):
-            known.extend(values)
+        for column, values in zip(self.found, zip(*found, strict=True), strict=True):
+            column.extend(values)
         self.starts += counts
 
     def tells_start(self, count: int) -> bool:
@@ -202,11 +202,11 @@ class Shapes:
                 only.add(found, counts)
                 return
         for line, start, count in zip(lines, starts, counts, strict=True):
-            shape = self._shape(bucket, line)
-            if shape is None or not shape.tells_start(count):
+            known = self._shape(bucket, line)
+            if known is None or not known.tells_start(count):
                 yield bucket.head + line, start
             else:
-                shape.add(shape.pattern.findall(line), [count])
+                known.add(known.pattern.findall(line), [count])
 
     def _shape(self, bucket: _Bucket, line: bytes) -> _Shape | None:
         """The shape of a line; None where it is not plain."""

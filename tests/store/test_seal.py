@@ -166,6 +166,15 @@ WRITTEN_KEYS = st.sampled_from(
 WRITTEN = st.dictionaries(WRITTEN_KEYS, st.one_of(PLAIN, PLAIN, PLAIN, SCALARS, VALUES), max_size=4)
 ALIKE = st.fixed_dictionaries({"massgen.agent_id": st.sampled_from(["a", "b\n"]), "app.own": st.integers(0, 9), "cost": st.floats(0, 1)})
 
+OPTIONAL = [
+    *[""] * 6,
+    '"status":{"code":2},',
+    '"status":{"code":2,"message":"no \\" answer"},',
+    '"status":{"code":1},"droppedEventsCount":3,"droppedLinksCount":1,',
+    '"events":[{"timeUnixNano":"7","name":"exception","attributes":[]}],',
+]
+"""Fields that only some lines have."""
+
 
 def written_line(head: int, fields: str, attributes: dict[str, Any]) -> bytes:
     """A line with the writer's order of fields, and nothing between them."""
@@ -193,16 +202,10 @@ def written_lines(draw: st.DrawFn) -> list[bytes]:
             starts.append(written_line(head, f'{ids},"name":{json.dumps(first)},{since}{begin}"', had))
         if draw(st.sampled_from([True, True, True, False])) or not starts:
             optional = f'"parentSpanId":"{parent}",' if parent else ""
-            optional += draw(
-                st.sampled_from(
-                    [*[""] * 6, '"status":{"code":2},', '"status":{"code":2,"message":"no \\" answer"},', '"status":{"code":1},"droppedEventsCount":3,'
-                     '"droppedLinksCount":1,', '"events":[{"timeUnixNano":"7","name":"exception","attributes":[]}],']
-                )
-            )  # fmt: skip
+            optional += draw(st.sampled_from(OPTIONAL))
             marks = draw(st.sampled_from([{}, {}, {semconv.LOGFIRE_SPAN_TYPE: "log"}]))
-            fields = (
-                f'"traceId":"{trace}","spanId":"{number:016x}",{optional}"flags":{draw(st.sampled_from([257, 257, 1]))},"name":{json.dumps(name)}'
-            )
+            flags = draw(st.sampled_from([257, 257, 1]))
+            fields = f'"traceId":"{trace}","spanId":"{number:016x}",{optional}"flags":{flags},"name":{json.dumps(name)}'
             ends.append(written_line(head, f'{fields},{since}{begin + draw(st.integers(0, 10**7))}"', {**attributes, **marks}))
     return [*starts, *ends]
 
@@ -227,7 +230,8 @@ def test_shapes_give_what_the_total_reader_gives(tmp_path_factory: pytest.TempPa
 
 def refuse(_sealing: Any) -> Iterator[Any]:
     """Stands for reading lines by their shape."""
-    raise seal._Irregular
+    if _sealing is not None:
+        raise seal._Irregular
     yield
 
 
@@ -551,7 +555,8 @@ def test_the_file_opens_elsewhere(tmp_path: Path, name: str) -> None:
     columns = READERS[name](str(target))
     assert all(column.isidentifier() and column == column.lower() for column in columns)
     inputs = [int(value) for value in columns["massgen_usage_input"] if value is not None and value == value]
-    assert (sum(inputs), max(filter(None, columns["token_count"]))) == (2200, 1500)
+    assert sum(inputs) == 2200
+    assert 1500 in columns["token_count"]
     rounds = [name for name, agent in zip(columns["span_name"], columns["massgen_agent_id"], strict=True) if agent == "agent_b"]
     assert len(rounds) == 5
     assert str(columns["start_timestamp"][0])[:19] == "2027-01-15 08:00:00"
