@@ -53,7 +53,10 @@ SPANS = [otlp.span(at, name, start_ms=at, attributes={"logfire.level_num": numbe
         ),
         ("SELECT span_name FROM records a WHERE EXISTS (SELECT 1 FROM (SELECT 'warn' AS n) WHERE a.level = 'warn' AND n = 'warn')", ["warn"]),
         ("SELECT span_name FROM records WHERE span_name IN (SELECT span_name FROM records WHERE level = 'warn')", ["warn"]),
-        ("SELECT span_name FROM records WHERE level = 'warn' UNION ALL SELECT span_name FROM records WHERE level = 'error'", ["warn", "error"]),
+        (
+            "SELECT span_name FROM records WHERE level = 'warn' UNION ALL SELECT span_name FROM records WHERE level = 'error' ORDER BY 1",
+            ["error", "warn"],
+        ),
         ("SELECT span_name FROM (SELECT span_name, level FROM records UNION ALL SELECT 'x', 13) WHERE level = 'warn' ORDER BY 1", ["warn", "x"]),
         ("SELECT attributes->>'level' = 'warn' FROM (SELECT '{\"level\": \"warn\"}' AS attributes)", [True]),
         ("SELECT 'level = ''warn''' FROM (SELECT 1)", ["level = 'warn'"]),
