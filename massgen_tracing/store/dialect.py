@@ -41,7 +41,21 @@ _WITH_PATHS: Final = frozenset({*_FUNCTIONS.values(), *_GETTERS, "json_get_json"
 """Functions that take a JSON text and keys."""
 
 _ALIASES: Final = {"json_len": "json_length", "json_keys": "json_object_keys", "scalar_to_json": "json_from_scalar"}
-_WITHOUT_KEY: Final = {"json_length": "json_length_of_whole", "json_object_keys": "json_object_keys_of_whole"}
+_WHOLE: Final = "_of_whole"
+"""Suffix of the form without a key."""
+
+# fmt: off
+_OF_TEXT: Final = frozenset({
+    "ascii", "bit_length", "btrim", "char_length", "character_length", "concat", "concat_ws", "contains", "ends_with", "initcap", "left", "length",
+    "levenshtein", "lower", "lpad", "ltrim", "md5", "octet_length", "position", "regexp_count", "regexp_like", "regexp_match", "regexp_replace",
+    "repeat", "replace", "reverse", "right", "rpad", "rtrim", "split_part", "starts_with", "string_agg", "string_to_array", "strpos", "substr",
+    "substring", "to_date", "to_timestamp", "translate", "trim", "upper",
+})
+# fmt: on
+"""Functions of texts: a JSON value that they are given is its text, not its JSON."""
+
+_ORDERINGS: Final = frozenset({"<", ">", "<=", ">="})
+_WITHOUT: Final = frozenset({"EXCEPT", "EXCLUDE", "REPLACE"})
 
 _OTHER_STATEMENTS: Final = frozenset(
     {"ALTER", "COPY", "CREATE", "DELETE", "DESCRIBE", "DROP", "EXECUTE", "EXPLAIN", "INSERT", "MERGE", "PRAGMA", "SHOW", "TRUNCATE", "UPDATE"}
@@ -53,6 +67,10 @@ _AFTER_SELECT: Final = frozenset({"SELECT", "DISTINCT", "ALL", ","})
 _CLAUSES: Final = frozenset({"SELECT", "FROM", "WHERE", "BY", "HAVING", "LIMIT", "WINDOW", "UNION", "EXCEPT", "INTERSECT", "WITH"})
 
 
+_ONE_ROW_A_ROW: Final = frozenset({"DISTINCT", "EXCEPT", "INTERSECT", "UNION"})
+"""With these, a further column makes other rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """A statement for the engine, and the way back to what was written.
@@ -61,11 +79,15 @@ class Statement:
         text: what the engine gets.
         written: what was written.
         params: the values of its `$name` places.
+        lists: whether a `*` says which columns it leaves out or replaces.
+        hidden: columns that only order the rows, and are no part of the answer.
     """
 
     text: str
     written: str
     params: dict[str, Value]
+    lists: bool
+    hidden: tuple[str, ...]
     _moves: tuple[tuple[int, int], ...]
 
     def place(self, line: int, column: int) -> str:
@@ -102,10 +124,20 @@ def translate(sql: str, params: Mapping[str, Value] | None = None) -> Statement:
     places = levels.places(sql) if words.count("SELECT") > 1 and any(token.text.lower() == levels.COLUMN for token in tokens) else None
     rewriter = _Rewriter(sql, values, places)
     try:
-        rewriter.rewrite(group_brackets(sql, tokens))
+        items = group_brackets(sql, tokens)
+        rewriter.rewrite(items)
+        rewriter.order(syntax.level(sql, items))
     except RecursionError:
         raise too_deep() from None
-    return rewriter.statement(tokens[-1].end)
+    return rewriter.statement(tokens[-1].end, lists=_lists_columns(tokens))
+
+
+def _lists_columns(tokens: list[Token]) -> bool:
+    """Whether there is a `* EXCEPT (…)`, `* EXCLUDE (…)` or `* REPLACE (…)`."""
+    return any(
+        star.word == "*" and before.word in {*_AFTER_SELECT, "."} and word.word in _WITHOUT and (after.word == "(" or after.is_name)
+        for before, star, word, after in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False)
+    )
 
 
 def _check_query(sql: str, tokens: list[Token]) -> None:
@@ -143,6 +175,10 @@ def _check_characters(sql: str) -> None:
         raise QueryError(f"There is a character that no text can have at {position(sql, wrong)}", got=sql[wrong])
 
 
+def _is_word(part: Expression | Token, word: str) -> bool:
+    return isinstance(part, Token) and part.word == word
+
+
 _OPENINGS: Final = 2**40
 """More than any statement has edits."""
 
@@ -162,23 +198,24 @@ class _Rewriter:
     levels: frozenset[int] | None
     """Where the names stand that mean the column `level`; None for every `level`."""
     edits: list[_Edit] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
 
-    def rewrite(self, items: tuple[Item, ...]) -> None:
-        """Rewrite one bracket level and those inside it."""
+    def rewrite(self, items: tuple[Item, ...], otherwise: str | None = None) -> None:
+        """Rewrite one bracket level and those inside it; *otherwise* reads a `->` of this level that nothing is compared with."""
         parts = syntax.level(self.sql, items)
         for at, part in enumerate(parts):
             if not isinstance(part, Token):
-                getter = self._compared_with(parts, at)
+                getter = self._compared_with(parts, at) or otherwise
                 if getter is None or not self._typed(part, getter):
                     self._expression(part)
         self._levels(parts)
         self._titles(parts)
         self._day(parts)
 
-    def statement(self, end: int) -> Statement:
+    def statement(self, end: int, *, lists: bool) -> Statement:
         """The text with all edits made."""
         text, moves = self.text(0, end)
-        return Statement(text, self.sql, self.params, moves)
+        return Statement(text, self.sql, self.params, lists, tuple(self.hidden), moves)
 
     def text(self, start: int, end: int) -> tuple[str, tuple[tuple[int, int], ...]]:
         """A part of the text with its edits made, and where what stands now stood before."""
@@ -227,7 +264,8 @@ class _Rewriter:
                 self._close(node.end, ")")
             case Binary():
                 for side in (node.left, node.right):
-                    self._expression(side)
+                    if node.operator.word != "||" or not self._typed(side, "json_as_text"):
+                        self._expression(side)
                     self._parameter_type(side, node.operator.word)
 
     def _parameter_type(self, node: Expression, operator: str) -> None:
@@ -239,11 +277,10 @@ class _Rewriter:
                 self._close(token.end, f"::{cast}")
 
     def _atom(self, node: Atom) -> None:
-        call = node.call
+        call = node.call or node.subscripted
         if call is not None:
             self._call(*call)
-            return
-        for item in node.items:
+        for item in node.items if call is None else node.items[2:]:
             if isinstance(item, Group):
                 self.rewrite(item.items)
                 if item.opening.word == "CASE":
@@ -254,10 +291,10 @@ class _Rewriter:
         given = arguments(group)
         if name.word in {"CAST", "TRY_CAST"} and self._cast_call(name, group):
             return
-        self.rewrite(group.items)
+        self.rewrite(group.items, "json_as_text" if name.text.lower() in _OF_TEXT else None)
         function = _ALIASES.get(name.text.lower(), name.text.lower())
-        if function in _WITHOUT_KEY and len(given) == 1:
-            function = _WITHOUT_KEY[function]
+        if function in _WITH_PATHS and len(given) == 1 and given[0]:
+            function = (getter or function) + _WHOLE
         elif function in _WITH_PATHS and len(given) > 1 and all(given):
             forms = [self._key_form(*syntax.level(self.sql, key)) for key in given[1:]]
             start = given[0][0].start
@@ -299,7 +336,7 @@ class _Rewriter:
 
     def _level_literal(self, argument: tuple[Item, ...]) -> None:
         only = argument[0] if len(argument) == 1 else None
-        if isinstance(only, Token) and only.kind == Kind.STRING and only.text not in semconv.LEVELS:
+        if isinstance(only, Token) and only.kind == Kind.STRING and only.text not in levels.NAMES:
             place = position(self.sql, only.start)
             raise QueryError(f"There is no level of the name at {place}", expected=one_of(semconv.LEVELS), got=only.text)
 
@@ -341,19 +378,33 @@ class _Rewriter:
 
     def _compared_with(self, parts: Parts, at: int) -> str | None:
         """The getter for a `->` that is compared with a literal: Logfire compares the value that has the literal's type."""
+        following = parts[at + 1] if at + 1 < len(parts) else None
+        if at == 0 and isinstance(following, Token) and following.word == "WHEN":
+            return self._getter_for(parts[2]) if len(parts) > 2 else None
         before, after = operands.neighbours(parts, at)
         for operator, others in (after, before):
             words = operator.removeprefix("NOT ")
-            if words in syntax.COMPARISONS and others:
-                return self._getter_for(others[0])
+            if words in _ORDERINGS and others:
+                self._refuse_unordered(parts[at], operator, others[0])
+            if words in {*syntax.COMPARISONS, "IN", "BETWEEN"} and others:
+                return self._getter_for(next(iter(operands.listed(self.sql, others[0])), None))
             if words in {"LIKE", "ILIKE"}:
                 return "json_get_str"
-            if words in {"IN", "BETWEEN"} and others:
-                return self._getter_for(operands.first_of_list(self.sql, others[0]))
         return None
 
-    def _getter_for(self, other: Expression | None) -> str | None:
+    def _refuse_unordered(self, node: Expression | Token, operator: str, other: Expression) -> None:
+        """Two JSON values have no order before it is known what they are; their texts have one, which would be wrong for numbers."""
+        if not isinstance(node, Token) and all(isinstance(operands.arrow_in(self.sql, each), Binary) for each in (node, other)):
+            raise QueryError(
+                f"Two JSON values are compared by `{operator}` at {position(self.sql, min(node.start, other.start))}",
+                expected="values whose type is known",
+                hint="Cast both: (attributes->'key')::float",
+            )
+
+    def _getter_for(self, other: Expression | Token | None) -> str | None:
         """The JSON function that reads values of the type of a literal or of a parameter's value."""
+        if isinstance(other, Token):
+            return None
         token = other.token if isinstance(other, Atom) else None
         if token is not None and token.kind == Kind.PARAMETER:
             return parameters.getter(self.params[token.text[1:]])
@@ -369,15 +420,10 @@ class _Rewriter:
             before, after = operands.neighbours(parts, at)
             for operator, others in (before, after):
                 words = operator.removeprefix("NOT ")
-                if (words in syntax.COMPARISONS or words in syntax.DISTINCT_FROM) and others:
-                    self._level_number(others[0])
-                elif words == "BETWEEN":
-                    for other in others:
-                        self._level_number(other)
-                elif words == "IN" and others and isinstance(others[0], Atom) and isinstance(others[0].items[0], Group):
-                    for argument in arguments(others[0].items[0]):
-                        if len(argument) == 1:
-                            self._level_number(Atom(argument))
+                if words in {*syntax.COMPARISONS, *syntax.DISTINCT_FROM, "BETWEEN", "IN"}:
+                    for other in others[: None if words == "BETWEEN" else 1]:
+                        for each in operands.listed(self.sql, other):
+                            self._level_number(each)
 
     def _case(self, parts: Parts) -> None:
         """`CASE level WHEN 'warn' …` compares too."""
@@ -407,10 +453,10 @@ class _Rewriter:
         name = self.params[token.text[1:]] if parameter else token.text if token.kind == Kind.STRING else None
         if not isinstance(name, str) or name.lstrip("-").isdecimal():
             return
-        if name not in semconv.LEVELS:
+        if name not in levels.NAMES:
             place = position(self.sql, token.start)
             raise QueryError(f"There is no level of the name at {place}", expected=one_of(semconv.LEVELS), got=name)
-        number = semconv.LEVELS[name]
+        number = levels.NAMES[name]
         self._replace(token.start, token.end, self._number_parameter(token.text[1:], number) if parameter else str(number))
 
     def _number_parameter(self, name: str, number: int) -> str:
@@ -450,6 +496,29 @@ class _Rewriter:
         words = [part.word for part in parts[:at] if isinstance(part, Token)]
         last = len(words) - 1 - words[::-1].index("BY")
         return words[last - 1 : last] == ["GROUP"]
+
+    # --- order -------------------------------------------------------------------------------------------------------------------
+
+    def order(self, parts: Parts) -> None:
+        """`SELECT round(t.x) AS x … ORDER BY t.x` orders by the column, and names another column like it.
+
+        The engine has no place for two of one name, and refuses what Logfire's documentation shows; so the one that orders gets a name of its
+        own, and is taken out of the answer.
+        """
+        words = [part.word if isinstance(part, Token) else "" for part in parts]
+        if words.count("SELECT") != 1 or "FROM" not in words or "ORDER" not in words or not _ONE_ROW_A_ROW.isdisjoint(words):
+            return
+        end_of_list, clause = words.index("FROM"), len(words) - 1 - words[::-1].index("ORDER")
+        named = {part.name for before, part in itertools.pairwise(parts[:end_of_list]) if isinstance(part, Atom) and _is_word(before, "AS")}
+        for part, before in zip(parts[clause + 2 :], parts[clause + 1 :], strict=False):
+            qualified = isinstance(part, Atom) and len(part.items) > 1 and part.name in named
+            if qualified and (_is_word(before, "BY") or _is_word(before, ",")):
+                name = f"ordered_by_{len(self.hidden) + 1}"
+                while name in self.sql:
+                    name += "_"
+                self._close(parts[end_of_list - 1].end, f", {self.sql[part.start : part.end]} AS {name}")
+                self._replace(part.start, part.end, name)
+                self.hidden.append(name)
 
     # --- titles ------------------------------------------------------------------------------------------------------------------
 

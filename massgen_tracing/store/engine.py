@@ -115,7 +115,7 @@ def ask(
     options = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
     try:
         for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
-            context = _context()
+            context = _context(statement)
             with tables(context, step.sources, window=step.window, asked=asked):
                 frame = context.sql_with_options(statement.text, options, param_values=statement.params)
                 names = frame.schema().names
@@ -124,6 +124,7 @@ def ask(
                     frame = context.sql_with_options(asked.text, options, param_values=statement.params)
                 batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
                 table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(names)
+                table = table.drop_columns(list(statement.hidden))
             if step.enough is None or cut or table.num_rows >= step.enough:
                 break  # the last step is enough in any case
         return _microsecond_times(table), cut
@@ -151,11 +152,12 @@ def _collect(frame: datafusion.DataFrame, limit: int, max_bytes: int) -> tuple[l
     return batches, ""
 
 
-def _context() -> datafusion.SessionContext:
+def _context(statement: dialect.Statement) -> datafusion.SessionContext:
     config = (
         datafusion.SessionConfig()
         .with_information_schema(enabled=False)
-        .set("datafusion.sql_parser.dialect", "PostgreSQL")
+        # PostgreSQL has no `* EXCEPT (…)`, which DataFusion documents.
+        .set("datafusion.sql_parser.dialect", "Generic" if statement.lists else "PostgreSQL")
         .set("datafusion.sql_parser.recursion_limit", str(2 * MOST_LEVELS))
         .set("datafusion.execution.time_zone", "+00:00")
         .set("datafusion.execution.parquet.schema_force_view_types", "false")

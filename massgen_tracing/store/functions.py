@@ -1,14 +1,15 @@
 """The functions that Logfire adds to DataFusion, as vectorised functions over Arrow arrays.
 
-JSON functions take a JSON text and one key: a name for an object, a place from 0 for an array. Where Logfire's would say nothing (no such
-key, another type, no JSON at all) they give NULL. Longer paths are nested calls, and the form for a kind of key is its own function, for the
-engine's functions have one type an argument; the dialect writes both.
+JSON functions take a JSON text and one key, a name for an object or a place from 0 for an array, or no key. Where Logfire's would say nothing
+(no such key, another type, no JSON at all) they give NULL. Longer paths are nested calls, and the form for a kind of key, or for none, is its
+own function, for the engine's functions have one type an argument; the dialect writes both.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import threading
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,11 +18,14 @@ import datafusion
 import pyarrow as pa
 
 from massgen_tracing import semconv
-from massgen_tracing.store import jsontext
+from massgen_tracing.store import jsontext, levels
 from massgen_tracing.store.answer import JSON_MARK
 
 _ABSENT: Final = object()
 _INT64: Final = 2**63
+_WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}")
+_NUMBER_TEXT: Final = re.compile(r"[+-.0-9a-zA-Z]+")
+"""Python's own numbers may have blanks around them and `_` within, which in Logfire no number has."""
 
 _parsed = threading.local()
 
@@ -72,7 +76,13 @@ def _load(text: str | None) -> Any:
         return _ABSENT
 
 
+def _as_value(value: Any) -> str | None:
+    """A JSON value; JSON's null is none, as in Logfire: `attributes->'k' IS NULL`."""
+    return None if value is None else jsontext.dumps(value)
+
+
 def _as_json(value: Any) -> str:
+    """The JSON text, of null too: what is between two `->`."""
     return jsontext.dumps(value)
 
 
@@ -88,10 +98,7 @@ def _as_str(value: Any) -> str | None:
 
 def _as_int(value: Any) -> int | None:
     if isinstance(value, str):
-        try:
-            value = int(value)
-        except ValueError:
-            return None
+        value = int(value) if _WHOLE_NUMBER.fullmatch(value) else None
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if -_INT64 <= value < _INT64 else None
@@ -99,6 +106,8 @@ def _as_int(value: Any) -> int | None:
 
 def _as_float(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, str) and not _NUMBER_TEXT.fullmatch(value):
         return None
     try:
         return float(value)
@@ -131,7 +140,7 @@ _TEXTS: Final = pa.list_(pa.string())
 _Function = tuple[Callable[[Any], Any], pa.DataType]
 
 JSON_FUNCTIONS: Final[dict[str, _Function]] = {
-    "json_get": (_as_json, pa.string()),
+    "json_get": (_as_value, pa.string()),
     "json_get_json": (_as_json, pa.string()),
     "json_as_text": (_as_text, pa.string()),
     "json_get_str": (_as_str, pa.string()),
@@ -146,9 +155,7 @@ JSON_FUNCTIONS: Final[dict[str, _Function]] = {
 """What each function makes of the value that it finds, and its type."""
 
 WHOLE: Final = "_of_whole"
-"""Suffix of the form without a key, for the functions that have one."""
-
-WITHOUT_KEY: Final = frozenset({"json_length", "json_object_keys"})
+"""Suffix of the form without a key."""
 
 
 def _getter(function: _Function, find: Callable[[Any, Any], Any], absent: Any) -> Callable[[pa.Array, pa.Array], pa.Array]:
@@ -161,9 +168,11 @@ def _getter(function: _Function, find: Callable[[Any, Any], Any], absent: Any) -
     return call
 
 
-def _whole(convert: Callable[[Any], Any], result: pa.DataType) -> Callable[[pa.Array], pa.Array]:
+def _whole(function: _Function, absent: Any) -> Callable[[pa.Array], pa.Array]:
+    convert, result = function
+
     def call(texts: pa.Array) -> pa.Array:
-        return pa.array([None if value is _ABSENT else convert(value) for value in _documents(texts)], result)
+        return pa.array([absent if value is _ABSENT else convert(value) for value in _documents(texts)], result)
 
     return call
 
@@ -191,7 +200,7 @@ def _union_to_text(values: pa.Array) -> pa.Array:
 
 
 def _level_num(names: pa.Array) -> pa.Array:
-    return pa.array([semconv.LEVELS.get(name) if name is not None else None for name in names.to_pylist()], pa.int32())
+    return pa.array([levels.NAMES.get(name) if name is not None else None for name in names.to_pylist()], pa.int32())
 
 
 def _level_name(numbers: pa.Array) -> pa.Array:
@@ -215,14 +224,13 @@ def register(context: datafusion.SessionContext) -> None:
         context.register_udf(datafusion.udf(function, arguments, field, "immutable", name))
 
     text = pa.string()
-    for name, (convert, result) in JSON_FUNCTIONS.items():
+    for name, function in JSON_FUNCTIONS.items():
         absent = False if name == "json_contains" else None
+        json = name in {"json_get", "json_get_json"}
         for suffix, (find, key) in _KEYS.items():
-            add(name + suffix, _getter((convert, result), find, absent), [text, key], result, json=name in {"json_get", "json_get_json"})
-    for name in WITHOUT_KEY:
-        convert, result = JSON_FUNCTIONS[name]
-        add(name + WHOLE, _whole(convert, result), [text], result)
+            add(name + suffix, _getter(function, find, absent), [text, key], function[1], json=json)
+        add(name + WHOLE, _whole(function, absent), [text], function[1], json=json)
     add("json_from_scalar", _from_scalar, [text, text], text, json=True)
     add("json_union_to_text", _union_to_text, [text], text, json=True)
     add("level_num", _level_num, [text], pa.int32())
-    add("level_name", _level_name, [pa.int32()], text)
+    add("level_name", _level_name, [pa.int64()], text)

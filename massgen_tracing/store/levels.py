@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from massgen_tracing import semconv
 from massgen_tracing.store import records
 
 COLUMN: Final = "level"
+
+NAMES: Final = semconv.LEVELS | {"warning": semconv.LEVELS["warn"]}
+"""What a statement may call a level; Python's own logging says `warning`, and so may whoever calls Logfire."""
 
 
 def places(sql: str) -> frozenset[int] | None:

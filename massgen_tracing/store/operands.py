@@ -11,6 +11,8 @@ from massgen_tracing.store.tokens import Group, Kind, Token
 QUERY_WORDS: Final = frozenset({"SELECT", "WITH"})
 """What a query begins with."""
 
+_QUANTIFIERS: Final = frozenset({"ALL", "ANY", "SOME"})
+
 Side = tuple[str, list[Expression]]
 """An operator, and the operands on its other side."""
 
@@ -61,6 +63,8 @@ def neighbours(parts: Parts, at: int) -> tuple[Side, Side]:
         words.append(token.word)
         following += 1
     others = [part for part in parts[following : following + 1] if not isinstance(part, Token)]
+    if words[-1:] == ["ALL"]:
+        words.pop()  # `<> ALL(…)`
     if words[-1:] == ["BETWEEN"]:
         others += [part for part in parts[following + 2 : following + 3] if not isinstance(part, Token)]
     return before, (" ".join(words), others)
@@ -79,10 +83,16 @@ def literal_getter(node: Expression | None) -> str | None:
     return "json_get_bool" if token.word in {"TRUE", "FALSE"} else None
 
 
-def first_of_list(sql: str, node: Expression) -> Expression | None:
-    """The first of `(a, b)`; an expression that is no list is itself."""
-    if not (isinstance(node, Atom) and isinstance(node.items[0], Group)):
-        return node
-    parts = syntax.level(sql, node.items[0].items)
-    first = parts[0] if parts else None
-    return None if isinstance(first, Token) else first
+def listed(sql: str, node: Expression) -> list[Expression]:
+    """What stands in `(a, b)`, or in `ANY(ARRAY[a, b])`; an expression that is no list is alone."""
+    call = node.call if isinstance(node, Atom) else None
+    inner = Atom((call[1],)) if call is not None and call[0].word in _QUANTIFIERS else node
+    group = inner.items[-1] if isinstance(inner, Atom) else None
+    if not isinstance(inner, Atom) or not isinstance(group, Group):
+        return [node]
+    first = group.items[0] if group.items else None
+    query = isinstance(first, Token) and first.word in QUERY_WORDS
+    if query or any(not isinstance(item, Token) or item.word != "ARRAY" for item in inner.items[:-1]):
+        return [node]
+    found = [part for part in syntax.level(sql, group.items) if not isinstance(part, Token)]
+    return found if len(found) != 1 or group.opening.text == "[" else listed(sql, found[0])

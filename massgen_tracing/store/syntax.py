@@ -68,6 +68,13 @@ class Atom:
         return None
 
     @property
+    def subscripted(self) -> tuple[Token, Group] | None:
+        """Name and arguments of a function call with subscripts behind it, `f(x)[1]`."""
+        call = Atom(self.items[:2]).call if len(self.items) > 2 else None
+        subscripts = all(isinstance(item, Group) and item.opening.text == "[" for item in self.items[2:])
+        return call if subscripts else None
+
+    @property
     def token(self) -> Token | None:
         """The token, where it is only one."""
         return self.items[0] if len(self.items) == 1 and isinstance(self.items[0], Token) else None

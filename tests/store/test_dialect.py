@@ -203,7 +203,7 @@ def test_a_name_for_another_level_is_left_alone(ask: Ask) -> None:
         ("SELECT\n  attributes #> 'x' FROM records", "The operator `#>` at line 2, column 14 is not supported"),
         ("SELECT * FROM records WHERE attributes ?| ARRAY['a']", "The operator `?|` at line 1, column 40"),
         ("SELECT attributes #>> '{a,b}' FROM records", "The operator `#>>` at line 1, column 19 is not supported. Expected one of ->, ->>, ?"),
-        ("SELECT * FROM records WHERE level = 'warning'", "no level of the name at line 1, column 37. Expected one of trace, debug, info"),
+        ("SELECT * FROM records WHERE level = 'warned'", "no level of the name at line 1, column 37. Expected one of trace, debug, info"),
         ("SELECT level_num('loud')", "no level of the name at line 1, column 18"),
         ("SELECT attributes ->> FROM records", "An operand is missing at `FROM`, line 1, column 23"),
         ("SELECT ? FROM records", "An operand is missing at `?`, line 1, column 8"),
