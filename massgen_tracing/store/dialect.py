@@ -101,8 +101,8 @@ class Statement:
     def place_of(self, name: str) -> str | None:
         """Where a name first stands in `written`, in words; None when it does not."""
         tokens = tokenize(self.written)
-        # A file's name may be written as a text where a table is expected.
-        names = [token for token in tokens if token.is_name or token.kind is Kind.STRING]
+        # A file's name may be written as a text where a table is expected; and it may be an operator that is named.
+        names = [token for token in tokens if token.is_name or token.kind in {Kind.STRING, Kind.SIGN}]
         found = next((token for part in (name, name.rpartition(".")[2]) for token in names if token.text.lower() == part.lower()), None)
         return None if found is None else position(self.written, found.start)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,14 +17,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from massgen_tracing.errors import QueryError, RecordingError
-from massgen_tracing.store import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value, catalogue, dialect, direct, first, functions, limits, seal
+from massgen_tracing.store import (
+    DEFAULT_LIMIT,
+    DEFAULT_MAX_BYTES,
+    Value,
+    catalogue,
+    dialect,
+    direct,
+    first,
+    functions,
+    limits,
+    measures,
+    refusals,
+    seal,
+)
 from massgen_tracing.store.answer import Cut
 from massgen_tracing.store.contents import Wanted
 from massgen_tracing.store.damage import gone, of_storage, unreadable
 from massgen_tracing.store.sources import Sources, Window, choose, tables
-from massgen_tracing.store.tokens import MOST_LEVELS, too_deep
+from massgen_tracing.store.tokens import MOST_LEVELS
 
-_MAX_MESSAGE: Final = 500
 _SEALING_SECONDS: Final = 0.5
 """For sealing, after an answer, what has ended a while ago."""
 
@@ -132,7 +143,7 @@ def ask(
         raise
     except BaseException as error:
         # The engine's panics are no Exception.
-        raise _refusal(error, statement) from error
+        raise refusals.refusal(error, statement) from error
 
 
 def _collect(frame: datafusion.DataFrame, limit: int, max_bytes: int) -> tuple[list[pa.RecordBatch], Cut]:
@@ -168,48 +179,8 @@ def _context(statement: dialect.Statement) -> datafusion.SessionContext:
     runtime = datafusion.RuntimeEnvBuilder().with_disk_manager_disabled().with_greedy_memory_pool(limits.POOL_BYTES)
     context = datafusion.SessionContext(config, runtime)
     functions.register(context)
+    measures.register(context)
     return context
-
-
-_PARSER_PLACE: Final = re.compile(r" at Line: (\d+), Column: (\d+)")
-_NAMED: Final = re.compile(
-    r"(?:Invalid|table) function '([^']+)'|No field named \"?(?:\w+\.)?(\w+)|table '(?:datafusion\.)?(?:public\.)?([^']+)' not found"
-)
-_TREE: Final = re.compile(r"Unsupported ast node (?:in sqltorel: )?(\w+) ?[{(].*")
-_MISMATCH: Final = re.compile(r"Function '(\w+)' (?:failed to match any signature|requires|expects)")
-_NOISE: Final = re.compile(
-    r"^(DataFusion error: |SQL error: |Error during planning: |Schema error: |Execution error: |Arrow error: |External error: "
-    r"|This feature is not implemented: |Optimizer rule '\w+' failed\s+caused by\s+|ParserError\(\")+"
-)
-
-
-def _refusal(error: BaseException, statement: dialect.Statement) -> QueryError:
-    """The engine's error in one clear line, with the place in the statement as it was written."""
-    if isinstance(error, MemoryError) or "Resources exhausted" in str(error) or "malloc of size" in str(error):
-        return limits.too_much_memory()
-    text = _NOISE.sub("", str(error))
-    text = text.split("\nValid fields are")[0].split("\nColumn names are case sensitive")[0]
-    text = " ".join(text.split()).removesuffix('")')
-    if "RecursionLimitExceeded" in text:
-        return too_deep()
-    mismatch = _MISMATCH.search(text)
-    if mismatch is not None:
-        place = statement.place_of(mismatch[1])
-        return QueryError(
-            f"The function `{mismatch[1]}`{f' ({place})' if place else ''} cannot take values of the type it is given",
-            hint="A value of a JSON text needs a cast to be computed with: (attributes->'key')::int",
-        )
-    text = _PARSER_PLACE.sub(lambda match: f" at {statement.place(int(match[1]), int(match[2]))}", text)
-    named = _NAMED.search(text)
-    name = next((group for group in named.groups() if group), None) if named else None
-    place = statement.place_of(name) if name else None
-    text = _TREE.sub(r"\1 is not supported", text.replace("datafusion.public.", ""))
-    if len(text) > _MAX_MESSAGE:
-        text = text[:_MAX_MESSAGE] + " …"
-    hint = "The tables are records, records_all and metrics" if named and named[3] else None
-    if "which would be ambiguous" in text:
-        hint = "Give the column another name than the one that the rows are ordered by"
-    return QueryError(f"The statement failed: {text}" + (f" ({place})" if place else ""), hint=hint)
 
 
 def _microsecond_times(table: pa.Table) -> pa.Table:

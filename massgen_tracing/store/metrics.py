@@ -6,6 +6,8 @@ and the extremes; its other quantiles have none.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -18,6 +20,36 @@ from massgen_tracing.store import jsontext, records
 TABLE: Final = "metrics"
 
 _COUNTS: Final = pa.list_(pa.int64())
+
+Value = dict[str, Any]
+
+VALUE: Final = pa.struct(
+    [
+        ("type", pa.string()),
+        ("temporality", pa.string()),
+        ("is_monotonic", pa.bool_()),
+        ("series", pa.string()),
+        ("start_us", pa.int64()),
+        ("time_us", pa.int64()),
+        ("scalar", pa.float64()),
+        ("count", pa.int64()),
+        ("sum", pa.float64()),
+        ("min", pa.float64()),
+        ("max", pa.float64()),
+        ("bounds", pa.list_(pa.float64())),
+        ("bucket_counts", _COUNTS),
+        ("scale", pa.int32()),
+        ("zero_count", pa.int64()),
+        ("zero_threshold", pa.float64()),
+        ("positive_offset", pa.int32()),
+        ("positive_counts", _COUNTS),
+        ("negative_offset", pa.int32()),
+        ("negative_counts", _COUNTS),
+    ]
+)
+"""A data point of any kind; Logfire says only that it is a struct, for its functions."""
+
+EMPTY_VALUE: Final[Value] = dict.fromkeys(field.name for field in VALUE)
 
 SCHEMA: Final = pa.schema(
     [
@@ -62,6 +94,7 @@ SCHEMA: Final = pa.schema(
         pa.field("telemetry_sdk_name", pa.string()),
         pa.field("telemetry_sdk_version", pa.string()),
         pa.field("unit", pa.string(), nullable=False),
+        pa.field("value", VALUE, nullable=False),
     ]
 )
 """Logfire's columns, in its order (by name)."""
@@ -119,6 +152,7 @@ def _row(point: MetricPoint) -> dict[str, Any]:
         "scalar_value": point.scalar,
         "start_timestamp": None if point.start_ns is None else point.start_ns // 1000,
         "unit": point.unit,
+        "value": _value(point),
     }
 
 
@@ -145,3 +179,42 @@ def _exemplar(exemplar: Exemplar) -> dict[str, Any]:
         "span_id": exemplar.span_id or None,
         "attributes": exemplar.attributes,
     }
+
+
+def _value(point: MetricPoint) -> Value:
+    """A data point as a value."""
+    found = point.exponential
+    return {
+        **EMPTY_VALUE,
+        "type": point.type,
+        "temporality": point.temporality,
+        "is_monotonic": point.is_monotonic,
+        "series": _series(point),
+        "start_us": None if point.start_ns is None else point.start_ns // 1000,
+        "time_us": point.time_ns // 1000,
+        "scalar": point.scalar,
+        "count": point.count,
+        "sum": point.sum,
+        "min": point.min,
+        "max": point.max,
+        "bounds": point.bounds,
+        "bucket_counts": point.bucket_counts,
+        **(
+            {}
+            if found is None
+            else {
+                "scale": found.scale,
+                "zero_count": found.zero_count,
+                "zero_threshold": found.zero_threshold,
+                "positive_offset": found.positive.offset,
+                "positive_counts": found.positive.counts,
+                "negative_offset": found.negative.offset,
+                "negative_counts": found.negative.counts,
+            }
+        ),
+    }
+
+
+def _series(point: MetricPoint) -> str:
+    said = [point.name, point.type, point.unit, point.attributes, point.resource.attributes, point.scope.name]
+    return hashlib.blake2b(json.dumps(said, sort_keys=True, default=jsontext.dumps).encode(), digest_size=8).hexdigest()

@@ -201,7 +201,10 @@ def _span_row(span: SpanRecord, shown: Attributes) -> Row:
 
 
 def _event_rows(span: SpanRecord, row: Row) -> Iterator[tuple[Row, Attributes]]:
-    """Rows of the span's events, which Logfire copies unless they are exceptions; each is a child of its span."""
+    """Rows of the span's events, which Logfire copies unless they are exceptions; each is a child of its span.
+
+    Columns that say what an attribute says are the event's own: a request that had three events has answered once.
+    """
     for number, event in enumerate(span.events):
         if event.name == semconv.EXCEPTION_EVENT:
             continue
@@ -209,7 +212,9 @@ def _event_rows(span: SpanRecord, row: Row) -> Iterator[tuple[Row, Attributes]]:
         level = _integer(event.attributes.get(semconv.LOGFIRE_LEVEL))
         shown = _shown(event.attributes)
         own = {
+            **(_NO_HTTP if _HTTP.isdisjoint(event.attributes) else _http_columns(event.attributes)),
             "attributes": jsontext.dumps(shown),
+            "attributes_json_schema": text(event.attributes.get(semconv.LOGFIRE_JSON_SCHEMA)),
             "created_at": time,
             "day": day(time),
             "duration": None,
@@ -221,10 +226,13 @@ def _event_rows(span: SpanRecord, row: Row) -> Iterator[tuple[Row, Attributes]]:
             "message": text(event.attributes.get(semconv.LOGFIRE_MSG)) or event.name,
             "otel_events": "[]",
             "otel_links": "[]",
+            "otel_status_code": _STATUS_NAMES[0],
+            "otel_status_message": None,
             "parent_span_id": span.span_id,
             "span_id": f"{int(span.span_id, 16) ^ (number + 1) * _SPREAD % 2**64:016x}",
             "span_name": event.name,
             "start_timestamp": time,
+            "tags": _tags(event.attributes.get(semconv.LOGFIRE_TAGS)),
         }
         yield row | own, shown
 

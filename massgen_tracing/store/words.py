@@ -11,7 +11,7 @@ from massgen_tracing import semconv
 from massgen_tracing.store import metrics, records
 
 TABLES: Final[dict[str, dict[str, str]]] = {
-    name: {field.name: str(field.type) for field in schema}
+    name: {field.name: str(field.type) if field.type.num_fields < 2 else "struct" for field in schema}
     for name, schema in ((records.TABLE, records.SCHEMA), (records.TABLE_ALL, records.SCHEMA), (metrics.TABLE, metrics.SCHEMA))
 }
 """The columns of each table, with their types."""
@@ -19,7 +19,21 @@ TABLES: Final[dict[str, dict[str, str]]] = {
 FUNCTIONS: Final = (
     *("json_as_text", "json_contains", "json_get", "json_get_array", "json_get_bool", "json_get_float", "json_get_int", "json_get_json"),
     *("json_get_str", "json_length", "json_object_keys", "level_name", "level_num", "time_bucket"),
-    *("abs", "approx_percentile_cont", "array_agg", "array_has", "array_length", "avg", "coalesce", "concat", "count", "date_bin", "date_trunc"),
+    *("metric_avg", "metric_count", "metric_increase", "metric_max", "metric_merge", "metric_min", "metric_quantile", "metric_rate", "metric_sum"),
+    *(
+        "abs",
+        "approx_distinct",
+        "approx_percentile_cont",
+        "array_agg",
+        "array_has",
+        "array_length",
+        "avg",
+        "coalesce",
+        "concat",
+        "count",
+        "date_bin",
+        "date_trunc",
+    ),
     *("extract", "first_value", "generate_series", "lag", "last_value", "lead", "length", "lower", "max", "median", "min", "now", "nullif", "rank"),
     *("regexp_like", "regexp_replace", "replace", "round", "row_number", "split_part", "starts_with", "string_agg", "substr", "sum", "to_char"),
     *("trim", "unnest", "upper"),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from massgen_tracing import errors
+from massgen_tracing.store import records
 from massgen_tracing.store.dialect import translate
 from tests.store import otlp
 from tests.store.conftest import Ask
@@ -111,6 +112,41 @@ VALUES = {
         ("tags @> ['t'] AND ['t'] <@ tags", True),
         ("tags @> ARRAY['x']", False),
         ("(attributes->>'json')->>'k'", "1"),
+        ("json_get('\"foo\"')::string", "foo"),
+        ("json_get('123')::int", 123),
+        ("json_get('true')::int", None),
+        ("json_get('[1]')", "[1]"),
+        ("json_get_int('7')", 7),
+        ("json_get_str('\"a\"')", "a"),
+        ("json_get_bool('true')", True),
+        ("json_get_float('1.5')", 1.5),
+        ("json_get_json('{\"a\": 1}')", '{"a":1}'),
+        ("json_as_text('[1,2]')", "[1,2]"),
+        ("json_contains('{}') AND NOT json_contains('x')", True),
+        ("json_get_array('[1, \"a\", null]')", ["1", '"a"', "null"]),
+        ("json_get_array('')", None),
+        ("json_length('[1, 2]')", 2),
+        ("json_get_array(attributes, 'list')[3]->>'deep'", "down"),
+        ("json_get_array(attributes->'list')[1]", "10"),
+        ("json_get_int('{\"n\": \" 42 \"}', 'n')", None),
+        ("json_get_int('{\"n\": \"+42\"}', 'n')", 42),
+        ("json_get_int('{\"n\": \"4_2\"}', 'n')", None),
+        ("json_get_float('{\"n\": \"4_2\"}', 'n')", None),
+        ("json_get_float('{\"n\": \"1e3\"}', 'n')", 1000.0),
+        ("('{\"x\": null}'->'x') IS NULL AND '{\"x\": null}' ? 'x'", True),
+        ("('{\"x\": {\"y\": null}}'->'x'->'y') IS NULL", True),
+        ("json_get_json('{\"x\": null}', 'x')", "null"),
+        ("lower(attributes->'s') || (attributes->'n')", "text5"),
+        ("attributes->'s' || '!'", "text!"),
+        ("concat(attributes->'s', '-', attributes->'n')", "text-5"),
+        ("upper(json_get(attributes, 's'))", "TEXT"),
+        ("CASE attributes->'s' WHEN 'text' THEN 1 ELSE 2 END", 1),
+        ("CASE attributes->'n' WHEN 4 THEN 'four' WHEN 5 THEN 'five' END", "five"),
+        ("attributes->'s' = ANY(ARRAY['a', 'text'])", True),
+        ("level = ANY(ARRAY['warn', 'info']) AND level <> ALL(ARRAY['warn', 'error'])", True),
+        ("level IN (('info'), 'error') AND NOT level = ANY(['warn'])", True),
+        ("level < 'warning' AND level_num('warning') = 13", True),
+        ("level_name(13) || level_name(level) || level_name(14::bigint)", "warninfowarn"),
         ("CASE WHEN attributes ? 's' THEN attributes->>'n' ELSE attributes->>'f' END", "5"),
         ("CASE WHEN true THEN attributes END ->> 's'", "text"),
         ("level = 'info' AND level >= 'debug' AND 'warn' > level", True),
@@ -156,6 +192,42 @@ def test_null_comes_first_in_descending_order(ask: Ask) -> None:
 def test_a_column_without_a_name_is_titled_by_its_operator(ask: Ask, sql: str, title: str) -> None:
     """A select item that is only a JSON operator has the title that Logfire gives it."""
     assert list(ask(sql, otlp.span(1, "x", attributes=VALUES))[0]) == [title]
+
+
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        ("* EXCLUDE (attributes, otel_events)", None),
+        ("* EXCEPT (attributes, otel_events)", None),
+        ("r.* EXCEPT (attributes, otel_events)", None),
+        ("* EXCLUDE attributes, level_name(level) AS l", {"l"}),
+        ("* REPLACE (upper(span_name) AS span_name)", set()),
+    ],
+)
+def test_a_star_may_leave_columns_out(ask: Ask, columns: str, names: set[str] | None) -> None:
+    """As DataFusion's reference says; what is left out can be asked for all the same."""
+    sql = f"SELECT {columns} FROM records r WHERE attributes ? 's' AND level = 'info' AND span_name ~ '^x'"
+    (row,) = ask(sql, otlp.span(1, "x", attributes=VALUES))
+    everything = set(records.SCHEMA.names)
+    if names is None:
+        assert set(row) == everything - {"attributes", "otel_events"}
+    elif names:
+        assert set(row) == everything - {"attributes"} | names
+    else:
+        assert (set(row), row["span_name"]) == (everything, "X")
+
+
+def test_the_other_except_is_what_it_was(ask: Ask) -> None:
+    """Between two queries it takes away rows."""
+    sql = "SELECT * FROM (SELECT span_name FROM records EXCEPT (SELECT span_name FROM records WHERE span_name = 'a')) x"
+    assert ask(sql, otlp.span(1, "a"), otlp.span(2, "b")) == [{"span_name": "b"}]
+
+
+def test_an_order_by_a_column_that_an_alias_hides(ask: Ask) -> None:
+    """Rows come in the order of the column, not of what the SELECT calls by its name, and the answer has the columns that were asked for."""
+    spans = [otlp.span(number, name, end_ms=number) for number, name in enumerate(("aa", "b", "ccc"), 1)]
+    sql = "SELECT length(r.span_name) AS span_name, -r.duration AS duration FROM records r ORDER BY r.span_name DESC, r.duration LIMIT 2"
+    assert ask(sql, *spans) == [{"span_name": 3, "duration": -0.003}, {"span_name": 1, "duration": -0.002}]
 
 
 @pytest.mark.parametrize(
@@ -207,6 +279,7 @@ def test_a_name_for_another_level_is_left_alone(ask: Ask) -> None:
         ("SELECT level_num('loud')", "no level of the name at line 1, column 18"),
         ("SELECT attributes ->> FROM records", "An operand is missing at `FROM`, line 1, column 23"),
         ("SELECT ? FROM records", "An operand is missing at `?`, line 1, column 8"),
+        ("SELECT 1 FROM records WHERE attributes->'a' < attributes->'b'", "Two JSON values are compared by `<` at line 1, column 29"),
         ("SELECT (1", "`(` at line 1, column 8 is never closed"),
         ("SELECT 1)", "`)` at line 1, column 9 closes nothing"),
         ("SELECT 'x", "The text that begins at line 1, column 8 has no end"),

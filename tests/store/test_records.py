@@ -98,6 +98,20 @@ def test_other_events_are_rows_of_their_own(ask: Ask) -> None:
     assert START.replace(microsecond=5000) == copied["start_timestamp"] == copied["end_timestamp"]
 
 
+def test_a_request_with_events_has_answered_once(ask: Ask) -> None:
+    """What its attributes and its status say stands in the span's row only; an event has what its own attributes say."""
+    events = [
+        {"name": "retry", "timeUnixNano": otlp.BASE_NS, "attributes": otlp.key_values({"logfire.tags": ["own"], "http.route": "/own"})},
+        {"name": "sent", "timeUnixNano": otlp.BASE_NS},
+    ]
+    attributes = {"http.route": "/pay", "http.response.status_code": 500, "url.path": "/pay", "logfire.tags": ["web"]}
+    request = otlp.span(1, "POST /pay", events=events, attributes=attributes, status={"code": 2, "message": "boom"})
+    rows = ask("SELECT * FROM records ORDER BY span_name", request)
+    said = [(row["http_route"], row["http_response_status_code"], row["tags"], row["otel_status_code"], row["otel_status_message"]) for row in rows]
+    assert said == [("/pay", 500, ["web"], "ERROR", "boom"), ("/own", None, ["own"], "UNSET", None), (None, None, None, "UNSET", None)]
+    assert [row["service_name"] for row in rows] == ["massgen"] * 3
+
+
 def test_rows_of_events_have_ids_of_their_own(ask: Ask) -> None:
     """Also where spans are numbered in order, no event has another row's id."""
     event = {"name": "retry", "timeUnixNano": otlp.BASE_NS}

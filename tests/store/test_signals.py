@@ -238,12 +238,13 @@ def test_metrics_have_logfires_columns(tmp_path: Path) -> None:
         "int64": ["exp_histogram_zero_count", "histogram_count"],
         "double": ["exp_histogram_zero_threshold", "histogram_max", "histogram_min", "histogram_sum", "scalar_value"],
         "bool": ["is_monotonic"],
+        str(metrics.VALUE): ["value"],
     }
     expected = {name: kind for kind, names in types.items() for name in names}
     asked = store.query("SELECT * FROM metrics", otlp.write(tmp_path / "empty.jsonl", [])).table.schema
     assert {field.name: str(field.type) for field in asked} == expected
     assert list(asked.names) == sorted(expected)
-    required = {"created_at", "day", "metric_name", "metric_type", "project_id", "service_name", "unit"}
+    required = {"created_at", "day", "metric_name", "metric_type", "project_id", "service_name", "unit", "value"}
     assert {field.name for field in metrics.SCHEMA if not field.nullable} == required
 
 
