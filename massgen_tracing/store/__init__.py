@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_BYTES", "DEFAULT_TIMEOUT", "Value", "query"]
 
-Value = str | int | float | bool | None
+Value = str | int | float | bool | list[str] | list[int] | list[float] | None
 """What a parameter of a statement can be."""
 
 DEFAULT_LIMIT: Final = 10_000
@@ -65,7 +65,8 @@ def query(
     Args:
         sql: one SELECT (or WITH … SELECT) over `records`, `records_all` and `metrics`.
         root: a root, a run's directory, any directory of recordings, one OTLP/JSON-lines file, or several of these.
-        params: a value for each `$name` of the statement. Values are bound, never put into the text; a time is an ISO 8601 text.
+        params: a value for each `$name` of the statement. Values are bound, never put into the text; a time is an ISO 8601 text, a list is
+            for `= ANY($name)` and functions of arrays.
         min_timestamp: leave out what started before; a naive time is UTC.
         max_timestamp: leave out what started after; a naive time is UTC.
         limit: rows of the answer at most; `Result.cut` says whether there were more.

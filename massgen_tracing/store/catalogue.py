@@ -87,9 +87,14 @@ def started_at(name: str) -> datetime | None:
 def files(source: Path | str) -> tuple[Path, ...]:
     """Every recording in *source*: a root, a run's directory or a part of it, any directory of recordings, or one file.
 
+    A file that has been sealed meanwhile is what it was sealed into: whoever was told its name need not know.
+
     Raises:
         RecordingError: if *source* does not exist.
     """
+    sealed = () if os.path.exists(source) else tuple(layout.sealed_beside(Path(source)))
+    if sealed:
+        return sealed
     path = _existing(source)
     if not path.is_dir():
         return (path,)

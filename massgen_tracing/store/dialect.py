@@ -451,6 +451,9 @@ class _Rewriter:
             return
         parameter = token.kind == Kind.PARAMETER
         name = self.params[token.text[1:]] if parameter else token.text if token.kind == Kind.STRING else None
+        if isinstance(name, list) and name and all(each in levels.NAMES for each in name):
+            self._replace(token.start, token.end, self._number_parameter(token.text[1:], [levels.NAMES[str(each)] for each in name]))
+            return
         if not isinstance(name, str) or name.lstrip("-").isdecimal():
             return
         if name not in levels.NAMES:
@@ -459,8 +462,8 @@ class _Rewriter:
         number = levels.NAMES[name]
         self._replace(token.start, token.end, self._number_parameter(token.text[1:], number) if parameter else str(number))
 
-    def _number_parameter(self, name: str, number: int) -> str:
-        """A parameter of its own for the number of the level that *name* names; elsewhere it stays a text."""
+    def _number_parameter(self, name: str, number: int | list[int]) -> str:
+        """A parameter of its own for the number of the level that *name* names, or the numbers; elsewhere it stays a text."""
         own = f"{name}_number"
         while own in self.params and self.params[own] != number:
             own += "_"

@@ -28,6 +28,7 @@ from massgen_tracing.store import (
     functions,
     limits,
     measures,
+    parameters,
     refusals,
     seal,
 )
@@ -128,11 +129,11 @@ def ask(
         for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
             context = _context(statement)
             with tables(context, step.sources, window=step.window, asked=asked):
-                frame = context.sql_with_options(statement.text, options, param_values=statement.params)
+                frame = context.sql_with_options(statement.text, options, param_values=parameters.bound(statement.params))
                 names = frame.schema().names
                 if asked.tables:
                     # Planned as it was written first: its errors and its titles are those that people know.
-                    frame = context.sql_with_options(asked.text, options, param_values=statement.params)
+                    frame = context.sql_with_options(asked.text, options, param_values=parameters.bound(statement.params))
                 batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
                 table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(names)
                 table = table.drop_columns(list(statement.hidden))

@@ -31,7 +31,7 @@ def newest_run(root: Path | str) -> catalogue.Run:
 def place_named(root: Path | str, name: str) -> Path | None:
     """The run or the recording that *name* means: a path, or a run's directory name under *root*; None for neither."""
     candidates = (Path(name), Path(root) / layout.LOGS_DIR / name, Path(root) / name)
-    return next((path for path in candidates if path.exists()), None)
+    return next((path for path in candidates if path.exists() or any(layout.sealed_beside(path))), None)
 
 
 def trace(root: Path | str, trace_id: str) -> Recording:

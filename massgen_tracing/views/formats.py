@@ -33,6 +33,8 @@ def value(item: Any) -> Any:
             return base64.b64encode(item).decode("ascii")
         case dict():
             return {key: value(inner) for key, inner in item.items()}
+        case (int(months), int(days), int(nanoseconds)) if hasattr(item, "months"):  # an interval
+            return str(item) if months else days * 86_400 + nanoseconds / 1e9
         case list() | tuple():
             return [value(inner) for inner in item]
         case None | bool() | int() | str():

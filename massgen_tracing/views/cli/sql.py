@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import re
 import sys
 from pathlib import Path
@@ -37,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="the value of $NAME in the statement: a number, true, false, null, or else a text; in double quotes always a text (may be repeated)",
+        help='the value of $NAME in the statement: a number, true, false, null, a list as [1, 2] or ["a", "b"], or else a text;'
+        " in double quotes always a text (may be repeated)",
     )
     options.add_root(parser, "a root, a run's directory, any directory of recordings, or one OTLP/JSON-lines file")
     parser.add_argument("--format", choices=_FORMATS, default="table", help="how the rows are printed (default: table)")
@@ -91,6 +94,10 @@ def _parameter(said: str) -> tuple[str, store.Value]:
         return name, float(value) if number[1] else int(value)
     if len(value) >= 2 and value[0] == value[-1] == '"':
         return name, value[1:-1]
+    if value[:1] == "[":
+        with contextlib.suppress(ValueError):
+            items: list[str] = json.loads(value)
+            return name, items
     return name, _WORDS.get(value, value)
 
 
