@@ -254,6 +254,10 @@ class _Rewriter:
                 self._expression(node.operand)
             case Cast():
                 self._cast(node)
+            case Binary() if self._is_status(node):
+                self._open(node.start, "CAST(json_get_int(")
+                self._replace(node.operator.start, node.operator.end, ", ")
+                self._close(node.end, ") AS varchar)")
             case Binary() if node.operator.word in _FUNCTIONS:
                 self._expression(node.left, "json_get_json")
                 self._expression(node.right)
@@ -267,6 +271,13 @@ class _Rewriter:
                     if node.operator.word != "||" or not self._typed(side, "json_as_text"):
                         self._expression(side)
                     self._parameter_type(side, node.operator.word)
+
+    @staticmethod
+    def _is_status(node: Binary) -> bool:
+        """Whether it is the HTTP status of the attributes, which Logfire keeps as a number: what is none, it does not say."""
+        key = node.right.token if isinstance(node.right, Atom) else None
+        column = isinstance(node.left, Atom) and node.left.name == "attributes"
+        return node.operator.word == syntax.TEXT_ARROW and column and key is not None and key.kind == Kind.STRING and key.text == semconv.HTTP_STATUS
 
     def _parameter_type(self, node: Expression, operator: str) -> None:
         """The engine knows no type of `$a || $b` before there are values."""
@@ -427,7 +438,7 @@ class _Rewriter:
 
     def _case(self, parts: Parts) -> None:
         """`CASE level WHEN 'warn' …` compares too."""
-        if self._is_level(parts[0]):
+        if parts and self._is_level(parts[0]):
             for when, value in itertools.pairwise(parts):
                 if isinstance(when, Token) and when.word == "WHEN" and not isinstance(value, Token):
                     self._level_number(value)

@@ -130,7 +130,7 @@ def ask(
             context = _context(statement)
             with tables(context, step.sources, window=step.window, asked=asked):
                 frame = context.sql_with_options(statement.text, options, param_values=parameters.bound(statement.params))
-                names = frame.schema().names
+                names = [functions.plain(name) for name in frame.schema().names]
                 if asked.tables:
                     # Planned as it was written first: its errors and its titles are those that people know.
                     frame = context.sql_with_options(asked.text, options, param_values=parameters.bound(statement.params))

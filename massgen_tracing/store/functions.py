@@ -158,6 +158,14 @@ WHOLE: Final = "_of_whole"
 """Suffix of the form without a key."""
 
 
+_FORM: Final = re.compile(rf"\b({'|'.join(JSON_FUNCTIONS)})(?:{WHOLE}|_at|_any)(?=[('\"`])")
+
+
+def plain(text: str) -> str:
+    """A title or a message of the engine with the functions' own names, whichever form the dialect has chosen."""
+    return _FORM.sub(r"\1", text)
+
+
 def _getter(function: _Function, find: Callable[[Any, Any], Any], absent: Any) -> Callable[[pa.Array, pa.Array], pa.Array]:
     convert, result = function
 

@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from massgen_tracing.errors import QueryError
-from massgen_tracing.store import limits, words
+from massgen_tracing.store import functions, limits, words
 from massgen_tracing.store.dialect import Statement
 from massgen_tracing.store.tokens import Kind, tokenize, too_deep
 
@@ -61,9 +61,6 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
 """What to do, by what a message says."""
 
 _OPERATORS: Final = {"AtArrow": "@>", "ArrowAt": "<@", "PGOverlap": "&&"}
-_OURS: Final = re.compile(r"(json_\w+?)(?:_of_whole|_at|_any)\b")
-"""Names of functions that the dialect puts in; whoever wrote the statement does not know them."""
-
 _ELSEWHERE: Final = {
     "age": "later - earlier",
     "date": "start_timestamp::date",
@@ -100,7 +97,7 @@ def refusal(error: BaseException, statement: Statement) -> QueryError:
     """What to tell about an error of the engine."""
     if isinstance(error, MemoryError) or "Resources exhausted" in str(error) or "malloc of size" in str(error):
         return limits.too_much_memory()
-    text = _NOISE.sub("", str(error))
+    text = functions.plain(_NOISE.sub("", str(error)))
     if "RecursionLimitExceeded" in text:
         return too_deep()
     return _column(text, statement) or _function(text, statement) or _mismatch(text, statement) or _other(text, statement)
@@ -153,7 +150,7 @@ def _mismatch(text: str, statement: Statement) -> QueryError | None:
     found = _MISMATCH.search(text)
     if found is None:
         return None
-    name = _OURS.sub(r"\1", found[1] or found[2])
+    name = found[1] or found[2]
     written = {"date_bin": "time_bucket", "substr": "substring", "strpos": "position"}.get(name, name)
     name = name if statement.place_of(name) or not statement.place_of(written) else written
     place = statement.place_of(name)
@@ -186,7 +183,7 @@ def _other(text: str, statement: Statement) -> QueryError:
     if "escape_char" in text:
         name = "ESCAPE"
     text = text.replace("While expanding wildcard, column", "column").replace("found: EOF", "found the end of the statement")
-    text = _TREE.sub(r"\1 is not supported", _OURS.sub(r"\1", text).replace("datafusion.public.", ""))
+    text = _TREE.sub(r"\1 is not supported", text.replace("datafusion.public.", ""))
     if len(text) > _MAX_MESSAGE:
         text = text[:_MAX_MESSAGE] + " …"
     place = statement.place_of(name) if name else None

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from massgen_tracing import errors
-from massgen_tracing.store import catalogue, lookup
+from massgen_tracing import errors, store
+from massgen_tracing.store import catalogue, lookup, seal
 from tests.store import otlp
 
 OLD, NEW = "log_20270114_080000_000000", "log_20270115_080000_000000"
@@ -64,6 +64,17 @@ def test_any_place_of_recordings_is_understood(tmp_path: Path) -> None:
     assert catalogue.files(tmp_path) == (file, work)
     for place in (tmp_path / "massgen_logs", run_dir, file.parent, file):
         assert catalogue.files(place) == (file,)
+
+
+def test_a_file_is_found_by_its_name_after_it_was_sealed(tmp_path: Path) -> None:
+    """Whoever was told the live file's name asks by it; SQL and the tree find what it was sealed into."""
+    (live,) = catalogue.files(otlp.write_run(tmp_path))
+    sealed = seal.seal(live).sealed
+    assert (live.exists(), catalogue.files(live)) == (False, (sealed,))
+    assert store.query("SELECT count(*) AS n FROM records", live).rows == [{"n": 17}]
+    assert lookup.place_named(tmp_path, str(live)) == live
+    with pytest.raises(errors.RecordingError, match="does not exist"):
+        catalogue.files(live.with_name("other.otlp.jsonl"))
 
 
 def test_a_directory_of_another_writers_files_is_understood(tmp_path: Path) -> None:

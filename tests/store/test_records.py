@@ -136,6 +136,19 @@ def test_http_url_and_environment_have_columns_with_old_names_too(ask: Ask) -> N
     assert row(ask, otlp.span(1, "x", attributes={"http.status_code": "teapot"}))["http_response_status_code"] is None
 
 
+def test_a_status_that_is_no_number_is_in_the_text_only(ask: Ask) -> None:
+    """As Logfire documents: the column and the attribute are NULL, the attributes' text has it."""
+    key = "http.response.status_code"
+    sql = f"""SELECT http_response_status_code AS c, attributes->>'{key}' AS a, r.attributes->>'{key}' || '!' AS b, (attributes::text)->>'{key}' AS t
+        FROM records r ORDER BY span_name"""
+    spans = [otlp.span(at, str(at), attributes={key: value}) for at, value in enumerate(("teapot", "404", 200), 1)]
+    assert [tuple(found.values()) for found in ask(sql, *spans)] == [
+        (None, None, None, "teapot"),
+        (404, "404", "404!", "404"),
+        (200, "200", "200!", "200"),
+    ]
+
+
 def test_a_recording_without_resource_has_an_unknown_service(tmp_path: Path) -> None:
     """`service_name` is never NULL; the environment's old name is understood."""
     path = otlp.write(tmp_path / "x.jsonl", [otlp.line(otlp.span(1, "x"), resource={"deployment.environment": "dev"})])

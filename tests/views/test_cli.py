@@ -78,6 +78,21 @@ def test_numbers_that_json_lacks_are_null(root: Path, capsys: pytest.CaptureFixt
     assert json.loads(out) == [{"a": None, "b": None}]
 
 
+def test_an_interval_is_seconds_unless_it_has_months(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the difference of two times is; months have no length."""
+    out, _ = said(capsys, "sql", "SELECT interval '90 minutes' AS a, interval '2 days 1.5 seconds' AS b", "--root", root, "--format", "json")
+    assert json.loads(out) == [{"a": 5400.0, "b": 172801.5}]
+    assert "months=1" in said(capsys, "sql", "SELECT interval '1 month' AS a", "--root", root, "--format", "csv")[0]
+
+
+def test_the_package_is_the_command(root: Path) -> None:
+    """`python -m massgen_tracing` for those whose path lacks the script; its exit codes are the command's."""
+    argv = [sys.executable, "-m", "massgen_tracing", "sql", "--root", str(root), "--format", "csv"]
+    done = subprocess.run([*argv, "SELECT count(*) AS n FROM records"], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "n\n17\n"
+    assert subprocess.run([*argv, "DROP TABLE records"], capture_output=True, timeout=60, check=False).returncode == 1
+
+
 def test_jsonl_is_one_object_a_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each row is a line of its own."""
     out, _ = said(capsys, "sql", "SELECT span_name FROM records ORDER BY start_timestamp LIMIT 2", "--root", root, "--format", "jsonl")
@@ -175,6 +190,9 @@ def test_parameters_filter_and_wrong_ones_are_named(root: Path, capsys: pytest.C
     """Several of them; one without a name, without a value, or without a place is refused."""
     sql = "SELECT count(*) AS n FROM records WHERE attributes->>'massgen.agent_id' = $agent AND duration > $least"
     assert said_json(capsys, sql, root, "--param", "agent=agent_a", "--param", "least=1.5")[0] == [{"n": 1}]
+    either = "SELECT count(*) AS n FROM records WHERE level = ANY($levels) OR attributes->>'massgen.round' = ANY($rounds) OR span_name = $text"
+    given = ("--param", 'levels=["error"]', "--param", "rounds=[]", "--param", "text=[not a list")
+    assert said_json(capsys, either, root, *given)[0] == [{"n": 2}]
     assert "Expected NAME=VALUE" in said(capsys, "sql", sql, "--root", root, "--param", "agent", code=1)[1]
     assert "`$least`" in said(capsys, "sql", sql, "--root", root, "--param", "agent=a", code=1)[1]
     assert "`other`" in said(capsys, "sql", "SELECT 1", "--root", root, "--param", "other=a", code=1)[1]
