@@ -8,6 +8,8 @@ byte of the statement as it stands:
 - json functions with several keys     become nested calls with one key
 - `level >= 'warn'`                    gets the level's number
 - `time_bucket('5 minutes', t)`        becomes date_bin
+- `extract(epoch FROM '5 minutes')`     gets the word INTERVAL
+- `* EXCEPT (…)` and the like           are read by another parser of the engine
 
 A select item that is only a JSON operator gets the title that Logfire gives it.
 """
@@ -15,6 +17,7 @@ A select item that is only a JSON operator gets the title that Logfire gives it.
 from __future__ import annotations
 
 import itertools
+import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,6 +65,9 @@ _OTHER_STATEMENTS: Final = frozenset(
 )
 
 _DAY: Final = "day"
+
+_LENGTH: Final = re.compile(r"\d+(\.\d+)? *[a-zA-Z]+")
+"""A text that is a length of time, and no time."""
 
 _AFTER_SELECT: Final = frozenset({"SELECT", "DISTINCT", "ALL", ","})
 _CLAUSES: Final = frozenset({"SELECT", "FROM", "WHERE", "BY", "HAVING", "LIMIT", "WINDOW", "UNION", "EXCEPT", "INTERSECT", "WITH"})
@@ -319,15 +325,28 @@ class _Rewriter:
             self._close(end, " AS varchar)")
         elif function == "time_bucket":
             function = "date_bin"
-            width = given[0][0] if given and len(given[0]) == 1 else None
-            if isinstance(width, Token) and width.kind == Kind.STRING:
-                self._open(width.start, "INTERVAL ")
-            elif isinstance(width, Token) and width.kind == Kind.PARAMETER:
-                self._close(width.end, "::interval")
+            if given and len(given[0]) == 1:
+                self._interval(given[0][0])
+        elif function == "extract" and len(group.items) == 3 and _LENGTH.fullmatch(self._said(group.items[2])):
+            self._interval(group.items[2])
         elif function == "level_num" and given:
             self._level_literal(given[0])
         if function != name.text.lower():
             self._replace(name.start, name.end, function)
+
+    def _said(self, item: Item) -> str:
+        """The text that a literal or a parameter is; empty for anything else."""
+        if not isinstance(item, Token) or item.kind not in {Kind.STRING, Kind.PARAMETER}:
+            return ""
+        value = item.text if item.kind == Kind.STRING else self.params[item.text[1:]]
+        return value if isinstance(value, str) else ""
+
+    def _interval(self, width: Item) -> None:
+        """Let a text be a length of time, as Logfire's `$resolution` is."""
+        if isinstance(width, Token) and width.kind == Kind.STRING:
+            self._open(width.start, "INTERVAL ")
+        elif isinstance(width, Token) and width.kind == Kind.PARAMETER:
+            self._close(width.end, "::interval")
 
     def _key_form(self, key: Expression | Token, *more: Expression | Token) -> str:
         """The suffix of the function for this kind of key."""

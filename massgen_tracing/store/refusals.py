@@ -54,6 +54,9 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         "Cannot coerce arithmetic",
         "A value of a JSON text needs a cast to be computed with: (attributes->'key')::int. An interval is written INTERVAL '1 hour'",
     ),
+    ("Utf8 = Boolean", "The text of a truth value is 'true' or 'false'; (attributes->'key')::bool is one"),
+    ("Float64 > Interval", "`duration` is a number of seconds: duration > 1"),
+    ("Cannot infer common argument type", "Cast one side to the type of the other: (attributes->>'key')::int"),
     ("Cannot cast string", "try_cast(value AS type) gives NULL for what cannot be cast"),
     ("must appear in the GROUP BY", "Add it to GROUP BY, or put it into an aggregate: any_value(column)"),
     ("Ambiguous reference", "Put the table's alias before it"),
@@ -151,7 +154,7 @@ def _mismatch(text: str, statement: Statement) -> QueryError | None:
     if found is None:
         return None
     name = found[1] or found[2]
-    written = {"date_bin": "time_bucket", "substr": "substring", "strpos": "position"}.get(name, name)
+    written = {"date_bin": "time_bucket", "date_part": "extract", "substr": "substring", "strpos": "position"}.get(name, name)
     name = name if statement.place_of(name) or not statement.place_of(written) else written
     place = statement.place_of(name)
     return QueryError(
@@ -161,6 +164,7 @@ def _mismatch(text: str, statement: Statement) -> QueryError | None:
 
 
 _USES: Final = {
+    "extract": "It is asked of a time or of a difference of times; `duration` is a number of seconds",
     "time_bucket": "It is asked as time_bucket('5 minutes', start_timestamp)",
     "metric_increase": "It is asked as metric_increase(value, recorded_timestamp)",
     "metric_merge": "It is asked as metric_merge(value)",

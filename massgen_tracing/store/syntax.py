@@ -183,13 +183,18 @@ class _Parser:
                 left = self._cast(left, item)
                 continue
             strength = _BINDING.get(item.word)
-            if strength is None or strength < binding:
+            if strength is None or strength < binding or self._is_star(item):
                 break
             if item.word in JSON_OPERATORS:
                 self._refuse_windowed(left, item)
             self._at += 1
             left = Binary(left, item, self._expression(strength + 1))
         return left
+
+    def _is_star(self, item: Token) -> bool:
+        """Whether a `*` stands for all columns though a bracket is before it, as in `SELECT DISTINCT ON (a) * FROM`."""
+        following = self._items[self._at + 1] if self._at + 1 < len(self._items) else None
+        return item.word == "*" and (following is None or (isinstance(following, Token) and self._is_border(following)))
 
     def _operand(self) -> Expression:
         if self._at >= len(self._items):

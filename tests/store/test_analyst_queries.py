@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -79,7 +80,7 @@ def lines(*parts: list[dict[str, Any]]) -> list[bytes]:
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """The same spans in a file of another writer, in two sealed recordings, and in a sealed and a live one."""
     base = tmp_path_factory.mktemp("places")
     found = {"live": otlp.write(base / "live" / "x.jsonl", lines(FIRST, SECOND))}

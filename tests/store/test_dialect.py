@@ -146,6 +146,9 @@ VALUES = {
         ("level = ANY(ARRAY['warn', 'info']) AND level <> ALL(ARRAY['warn', 'error'])", True),
         ("level IN (('info'), 'error') AND NOT level = ANY(['warn'])", True),
         ("level < 'warning' AND level_num('warning') = 13", True),
+        ("extract(epoch FROM '5 minutes') = 300 AND extract(epoch FROM '2027-01-15T08:00:00Z') = 1800000000", True),
+        ("100 / extract(epoch FROM '1 minute') < 2", True),
+        ("2 * 3 + (4) * 5", 26),
         ("level_name(13) || level_name(level) || level_name(14::bigint)", "warninfowarn"),
         ("CASE WHEN attributes ? 's' THEN attributes->>'n' ELSE attributes->>'f' END", "5"),
         ("CASE WHEN true THEN attributes END ->> 's'", "text"),
@@ -215,6 +218,15 @@ def test_a_star_may_leave_columns_out(ask: Ask, columns: str, names: set[str] | 
         assert set(row) == everything - {"attributes"} | names
     else:
         assert (set(row), row["span_name"]) == (everything, "X")
+
+
+def test_a_star_behind_a_bracket_stands_for_all_columns(ask: Ask) -> None:
+    """`DISTINCT ON (…) *` is no product."""
+    spans = [otlp.span(number, "x", end_ms=number, attributes={"k": number % 2}) for number in range(1, 5)]
+    sql = """WITH latest AS (SELECT DISTINCT ON (k) * FROM (SELECT *, attributes->>'k' AS k FROM records) ORDER BY k, duration DESC)
+        SELECT k, (1) * duration AS d FROM latest ORDER BY k"""
+    assert ask(sql, *spans) == [{"k": "0", "d": 0.004}, {"k": "1", "d": 0.003}]
+    assert ask("SELECT DISTINCT ON (trace_id) *, span_name AS n FROM records", *spans)[0]["n"] == "x"
 
 
 def test_the_other_except_is_what_it_was(ask: Ask) -> None:

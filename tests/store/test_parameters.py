@@ -44,6 +44,7 @@ def one(tmp_path: Path) -> Path:
         ("start_timestamp > $t::timestamptz", {"t": "2027-01-15T08:00:59+00:00"}, False),
         ("time_bucket($w, start_timestamp) = start_timestamp", {"w": "1 hour"}, True),
         ("$$a $n$$ || $a", {"a": "!"}, "a $n!"),
+        ("60 / extract(epoch FROM $w)", {"w": "30 seconds"}, 2.0),
         ("service_name = ANY($services)", {"services": ["x", "massgen"]}, True),
         ("array_has($services, service_name)", {"services": ["x"]}, False),
         ("array_has($services, service_name)", {"services": []}, False),
