@@ -58,6 +58,7 @@ _OF_TEXT: Final = frozenset({
 """Functions of texts: a JSON value that they are given is its text, not its JSON."""
 
 _ORDERINGS: Final = frozenset({"<", ">", "<=", ">="})
+_QUANTIFIERS: Final = frozenset({"ALL", "ANY", "SOME"})
 _WITHOUT: Final = frozenset({"EXCEPT", "EXCLUDE", "REPLACE"})
 
 _OTHER_STATEMENTS: Final = frozenset(
@@ -181,7 +182,7 @@ def _check_characters(sql: str) -> None:
         raise QueryError(f"There is a character that no text can have at {position(sql, wrong)}", got=sql[wrong])
 
 
-def _is_word(part: Expression | Token, word: str) -> bool:
+def _is_word(part: Expression | Item, word: str) -> bool:
     return isinstance(part, Token) and part.word == word
 
 
@@ -217,6 +218,7 @@ class _Rewriter:
         self._levels(parts)
         self._titles(parts)
         self._day(parts)
+        self._quantified(items)
 
     def statement(self, end: int, *, lists: bool) -> Statement:
         """The text with all edits made."""
@@ -552,6 +554,23 @@ class _Rewriter:
                 self._close(parts[end_of_list - 1].end, f", {self.sql[part.start : part.end]} AS {name}")
                 self._replace(part.start, part.end, name)
                 self.hidden.append(name)
+
+    # --- quantifiers -------------------------------------------------------------------------------------------------------------
+
+    def _quantified(self, items: tuple[Item, ...]) -> None:
+        """`x = ANY (SELECT x FROM …)`: the column inside gets a name of its own.
+
+        The engine would take it for the one outside, which has the same name where both are of the same table, and find each row equal to itself.
+        """
+        for sign, word, group in zip(items, items[1:], items[2:], strict=False):
+            compared = isinstance(sign, Token) and sign.word in syntax.COMPARISONS and isinstance(word, Token) and word.word in _QUANTIFIERS
+            if not compared or not isinstance(group, Group):
+                continue
+            inside = list(itertools.takewhile(lambda item: not (isinstance(item, Token) and item.word == "FROM"), group.items))
+            names = [item for item in inside if not (isinstance(item, Token) and item.word in _AFTER_SELECT)]
+            column = Atom(tuple(names)) if names else None
+            if column is not None and column.name is not None and len(names) in {1, 3} and _is_word(inside[0], "SELECT"):
+                self._close(column.end, " AS quantified")
 
     # --- titles ------------------------------------------------------------------------------------------------------------------
 

@@ -70,6 +70,8 @@ def _selects(scope: Any, name: str, asking: Any = None) -> bool:
         return _selects(scope.set_operation_scopes[0], name)
     for each in _list(scope):
         inner = each.unalias()
+        if inner.key in {"max", "min"}:
+            inner = inner.this
         if each.is_star and any(_gives(source, name) for source in scope.sources.values()):
             return True
         if _name(each) == name and inner.key == "column" and inner is not asking:

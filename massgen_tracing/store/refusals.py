@@ -27,7 +27,7 @@ _FUNCTION: Final = re.compile(r"Invalid function '([^']+)'")
 _MISMATCH: Final = re.compile(
     r"(?:Function '(\w+)' (?:failed to match any signature|requires|expects)|arguments to satisfy a call to '(\w+)' function)"
 )
-_TREE: Final = re.compile(r"Unsupported ast node (?:in sqltorel: )?(\w+) ?[{(].*")
+_TREE: Final = re.compile(r"Unsupported (?:ast node (?:in sqltorel: )?|JOIN operator )(\w+) ?[{(].*")
 
 _NAMED: Final = re.compile(
     r"table function '([^']+)'|table '(?:datafusion\.)?(?:public\.)?([^']+)' not found|SQL type (\w+)|^(FETCH) clause|Cannot cast string '([^']*)'"
@@ -47,6 +47,8 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     ("type JSON", "JSON columns need no cast: attributes->>'key'"),
     ("Cannot access field", "A key of a JSON column is asked by ->> : attributes->>'key'"),
     ("escape_char", "Escape with a backslash: LIKE '%100\\%%'"),
+    ("Semi is not supported", "Write LEFT SEMI JOIN"),
+    ("Anti is not supported", "Write LEFT ANTI JOIN"),
     ("FETCH clause", "Write LIMIT n"),
     ("'AtArrow'", "For JSON compare keys: attributes->>'key' = 'value'. For arrays: tags @> ARRAY['a']"),
     ("PGOverlap", "Write array_has_any(tags, ARRAY['a', 'b'])"),
@@ -177,6 +179,7 @@ _USES: Final = {
 def _other(text: str, statement: Statement) -> QueryError:
     text = " ".join(text.split()).removesuffix('")')
     text = _PARSER_PLACE.sub(lambda match: f" at {statement.place(int(match[1]), int(match[2]))}", text)
+    text = _TREE.sub(r"\1 is not supported", text)
     hint = next((hint for said, hint in _HINTS if said in text), None)
     name = next((group for group in found.groups() if group), None) if (found := _NAMED.search(text)) else None
     for called, operator in _OPERATORS.items():
@@ -187,7 +190,7 @@ def _other(text: str, statement: Statement) -> QueryError:
     if "escape_char" in text:
         name = "ESCAPE"
     text = text.replace("While expanding wildcard, column", "column").replace("found: EOF", "found the end of the statement")
-    text = _TREE.sub(r"\1 is not supported", text.replace("datafusion.public.", ""))
+    text = text.replace("datafusion.public.", "")
     if len(text) > _MAX_MESSAGE:
         text = text[:_MAX_MESSAGE] + " …"
     place = statement.place_of(name) if name else None

@@ -229,6 +229,27 @@ def test_a_star_behind_a_bracket_stands_for_all_columns(ask: Ask) -> None:
     assert ask("SELECT DISTINCT ON (trace_id) *, span_name AS n FROM records", *spans)[0]["n"] == "x"
 
 
+@pytest.mark.parametrize(
+    ("condition", "names"),
+    [
+        ("duration = ANY (SELECT duration FROM records WHERE span_name = 'b')", "b"),
+        ("records.duration = SOME (SELECT DISTINCT records.duration FROM records WHERE span_name = 'b')", "b"),
+        ("duration <> ALL (SELECT duration FROM records WHERE span_name = 'b')", "ac"),
+        ("duration > ALL (SELECT duration FROM records WHERE span_name = 'b')", "c"),
+        ("duration < ANY (SELECT duration FROM records WHERE span_name <> 'a')", "ab"),
+        ("duration >= ALL (SELECT i.duration FROM records i WHERE i.trace_id = records.trace_id)", "c"),
+        ("duration = ANY (SELECT max(duration) FROM records)", "c"),
+        ("duration IN (SELECT duration FROM records WHERE span_name = 'b')", "b"),
+        ("attributes->>'k' = ANY (SELECT attributes->>'k' FROM records WHERE span_name = 'b')", "b"),
+    ],
+)
+def test_a_subquery_of_the_same_table_is_compared_with(ask: Ask, condition: str, names: str) -> None:
+    """Its column is not the row's own, though both have one name."""
+    spans = [otlp.span(number, name, end_ms=number, attributes={"k": number}) for number, name in enumerate("abc", 1)]
+    rows = ask(f"SELECT span_name FROM records WHERE {condition} ORDER BY 1", *spans)
+    assert "".join(row["span_name"] for row in rows) == names
+
+
 def test_the_other_except_is_what_it_was(ask: Ask) -> None:
     """Between two queries it takes away rows."""
     sql = "SELECT * FROM (SELECT span_name FROM records EXCEPT (SELECT span_name FROM records WHERE span_name = 'a')) x"

@@ -122,6 +122,7 @@ def test_nothing_outside_the_tables_can_be_reached(root: Path, sql: str) -> None
         ("SELECT 1 FROM records WHERE attributes->>'x' = false", "The text of a truth value is 'true' or 'false'"),
         ("SELECT 1 FROM records WHERE duration > interval '1 second'", "`duration` is a number of seconds"),
         ("SELECT extract(epoch FROM duration) FROM records", "The function `extract` (line 1, column 8) cannot take values of the type it is given"),
+        ("SELECT 1 FROM records a SEMI JOIN records b ON a.span_id = b.span_id", "Semi is not supported. Write LEFT SEMI JOIN"),
         ("SELECT now() - '1 hour' FROM records", "An interval is written INTERVAL '1 hour'"),
         ("SELECT tag FROM records r, unnest(r.tags) t(tag)", "`unnest` goes into the SELECT"),
         (

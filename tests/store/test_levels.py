@@ -39,6 +39,8 @@ SPANS = [otlp.span(at, name, start_ms=at, attributes={"logfire.level_num": numbe
             "WITH a AS (SELECT span_name, level AS l FROM records), b AS (SELECT span_name, l AS m FROM a) SELECT span_name FROM b WHERE m = 'warn'",
             ["warn"],
         ),
+        ("WITH a AS (SELECT span_name, max(level) AS l FROM records GROUP BY span_name) SELECT span_name FROM a WHERE a.l = 'warn'", ["warn"]),
+        ("SELECT l FROM (SELECT max(span_name) AS l FROM records) WHERE l = 'warn'", ["warn"]),
         ("WITH a AS (SELECT * FROM records), b AS (SELECT a.* FROM a) SELECT span_name FROM b WHERE level IN ('warn')", ["warn"]),
         ("SELECT level FROM (SELECT level_name(level) AS level FROM records) WHERE level = 'warn'", ["warn"]),
         ("SELECT x.level FROM (SELECT span_name AS level, level AS n FROM records) x WHERE x.level = 'warn' AND n > 'info'", ["warn"]),
