@@ -21,6 +21,7 @@ from massgen_tracing import layout
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.runs.coordinator.scripted import ScriptedEndpoint
 from massgen_tracing.store import catalogue, reader
+from massgen_tracing.store.recording import Recording
 
 from .environments import REPOSITORY, Environment
 from .script import SERVER, Script
@@ -72,7 +73,7 @@ class Ran:
     place: Path
 
     @cached_property
-    def recording(self) -> reader.Recording:
+    def recording(self) -> Recording:
         """What is recorded under the working directory."""
         return reader.read(catalogue.files(self.place / layout.DEFAULT_ROOT))
 
