@@ -6,7 +6,8 @@ data, and, where an attribute is used, beside DuckDB over the same rows with `at
 
 from __future__ import annotations
 
-import resource
+import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ from massgen_tracing import store
 from massgen_tracing.store import records, seal, sealed
 
 SPANS_A_RUN = 20_000
+SPANS_OF_ONE = 200_000
 TYPED = sealed.SCHEMA.append(pa.field("app_tenant", pa.string()))
 QUERIES = Path(__file__).resolve().parents[1] / "tests" / "store" / "queries.sql"
 
@@ -55,6 +57,11 @@ def queries(trace: str) -> dict[str, str]:
     """Every query by its name; the trace is one that is there."""
     parts = (part.partition("\n") for part in QUERIES.read_text().split("-- name: ")[1:])
     return {name.strip(): sql.strip().rstrip(";").replace("[TRACE_ID]", trace) for name, _, sql in parts} | EVERY_ROW
+
+
+def uses_attributes(sql: str) -> bool:
+    """Whether a query asks for any, so that it can be compared with one on JSON text."""
+    return "attributes" in sql
 
 
 def ours(root: Path, sql: str) -> Round:
@@ -132,16 +139,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         trace = run_lines(0, min(args.spans, SPANS_A_RUN))[-1].split('"traceId":"')[1][:32]
         figures = []
         for name, sql in queries(trace).items():
-            uses = "attributes" in sql
+            uses = uses_attributes(sql)
             contenders = {"ours": ours(root, sql), "typed": typed(directory, sql)} | ({"duck": duck(directory, sql)} if uses else {})
             samples = interleave(contenders, args.rounds)
             figures.append(Figure(f"{name} / typed columns by hand", samples["ours"], samples["typed"], 1.5))
             if uses:
                 figures.append(Figure(f"{name} / DuckDB on JSON text", samples["ours"], samples["duck"], 1 / 5))
-            print(name, flush=True, file=sys.stderr)
         code = report(f"Queries over {args.spans:,} spans, {args.rounds} rounds", figures, unit="ms", check=args.check)
-    print(f"Peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
+        answering = max(map(peak, children()))
+        print(f"Peak memory: the process that answers {answering:,.0f} MiB; one that seals {of_sealing(Path(place, 'one'), args.spans):,.0f} MiB")
     return code
+
+
+def of_sealing(place: Path, spans: int) -> float:
+    """The most memory, in MiB, that a process holds which seals one long recording and does nothing else."""
+    (path,) = recordings(place, spans=min(spans, SPANS_OF_ONE), spans_a_run=min(spans, SPANS_OF_ONE))
+    code = "import sys; from pathlib import Path; from massgen_tracing.store import seal; seal.seal(Path(sys.argv[1])); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sealer:
+        assert sealer.stdin is not None
+        assert sealer.stdout is not None
+        sealer.stdout.readline()
+        held = peak(sealer.pid)
+        sealer.stdin.write(b"\n")
+    return held
+
+
+def children() -> list[int]:
+    """The processes that this one has started, and that still run."""
+    return [int(child) for thread in Path("/proc/self/task").iterdir() for child in (thread / "children").read_text().split()]
+
+
+def peak(pid: int) -> float:
+    """The most memory that a process has held, in MiB."""
+    (kilobytes,) = re.findall(r"^VmHWM:\s+([0-9]+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(kilobytes) / 1024
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ _lock = threading.RLock()
 _tracer: Tracer = _NOOP
 _pipeline: Pipeline | None = None
 _root: str | None = None
+_seals = False
 _given: dict[str, Any] = {}
 """What `configure()` was called with."""
 _at_exit = False
@@ -48,6 +49,7 @@ def configure(
     otlp_endpoint: str | None = None,
     record: bool | None = None,
     root: str | os.PathLike[str] | None = None,
+    seal: bool | None = None,
     tracer_provider: TracerProvider | None = None,
     enabled: bool | None = None,
     strict: bool | None = None,
@@ -64,6 +66,8 @@ def configure(
         otlp_endpoint: also export to an OTLP collector, such as `http://localhost:4318`.
         record: write the local recording; default on.
         root: where recordings and run directories live; default `.massgen`.
+        seal: when this process has ended, have another one seal the recordings of all ended runs under *root* into Parquet files, as
+            `massgen-tracing compact` does; default off, for the next query does it too.
         tracer_provider: an OpenTelemetry SDK provider of the caller's own; then nothing of the above is set up, and spans go there. With
             *record* given as True they are recorded too.
         enabled: False makes every call a no-op that costs next to nothing; default on.
@@ -73,13 +77,14 @@ def configure(
     Returns:
         The configured tracer, which `get_tracer()` returns from now on.
     """
-    global _tracer, _root, _given, _at_exit
+    global _tracer, _root, _seals, _given, _at_exit
     given: dict[str, Any] = {
         "service_name": service_name,
         "logfire": logfire,
         "otlp_endpoint": otlp_endpoint,
         "record": record,
         "root": root,
+        "seal": seal,
         "enabled": enabled,
         "strict": strict,
         "full_content": full_content,
@@ -103,10 +108,12 @@ def configure(
             open_run = None
             if record:
                 _root = os.fspath(values["root"])
+                _seals = values["seal"]
                 open_run = _record_beside(tracer_provider, _root)
             _tracer = make(tracer_provider.get_tracer(SCOPE, __version__), cleans=False, open_run=open_run)
         else:
             _root = os.fspath(values["root"])
+            _seals = values["seal"] and values["record"]
             _tracer = _set_up(values, make, otlp_endpoint)
         # Blocks are left by setting what was current before. Where nothing was, that would be a variable more than there was: so it is set now.
         otel_context.attach(otel_context.get_current())
@@ -140,10 +147,11 @@ def shutdown(timeout: float = 5.0) -> bool:
     Returns:
         Whether everything was done in time.
     """
-    global _tracer, _pipeline, _root
+    global _tracer, _pipeline, _root, _seals
     with _lock:
         pipeline, _pipeline = _pipeline, None
         root, _root = _root, None
+        seals, _seals = _seals, False
         _tracer = _NOOP
         borders.bypass(False)
         if pipeline is None:
@@ -155,6 +163,10 @@ def shutdown(timeout: float = 5.0) -> bool:
         done = pipeline.shutdown(timeout)
     if not done:
         guard.report("shutdown.timeout", f"A backend did not take its last spans within {timeout:g} s; they are in the local recording.")
+    if seals and root is not None:
+        from massgen_tracing.sinks.recording.ended import seal_apart
+
+        seal_apart(root)
     _write_problems(root)
     return done
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from massgen_tracing import layout
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.runs.coordinator.scripted import ScriptedEndpoint
 from massgen_tracing.store import catalogue, reader
+from massgen_tracing.store.recording import Recording
 
 from .environments import REPOSITORY, Environment
 from .script import SERVER, Script
@@ -31,7 +34,8 @@ MODELS: Final = ("gpt-5-mini", "gpt-5-nano", "gpt-4.1-mini")
 """Models of the agents in turn: names that the price list knows."""
 
 PROGRAM_TIMEOUT: Final = 180.0
-"""Seconds until a program that hangs is ended."""
+LAST_WORDS: Final = 3.0
+"""Seconds until a program that hangs is ended, and that it is given to say where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Ran:
     place: Path
 
     @cached_property
-    def recording(self) -> reader.Recording:
+    def recording(self) -> Recording:
         """What is recorded under the working directory."""
         return reader.read(catalogue.files(self.place / layout.DEFAULT_ROOT))
 
@@ -127,17 +131,20 @@ class Stage:
         if traced:
             words = [str(self.environment.python), "-m", "massgen_tracing.views.cli", "exec", *options, "--", *words]
         began = time.monotonic()
-        done = subprocess.run(
-            words,
-            cwd=self.work,
-            env=self.variables(env or {}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PROGRAM_TIMEOUT,
-            check=False,
-        )
-        return self.report(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            words, cwd=self.work, env=self.variables(env or {}), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True
+        ) as program:
+            try:
+                stdout, stderr = program.communicate(timeout=PROGRAM_TIMEOUT)
+            except subprocess.TimeoutExpired as error:
+                program.send_signal(signal.SIGUSR1)  # the witness says where it hangs
+                time.sleep(LAST_WORDS)
+                program.kill()
+                raise AssertionError(
+                    f"{shlex.join(words)} did not end in {PROGRAM_TIMEOUT} s. {program.communicate(timeout=LAST_WORDS)[1]}"
+                ) from error
+        return self.report(program.returncode, stdout, stderr, time.monotonic() - began)
 
     def massgen(self, *options: str, question: str = QUESTION) -> list[str]:
         """The command line of one question."""

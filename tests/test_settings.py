@@ -15,6 +15,7 @@ GIVEN: dict[str, Any] = {
     "service_name": ("argument", "variable", "variable"),
     "record": (False, "yes", True),
     "root": ("argument", "variable", "variable"),
+    "seal": (False, "on", True),
     "logfire": (False, "1", True),
     "otlp_endpoint": ("http://argument", "http://variable", "http://variable"),
     "strict": (False, "on", True),
@@ -46,7 +47,7 @@ def test_this_processs_environment_is_the_default(monkeypatch: pytest.MonkeyPatc
     assert settings.resolve({})["root"] == "/somewhere"
 
 
-@pytest.mark.parametrize("name", ["enabled", "record", "logfire", "strict", "full_content"])
+@pytest.mark.parametrize("name", ["enabled", "record", "seal", "logfire", "strict", "full_content"])
 def test_a_variable_that_is_wrong_is_said_and_passed_over(name: str, swallowed: list[str], caplog: pytest.LogCaptureFixture) -> None:
     """One line names the variable, what it holds, what it may hold and what holds instead."""
     (setting,) = [setting for setting in settings.SETTINGS if setting.name == name]

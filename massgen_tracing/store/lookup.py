@@ -9,7 +9,8 @@ from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store import catalogue
 from massgen_tracing.store.contents import Wanted
-from massgen_tracing.store.reader import Reader, Recording
+from massgen_tracing.store.reader import Reader
+from massgen_tracing.store.recording import Recording
 
 _HEX: Final = frozenset("0123456789abcdef")
 _SHORTEST_ID: Final = 6

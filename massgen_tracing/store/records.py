@@ -20,7 +20,7 @@ from massgen_tracing import semconv
 from massgen_tracing.model import Attributes, Event, Link, LogRecord, Resource, Scope, SpanRecord
 from massgen_tracing.store import jsontext
 from massgen_tracing.store.live import LogId
-from massgen_tracing.store.reader import Recording
+from massgen_tracing.store.recording import Recording
 
 TABLE: Final = "records"
 TABLE_ALL: Final = "records_all"

@@ -27,7 +27,7 @@ from pyarrow import parquet
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.model import SpanRecord
-from massgen_tracing.store import groups, liveness, otlp, reader, sealed, typed
+from massgen_tracing.store import groups, liveness, otlp, recording, sealed, typed
 from massgen_tracing.store.groups import Part
 from massgen_tracing.store.lines import LineDecoder
 from massgen_tracing.store.shapes import NotPlain, Shapes
@@ -237,7 +237,7 @@ class _Sealing:
                 if lines >= _GROUP_LINES:
                     yield _parts(plain, others)
                     others, lines = [], 0
-            others += [(reader.unfinished(_started(decoder, line), "interrupted"), None) for line in plain.unfinished()]
+            others += [(recording.unfinished(_started(decoder, line), "interrupted"), None) for line in plain.unfinished()]
             if parts := _parts(plain, others):
                 yield parts
         except NotPlain:
@@ -245,7 +245,7 @@ class _Sealing:
 
     def _irregular(self) -> Iterator[list[Part]]:
         """The rows of any lines, in memory; a file is left where something whole in it is no span, for that would be lost."""
-        collected = reader.Reader()
+        collected = recording.Collector()
         torn = 0
 
         def lines() -> Iterator[bytes]:
@@ -255,14 +255,14 @@ class _Sealing:
                 yield line
 
         collected.add_lines(lines(), source=str(self._path))
-        recording = collected.recording()
-        self._skipped = recording.report.skipped
+        found = collected.recording()
+        self._skipped = found.report.skipped
         if self._skipped > torn:
             raise _Left("it has lines that are no spans")
-        if recording.logs or recording.points:
+        if found.logs or found.points:
             raise _Left("it has logs or metrics, which a sealed recording cannot hold")
-        starts = {(start.trace_id, start.span_id): start for start in recording.starts}
-        spans = ((span, starts.get((span.trace_id, span.span_id))) for span in recording.spans)
+        starts = {(start.trace_id, start.span_id): start for start in found.starts}
+        spans = ((span, starts.get((span.trace_id, span.span_id))) for span in found.spans)
         while part := groups.of_spans(itertools.islice(spans, _GROUP_LINES // 2)):
             yield [part]
 

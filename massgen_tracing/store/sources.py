@@ -25,7 +25,8 @@ from pyarrow import parquet
 from massgen_tracing import layout
 from massgen_tracing.store import metrics, records, seal, sealed, typed
 from massgen_tracing.store.direct import Access, Direct
-from massgen_tracing.store.reader import Reader, Recording
+from massgen_tracing.store.reader import Reader
+from massgen_tracing.store.recording import Recording
 from massgen_tracing.store.sealed import Index
 from massgen_tracing.store.typed import Typed
 

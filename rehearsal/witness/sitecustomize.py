@@ -1,5 +1,7 @@
 """Looks on inside a process of a rehearsal: context resets that fail, before any filter; what is current when the main coroutine has ended.
 
+Says on SIGUSR1 what every task waits for.
+
 Writes `<pid>.json` to the directory MASSGEN_REHEARSAL_WITNESS when the process ends. Standard library only, and nothing is imported early.
 """
 
@@ -8,6 +10,7 @@ import atexit
 import json
 import logging
 import os
+import signal
 import sys
 
 _seen = {"argv": sys.argv[:1], "failed_detaches": 0, "left_current": []}
@@ -58,7 +61,15 @@ def _write():
             json.dump(_seen, file)
 
 
+def _tell(_signal, _frame):
+    print("The process was still there when its time was over; its tasks:", file=sys.stderr)
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
+    sys.stderr.flush()
+
+
 if "MASSGEN_REHEARSAL_WITNESS" in os.environ:
+    signal.signal(signal.SIGUSR1, _tell)
     _watch_logging()
     _watch_coroutines()
     atexit.register(_write)

@@ -50,15 +50,32 @@ def test_there_is_something_to_run() -> None:
     assert PROGRAMS
 
 
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """A directory with a recorded run, as the README's commands leave one."""
+    run = ["massgen-tracing", "run", "--dry-run", "Which storage layout should a small library use?"]
+    subprocess.run(run, cwd=tmp_path, env=_environment(), capture_output=True, timeout=60, check=True)
+    return tmp_path
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_program_of_the_readme_works(program: str, tmp_path: Path) -> None:
-    """It runs, and its recording has the tree that the README promises: each call under its agent's round."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+def test_a_program_of_the_readme_works(program: str, recorded: Path) -> None:
+    """It runs where the commands before it have run, and has nothing to warn of."""
+    _python(program, recorded)
+
+
+def test_the_orchestrator_of_the_readme_is_traced(tmp_path: Path) -> None:
+    """Its recording has the tree that the README promises: each call under its agent's round."""
+    (program,) = (program for program in PROGRAMS if "bind_stream" in program)
+    _python(program, tmp_path)
     words = [sys.executable, "-m", "massgen_tracing.views.cli", "trace", "--root", "runs"]
     tree = subprocess.run(words, cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=60, check=True).stdout
     names = [re.sub(r"[│├└─•]", " ", line).split()[0] for line in tree.splitlines() if re.search(r"[─ ](agent\.|llm\.|mcp\.)", line)]
     work = ["llm.openai.stream", "mcp.filesystem.write_file"]
     assert names == ["agent.agent_a.round_0", *work, "agent.agent_b.round_0", *work, "agent.agent_a.presentation"]
+
+
+def _python(program: str, place: Path) -> None:
+    words = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(words, cwd=place, env=_environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from massgen_tracing.store import live, reader
-from massgen_tracing.store.reader import Reader, Recording
+from massgen_tracing.store.reader import Reader
+from massgen_tracing.store.recording import Recording
 from tests.store import otlp
 
 LINES = [

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from massgen_tracing import errors
 from massgen_tracing.model import SpanRecord
-from massgen_tracing.store.reader import Reader, Recording, read
+from massgen_tracing.store.reader import Reader, read
+from massgen_tracing.store.recording import Recording
 from tests.store import otlp
 
 LINES = otlp.sample_lines()

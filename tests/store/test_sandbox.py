@@ -204,6 +204,15 @@ def test_the_caller_loads_no_engine(root: Path) -> None:
     assert run(code, root).stdout == "set()\n"
 
 
+def test_the_worker_loads_no_pandas(pool: sandbox._Pool, root: Path) -> None:
+    """It is installed here, Arrow would load it, and no answer needs it."""
+    pytest.importorskip("pandas")
+    store.query(COUNT, root)
+    (pid,) = processes(pool)
+    assert "datafusion" in (maps := Path(f"/proc/{pid}/maps").read_text())
+    assert "pandas" not in maps
+
+
 def test_the_worker_knows_no_secrets(pool: sandbox._Pool, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its environment is what a process needs to start."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")

@@ -10,7 +10,7 @@ from massgen_tracing.errors import RecordingError
 from massgen_tracing.insight.summary import summarise
 from massgen_tracing.insight.tree import trees
 from massgen_tracing.store import catalogue, lookup, reader
-from massgen_tracing.store.reader import Recording
+from massgen_tracing.store.recording import Recording
 from massgen_tracing.views import options, text
 
 COMMAND: Final = "trace"
