@@ -142,7 +142,7 @@ def translate(sql: str, params: Mapping[str, Value] | None = None) -> Statement:
 def _lists_columns(tokens: list[Token]) -> bool:
     """Whether there is a `* EXCEPT (…)`, `* EXCLUDE (…)` or `* REPLACE (…)`."""
     return any(
-        star.word == "*" and before.word in {*_AFTER_SELECT, "."} and word.word in _WITHOUT and (after.word == "(" or after.is_name)
+        star.word == "*" and before.word in {*_AFTER_SELECT, ".", ")"} and word.word in _WITHOUT and (after.word == "(" or after.is_name)
         for before, star, word, after in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False)
     )
 

@@ -203,6 +203,7 @@ def test_a_column_without_a_name_is_titled_by_its_operator(ask: Ask, sql: str, t
         ("* EXCLUDE (attributes, otel_events)", None),
         ("* EXCEPT (attributes, otel_events)", None),
         ("r.* EXCEPT (attributes, otel_events)", None),
+        ("DISTINCT ON (trace_id) * EXCLUDE (attributes, otel_events)", None),
         ("* EXCLUDE attributes, level_name(level) AS l", {"l"}),
         ("* REPLACE (upper(span_name) AS span_name)", set()),
     ],
