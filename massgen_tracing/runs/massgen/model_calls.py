@@ -1,8 +1,8 @@
 """Model calls: one `llm.*` span for each request to a provider, from before it is sent until its answer has ended.
 
 Two places see a call. MassGen's backends say when one begins and ends (`LLMBackend.start_api_call_timing`, `end_api_call_timing`); some leave
-before the last byte, some never say the end, two say nothing. HTTP sees every request and every answer (httpx, which all of MassGen's HTTP clients
-use), but not whose it is. So the backend opens the call, HTTP fills it and sees where it ends, and what the client sends again is a call of its own.
+before the last byte, some never say the end, two say nothing. HTTP (`http`) sees every request and every answer, but not whose it is. So the
+backend opens the call, HTTP fills it and sees where it ends, and what the client sends again is a call of its own.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class ModelCall:
 
     # --- what HTTP sees ------------------------------------------------------------------------------------------------------------
 
-    def request(self, host: str, port: int | None, body: bytes) -> ModelCall:
+    def request(self, host: str | None, port: int | None, body: bytes) -> ModelCall:
         """A request goes out; returns the call that it belongs to: a new one where this one has had its answer already."""
         if self._requested:
             backend = self._backend()
@@ -183,7 +183,7 @@ class ModelCall:
                 self.handle.set(semconv.ERROR_TYPE, self._error.partition(":")[0] if ": " in self._error else "_OTHER")
             self.handle.span.set_status(Status(StatusCode.ERROR, self._tracer.clean_text(self._error)))
         # What was given up before its answer had ended is no error, and no answer.
-        self.handle.end(None if self.is_over or self._error is not None else GeneratorExit(), self.said or self._closed)
+        self.handle.end(None if self.is_over or self._error is not None else GeneratorExit(), self._closed or self.said)
 
 
 class ModelCalls:
@@ -286,27 +286,23 @@ class ModelCalls:
                 call.closed()
             self.finish(backend)
 
-    # --- httpx ---------------------------------------------------------------------------------------------------------------------
+    # --- HTTP ----------------------------------------------------------------------------------------------------------------------
 
-    async def send(self, original: Callable[..., Any], client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """A client sends a request; it belongs to the call that is open in this context."""
+    def requested(self, host: str | None, port: int | None, body: object) -> ModelCall | None:
+        """A client sends a request; returns the call of this context that it belongs to, if any."""
         call = self._current.get()
         if call is None or not call.is_open or call.said is not None:
-            return await original(client, request, *args, **kwargs)
+            return None
         try:
-            call = self._request(call, request)
+            successor = call.request(host, port, body if isinstance(body, bytes) else b"")
+            if successor is not call:
+                for backend, held in list(self._open.items()):
+                    if held is call:
+                        self._hold(backend, successor)
+            call = successor
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("massgen.http", error)
-        try:
-            response = await original(client, request, *args, **kwargs)
-        except Exception as error:
-            call.failed(error)
-            raise
-        try:
-            _tap(response, call)
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-            guard.swallow("massgen.http", error)
-        return response
+        return call
 
     # --- inner ---------------------------------------------------------------------------------------------------------------------
 
@@ -321,15 +317,6 @@ class ModelCalls:
         self._open[backend] = call
         self._current.set(call)
 
-    def _request(self, call: ModelCall, request: Any) -> ModelCall:
-        content = getattr(request, "_content", None)  # read() would fail on a body that is streamed
-        successor = call.request(request.url.host, request.url.port, content if isinstance(content, bytes) else b"")
-        if successor is not call:
-            for backend, held in list(self._open.items()):
-                if held is call:
-                    self._hold(backend, successor)
-        return successor
-
     def _says_its_calls(self, backend: type) -> bool:
         """Whether a backend tells of its single calls; of one that does not, the whole of what it streams is taken for one."""
         known = self._said.get(backend)
@@ -341,30 +328,6 @@ class ModelCalls:
 
 def _names(code: CodeType) -> bool:
     return "start_api_call_timing" in code.co_names or any(_names(inner) for inner in code.co_consts if isinstance(inner, CodeType))
-
-
-def _tap(response: Any, call: ModelCall) -> None:
-    """Have *call* see the body of an answer as its reader reads it."""
-    call.response(response.status_code)
-    if response.status_code >= 400:
-        return
-    if response.is_closed:  # it was not streamed
-        call.chunk(response.content)
-        call.closed()
-        return
-    read, close = response.aiter_bytes, response.aclose
-
-    async def aiter_bytes(chunk_size: int | None = None) -> AsyncIterator[bytes]:
-        async for data in read(chunk_size):
-            call.chunk(data)
-            yield data
-        call.closed()
-
-    async def aclose() -> None:
-        call.let_go()
-        await close()
-
-    response.aiter_bytes, response.aclose = aiter_bytes, aclose
 
 
 def _setting(backend: Any, name: str) -> Any:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from .coordination import Coordinations
+from .http import Http
 from .model_calls import ModelCalls
 from .own_tracing import OwnTracing
 from .patches import Point
@@ -41,6 +42,7 @@ def points(
     models = ModelCalls(tracer)
     runs = Coordinations(tracer, models.finish_of, version)
     tools = ToolCalls(tracer, models, runs)
+    http = Http(models)
     own = OwnTracing(tracer, logfire_is_ours)
 
     def subagent_environment(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -66,7 +68,9 @@ def points(
         Point(_BACKEND, "LLMBackend.end_api_call_timing", models.end_api_call_timing, "the ends of model calls"),
         Point(_BACKEND, "LLMBackend._update_token_usage_from_api_response", models.update_usage, "tokens where not over HTTP"),
         Point("massgen.chat_agent", "SingleAgent._process_stream", models.process_stream, "model calls of backends that do not name them"),
-        Point("httpx", "AsyncClient.send", models.send, "what model calls send and get"),
+        Point("httpx", "AsyncClient.send", http.send, "what model calls send and get"),
+        Point("httpx2", "AsyncClient.send", http.send, "what model calls send and get"),
+        Point("aiohttp", "ClientSession._request", http.request, "what model calls send and get"),
         Point(_TOOLS, "CustomToolAndMCPBackend._execute_tool_with_logging", tools.execute_tool_with_logging, "ids of tool calls"),
         Point(_TOOLS, "CustomToolAndMCPBackend._run_background_tool_job", tools.run_background_tool_job, "background tools as such", "0.1.65"),
         Point("massgen.mcp_tools.client", "MCPClient.call_tool", tools.call_tool, "MCP calls"),
