@@ -44,7 +44,7 @@ CHAT: Final = "chatcompletion"
 BACKENDS: Final[Mapping[str, Backend]] = MappingProxyType(
     {
         CHAT: Backend("chatcompletion", "chatcompletion", GPT, variables={"OPENAI_API_KEY": "scripted"}),
-        "openai": Backend("openai", "openai", GPT, variables={"OPENAI_API_KEY": "scripted"}),
+        "openai": Backend("openai", "openai", GPT, "/v1", "OPENAI_BASE_URL", {"OPENAI_API_KEY": "scripted"}),
         "claude": Backend("claude", "anthropic", ("claude-sonnet-4-5",), "", "ANTHROPIC_BASE_URL", {"ANTHROPIC_API_KEY": "scripted"}),
         "gemini": Backend("gemini", "gcp.gemini", ("gemini-2.5-flash",), "", "GOOGLE_GEMINI_BASE_URL", {"GEMINI_API_KEY": "scripted"}),
         "grok": Backend("grok", "x_ai", ("grok-4",), variables={"XAI_API_KEY": "scripted"}),

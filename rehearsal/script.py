@@ -62,6 +62,8 @@ DETOURS: Final[Mapping[str, Turn]] = {
     ),
     "cut stream": Turn("This reply ends in the middle of", cut=True),
     "failing tool": Turn("I call a tool that fails.", (ScriptedCall(f"mcp__{SERVER}__fail", {"why": "it was asked to"}),)),
+    "limited": Turn("Too many requests.", status=429),
+    "overloaded": Turn("Overloaded.", status=503),
     "slow stream": Turn(" ".join(f"word{n}" for n in range(40)), seconds=1.2),
 }
 """Replies that are not what MassGen asked for, or not at once."""

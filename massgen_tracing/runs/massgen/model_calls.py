@@ -304,6 +304,11 @@ class ModelCalls:
             guard.swallow("massgen.http", error)
         return call
 
+    def span_of_client(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """A client that traces itself is about to begin a span (Anthropic's does); of a call that is in the tree already it gets none."""
+        call = self._current.get()
+        return None if call is not None and call.is_open else original(*args, **kwargs)
+
     # --- inner ---------------------------------------------------------------------------------------------------------------------
 
     def _begin(self, backend: Any, model: Any) -> None:

@@ -82,7 +82,8 @@ def tokens_of(usage: object) -> Tokens | None:
     get = _Numbers(raw)
     if "cache_read_input_tokens" in raw or "cache_creation_input_tokens" in raw:  # Anthropic
         parts = (get("input_tokens"), get("cache_read_input_tokens"), get("cache_creation_input_tokens"))
-        tokens = Tokens(_sum(*parts), get("output_tokens"), None, get("cache_read_input_tokens"))
+        made = _mapping(raw.get("output_tokens_details"))
+        tokens = Tokens(_sum(*parts), get("output_tokens"), _Numbers(made)("thinking_tokens"), get("cache_read_input_tokens"))
     elif "prompt_token_count" in raw or "promptTokenCount" in raw:  # Gemini
         thoughts = get("thoughts_token_count", "thoughtsTokenCount")
         output = _sum(get("candidates_token_count", "candidatesTokenCount"), thoughts)
