@@ -57,6 +57,7 @@ class Turn:
         usage: reported in the last chunk; None to report none.
         status: HTTP status; other than 200, *text* is the error's message.
         cut: end the stream before its end: no finish reason, no usage.
+        broken: break the connection where *cut* would end the stream.
     """
 
     text: str = ""
@@ -65,6 +66,7 @@ class Turn:
     usage: Usage | None = None
     status: int = 200
     cut: bool = False
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +308,8 @@ async def _events(interface: Interface, reply: Reply, entry: dict[str, Any], *, 
             entry["first_ns"] = entry["first_ns"] or time.time_ns()
             await asyncio.sleep(turn.seconds * 2 / 3 / len(events))
         entry["finished"] = True
+        if turn.broken:
+            raise ConnectionResetError(f"{reply.id} was to be broken off")
         if turn.cut:
             return
         if with_usage:

@@ -67,9 +67,13 @@ def _tap_httpx(response: Any, call: ModelCall) -> None:
     read, close = response.aiter_bytes, response.aclose
 
     async def aiter_bytes(chunk_size: int | None = None) -> AsyncIterator[bytes]:
-        async for data in read(chunk_size):
-            call.chunk(data)
-            yield data
+        try:
+            async for data in read(chunk_size):
+                call.chunk(data)
+                yield data
+        except Exception as error:
+            call.failed(error)
+            raise
         call.closed()
 
     async def aclose() -> None:
@@ -97,17 +101,17 @@ class _Tapped:
         value = getattr(self._stream, name)
         return self._telling(value) if name in _READERS else value
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._lines()
-
-    async def _lines(self) -> AsyncIterator[bytes]:
-        async for line in self._stream:
-            self._call.chunk(line)
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while line := await self.readline():
             yield line
 
     def _telling(self, read: Callable[..., Any]) -> Callable[..., Any]:
         async def reading(*args: Any, **kwargs: Any) -> Any:
-            data = await read(*args, **kwargs)
+            try:
+                data = await read(*args, **kwargs)
+            except Exception as error:
+                self._call.failed(error)
+                raise
             self._call.chunk(data[0] if isinstance(data, tuple) else data)
             return data
 

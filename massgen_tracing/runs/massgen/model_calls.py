@@ -41,6 +41,10 @@ _MAX_TEXT: Final = 4096
 """Characters of an answer's text that are kept for its preview."""
 
 
+_OTHER: Final = "_OTHER"
+"""OpenTelemetry's `error.type` where nothing more exact is known."""
+
+
 def provider_name(backend: Any) -> str:
     """The provider of a backend, in OpenTelemetry's words where it has one."""
     name = str(backend.get_provider_name()).strip().lower()
@@ -71,6 +75,7 @@ class ModelCall:
         self.handle.start()
         self.said: int | None = None
         self._error: str | None = None
+        self._error_type = _OTHER
         self._status: int | None = None
         self._let_go: int | None = None
         self._closed: int | None = None
@@ -109,7 +114,8 @@ class ModelCall:
         """MassGen says that the call has ended."""
         if self.said is None:
             self.said = time.time_ns()
-            self._error = None if success else str(error or "failed")
+            if not success and self._error is None:  # what HTTP has seen is more exact
+                self._error = str(error or "failed")
         if self._tokens is not None or not success:
             self.finish()
 
@@ -135,7 +141,7 @@ class ModelCall:
         self._status = status
         if status >= 400:
             self._closed = time.time_ns()
-            self._error = f"HTTP {status}"
+            self._error, self._error_type = f"HTTP {status}", str(status)
         else:
             self._answer = Answer()
 
@@ -155,9 +161,10 @@ class ModelCall:
             self._closed = self._let_go or time.time_ns()
 
     def failed(self, error: BaseException) -> None:
-        """No answer came."""
-        self._closed = time.time_ns()
-        self._error = f"{type(error).__name__}: {error}"
+        """No answer came, or not all of it."""
+        if self._closed is None:
+            self._closed = time.time_ns()
+            self._error, self._error_type = f"{type(error).__name__}: {error}", type(error).__name__
 
     # --- the end -------------------------------------------------------------------------------------------------------------------
 
@@ -178,9 +185,7 @@ class ModelCall:
         if self._error is not None:
             if self._status is not None and self._status >= 400:
                 self.handle.set(semconv.HTTP_STATUS, self._status)
-                self.handle.set(semconv.ERROR_TYPE, str(self._status))
-            else:
-                self.handle.set(semconv.ERROR_TYPE, self._error.partition(":")[0] if ": " in self._error else "_OTHER")
+            self.handle.set(semconv.ERROR_TYPE, self._error_type)
             self.handle.span.set_status(Status(StatusCode.ERROR, self._tracer.clean_text(self._error)))
         # What was given up before its answer had ended is no error, and no answer.
         self.handle.end(None if self.is_over or self._error is not None else GeneratorExit(), self._closed or self.said)
