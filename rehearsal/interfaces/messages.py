@@ -66,7 +66,9 @@ class Messages:
 
     def ending(self, reply: Reply, *, with_usage: bool) -> Iterator[str]:  # noqa: ARG002 - it always says
         used = self.usage(reply.turn.usage or Usage())
-        yield _event("message_delta", delta={"stop_reason": self.finish(reply.turn), "stop_sequence": None}, usage={"output_tokens": used["output_tokens"]})
+        yield _event(
+            "message_delta", delta={"stop_reason": self.finish(reply.turn), "stop_sequence": None}, usage={"output_tokens": used["output_tokens"]}
+        )
         yield _event("message_stop")
 
     def _message(self, reply: Reply) -> dict[str, Any]:

@@ -40,7 +40,6 @@ PROVIDERS: Final = {
 _MAX_TEXT: Final = 4096
 """Characters of an answer's text that are kept for its preview."""
 
-
 _OTHER: Final = "_OTHER"
 """OpenTelemetry's `error.type` where nothing more exact is known."""
 
@@ -114,8 +113,8 @@ class ModelCall:
         """MassGen says that the call has ended."""
         if self.said is None:
             self.said = time.time_ns()
-            if not success and self._error is None:  # what HTTP has seen is more exact
-                self._error = str(error or "failed")
+            if not success:
+                self._error = str(error or self._error or "failed")
         if self._tokens is not None or not success:
             self.finish()
 
@@ -176,7 +175,9 @@ class ModelCall:
         if self._answer is not None:
             facts = self._answer.facts()
             self.handle.record_response(model=facts.model, id=facts.id, finish_reasons=facts.finish_reasons)
-            self._tokens = self._tokens or facts.tokens
+            self._tokens = facts.tokens or self._tokens
+            if facts.error is not None and self._error is None:
+                self._error_type, self._error = facts.error
         if self._tokens is not None:
             used = self._tokens
             self.handle.record_usage(used.input, used.output, used.reasoning, used.cached_input, used.cost, used.raw)
