@@ -147,8 +147,9 @@ class ModelCall:
     def chunk(self, data: bytes) -> None:
         """Bytes of the answer are there."""
         if self._open and self._answer is not None and data:
-            self.handle.first_chunk()
             self._answer.add(data)
+            if self._answer.begun:
+                self.handle.first_chunk()
 
     def let_go(self) -> None:
         """The connection was given back: at the answer's end, or before it."""

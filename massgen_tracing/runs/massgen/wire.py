@@ -60,7 +60,7 @@ class Facts:
 class Answer:
     """An answer's body, as it passes by."""
 
-    __slots__ = ("_data", "_facts", "_is_stream", "_line", "_size")
+    __slots__ = ("_begun", "_data", "_facts", "_is_stream", "_line", "_size")
 
     def __init__(self) -> None:
         self._facts = Facts()
@@ -68,6 +68,7 @@ class Answer:
         self._data: list[bytes] = []  # of the event
         self._size = 0
         self._is_stream: bool | None = None
+        self._begun = False
 
     def add(self, chunk: bytes) -> None:
         """Take the next bytes of the body."""
@@ -82,9 +83,15 @@ class Answer:
         self._size = len(rest)
         for line in lines:
             if line.startswith(b"data:"):
+                self._begun = True
                 self._data.append(line[5:])
             elif not line:
                 self._dispatch()
+
+    @property
+    def begun(self) -> bool:
+        """Whether any of the answer itself has come, and not only comments by which a server keeps the connection open."""
+        return self._begun or self._is_stream is False
 
     def facts(self) -> Facts:
         """What has been said so far."""
