@@ -86,7 +86,6 @@ def _tap_httpx(response: Any, call: ModelCall) -> None:
 def _tap_aiohttp(response: Any, call: ModelCall) -> None:
     call.response(response.status)
     if response.status < 400:
-        response.content.on_eof(call.closed)
         response.content = _Tapped(response.content, call)
 
 
@@ -113,6 +112,8 @@ class _Tapped:
                 self._call.failed(error)
                 raise
             self._call.chunk(data[0] if isinstance(data, tuple) else data)
+            if self._stream.at_eof():
+                self._call.closed()
             return data
 
         return reading

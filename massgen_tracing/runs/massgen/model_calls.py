@@ -40,6 +40,9 @@ PROVIDERS: Final = {
 _MAX_TEXT: Final = 4096
 """Characters of an answer's text that are kept for its preview."""
 
+_SAID: Final = frozenset({"content", "reasoning", "tool_calls"})
+"""MassGen's types of chunks that are pieces of an answer."""
+
 _OTHER: Final = "_OTHER"
 """OpenTelemetry's `error.type` where nothing more exact is known."""
 
@@ -263,6 +266,19 @@ class ModelCalls:
                 guard.swallow("massgen.model_call", failure)
         return original(backend, usage, *args, **kwargs)
 
+    def result_message(self, original: Callable[..., Any], backend: Any, message: Any) -> Any:
+        """Claude Code's program says what it has used, at the end of all that it was asked to do."""
+        call = self._open.get(backend)
+        if call is not None and call.is_open:
+            try:
+                usage = getattr(message, "usage", None)
+                if isinstance(usage, Mapping):
+                    call.used({**usage, "cost": getattr(message, "total_cost_usd", None)})
+                call.over(success=not getattr(message, "is_error", False), error=getattr(message, "result", None))
+            except Exception as failure:  # noqa: BLE001 - telemetry never breaks the run
+                guard.swallow("massgen.model_call", failure)
+        return original(backend, message)
+
     # --- SingleAgent ---------------------------------------------------------------------------------------------------------------
 
     def process_stream(self, original: Callable[..., Any], agent: Any, backend_stream: Any, *args: Any, **kwargs: Any) -> Any:
@@ -278,9 +294,10 @@ class ModelCalls:
         finished = False
         try:
             async for chunk in stream:
-                if getattr(chunk, "type", None) == "content" and isinstance(chunk.content, str):
-                    call = self._open.get(backend)
-                    if call is not None:
+                call = self._open.get(backend)
+                if call is not None and getattr(chunk, "type", None) in _SAID:
+                    call.first_token()
+                    if chunk.type == "content" and isinstance(chunk.content, str):
                         call.text(chunk.content)
                 yield chunk
             finished = True

@@ -67,6 +67,9 @@ def points(
         Point(_BACKEND, "LLMBackend.record_first_token", models.record_first_token, "time to first chunk where not over HTTP"),
         Point(_BACKEND, "LLMBackend.end_api_call_timing", models.end_api_call_timing, "the ends of model calls"),
         Point(_BACKEND, "LLMBackend._update_token_usage_from_api_response", models.update_usage, "tokens where not over HTTP"),
+        Point(
+            "massgen.backend.claude_code", "ClaudeCodeBackend.update_token_usage_from_result_message", models.result_message, "tokens of Claude Code"
+        ),
         Point("massgen.chat_agent", "SingleAgent._process_stream", models.process_stream, "model calls of backends that do not name them"),
         Point("httpx", "AsyncClient.send", http.send, "what model calls send and get"),
         Point("httpx2", "AsyncClient.send", http.send, "what model calls send and get"),
