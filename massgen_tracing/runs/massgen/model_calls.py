@@ -112,6 +112,14 @@ class ModelCall:
         """What the provider says it has used."""
         self._tokens = tokens_of(usage) or self._tokens
 
+    def answered_by(self, model: str | None) -> None:
+        """The model that answers."""
+        self.handle.record_response(model=model)
+
+    def stopped(self, reason: str | None) -> None:
+        """Why the model stopped."""
+        self.handle.record_response(finish_reasons=[reason] if reason else None)
+
     def over(self, *, success: bool, error: object = None) -> None:
         """MassGen says that the call has ended."""
         if self.said is None:
@@ -209,6 +217,12 @@ class ModelCalls:
         self._current: ContextVar[ModelCall | None] = ContextVar("massgen_tracing.model_call", default=None)
         self._said: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 
+    @property
+    def current(self) -> ModelCall | None:
+        """The call that is open in this context."""
+        call = self._current.get()
+        return call if call is not None and call.is_open else None
+
     def finish(self, backend: Any) -> None:
         """End what is open of a backend."""
         call = self._open.pop(backend, None)
@@ -223,7 +237,7 @@ class ModelCalls:
 
     def settle(self) -> None:
         """The agent goes on to something else: end the current call if its answer is over."""
-        call = self._current.get()
+        call = self.current
         if call is not None and call.is_over:
             call.finish()
 
@@ -266,19 +280,6 @@ class ModelCalls:
                 guard.swallow("massgen.model_call", failure)
         return original(backend, usage, *args, **kwargs)
 
-    def result_message(self, original: Callable[..., Any], backend: Any, message: Any) -> Any:
-        """Claude Code's program says what it has used, at the end of all that it was asked to do."""
-        call = self._open.get(backend)
-        if call is not None and call.is_open:
-            try:
-                usage = getattr(message, "usage", None)
-                if isinstance(usage, Mapping):
-                    call.used({**usage, "cost": getattr(message, "total_cost_usd", None)})
-                call.over(success=not getattr(message, "is_error", False), error=getattr(message, "result", None))
-            except Exception as failure:  # noqa: BLE001 - telemetry never breaks the run
-                guard.swallow("massgen.model_call", failure)
-        return original(backend, message)
-
     # --- SingleAgent ---------------------------------------------------------------------------------------------------------------
 
     def process_stream(self, original: Callable[..., Any], agent: Any, backend_stream: Any, *args: Any, **kwargs: Any) -> Any:
@@ -314,8 +315,8 @@ class ModelCalls:
 
     def requested(self, host: str | None, port: int | None, body: object) -> ModelCall | None:
         """A client sends a request; returns the call of this context that it belongs to, if any."""
-        call = self._current.get()
-        if call is None or not call.is_open or call.said is not None:
+        call = self.current
+        if call is None or call.said is not None:
             return None
         try:
             successor = call.request(host, port, body if isinstance(body, bytes) else b"")
@@ -330,8 +331,7 @@ class ModelCalls:
 
     def span_of_client(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """A client that traces itself is about to begin a span (Anthropic's does); of a call that is in the tree already it gets none."""
-        call = self._current.get()
-        return None if call is not None and call.is_open else original(*args, **kwargs)
+        return original(*args, **kwargs) if self.current is None else None
 
     # --- inner ---------------------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from .claude_code import ClaudeCode
 from .coordination import Coordinations
 from .http import Http
 from .model_calls import ModelCalls
@@ -43,6 +44,7 @@ def points(
     runs = Coordinations(tracer, models.finish_of, version)
     tools = ToolCalls(tracer, models, runs)
     http = Http(models)
+    claude_code = ClaudeCode(tracer, models)
     own = OwnTracing(tracer, logfire_is_ours)
 
     def subagent_environment(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -67,9 +69,7 @@ def points(
         Point(_BACKEND, "LLMBackend.record_first_token", models.record_first_token, "time to first chunk where not over HTTP"),
         Point(_BACKEND, "LLMBackend.end_api_call_timing", models.end_api_call_timing, "the ends of model calls"),
         Point(_BACKEND, "LLMBackend._update_token_usage_from_api_response", models.update_usage, "tokens where not over HTTP"),
-        Point(
-            "massgen.backend.claude_code", "ClaudeCodeBackend.update_token_usage_from_result_message", models.result_message, "tokens of Claude Code"
-        ),
+        Point("claude_agent_sdk.client", "ClaudeSDKClient.receive_response", claude_code.receive_response, "Claude Code's tokens and tools"),
         Point("massgen.chat_agent", "SingleAgent._process_stream", models.process_stream, "model calls of backends that do not name them"),
         Point("httpx", "AsyncClient.send", http.send, "what model calls send and get"),
         Point("httpx2", "AsyncClient.send", http.send, "what model calls send and get"),
