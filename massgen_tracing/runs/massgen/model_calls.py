@@ -188,8 +188,10 @@ class ModelCall:
             facts = self._answer.facts()
             self.handle.record_response(model=facts.model, id=facts.id, finish_reasons=facts.finish_reasons)
             self._tokens = facts.tokens or self._tokens
-            if facts.error is not None and self._error is None:
-                self._error_type, self._error = facts.error
+            if facts.error is not None:
+                kind, text = facts.error
+                self._error_type = kind if self._error_type == _OTHER else self._error_type
+                self._error = self._error or text
         if self._tokens is not None:
             used = self._tokens
             self.handle.record_usage(used.input, used.output, used.reasoning, used.cached_input, used.cost, used.raw)
