@@ -46,7 +46,7 @@ class Stage:
         text = ""
         try:
             async with openai.AsyncOpenAI(base_url=url, api_key="k", max_retries=retries) as client:
-                answer: Any = await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "?"}], stream=stream)  # type: ignore[call-overload]
+                answer: Any = await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "?"}], stream=stream)
                 if not stream:
                     return str(answer.choices[0].message.content)
                 read = 0
