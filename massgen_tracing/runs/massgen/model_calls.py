@@ -25,7 +25,7 @@ from .wire import Answer, Tokens, tokens_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from massgen_tracing.trace.calls import LlmCall
+    from massgen_tracing.trace.calls import LlmCall, ToolCall
     from massgen_tracing.trace.handle import Handle
     from massgen_tracing.trace.tracer import Tracer
 
@@ -59,6 +59,7 @@ class ModelCall:
     Attributes:
         handle: its span.
         said: whether MassGen itself has said that it ended, and when (nanoseconds).
+        tools: what the program that makes the call runs just now, by id; empty where MassGen runs the tools itself.
     """
 
     def __init__(self, tracer: Tracer, backend: Any, model: str | None, *, resend: int = 0) -> None:
@@ -76,6 +77,7 @@ class ModelCall:
         )
         self.handle.start()
         self.said: int | None = None
+        self.tools: dict[str, ToolCall] = {}
         self._error: str | None = None
         self._error_type = _OTHER
         self._status: int | None = None
@@ -91,6 +93,11 @@ class ModelCall:
     def is_open(self) -> bool:
         """Whether its span has not ended."""
         return self._open
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether HTTP has seen its request."""
+        return self._requested
 
     @property
     def is_over(self) -> bool:
@@ -184,6 +191,8 @@ class ModelCall:
         if not self._open:
             return
         self._open = False
+        for tool in self.tools.values():
+            tool.end(GeneratorExit())
         if self._answer is not None:
             facts = self._answer.facts()
             self.handle.record_response(model=facts.model, id=facts.id, finish_reasons=facts.finish_reasons)
@@ -298,7 +307,11 @@ class ModelCalls:
         try:
             async for chunk in stream:
                 call = self._open.get(backend)
-                if call is not None and getattr(chunk, "type", None) in _SAID:
+                if call is None:
+                    pass
+                elif getattr(chunk, "type", None) == "error" and not call.is_requested:  # nobody else would know
+                    call.over(success=False, error=getattr(chunk, "error", None) or getattr(chunk, "content", None))
+                elif getattr(chunk, "type", None) in _SAID:
                     call.first_token()
                     if chunk.type == "content" and isinstance(chunk.content, str):
                         call.text(chunk.content)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from .claude_code import ClaudeCode
 from .coordination import Coordinations
 from .http import Http
 from .model_calls import ModelCalls
 from .own_tracing import OwnTracing
 from .patches import Point
+from .programs import Programs
 from .tool_calls import ToolCalls
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def points(
     runs = Coordinations(tracer, models.finish_of, version)
     tools = ToolCalls(tracer, models, runs)
     http = Http(models)
-    claude_code = ClaudeCode(tracer, models)
+    programs = Programs(tracer, models)
     own = OwnTracing(tracer, logfire_is_ours)
 
     def subagent_environment(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -69,7 +69,8 @@ def points(
         Point(_BACKEND, "LLMBackend.record_first_token", models.record_first_token, "time to first chunk where not over HTTP"),
         Point(_BACKEND, "LLMBackend.end_api_call_timing", models.end_api_call_timing, "the ends of model calls"),
         Point(_BACKEND, "LLMBackend._update_token_usage_from_api_response", models.update_usage, "tokens where not over HTTP"),
-        Point("claude_agent_sdk.client", "ClaudeSDKClient.receive_response", claude_code.receive_response, "Claude Code's tokens and tools"),
+        Point("claude_agent_sdk.client", "ClaudeSDKClient.receive_response", programs.receive_response, "Claude Code's tokens and tools"),
+        Point("massgen.backend.codex", "CodexBackend._parse_codex_event", programs.codex_event, "Codex's tools"),
         Point("massgen.chat_agent", "SingleAgent._process_stream", models.process_stream, "model calls of backends that do not name them"),
         Point("httpx", "AsyncClient.send", http.send, "what model calls send and get"),
         Point("httpx2", "AsyncClient.send", http.send, "what model calls send and get"),

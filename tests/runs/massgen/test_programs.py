@@ -1,4 +1,4 @@
-"""Claude Code: one model call for all of a question, and each tool that its program used, from its messages."""
+"""Claude Code and Codex: one model call for all of a question, and each tool that the program used, from its messages."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from massgen_tracing import semconv
-from massgen_tracing.runs.massgen.claude_code import ClaudeCode
 from massgen_tracing.runs.massgen.model_calls import ModelCalls
+from massgen_tracing.runs.massgen.programs import Programs
 from massgen_tracing.testing import Captured, capture
 
 
@@ -59,7 +59,7 @@ class Stage:
         with self.captured.tracer.session("Which?", agents=["a"]) as session, session.agent_round("a"):
             self.models._begin(backend, "claude-x")
             got = []
-            answers = ClaudeCode(lambda: self.captured.tracer, self.models).receive_response(stream, None)
+            answers = Programs(lambda: self.captured.tracer, self.models).receive_response(stream, None)
             async for message in answers:
                 got.append(message)
                 if len(got) == read:
@@ -111,6 +111,7 @@ async def test_each_tool_is_one_span_of_the_round(stage: Stage) -> None:
         _used("2", "nothing"),
         _uses("4", "mcp__massgen_custom_tools__custom_tool__x"),
         _used("4", "seen elsewhere"),
+        _uses("5", "mcp__massgen_workflow_tools__vote", agent_id="agent1"),
         RESULT,
     )
     spans = {span.name: span for span in stage.captured.ended}
@@ -121,7 +122,7 @@ async def test_each_tool_is_one_span_of_the_round(stage: Stage) -> None:
     assert (stage.said("mcp.notes.note")[semconv.GEN_AI_TOOL_CALL_ID], stage.said("mcp.notes.note")[semconv.AGENT_ID]) == ("1", "a")
     assert "noted" in stage.said("mcp.notes.note")[semconv.GEN_AI_TOOL_RESULT]
     assert stage.said("Tool execution: Read")[semconv.ERROR_TYPE] == semconv.TOOL_ERROR
-    assert not [name for name in spans if "massgen_custom" in name]
+    assert not [name for name in spans if "massgen_" in name]
 
 
 async def test_what_is_given_up_is_cancelled(stage: Stage) -> None:
@@ -135,4 +136,31 @@ async def test_what_is_given_up_is_cancelled(stage: Stage) -> None:
 async def test_messages_that_belong_to_no_call_are_left_alone(stage: Stage) -> None:
     """A program that uses the SDK itself gets what it got before."""
     stream = object()
-    assert ClaudeCode(lambda: stage.captured.tracer, stage.models).receive_response(lambda _client: stream, None) is stream
+    assert Programs(lambda: stage.captured.tracer, stage.models).receive_response(lambda _client: stream, None) is stream
+
+
+def test_codex_names_its_tools_in_its_output(stage: Stage) -> None:
+    """An MCP tool and a command are a span each; what it decides is none, and what has no result when the call ends is cancelled."""
+    backend, seen = Backend(), []
+    events = [
+        {"type": "thread.started", "thread_id": "t"},
+        {"type": "item.started", "item": {"id": "1", "type": "mcp_tool_call", "server": "notes", "tool": "note", "arguments": {"text": "a"}}},
+        {"type": "item.completed", "item": {"id": "1", "type": "mcp_tool_call", "result": {"content": [{"type": "text", "text": "noted"}]}}},
+        {"type": "item.started", "item": {"id": "2", "type": "command_execution", "command": "false"}},
+        {"type": "item.completed", "item": {"id": "2", "type": "command_execution", "aggregated_output": "", "exit_code": 1}},
+        {"type": "item.started", "item": {"id": "3", "type": "mcp_tool_call", "server": "massgen_workflow_tools", "tool": "vote"}},
+        {"type": "item.started", "item": {"id": "4", "type": "mcp_tool_call", "server": "notes", "tool": "slow"}},
+        {"type": "item.completed", "item": "of a later version"},
+    ]
+    programs = Programs(lambda: stage.captured.tracer, stage.models)
+    with stage.captured.tracer.session("Which?", agents=["a"]) as session, session.agent_round("a"):
+        stage.models._begin(backend, "gpt-x")
+        for event in events:
+            programs.codex_event(lambda _backend, given: seen.append(given), backend, event)
+        stage.models.finish(backend)
+    assert seen == events
+    assert stage.captured.parent(stage.captured.find("mcp.notes.note")) is stage.captured.find("agent.a.round_0")
+    assert "noted" in stage.said("mcp.notes.note")[semconv.GEN_AI_TOOL_RESULT]
+    assert stage.said("Tool execution: shell")[semconv.ERROR_TYPE] == semconv.TOOL_ERROR
+    assert stage.said("mcp.notes.slow")[semconv.OUTCOME] == "cancelled"
+    assert not [span.name for span in stage.captured.ended if "vote" in span.name]
