@@ -1,10 +1,12 @@
 """HTTP as MassGen's model clients speak it: what a call sends, and the bytes of its answer as its reader gets them.
 
 OpenAI's and Anthropic's clients use httpx, their newer versions httpx2, which has the same names; Google's uses aiohttp where that is installed.
+For OpenAI's Responses MassGen can keep a WebSocket open; the events are the same.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -38,6 +40,29 @@ class Http:
         server = urlsplit(str(url))
         call = self._models.requested(server.hostname, server.port, kwargs.get("data"))
         return await _seen(call, original(session, method, url, *args, **kwargs), _tap_aiohttp)
+
+    def send_and_receive(self, original: Callable[..., Any], transport: Any, params: Any, *args: Any, **kwargs: Any) -> Any:
+        """`WebSocketResponseTransport.send_and_receive`: one request and its events."""
+        events = original(transport, params, *args, **kwargs)
+        server = urlsplit(str(getattr(transport, "url", "")))
+        call = self._models.requested(server.hostname, server.port, None)
+        return events if call is None else _told(call, events)
+
+
+async def _told(call: ModelCall, events: Any) -> AsyncIterator[Any]:
+    """*events*, with *call* told of each."""
+    async with contextlib.aclosing(events):
+        try:
+            async for event in events:
+                try:
+                    call.event(event)
+                except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+                    guard.swallow("massgen.http", error)
+                yield event
+        except Exception as error:
+            call.failed(error)
+            raise
+        call.closed()
 
 
 async def _seen(call: ModelCall | None, sending: Coroutine[Any, Any, Any], tap: Callable[[Any, ModelCall], None]) -> Any:

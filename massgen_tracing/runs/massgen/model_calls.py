@@ -169,6 +169,13 @@ class ModelCall:
             if self._answer.begun:
                 self.handle.first_chunk()
 
+    def event(self, event: Mapping[str, Any]) -> None:
+        """An event of an answer that does not come over HTTP."""
+        if self._open:
+            self._answer = self._answer or Answer()
+            self._answer.read(event)
+            self.handle.first_chunk()
+
     def let_go(self) -> None:
         """The connection was given back: at the answer's end, or before it."""
         self._let_go = self._let_go or time.time_ns()

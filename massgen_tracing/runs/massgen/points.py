@@ -75,6 +75,9 @@ def points(
         Point("httpx", "AsyncClient.send", http.send, "what model calls send and get"),
         Point("httpx2", "AsyncClient.send", http.send, "what model calls send and get"),
         Point("aiohttp", "ClientSession._request", http.request, "what model calls send and get"),
+        Point(
+            "massgen.backend._websocket_transport", "WebSocketResponseTransport.send_and_receive", http.send_and_receive, "answers over WebSockets"
+        ),
         Point("anthropic._base_client", "start_api_call_span", models.span_of_client, ""),
         Point(_TOOLS, "CustomToolAndMCPBackend._execute_tool_with_logging", tools.execute_tool_with_logging, "ids of tool calls"),
         Point(_TOOLS, "CustomToolAndMCPBackend._run_background_tool_job", tools.run_background_tool_job, "background tools as such", "0.1.65"),

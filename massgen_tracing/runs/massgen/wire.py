@@ -88,6 +88,11 @@ class Answer:
             elif not line:
                 self._dispatch()
 
+    def read(self, event: Mapping[str, Any]) -> None:
+        """Take the next event, where somebody else has read it."""
+        self._begun = True
+        _read(event, self._facts)
+
     @property
     def begun(self) -> bool:
         """Whether any of the answer itself has come, and not only comments by which a server keeps the connection open."""

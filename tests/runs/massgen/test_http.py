@@ -326,3 +326,33 @@ async def test_a_stream_of_aiohttp_that_breaks_is_an_error(stage: Stage) -> None
         await got.content.readline()
     stage.models.finish(stage.backend)
     assert stage.said[semconv.ERROR_TYPE] == "ConnectionResetError"
+
+
+RESPONSE = {"id": "resp_1", "object": "response", "model": "m-1", "status": "completed", "usage": {"input_tokens": 7, "output_tokens": 5}}
+EVENTS = [{"type": "response.created", "response": {"id": "resp_1"}}, {"type": "response.completed", "response": RESPONSE}]
+
+
+@pytest.mark.parametrize("breaks", [False, True], ids=["to its end", "that breaks"])
+async def test_a_websocket_is_as_good_as_http(stage: Stage, breaks: bool) -> None:
+    """The same events say the same; a connection that breaks is an error of its kind."""
+
+    async def original(_transport: object, _params: object) -> AsyncIterator[Any]:
+        for event in EVENTS:
+            yield event
+        if breaks:
+            raise ConnectionResetError("broken")
+
+    stage.models.start_api_call_timing(_nothing, stage.backend, "m")
+    seen = []
+    events = Http(stage.models).send_and_receive(original, SimpleNamespace(url="ws://host:82/v1/responses"), {})
+    try:
+        async for event in events:
+            seen.append(event)
+    except ConnectionResetError:
+        assert breaks
+    stage.models.finish(stage.backend)
+    assert seen == EVENTS
+    said = stage.said
+    assert (said[semconv.GEN_AI_RESPONSE_ID], said[semconv.GEN_AI_INPUT_TOKENS]) == ("resp_1", 7)
+    assert (said[semconv.SERVER_ADDRESS], said[semconv.SERVER_PORT]) == ("host", 82)
+    assert said.get(semconv.ERROR_TYPE) == ("ConnectionResetError" if breaks else None)
