@@ -146,6 +146,15 @@ def test_outcomes_answers_and_votes_are_massgens_own(ran: Ran, tree: Tree) -> No
     assert None not in {outcome for _, outcome in outcomes}
 
 
+@pytest.mark.part("tree")
+def test_a_round_that_has_to_begin_again_was_restarted(ran: Ran, tree: Tree) -> None:
+    """An agent whose backend cannot be told of news while it works gives the round up, at times before it has asked its model."""
+    told = "\n".join(log.read_text() for log in ran.place.glob(".massgen/massgen_logs/*/turn_*/attempt_*/massgen.log"))
+    given_up = Counter(re.findall(r"Agent (\w+) backend has no hooks - restarting", told))
+    restarted = Counter(str(agent_of(span)) for span in tree.rounds if span.attributes.get("massgen.outcome") == "restarted")
+    assert given_up <= restarted
+
+
 def test_enforcement_is_there_with_its_reasons(ran: Ran, tree: Tree) -> None:
     """Each time MassGen made an agent try again, with the reason that its own status file has."""
     if not evidence.own_status(ran):
