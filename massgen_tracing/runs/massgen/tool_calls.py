@@ -57,7 +57,7 @@ class ToolCalls:
     async def call_tool(self, original: Callable[..., Any], client: Any, tool_name: str, arguments: Any, *args: Any, **kwargs: Any) -> Any:
         """`MCPClient.call_tool`: one MCP call; none where no server has such a tool, for which MassGen asks now and then on its own account."""
         self._models.settle()
-        offered = getattr(client, "_tool_to_server", None)
+        offered = getattr(client, "tools", None)
         if isinstance(offered, dict) and tool_name not in offered:
             return await original(client, tool_name, arguments, *args, **kwargs)
         server, tool = _mcp_name(client, tool_name)
