@@ -39,6 +39,8 @@ class Case:
 
 
 NO_SERVER: Final = Setup(server=False)
+THREE_BACKENDS: Final = Setup(backends={"agent_a": "openai", "agent_b": "claude", "agent_c": "gemini"})
+"""Three interfaces, by three HTTP clients where the installed ones differ."""
 
 CASES: Final[Mapping[str, Case]] = MappingProxyType(
     {
@@ -90,6 +92,16 @@ CASES: Final[Mapping[str, Case]] = MappingProxyType(
         ),
         "workspaces": Case(setup=Setup(workspaces=True), seed=22),
         "one agent": Case(agents=1, seed=23),
+        "three backends": Case(setup=THREE_BACKENDS, parts={"agent_b": Part(tools=2, parallel=True)}, seed=24, older=True),
+        "providers by address": Case(
+            setup=Setup(backends={"agent_a": "azure_openai", "agent_b": "openrouter", "agent_c": "grok"}), part=Part(present_with_tool=True), seed=25
+        ),
+        "backends that are limited": Case(setup=THREE_BACKENDS, part=Part(tools=0, detours=("limited",)), seed=26),
+        "connections that break": Case(
+            setup=Setup(backends={"agent_a": "openai", "agent_b": "azure_openai", "agent_c": "gemini"}),
+            part=Part(tools=0, detours=("broken stream",)),
+            seed=27,
+        ),
     }
 )
 """Each of them end to end on the newest MassGen, those marked `older` on the older ones too."""

@@ -25,14 +25,13 @@ from massgen_tracing.runs.coordinator.scripted import ScriptedEndpoint
 from massgen_tracing.store import catalogue, reader
 from massgen_tracing.store.recording import Recording
 
+from .backends import BACKENDS, CHAT, Backend
 from .environments import REPOSITORY, Environment
+from .interfaces import INTERFACES
 from .script import SERVER, Script
 
 HERE: Final = Path(__file__).resolve().parent
 QUESTION: Final = "Which storage layout should the small library use?"
-MODELS: Final = ("gpt-5-mini", "gpt-5-nano", "gpt-4.1-mini")
-"""Models of the agents in turn: names that the price list knows."""
-
 PROGRAM_TIMEOUT: Final = 180.0
 LAST_WORDS: Final = 3.0
 """Seconds until a program that hangs is ended, and that it is given to say where."""
@@ -47,12 +46,18 @@ class Setup:
         timeout: seconds until the orchestrator gives up; None: MassGen's default.
         orchestrator: more of the configuration's `orchestrator` section.
         workspaces: whether each agent has a directory of its own to work in.
+        backends: the agents' backends, by names of `BACKENDS`; the others have chat completions.
     """
 
     server: bool = True
     timeout: float | None = None
     orchestrator: Mapping[str, Any] = field(default_factory=dict)
     workspaces: bool = False
+    backends: Mapping[str, str] = field(default_factory=dict)
+
+    def backend(self, agent_id: str) -> Backend:
+        """An agent's backend."""
+        return BACKENDS[self.backends.get(agent_id, CHAT)]
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class Ran:
         tool_calls: the MCP server's log.
         witness: what `witness/sitecustomize.py` saw inside, one a Python process.
         place: the working directory.
+        setup: how MassGen was set up.
     """
 
     code: int
@@ -74,6 +80,7 @@ class Ran:
     tool_calls: Sequence[Mapping[str, Any]]
     witness: Sequence[Mapping[str, Any]]
     place: Path
+    setup: Setup
 
     @cached_property
     def recording(self) -> Recording:
@@ -109,6 +116,8 @@ class Stage:
     def __init__(self, environment: Environment, script: Script, setup: Setup, place: Path, endpoint: ScriptedEndpoint) -> None:
         self.environment = environment
         self._endpoint = endpoint
+        self._agent_ids = script.agent_ids
+        self._setup = setup
         self.work = place / "work"
         self._home = place / "home"
         self._witness = place / "witness"
@@ -116,7 +125,7 @@ class Stage:
         for folder in (self.work, self._home, self._witness):
             folder.mkdir()
         self.config = place / "config.yaml"
-        self.config.write_text(yaml.safe_dump(self._configuration(script, setup), sort_keys=False), encoding="utf-8")
+        self.config.write_text(yaml.safe_dump(self._configuration(), sort_keys=False), encoding="utf-8")
 
     def run(self, command: Sequence[str], *, traced: bool = True, options: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Ran:
         """Run a program of the environment here.
@@ -153,14 +162,20 @@ class Stage:
     def variables(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of the program: next to nothing of this process's."""
         path = [str(HERE / "witness"), *([str(REPOSITORY)] if self.environment.borrowed else [])]
+        backends: dict[str, str] = {}
+        for agent_id in self._agent_ids:
+            backend = self._setup.backend(agent_id)
+            backends |= backend.variables
+            if backend.by_variable:
+                backends[backend.address] = self._endpoint.address(agent_id) + backend.below
         return {
             "PATH": os.pathsep.join([str(self.environment.path / "bin"), os.environ.get("PATH", os.defpath)]),
             "HOME": str(self._home),
             "LANG": "C.UTF-8",
-            "OPENAI_API_KEY": "scripted",
             "PYTHONPATH": os.pathsep.join(path),
             "MASSGEN_REHEARSAL_WITNESS": str(self._witness),
             "LOGFIRE_IGNORE_NO_CONFIG": "1",
+            **backends,
             **(more or {}),
         }
 
@@ -168,29 +183,29 @@ class Stage:
         """What there is to know now that the program has ended."""
         lines = self._tool_log.read_text(encoding="utf-8").splitlines() if self._tool_log.exists() else []
         witness = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self._witness.glob("*.json"))]
-        return Ran(code, stdout, stderr, seconds, self._endpoint.log, [json.loads(line) for line in lines], witness, self.work)
+        return Ran(code, stdout, stderr, seconds, self._endpoint.log, [json.loads(line) for line in lines], witness, self.work, self._setup)
 
-    def _configuration(self, script: Script, setup: Setup) -> dict[str, Any]:
+    def _configuration(self) -> dict[str, Any]:
         """MassGen's own configuration."""
-        agents = [
-            {
-                "id": agent_id,
-                "backend": {
-                    "type": "chatcompletion",
-                    "model": MODELS[place % len(MODELS)],
-                    "base_url": self._endpoint.base_url(agent_id),
-                    **({"mcp_servers": [self._server(agent_id)]} if setup.server else {}),
-                    **({"cwd": f"workspace_{agent_id}"} if setup.workspaces else {}),
-                },
-            }
-            for place, agent_id in enumerate(script.agent_ids)
-        ]
+        setup = self._setup
+        agents = [{"id": agent_id, "backend": self._backend(agent_id, place)} for place, agent_id in enumerate(self._agent_ids)]
         orchestrator = {"snapshot_storage": "snapshots", "agent_temporary_workspace": "temp_workspaces", **setup.orchestrator}
         return {
             "agents": agents,
             "orchestrator": orchestrator,
             **({"timeout_settings": {"orchestrator_timeout_seconds": setup.timeout}} if setup.timeout else {}),
             "ui": {"display_type": "simple", "logging_enabled": True},
+        }
+
+    def _backend(self, agent_id: str, place: int) -> dict[str, Any]:
+        setup, backend = self._setup, self._setup.backend(agent_id)
+        return {
+            "type": backend.type,
+            "model": backend.models[place % len(backend.models)],
+            **({} if backend.by_variable else {backend.address: self._endpoint.address(agent_id) + backend.below}),
+            **({"mcp_servers": [self._server(agent_id)]} if setup.server and backend.server else {}),
+            **({"cwd": f"workspace_{agent_id}"} if setup.workspaces else {}),
+            **backend.options,
         }
 
     def _server(self, agent_id: str) -> dict[str, Any]:
@@ -201,7 +216,7 @@ class Stage:
 @contextmanager
 def stage(environment: Environment, script: Script, setup: Setup | None = None, *, place: Path | None = None) -> Iterator[Stage]:
     """A stage for the block; its files are gone afterwards, unless they have a *place*."""
-    with tempfile.TemporaryDirectory(prefix="massgen-rehearsal-") as folder, ScriptedEndpoint(script) as endpoint:
+    with tempfile.TemporaryDirectory(prefix="massgen-rehearsal-") as folder, ScriptedEndpoint(script, INTERFACES) as endpoint:
         yield Stage(environment, script, setup or Setup(), place or Path(folder), endpoint)
 
 

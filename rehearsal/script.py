@@ -61,7 +61,10 @@ DETOURS: Final[Mapping[str, Turn]] = {
         (ScriptedCall(VOTE, {"agent_id": "agent1", "reason": "good"}), ScriptedCall(NEW_ANSWER, {"content": "And yet another way to see it."})),
     ),
     "cut stream": Turn("This reply ends in the middle of", cut=True),
+    "broken stream": Turn("This reply breaks off in the middle of", broken=True),
     "failing tool": Turn("I call a tool that fails.", (ScriptedCall(f"mcp__{SERVER}__fail", {"why": "it was asked to"}),)),
+    "limited": Turn("Too many requests.", status=429),
+    "overloaded": Turn("Overloaded.", status=503),
     "slow stream": Turn(" ".join(f"word{n}" for n in range(40)), seconds=1.2),
 }
 """Replies that are not what MassGen asked for, or not at once."""
@@ -96,9 +99,13 @@ class Script:
         # One generator an agent: who asks first does not change what anybody gets.
         self._random = {agent_id: random.Random(f"{self.seed} {agent_id}") for agent_id in self.agent_ids}
         self._agents: dict[tuple[str, str], _Agent] = defaultdict(_Agent)
+        self._told: dict[str, Sequence[Mapping[str, Any]]] = {}
 
     def __call__(self, asked: Asked) -> Turn:
         """The reply to one request."""
+        if not _question(asked):  # OpenAI's Responses keeps the conversation, and is sent what is new
+            asked = replace(asked, messages=[*self._told.get(asked.agent_id, ()), *asked.messages])
+        self._told[asked.agent_id] = asked.messages
         part = self.parts.get(asked.agent_id, self.part)
         chance = self._random[asked.agent_id]
         turn = self._reply(asked, part, chance)

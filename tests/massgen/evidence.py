@@ -134,10 +134,10 @@ def tools_and_spans(ran: Ran, tree: Tree) -> tuple[list[tuple[Mapping[str, Any],
 
 
 TOKENS = {
-    "massgen.usage.input": ("gen_ai.usage.input_tokens", lambda usage: usage["prompt_tokens"]),
-    "massgen.usage.output": ("gen_ai.usage.output_tokens", lambda usage: usage["completion_tokens"]),
-    "massgen.usage.reasoning": ("gen_ai.usage.reasoning.output_tokens", lambda usage: usage["completion_tokens_details"]["reasoning_tokens"]),
-    "massgen.usage.cached_input": ("gen_ai.usage.cache_read.input_tokens", lambda usage: usage["prompt_tokens_details"]["cached_tokens"]),
+    "massgen.usage.input": ("gen_ai.usage.input_tokens", "input"),
+    "massgen.usage.output": ("gen_ai.usage.output_tokens", "output"),
+    "massgen.usage.reasoning": ("gen_ai.usage.reasoning.output_tokens", "reasoning"),
+    "massgen.usage.cached_input": ("gen_ai.usage.cache_read.input_tokens", "cached_input"),
 }
 """Key of a round, key of a model call, and where the endpoint has it."""
 
@@ -147,8 +147,8 @@ def tokens(ran: Ran, tree: Tree) -> dict[str, dict[tuple[str, str], int]]:
     sums: dict[str, dict[tuple[str, str], int]] = {"endpoint": defaultdict(int), "calls": defaultdict(int), "rounds": defaultdict(int)}
     for kind, (key, sent) in TOKENS.items():
         for request in ran.requests:
-            if request["usage"]:
-                sums["endpoint"][request["agent_id"], kind] += sent(request["usage"])
+            if sent in request["tokens"]:
+                sums["endpoint"][request["agent_id"], kind] += request["tokens"][sent]
         for where, spans, name in (("calls", tree.model_calls, key), ("rounds", tree.rounds, kind)):
             for span in spans:
                 if name in span.attributes:

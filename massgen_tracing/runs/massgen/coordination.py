@@ -37,11 +37,17 @@ class Execution:
     Attributes:
         round: the round's handle.
         result: what the agent gave, `(kind, data)`.
+
+    Args:
+        rnd: the round's handle.
+        signalled_by: whose answer had made this agent start again when it began; it may take note of that only now, and end at once.
     """
 
-    def __init__(self, rnd: Round) -> None:
+    def __init__(self, rnd: Round, signalled_by: str | None = None) -> None:
         self.round = rnd
         self.result: tuple[str, Any] | None = None
+        self._signalled_by = signalled_by
+        self._done = False
         self.background: list[Handle] = []
         self._error: str | None = None
         self._judged = False
@@ -55,6 +61,8 @@ class Execution:
                 self.result = item[1]
             elif item[0] == "error":
                 self._error = str(item[1])
+            elif item[0] == "done":
+                self._done = True
 
     def judged(self) -> None:
         """The orchestrator has said what became of it; a stream that has ended already has waited for this."""
@@ -73,8 +81,8 @@ class Execution:
                 return  # the verdict is still to come
             if self._error is not None:
                 self.round.error(self._error)
-            elif restart_by is not None:
-                self.round.restarted(restart_by)
+            elif restart_by is not None or self._done:  # MassGen, too, takes a stream that is done without a result for that
+                self.round.restarted(restart_by or self._signalled_by)
             elif error is not None:
                 self.round.cancelled()
         self.end()
@@ -109,8 +117,7 @@ class Coordination:
     def begin(self, agent_id: str, rnd: Round) -> Execution:
         """An agent is being executed; what it did before has had its verdict, or gets none."""
         self.settle(agent_id)
-        self.restart_by.pop(agent_id, None)
-        execution = self.executions[agent_id] = Execution(rnd)
+        execution = self.executions[agent_id] = Execution(rnd, self.restart_by.pop(agent_id, None))
         return execution
 
     def settle(self, agent_id: str) -> None:

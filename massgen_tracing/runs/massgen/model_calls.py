@@ -1,8 +1,8 @@
 """Model calls: one `llm.*` span for each request to a provider, from before it is sent until its answer has ended.
 
 Two places see a call. MassGen's backends say when one begins and ends (`LLMBackend.start_api_call_timing`, `end_api_call_timing`); some leave
-before the last byte, some never say the end, two say nothing. HTTP sees every request and every answer (httpx, which all of MassGen's HTTP clients
-use), but not whose it is. So the backend opens the call, HTTP fills it and sees where it ends, and what the client sends again is a call of its own.
+before the last byte, some never say the end, two say nothing. HTTP (`http`) sees every request and every answer, but not whose it is. So the
+backend opens the call, HTTP fills it and sees where it ends, and what the client sends again is a call of its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .wire import Answer, Tokens, tokens_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from massgen_tracing.trace.calls import LlmCall
+    from massgen_tracing.trace.calls import LlmCall, ToolCall
     from massgen_tracing.trace.handle import Handle
     from massgen_tracing.trace.tracer import Tracer
 
@@ -40,6 +40,12 @@ PROVIDERS: Final = {
 _MAX_TEXT: Final = 4096
 """Characters of an answer's text that are kept for its preview."""
 
+_SAID: Final = frozenset({"content", "reasoning", "tool_calls"})
+"""MassGen's types of chunks that are pieces of an answer."""
+
+_OTHER: Final = "_OTHER"
+"""OpenTelemetry's `error.type` where nothing more exact is known."""
+
 
 def provider_name(backend: Any) -> str:
     """The provider of a backend, in OpenTelemetry's words where it has one."""
@@ -53,6 +59,7 @@ class ModelCall:
     Attributes:
         handle: its span.
         said: whether MassGen itself has said that it ended, and when (nanoseconds).
+        tools: what the program that makes the call runs just now, by id; empty where MassGen runs the tools itself.
     """
 
     def __init__(self, tracer: Tracer, backend: Any, model: str | None, *, resend: int = 0) -> None:
@@ -70,7 +77,9 @@ class ModelCall:
         )
         self.handle.start()
         self.said: int | None = None
+        self.tools: dict[str, ToolCall] = {}
         self._error: str | None = None
+        self._error_type = _OTHER
         self._status: int | None = None
         self._let_go: int | None = None
         self._closed: int | None = None
@@ -84,6 +93,11 @@ class ModelCall:
     def is_open(self) -> bool:
         """Whether its span has not ended."""
         return self._open
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether HTTP has seen its request."""
+        return self._requested
 
     @property
     def is_over(self) -> bool:
@@ -105,17 +119,26 @@ class ModelCall:
         """What the provider says it has used."""
         self._tokens = tokens_of(usage) or self._tokens
 
+    def answered_by(self, model: str | None) -> None:
+        """The model that answers."""
+        self.handle.record_response(model=model)
+
+    def stopped(self, reason: str | None) -> None:
+        """Why the model stopped."""
+        self.handle.record_response(finish_reasons=[reason] if reason else None)
+
     def over(self, *, success: bool, error: object = None) -> None:
         """MassGen says that the call has ended."""
         if self.said is None:
             self.said = time.time_ns()
-            self._error = None if success else str(error or "failed")
+            if not success:
+                self._error = str(error or self._error or "failed")
         if self._tokens is not None or not success:
             self.finish()
 
     # --- what HTTP sees ------------------------------------------------------------------------------------------------------------
 
-    def request(self, host: str, port: int | None, body: bytes) -> ModelCall:
+    def request(self, host: str | None, port: int | None, body: bytes) -> ModelCall:
         """A request goes out; returns the call that it belongs to: a new one where this one has had its answer already."""
         if self._requested:
             backend = self._backend()
@@ -135,15 +158,23 @@ class ModelCall:
         self._status = status
         if status >= 400:
             self._closed = time.time_ns()
-            self._error = f"HTTP {status}"
+            self._error, self._error_type = f"HTTP {status}", str(status)
         else:
             self._answer = Answer()
 
     def chunk(self, data: bytes) -> None:
         """Bytes of the answer are there."""
         if self._open and self._answer is not None and data:
-            self.handle.first_chunk()
             self._answer.add(data)
+            if self._answer.begun:
+                self.handle.first_chunk()
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """An event of an answer that does not come over HTTP."""
+        if self._open:
+            self._answer = self._answer or Answer()
+            self._answer.read(event)
+            self.handle.first_chunk()
 
     def let_go(self) -> None:
         """The connection was given back: at the answer's end, or before it."""
@@ -155,9 +186,10 @@ class ModelCall:
             self._closed = self._let_go or time.time_ns()
 
     def failed(self, error: BaseException) -> None:
-        """No answer came."""
-        self._closed = time.time_ns()
-        self._error = f"{type(error).__name__}: {error}"
+        """No answer came, or not all of it."""
+        if self._closed is None:
+            self._closed = time.time_ns()
+            self._error, self._error_type = f"{type(error).__name__}: {error}", type(error).__name__
 
     # --- the end -------------------------------------------------------------------------------------------------------------------
 
@@ -166,10 +198,16 @@ class ModelCall:
         if not self._open:
             return
         self._open = False
+        for tool in self.tools.values():
+            tool.end(GeneratorExit())
         if self._answer is not None:
             facts = self._answer.facts()
             self.handle.record_response(model=facts.model, id=facts.id, finish_reasons=facts.finish_reasons)
-            self._tokens = self._tokens or facts.tokens
+            self._tokens = facts.tokens or self._tokens
+            if facts.error is not None:
+                kind, text = facts.error
+                self._error_type = kind if self._error_type == _OTHER else self._error_type
+                self._error = self._error or text
         if self._tokens is not None:
             used = self._tokens
             self.handle.record_usage(used.input, used.output, used.reasoning, used.cached_input, used.cost, used.raw)
@@ -178,12 +216,10 @@ class ModelCall:
         if self._error is not None:
             if self._status is not None and self._status >= 400:
                 self.handle.set(semconv.HTTP_STATUS, self._status)
-                self.handle.set(semconv.ERROR_TYPE, str(self._status))
-            else:
-                self.handle.set(semconv.ERROR_TYPE, self._error.partition(":")[0] if ": " in self._error else "_OTHER")
+            self.handle.set(semconv.ERROR_TYPE, self._error_type)
             self.handle.span.set_status(Status(StatusCode.ERROR, self._tracer.clean_text(self._error)))
         # What was given up before its answer had ended is no error, and no answer.
-        self.handle.end(None if self.is_over or self._error is not None else GeneratorExit(), self.said or self._closed)
+        self.handle.end(None if self.is_over or self._error is not None else GeneratorExit(), self._closed or self.said)
 
 
 class ModelCalls:
@@ -199,6 +235,12 @@ class ModelCalls:
         self._current: ContextVar[ModelCall | None] = ContextVar("massgen_tracing.model_call", default=None)
         self._said: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 
+    @property
+    def current(self) -> ModelCall | None:
+        """The call that is open in this context."""
+        call = self._current.get()
+        return call if call is not None and call.is_open else None
+
     def finish(self, backend: Any) -> None:
         """End what is open of a backend."""
         call = self._open.pop(backend, None)
@@ -213,7 +255,7 @@ class ModelCalls:
 
     def settle(self) -> None:
         """The agent goes on to something else: end the current call if its answer is over."""
-        call = self._current.get()
+        call = self.current
         if call is not None and call.is_over:
             call.finish()
 
@@ -271,9 +313,14 @@ class ModelCalls:
         finished = False
         try:
             async for chunk in stream:
-                if getattr(chunk, "type", None) == "content" and isinstance(chunk.content, str):
-                    call = self._open.get(backend)
-                    if call is not None:
+                call = self._open.get(backend)
+                if call is None:
+                    pass
+                elif getattr(chunk, "type", None) == "error" and not call.is_requested:  # nobody else would know
+                    call.over(success=False, error=getattr(chunk, "error", None) or getattr(chunk, "content", None))
+                elif getattr(chunk, "type", None) in _SAID:
+                    call.first_token()
+                    if chunk.type == "content" and isinstance(chunk.content, str):
                         call.text(chunk.content)
                 yield chunk
             finished = True
@@ -286,27 +333,27 @@ class ModelCalls:
                 call.closed()
             self.finish(backend)
 
-    # --- httpx ---------------------------------------------------------------------------------------------------------------------
+    # --- HTTP ----------------------------------------------------------------------------------------------------------------------
 
-    async def send(self, original: Callable[..., Any], client: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """A client sends a request; it belongs to the call that is open in this context."""
-        call = self._current.get()
-        if call is None or not call.is_open or call.said is not None:
-            return await original(client, request, *args, **kwargs)
+    def requested(self, host: str | None, port: int | None, body: object) -> ModelCall | None:
+        """A client sends a request; returns the call of this context that it belongs to, if any."""
+        call = self.current
+        if call is None or call.said is not None:
+            return None
         try:
-            call = self._request(call, request)
+            successor = call.request(host, port, body if isinstance(body, bytes) else b"")
+            if successor is not call:
+                for backend, held in list(self._open.items()):
+                    if held is call:
+                        self._hold(backend, successor)
+            call = successor
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("massgen.http", error)
-        try:
-            response = await original(client, request, *args, **kwargs)
-        except Exception as error:
-            call.failed(error)
-            raise
-        try:
-            _tap(response, call)
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-            guard.swallow("massgen.http", error)
-        return response
+        return call
+
+    def span_of_client(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """A client that traces itself is about to begin a span (Anthropic's does); of a call that is in the tree already it gets none."""
+        return original(*args, **kwargs) if self.current is None else None
 
     # --- inner ---------------------------------------------------------------------------------------------------------------------
 
@@ -321,15 +368,6 @@ class ModelCalls:
         self._open[backend] = call
         self._current.set(call)
 
-    def _request(self, call: ModelCall, request: Any) -> ModelCall:
-        content = getattr(request, "_content", None)  # read() would fail on a body that is streamed
-        successor = call.request(request.url.host, request.url.port, content if isinstance(content, bytes) else b"")
-        if successor is not call:
-            for backend, held in list(self._open.items()):
-                if held is call:
-                    self._hold(backend, successor)
-        return successor
-
     def _says_its_calls(self, backend: type) -> bool:
         """Whether a backend tells of its single calls; of one that does not, the whole of what it streams is taken for one."""
         known = self._said.get(backend)
@@ -341,30 +379,6 @@ class ModelCalls:
 
 def _names(code: CodeType) -> bool:
     return "start_api_call_timing" in code.co_names or any(_names(inner) for inner in code.co_consts if isinstance(inner, CodeType))
-
-
-def _tap(response: Any, call: ModelCall) -> None:
-    """Have *call* see the body of an answer as its reader reads it."""
-    call.response(response.status_code)
-    if response.status_code >= 400:
-        return
-    if response.is_closed:  # it was not streamed
-        call.chunk(response.content)
-        call.closed()
-        return
-    read, close = response.aiter_bytes, response.aclose
-
-    async def aiter_bytes(chunk_size: int | None = None) -> AsyncIterator[bytes]:
-        async for data in read(chunk_size):
-            call.chunk(data)
-            yield data
-        call.closed()
-
-    async def aclose() -> None:
-        call.let_go()
-        await close()
-
-    response.aiter_bytes, response.aclose = aiter_bytes, aclose
 
 
 def _setting(backend: Any, name: str) -> Any:

@@ -28,7 +28,7 @@ class Point:
         module: where it is defined.
         path: its name in there, `Class.method` or `function`.
         wrapper: what runs in its place.
-        gives: what is not traced where the installed version has no such function.
+        gives: what is not traced where the installed version has no such function; empty where nothing is lost.
         since: the first version known to have it; an older one is not reproached for it.
     """
 
@@ -90,7 +90,8 @@ class Patches:
             owner = getattr(owner, parent, None)
         function = getattr(owner, name, None)
         if function is None:
-            self._missing(point)
+            if point.gives:
+                self._missing(point)
             return
         if isinstance(vars(owner).get(name), staticmethod):
             replacement: Any = staticmethod(wrapped(function, point.wrapper))

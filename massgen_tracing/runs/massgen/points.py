@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from .coordination import Coordinations
+from .http import Http
 from .model_calls import ModelCalls
 from .own_tracing import OwnTracing
 from .patches import Point
+from .programs import Programs
 from .tool_calls import ToolCalls
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ def points(
     models = ModelCalls(tracer)
     runs = Coordinations(tracer, models.finish_of, version)
     tools = ToolCalls(tracer, models, runs)
+    http = Http(models)
+    programs = Programs(tracer, models)
     own = OwnTracing(tracer, logfire_is_ours)
 
     def subagent_environment(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -65,8 +69,16 @@ def points(
         Point(_BACKEND, "LLMBackend.record_first_token", models.record_first_token, "time to first chunk where not over HTTP"),
         Point(_BACKEND, "LLMBackend.end_api_call_timing", models.end_api_call_timing, "the ends of model calls"),
         Point(_BACKEND, "LLMBackend._update_token_usage_from_api_response", models.update_usage, "tokens where not over HTTP"),
+        Point("claude_agent_sdk.client", "ClaudeSDKClient.receive_response", programs.receive_response, "Claude Code's tokens and tools"),
+        Point("massgen.backend.codex", "CodexBackend._parse_codex_event", programs.codex_event, "Codex's tools"),
         Point("massgen.chat_agent", "SingleAgent._process_stream", models.process_stream, "model calls of backends that do not name them"),
-        Point("httpx", "AsyncClient.send", models.send, "what model calls send and get"),
+        Point("httpx", "AsyncClient.send", http.send, "what model calls send and get"),
+        Point("httpx2", "AsyncClient.send", http.send, "what model calls send and get"),
+        Point("aiohttp", "ClientSession._request", http.request, "what model calls send and get"),
+        Point(
+            "massgen.backend._websocket_transport", "WebSocketResponseTransport.send_and_receive", http.send_and_receive, "answers over WebSockets"
+        ),
+        Point("anthropic._base_client", "start_api_call_span", models.span_of_client, ""),
         Point(_TOOLS, "CustomToolAndMCPBackend._execute_tool_with_logging", tools.execute_tool_with_logging, "ids of tool calls"),
         Point(_TOOLS, "CustomToolAndMCPBackend._run_background_tool_job", tools.run_background_tool_job, "background tools as such", "0.1.65"),
         Point("massgen.mcp_tools.client", "MCPClient.call_tool", tools.call_tool, "MCP calls"),

@@ -55,8 +55,11 @@ class ToolCalls:
                 yield chunk
 
     async def call_tool(self, original: Callable[..., Any], client: Any, tool_name: str, arguments: Any, *args: Any, **kwargs: Any) -> Any:
-        """`MCPClient.call_tool`: one MCP call."""
+        """`MCPClient.call_tool`: one MCP call; none where no server has such a tool, for which MassGen asks now and then on its own account."""
         self._models.settle()
+        offered = getattr(client, "tools", None)
+        if isinstance(offered, dict) and tool_name not in offered:
+            return await original(client, tool_name, arguments, *args, **kwargs)
         server, tool = _mcp_name(client, tool_name)
         call = self._tracer().mcp_call(server, tool, arguments=arguments, call_id=self._call_id.get(), transport=_transport(client, server))
         with call:

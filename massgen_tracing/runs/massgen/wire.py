@@ -1,19 +1,22 @@
-"""What a provider's answer says of itself, read off the bytes: id, model, why it stopped, tokens.
+"""What a provider's answer says of itself, read off the bytes: id, model, why it stopped, tokens, what went wrong.
 
 All of MassGen's HTTP backends (OpenAI's two interfaces and what imitates them, Anthropic, Gemini) answer in JSON or in server-sent events whose
-data is JSON. Only the beginning and the end of an answer are kept: the first event names it, the last ones say how it ended.
+data is JSON. Events are read as they pass by; only what they say is kept.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-_HEAD: Final = 4096
-_TAIL: Final = 16384
-"""Bytes that are kept of an answer's beginning and end."""
+_LINE_END: Final = re.compile(rb"\r\n|\n|\r(?=[^\n])")
+"""The ends of lines in server-sent events; a CR that nothing follows yet may be half of one."""
+
+_MOST: Final = 1 << 24
+"""Bytes of a single event, or of an answer that is no stream, from which on it is not looked at."""
 
 
 @dataclass(slots=True)
@@ -35,39 +38,89 @@ class Tokens:
 
 @dataclass(slots=True)
 class Facts:
-    """What an answer says of itself; None and empty where it does not."""
+    """What an answer says of itself; None and empty where it does not.
+
+    Attributes:
+        usage: as the provider reported it; what it reported in several pieces is put together.
+        error: kind and text of an error that came where the answer should have gone on.
+    """
 
     id: str | None = None
     model: str | None = None
     finish_reasons: list[str] = field(default_factory=list)
-    tokens: Tokens | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
+    error: tuple[str, str] | None = None
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """The usage as the facade counts."""
+        return tokens_of(self.usage)
 
 
 class Answer:
-    """The beginning and the end of an answer's body, as it passes by."""
+    """An answer's body, as it passes by."""
 
-    __slots__ = ("_head", "_tail")
+    __slots__ = ("_begun", "_data", "_facts", "_is_stream", "_line", "_size")
 
     def __init__(self) -> None:
-        self._head = b""
-        self._tail = bytearray()
+        self._facts = Facts()
+        self._line: list[bytes] = []  # what has come of the line, or of all where the answer is no stream
+        self._data: list[bytes] = []  # of the event
+        self._size = 0
+        self._is_stream: bool | None = None
+        self._begun = False
 
     def add(self, chunk: bytes) -> None:
         """Take the next bytes of the body."""
-        missing = _HEAD - len(self._head)
-        if missing > 0:
-            self._head += chunk[:missing]
-        self._tail += chunk
-        if len(self._tail) > 2 * _TAIL:
-            del self._tail[:-_TAIL]
+        if self._is_stream is None:
+            begun = b"".join((*self._line, chunk)).lstrip()
+            self._is_stream = begun[:1] not in {b"{", b"["} if begun else None
+        if not self._is_stream or (b"\n" not in chunk and b"\r" not in chunk):
+            self._keep(chunk)
+            return
+        *lines, rest = _LINE_END.split(b"".join((*self._line, chunk)))
+        self._line = [rest]
+        self._size = len(rest)
+        for line in lines:
+            if line.startswith(b"data:"):
+                self._begun = True
+                self._data.append(line[5:])
+            elif not line:
+                self._dispatch()
+
+    def read(self, event: Mapping[str, Any]) -> None:
+        """Take the next event, where somebody else has read it."""
+        self._begun = True
+        _read(event, self._facts)
+
+    @property
+    def begun(self) -> bool:
+        """Whether any of the answer itself has come, and not only comments by which a server keeps the connection open."""
+        return self._begun or self._is_stream is False
 
     def facts(self) -> Facts:
         """What has been said so far."""
-        facts = Facts()
-        tail = bytes(self._tail)
-        for message in (*_messages(self._head), *(_messages(tail) if tail != self._head else ())):
-            _read(message, facts)
-        return facts
+        if self._is_stream:
+            line = b"".join(self._line)
+            self._dispatch([*self._data, line[5:]] if line.startswith(b"data:") else None)
+        elif self._line:
+            for message in _whole(b"".join(self._line)):
+                _read(message, self._facts)
+        return self._facts
+
+    def _keep(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size < _MOST:
+            self._line.append(chunk)
+
+    def _dispatch(self, data: list[bytes] | None = None) -> None:
+        """An event is complete."""
+        text = b"\n".join(data or self._data)
+        if data is None:
+            self._data = []
+        message = _parsed(text)
+        if isinstance(message, dict):
+            _read(message, self._facts)
 
 
 def tokens_of(usage: object) -> Tokens | None:
@@ -82,7 +135,8 @@ def tokens_of(usage: object) -> Tokens | None:
     get = _Numbers(raw)
     if "cache_read_input_tokens" in raw or "cache_creation_input_tokens" in raw:  # Anthropic
         parts = (get("input_tokens"), get("cache_read_input_tokens"), get("cache_creation_input_tokens"))
-        tokens = Tokens(_sum(*parts), get("output_tokens"), None, get("cache_read_input_tokens"))
+        made = _mapping(raw.get("output_tokens_details"))
+        tokens = Tokens(_sum(*parts), get("output_tokens"), _Numbers(made)("thinking_tokens"), get("cache_read_input_tokens"))
     elif "prompt_token_count" in raw or "promptTokenCount" in raw:  # Gemini
         thoughts = get("thoughts_token_count", "thoughtsTokenCount")
         output = _sum(get("candidates_token_count", "candidatesTokenCount"), thoughts)
@@ -131,50 +185,49 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return dict(vars(value)) if hasattr(value, "__dict__") else {}
 
 
-def _messages(body: bytes) -> Iterator[Mapping[str, Any]]:
-    """The JSON objects in a body, or in a piece of one: of server-sent events, or the whole of it."""
-    for line in body.splitlines():
-        text = line.removeprefix(b"data:").strip()
-        if not text.startswith((b"{", b"[")):
-            continue
-        try:
-            value = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            yield value
-    if body[:1] in {b"{", b"["} and b"\n" in body:  # printed over several lines
-        try:
-            value = json.loads(body)
-        except ValueError:
-            return
-        yield from (item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict))
+def _whole(body: bytes) -> list[Mapping[str, Any]]:
+    """The JSON objects of a body that is no stream of events: one, a list of them, or one a line."""
+    value = _parsed(body)
+    values = value if isinstance(value, list) else [value] if value is not None else [_parsed(line) for line in body.splitlines()]
+    return [item for item in values if isinstance(item, dict)]
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _read(message: Mapping[str, Any], facts: Facts) -> None:
+    kind = str(message.get("type", ""))
     inner = message.get("response") or message.get("message")  # OpenAI's Responses and Anthropic wrap what matters
     for body in (message, inner) if isinstance(inner, Mapping) else (message,):
-        is_event = body is message and str(message.get("type", "")).startswith(("response.", "message_", "content_"))
+        is_event = body is message and kind.startswith(("response.", "message_", "content_"))
         facts.id = facts.id or _text(None if is_event else body.get("id") or body.get("responseId"))
         facts.model = facts.model or _text(body.get("model") or body.get("modelVersion"))
-        reasons = [*_reasons(body.get("choices"), "finish_reason"), *_reasons(body.get("candidates"), "finishReason")]
-        delta = body.get("delta")
-        if isinstance(delta, Mapping) and delta.get("stop_reason"):
-            reasons.append(str(delta["stop_reason"]))
-        if body.get("stop_reason"):
-            reasons.append(str(body["stop_reason"]))
-        if body.get("object") == "response" and body.get("status") in {"completed", "incomplete", "failed"}:
-            reasons.append(str(body["status"]))
-        facts.finish_reasons = reasons or facts.finish_reasons
-        tokens = tokens_of(body.get("usage") or body.get("usageMetadata"))
-        if tokens is not None:
-            # Anthropic names the input at the beginning and the output at the end.
-            if facts.tokens is not None and tokens.input is None:
-                tokens.input, tokens.cached_input = facts.tokens.input, facts.tokens.cached_input
-            facts.tokens = tokens
+        facts.finish_reasons = _why(body) or facts.finish_reasons
+        usage = body.get("usage") or body.get("usageMetadata")
+        if isinstance(usage, Mapping):
+            facts.usage.update({key: value for key, value in usage.items() if value is not None})
+        error = body if kind == "error" and "message" in body and body is message else body.get("error")
+        if isinstance(error, Mapping):
+            named = error.get("type") if error is not message else None
+            facts.error = (str(error.get("code") or error.get("status") or named or "_OTHER"), str(error.get("message") or ""))
 
 
-def _reasons(items: object, key: str) -> list[str]:
+def _why(body: Mapping[str, Any]) -> list[str]:
+    """Why the model stopped, in the provider's words."""
+    reasons = [*_each(body.get("choices"), "finish_reason"), *_each(body.get("candidates"), "finishReason")]
+    holders = (body.get("delta"), body)
+    reasons += [str(holder["stop_reason"]) for holder in holders if isinstance(holder, Mapping) and holder.get("stop_reason")]
+    if body.get("object") == "response" and body.get("status") in {"completed", "incomplete", "failed"}:
+        details = body.get("incomplete_details")
+        reasons.append(str((details.get("reason") if isinstance(details, Mapping) else None) or body["status"]))
+    return reasons
+
+
+def _each(items: object, key: str) -> list[str]:
     return [str(item[key]) for item in items if isinstance(item, Mapping) and item.get(key)] if isinstance(items, list) else []
 
 
