@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 EXIT_TIMEOUT: Final = 2.0
 """Seconds that backends may take at exit."""
 
+_PREFIXES: Final = ("MASSGEN_TRACING_", "OTEL_", "LOGFIRE_")
+"""What the names of variables begin with that say how to trace."""
+
 _NOOP: Final = NoopTracer()
 _lock = threading.RLock()
 _tracer: Tracer = _NOOP
@@ -102,11 +105,11 @@ def configure(
         if tracer_provider is not None:
             open_run = None
             if record:
-                _root = os.fspath(values["root"])
+                _root = os.path.abspath(values["root"])
                 open_run = _record_beside(tracer_provider, _root)
             _tracer = make(tracer_provider.get_tracer(SCOPE, __version__), cleans=False, open_run=open_run)
         else:
-            _root = os.fspath(values["root"])
+            _root = os.path.abspath(values["root"])  # the program may go elsewhere
             _tracer = _set_up(values, make, otlp_endpoint)
         # Blocks are left by setting what was current before. Where nothing was, that would be a variable more than there was: so it is set now.
         otel_context.attach(otel_context.get_current())
@@ -119,6 +122,28 @@ def configure(
 def get_tracer() -> Tracer:
     """The configured tracer; one that does nothing before `configure()`. Never an error."""
     return _tracer
+
+
+def root() -> str | None:
+    """The directory of runs and recordings; None where nothing is recorded."""
+    return _root
+
+
+def variables() -> dict[str, str]:
+    """The environment under which a process that does not share this one's, nor its working directory, is configured as this one is.
+
+    It holds what was given to `configure()`, what the environment says to this package, OpenTelemetry and Logfire, and the root as an absolute path;
+    a provider of the caller's own stays here.
+    """
+    env = {name: value for name, value in os.environ.items() if name.startswith(_PREFIXES)}
+    for setting in settings.SETTINGS:
+        value = _given.get(setting.name)
+        if value is not None:
+            env[setting.variable] = str(value).lower() if isinstance(value, bool) else os.fspath(value)
+    place = {setting.name: setting.variable for setting in settings.SETTINGS}["root"]
+    if _root is not None:
+        env[place] = _root
+    return env
 
 
 def also_to_logfire() -> bool:

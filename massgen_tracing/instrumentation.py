@@ -56,6 +56,7 @@ class MassGenInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # OpenTeleme
         table = points(
             configuration.get_tracer,
             version=_version,
+            root=configuration.root,
             logfire_is_ours=_logfire_is_ours,
             child_environment=_child_environment,
         )
@@ -94,7 +95,10 @@ def _logfire_is_ours() -> Iterator[None]:
 
 
 def _child_environment(env: Mapping[str, str]) -> dict[str, str]:
-    return autostart.environment(child_env(env))
+    """What a child process gets that works elsewhere and whose environment need not be this one's: the configuration, the span, the start."""
+    if not configuration.get_tracer().enabled:
+        return dict(env)
+    return autostart.environment(child_env({**env, **configuration.variables()}))
 
 
 def _version() -> str | None:

@@ -15,6 +15,9 @@ from typing import Final
 FOLDER: Final = str(Path(__file__).resolve().parent / "path")
 """What goes on PYTHONPATH. It holds nothing but `sitecustomize.py`, so that it shadows nothing else."""
 
+PACKAGE_IN: Final = str(Path(__file__).resolve().parents[2])
+"""The directory that this package lies in."""
+
 VARIABLE: Final = "PYTHONPATH"
 
 
@@ -29,5 +32,7 @@ def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
     """
     result = dict(os.environ if env is None else env)
     others = [entry for entry in result.get(VARIABLE, "").split(os.pathsep) if entry and entry != FOLDER]
-    result[VARIABLE] = os.pathsep.join([FOLDER, *others])
+    # Where the package was found by that variable, it must stay so in an environment that was made without it.
+    found_by = [entry for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry and os.path.abspath(entry) == PACKAGE_IN]
+    result[VARIABLE] = os.pathsep.join([FOLDER, *others, *(entry for entry in map(os.path.abspath, found_by) if entry not in others)])
     return result

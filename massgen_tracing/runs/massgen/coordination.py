@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from massgen_tracing import guard, semconv
-from massgen_tracing.layout import RUN_PREFIX, RunDirectory
+from massgen_tracing.layout import LOGS_DIR, RUN_PREFIX, RunDirectory
 from massgen_tracing.trace.borders import bind_stream
 
 if TYPE_CHECKING:
@@ -132,12 +132,16 @@ class Coordinations:
         tracer: gives the tracer in force.
         finish: ends the model calls that are open below a round or session that is about to end.
         version: MassGen's.
+        root: gives the directory of runs and recordings.
     """
 
-    def __init__(self, tracer: Callable[[], Tracer], finish: Callable[[Handle], None], version: Callable[[], str | None]) -> None:
+    def __init__(
+        self, tracer: Callable[[], Tracer], finish: Callable[[Handle], None], version: Callable[[], str | None], root: Callable[[], str | None]
+    ) -> None:
         self._tracer = tracer
         self._finish = finish
         self._version = version
+        self._root = root
         self._of: weakref.WeakKeyDictionary[Any, Coordination] = weakref.WeakKeyDictionary()
 
     def execution(self, rnd: Round | None) -> Execution | None:
@@ -160,8 +164,9 @@ class Coordinations:
 
     async def _session(self, orchestrator: Any, question: str, stream: Any) -> AsyncIterator[Any]:
         tracker = orchestrator.coordination_tracker
-        attributes = {semconv.MASSGEN_VERSION: self._version()}
-        with self._tracer().session(question, agents=list(orchestrator.agents), run=_run_directory(), attributes=attributes) as session:
+        own = _own_directory()
+        attributes = {semconv.MASSGEN_VERSION: self._version(), semconv.LOG_DIR: str(own.log_dir) if own is not None else None}
+        with self._tracer().session(question, agents=list(orchestrator.agents), run=self._run_directory(own), attributes=attributes) as session:
             coordination = self._of[tracker] = Coordination(session)
             try:
                 session.event("coordination_started", {semconv.NUM_AGENTS: len(orchestrator.agents)})
@@ -389,6 +394,18 @@ class Coordinations:
 
     # --- inner ---------------------------------------------------------------------------------------------------------------------
 
+    def _run_directory(self, own: RunDirectory | None) -> RunDirectory | None:
+        """MassGen's directory of this attempt, for the recording to lie beside its files; None where that is not among the root's runs."""
+        root = self._root()
+        if own is None or root is None or own.log_dir.parent != Path(root).absolute() / LOGS_DIR:
+            return None  # a subagent's files lie in its workspace, which MassGen clears: its recording goes where the others are
+        try:
+            own.attempt_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            guard.swallow("massgen.log_dir", error)
+            return None
+        return own
+
     @contextlib.contextmanager
     def _in(self, tracker: Any, agent_id: Any) -> Any:
         """The round that an agent is in, if any."""
@@ -431,8 +448,8 @@ def _question(messages: Any) -> str:
     return ""
 
 
-def _run_directory() -> RunDirectory | None:
-    """Where MassGen keeps this attempt's files, so that the recording lies beside them."""
+def _own_directory() -> RunDirectory | None:
+    """Where MassGen keeps this attempt's files."""
     try:
         from massgen.logger_config import get_log_session_dir
 
@@ -440,9 +457,7 @@ def _run_directory() -> RunDirectory | None:
         log_dir = next((folder for folder in (attempt, *attempt.parents) if folder.name.startswith(RUN_PREFIX)), None)
         if log_dir is not None:
             numbers = dict(part.rsplit("_", 1) for part in attempt.relative_to(log_dir).parts if "_" in part)
-            run = RunDirectory(log_dir, int(numbers.get("turn", 1)), int(numbers.get("attempt", 1)))
-            run.attempt_dir.mkdir(parents=True, exist_ok=True)
-            return run
+            return RunDirectory(log_dir, int(numbers.get("turn", 1)), int(numbers.get("attempt", 1)))
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
         guard.swallow("massgen.log_dir", error)
     return None

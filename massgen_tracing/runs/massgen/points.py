@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .coordination import Coordinations
 from .model_calls import ModelCalls
 from .own_tracing import OwnTracing
 from .patches import Point
+from .subagents import Subagents
 from .tool_calls import ToolCalls
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def points(
     tracer: Callable[[], Tracer],
     *,
     version: Callable[[], str | None],
+    root: Callable[[], str | None],
     logfire_is_ours: Callable[[], AbstractContextManager[None]],
     child_environment: Callable[[Mapping[str, str]], dict[str, str]],
 ) -> list[Point]:
@@ -35,16 +37,15 @@ def points(
     Args:
         tracer: gives the tracer in force.
         version: gives MassGen's version, once it is imported.
+        root: gives the directory of runs and recordings; None where nothing is recorded.
         logfire_is_ours: see `OwnTracing`.
         child_environment: an environment as a traced child process gets it.
     """
     models = ModelCalls(tracer)
-    runs = Coordinations(tracer, models.finish_of, version)
+    runs = Coordinations(tracer, models.finish_of, version, root)
     tools = ToolCalls(tracer, models, runs)
+    subagents = Subagents(child_environment)
     own = OwnTracing(tracer, logfire_is_ours)
-
-    def subagent_environment(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return child_environment(original(*args, **kwargs))
 
     return [
         Point(_ORCHESTRATOR, "Orchestrator.chat", runs.chat, "sessions"),
@@ -72,7 +73,10 @@ def points(
         Point("massgen.mcp_tools.client", "MCPClient.call_tool", tools.call_tool, "MCP calls"),
         Point("mcp.client.session", "ClientSession.call_tool", tools.session_call_tool, "the trace in MCP requests"),
         Point("massgen.tool._manager", "ToolManager.execute_tool", tools.execute_tool, "custom tools"),
-        Point("massgen.subagent.manager", "SubagentManager._clean_subprocess_env", subagent_environment, "subagents below their parent", "0.1.65"),
+        Point("massgen.mcp_tools.client", "MCPClient._create_transport_context", subagents.create_transport_context, "subagents that a tool starts"),
+        Point("mcp.server.lowlevel.server", "Server._handle_request", subagents.handle_request, "subagents below the call that started them"),
+        Point("massgen.utils", "run_async_safely", subagents.run_async_safely, "subagents below the call that started them"),
+        Point("massgen.subagent.manager", "asyncio.create_subprocess_exec", subagents.create_subprocess_exec, "subagents"),
         Point(_LOGGING, "TracerProxy.span", own.span, "MassGen's own further spans"),
         *(
             Point(_LOGGING, f"TracerProxy.{level}", own.log(level), "MassGen's own further records")
