@@ -18,6 +18,7 @@ from opentelemetry import trace as otel_trace
 
 from massgen_tracing import guard, layout, prices, semconv, settings
 from massgen_tracing._version import __version__
+from massgen_tracing.model import RUN_CONTEXT_KEY
 from massgen_tracing.trace import borders, carriers
 from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
 
@@ -132,17 +133,19 @@ def root() -> str | None:
 def variables() -> dict[str, str]:
     """The environment under which a process that does not share this one's, nor its working directory, is configured as this one is.
 
-    It holds what was given to `configure()`, what the environment says to this package, OpenTelemetry and Logfire, and the root as an absolute path;
-    a provider of the caller's own stays here.
+    It holds what was given to `configure()`, what the environment says to this package, OpenTelemetry and Logfire, the root as an absolute path, and
+    the current run, to which that process then belongs. A provider of the caller's own stays here.
     """
     env = {name: value for name, value in os.environ.items() if name.startswith(_PREFIXES)}
     for setting in settings.SETTINGS:
         value = _given.get(setting.name)
         if value is not None:
             env[setting.variable] = str(value).lower() if isinstance(value, bool) else os.fspath(value)
-    place = {setting.name: setting.variable for setting in settings.SETTINGS}["root"]
     if _root is not None:
-        env[place] = _root
+        env[{setting.name: setting.variable for setting in settings.SETTINGS}["root"]] = _root
+    run = otel_context.get_value(RUN_CONTEXT_KEY)
+    if isinstance(run, layout.RunDirectory):
+        env[layout.RUN_VARIABLE] = str(run.attempt_dir)
     return env
 
 
@@ -196,13 +199,13 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     from massgen_tracing.trace.payload import clean_all
     from massgen_tracing.trace.provider import SHARED, Pipeline
 
-    root = values["root"]
+    root, run = values["root"], _run_of_parent()
     processors: list[SpanProcessor] = []
     recording = None
     if values["record"]:
         from massgen_tracing.sinks.recording import Recording
 
-        recording = Recording(root)
+        recording = Recording(root, run)
         processors.append(recording)
     if given_endpoint:
         processors += _export(given_endpoint)
@@ -230,7 +233,7 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
         otel_trace.set_tracer_provider(SHARED)
     assert provider is not None
     prices.preload()
-    return make(provider.get_tracer(SCOPE, __version__), open_run=partial(_new_run, root) if recording is not None else None, cleans=own)
+    return make(provider.get_tracer(SCOPE, __version__), open_run=partial(_open_run, root, run) if recording is not None else None, cleans=own)
 
 
 def _record_beside(provider: TracerProvider, root: str) -> partial[layout.RunDirectory | None]:
@@ -240,11 +243,12 @@ def _record_beside(provider: TracerProvider, root: str) -> partial[layout.RunDir
     from massgen_tracing.trace.payload import clean_all
     from massgen_tracing.trace.provider import Pipeline
 
-    recording = Recording(root)
+    run = _run_of_parent()
+    recording = Recording(root, run)
     recording.clean = clean_all  # the SDK's spans hold what a stranger set
     provider.add_span_processor(recording)  # type: ignore[attr-defined]  # the SDK's; the API's has none
     _pipeline = Pipeline(_resource(""), [recording])
-    return partial(_new_run, root)
+    return partial(_open_run, root, run)
 
 
 def _export(endpoint: str, *, whole: bool = False) -> list[SpanProcessor]:
@@ -254,7 +258,16 @@ def _export(endpoint: str, *, whole: bool = False) -> list[SpanProcessor]:
     return [] if processor is None else [processor]
 
 
-def _new_run(root: str) -> layout.RunDirectory | None:
+def _run_of_parent() -> layout.RunDirectory | None:
+    """The run that this process was started in, if it was told."""
+    attempt = os.environ.get(layout.RUN_VARIABLE)
+    return layout.run_of(Path(attempt)) if attempt else None
+
+
+def _open_run(root: str, run: layout.RunDirectory | None) -> layout.RunDirectory | None:
+    """The directory of a session: *run*, which this process belongs to, or a new one."""
+    if run is not None:
+        return run
     try:
         return layout.new_run(root)
     except OSError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from massgen_tracing import guard, semconv
-from massgen_tracing.layout import LOGS_DIR, RUN_PREFIX, RunDirectory
+from massgen_tracing.layout import LOGS_DIR, RunDirectory, run_of
 from massgen_tracing.trace.borders import bind_stream
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class Coordinations:
     async def _session(self, orchestrator: Any, question: str, stream: Any) -> AsyncIterator[Any]:
         tracker = orchestrator.coordination_tracker
         own = _own_directory()
-        attributes = {semconv.MASSGEN_VERSION: self._version(), semconv.LOG_DIR: str(own.log_dir) if own is not None else None}
+        attributes = {semconv.MASSGEN_VERSION: self._version(), **({semconv.LOG_DIR: str(own.log_dir)} if own is not None else {})}
         with self._tracer().session(question, agents=list(orchestrator.agents), run=self._run_directory(own), attributes=attributes) as session:
             coordination = self._of[tracker] = Coordination(session)
             try:
@@ -398,7 +398,7 @@ class Coordinations:
         """MassGen's directory of this attempt, for the recording to lie beside its files; None where that is not among the root's runs."""
         root = self._root()
         if own is None or root is None or own.log_dir.parent != Path(root).absolute() / LOGS_DIR:
-            return None  # a subagent's files lie in its workspace, which MassGen clears: its recording goes where the others are
+            return None  # a subagent's files lie in its workspace, which MassGen clears
         try:
             own.attempt_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -453,11 +453,7 @@ def _own_directory() -> RunDirectory | None:
     try:
         from massgen.logger_config import get_log_session_dir
 
-        attempt = Path(get_log_session_dir()).absolute()
-        log_dir = next((folder for folder in (attempt, *attempt.parents) if folder.name.startswith(RUN_PREFIX)), None)
-        if log_dir is not None:
-            numbers = dict(part.rsplit("_", 1) for part in attempt.relative_to(log_dir).parts if "_" in part)
-            return RunDirectory(log_dir, int(numbers.get("turn", 1)), int(numbers.get("attempt", 1)))
+        return run_of(Path(get_log_session_dir()))
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
         guard.swallow("massgen.log_dir", error)
     return None

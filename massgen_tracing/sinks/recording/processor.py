@@ -48,12 +48,14 @@ class Recording(SpanProcessor):
 
     Args:
         root: where recordings live.
+        run: the run that this process belongs to: it takes everything that is in no other run, in a file of this process's own.
     """
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, run: layout.RunDirectory | None = None) -> None:
         self.clean: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
         """Bounds and scrubs attributes, where the spans do not do that themselves."""
         self._traces = Path(os.path.abspath(root)) / layout.TRACES_DIR
+        self._run = run
         self._owner = os.getpid()
         self._ids = random.Random()  # noqa: S311 - ids, not secrets
         self._files: dict[layout.RunDirectory | None, _RunFile] = {}
@@ -89,7 +91,7 @@ class Recording(SpanProcessor):
 
     def _started(self, span: ReadableSpan, context: Context) -> None:
         run = context.get(RUN_CONTEXT_KEY)
-        place = run if isinstance(run, layout.RunDirectory) else None
+        place = run if isinstance(run, layout.RunDirectory) else self._run
         identity = span.get_span_context()
         assert identity is not None
         lines = SpanLines(self._head(span), span, identity, self.clean)
@@ -140,7 +142,8 @@ class Recording(SpanProcessor):
     def _path(self, place: layout.RunDirectory | None) -> Path:
         pid = os.getpid()
         if place is not None:
-            return place.attempt_dir / layout.recording_name(None if pid == self._owner else pid)
+            own = pid == self._owner and place != self._run
+            return place.attempt_dir / layout.recording_name(None if own else pid)
         return self._traces / f"{_PROCESS_START}_{pid}{layout.RECORDING_SUFFIX}"
 
     def _head(self, span: ReadableSpan) -> str:
