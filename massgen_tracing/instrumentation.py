@@ -98,7 +98,7 @@ def _child_environment(env: Mapping[str, str]) -> dict[str, str]:
     """What a child process gets that works elsewhere and whose environment need not be this one's: the configuration, the span, the start."""
     if not configuration.get_tracer().enabled:
         return dict(env)
-    return autostart.environment(child_env({**env, **configuration.variables()}))
+    return autostart.environment(child_env({**autostart.location(), **env, **configuration.variables()}))
 
 
 def _version() -> str | None:
@@ -113,8 +113,8 @@ def _missing(point: Point) -> None:
     if point.since and version is not None and _numbers(version) < _numbers(point.since):
         return
     guard.report(
-        f"massgen.missing.{point.path}",
-        f"MassGen {version or 'of unknown version'} has no {point.module}.{point.path}: {point.gives} will be missing from its traces."
+        f"massgen.missing.{point.gives}",  # one line for each part, not for each function that it takes
+        f"MassGen {version or 'of unknown version'} has no {point.module}.{point.path} as it is known: its traces will lack {point.gives}."
         f" Versions {OLDEST} to {NEWEST} are known; look for a newer massgen_tracing.",
     )
 

@@ -32,7 +32,11 @@ def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
     """
     result = dict(os.environ if env is None else env)
     others = [entry for entry in result.get(VARIABLE, "").split(os.pathsep) if entry and entry != FOLDER]
-    # Where the package was found by that variable, it must stay so in an environment that was made without it.
-    found_by = [entry for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry and os.path.abspath(entry) == PACKAGE_IN]
-    result[VARIABLE] = os.pathsep.join([FOLDER, *others, *(entry for entry in map(os.path.abspath, found_by) if entry not in others)])
+    result[VARIABLE] = os.pathsep.join([FOLDER, *others])
     return result
+
+
+def location() -> dict[str, str]:
+    """For an environment that is not made from this process's: the part of PYTHONPATH that leads to this package, empty where nothing there does."""
+    entries = [os.path.abspath(entry) for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry]
+    return {VARIABLE: PACKAGE_IN} if PACKAGE_IN in entries else {}

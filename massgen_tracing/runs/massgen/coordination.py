@@ -163,13 +163,15 @@ class Coordinations:
         return bind_stream(self._session(orchestrator, question, stream))
 
     async def _session(self, orchestrator: Any, question: str, stream: Any) -> AsyncIterator[Any]:
-        tracker = orchestrator.coordination_tracker
         own = _own_directory()
         attributes = {semconv.MASSGEN_VERSION: self._version(), **({semconv.LOG_DIR: str(own.log_dir)} if own is not None else {})}
-        with self._tracer().session(question, agents=list(orchestrator.agents), run=self._run_directory(own), attributes=attributes) as session:
-            coordination = self._of[tracker] = Coordination(session)
+        with self._tracer().session(question, agents=list(_agents(orchestrator)), run=self._run_directory(own), attributes=attributes) as session:
+            coordination = Coordination(session)
+            # The orchestrator names it in some calls, its tracker in others.
+            places = [place for place in (orchestrator, _tracker(orchestrator)) if place is not None]
+            self._of.update(dict.fromkeys(places, coordination))
             try:
-                session.event("coordination_started", {semconv.NUM_AGENTS: len(orchestrator.agents)})
+                session.event("coordination_started", {semconv.NUM_AGENTS: len(_agents(orchestrator))})
                 async with contextlib.aclosing(stream) as chunks:
                     async for chunk in chunks:
                         yield chunk
@@ -180,14 +182,16 @@ class Coordinations:
                 for agent_id in coordination.executions:
                     coordination.settle(agent_id)
                 self._finish(session)
-                self._of.pop(tracker, None)
+                for place in places:
+                    if self._of.get(place) is coordination:
+                        del self._of[place]
 
     def stream_agent_execution(
         self, original: Callable[..., Any], orchestrator: Any, agent_id: str, task: Any, answers: Any, *args: Any, **kwargs: Any
     ) -> Any:
         """`Orchestrator._stream_agent_execution`: one execution of an agent."""
         stream = original(orchestrator, agent_id, task, answers, *args, **kwargs)
-        coordination = self._of.get(orchestrator.coordination_tracker)
+        coordination = self._of.get(orchestrator)
         if coordination is None:
             return stream
         return bind_stream(self._execution(coordination, orchestrator, agent_id, answers, stream))
@@ -211,7 +215,7 @@ class Coordinations:
             execution.streamed(error, coordination.restart_by.get(agent_id))
 
     def _round(self, coordination: Coordination, orchestrator: Any, agent_id: str, answers: Any) -> Round:
-        tracker, backend = orchestrator.coordination_tracker, _backend(orchestrator, agent_id)
+        tracker, backend = _tracker(orchestrator), _backend(orchestrator, agent_id)
         labels: Sequence[str] = ()
         with contextlib.suppress(Exception):  # what an agent sees is worth having, its absence is no harm
             labels = [label for label in (tracker.get_latest_answer_label(answering) for answering in sorted(answers or ())) if label]
@@ -227,26 +231,28 @@ class Coordinations:
     def get_final_presentation(self, original: Callable[..., Any], orchestrator: Any, agent_id: str, votes: Any, *args: Any, **kwargs: Any) -> Any:
         """`Orchestrator.get_final_presentation`: the winner presents."""
         stream = original(orchestrator, agent_id, votes, *args, **kwargs)
-        coordination = self._of.get(orchestrator.coordination_tracker)
+        coordination = self._of.get(orchestrator)
         if coordination is None or getattr(orchestrator, "_presentation_started", False) or coordination.presentation is not None:
             return stream
         return bind_stream(self._presentation(coordination, orchestrator, agent_id, votes, stream))
 
-    def existing_answer(self, original: Callable[..., Any], runner: Any, *args: Any, **kwargs: Any) -> Any:
+    def existing_answer(
+        self, original: Callable[..., Any], runner: Any, *args: Any, selected_agent_id: str, vote_results: Any, **kwargs: Any
+    ) -> Any:
         """`FinalPresentationRunner.yield_existing_answer_finalization`: the winner's answer is presented as it stands."""
-        stream = original(runner, *args, **kwargs)
-        orchestrator = runner._orchestrator  # noqa: SLF001 - the runner has no other way to it
-        coordination = self._of.get(orchestrator.coordination_tracker)
-        agent_id = kwargs.get("selected_agent_id") or (args[0] if args else None)
-        if coordination is None or coordination.presentation is not None or agent_id is None:
+        stream = original(runner, *args, selected_agent_id=selected_agent_id, vote_results=vote_results, **kwargs)
+        orchestrator = getattr(runner, "_orchestrator", None)
+        coordination = self._of.get(orchestrator) if orchestrator is not None else None
+        if coordination is None or coordination.presentation is not None:
             return stream
-        return bind_stream(self._presentation(coordination, orchestrator, agent_id, kwargs.get("vote_results"), stream))
+        return bind_stream(self._presentation(coordination, orchestrator, selected_agent_id, vote_results, stream))
 
     async def _presentation(self, coordination: Coordination, orchestrator: Any, agent_id: str, votes: Any, stream: Any) -> AsyncIterator[Any]:
-        tracker, backend = orchestrator.coordination_tracker, _backend(orchestrator, agent_id)
+        tracker, backend = _tracker(orchestrator), _backend(orchestrator, agent_id)
         for executed in coordination.executions:
             coordination.settle(executed)
-        self._winner(coordination, tracker, agent_id, votes)
+        with _guarded("massgen.winner"):
+            self._winner(coordination, tracker, agent_id, votes)
         presentation = coordination.session.presentation(
             agent_id, backend=_backend_name(backend), iteration=getattr(tracker, "current_iteration", None), model=_model(backend)
         )
@@ -276,7 +282,7 @@ class Coordinations:
     def post_evaluate_answer(self, original: Callable[..., Any], orchestrator: Any, agent_id: str, *args: Any, **kwargs: Any) -> Any:
         """`Orchestrator.post_evaluate_answer`: the winner judges its own answer."""
         stream = original(orchestrator, agent_id, *args, **kwargs)
-        coordination = self._of.get(orchestrator.coordination_tracker)
+        coordination = self._of.get(orchestrator)
         if coordination is None:
             return stream
         return bind_stream(self._post_evaluation(coordination, orchestrator, agent_id, stream))
@@ -459,8 +465,17 @@ def _own_directory() -> RunDirectory | None:
     return None
 
 
+def _tracker(orchestrator: Any) -> Any:
+    return getattr(orchestrator, "coordination_tracker", None)
+
+
+def _agents(orchestrator: Any) -> Mapping[str, Any]:
+    agents = getattr(orchestrator, "agents", None)
+    return agents if isinstance(agents, Mapping) else {}
+
+
 def _backend(orchestrator: Any, agent_id: str) -> Any:
-    return getattr(orchestrator.agents.get(agent_id), "backend", None)
+    return getattr(_agents(orchestrator).get(agent_id), "backend", None)
 
 
 def _backend_name(backend: Any) -> str | None:
@@ -477,7 +492,7 @@ def _model(backend: Any) -> str | None:
 
 
 def _latest_label(tracker: Any, agent_id: str) -> str | None:
-    answers = tracker.answers_by_agent.get(agent_id)
+    answers = getattr(tracker, "answers_by_agent", {}).get(agent_id)
     return str(answers[-1].label) if answers else None
 
 

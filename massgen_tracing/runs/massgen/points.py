@@ -62,7 +62,7 @@ def points(
         Point(_TRACKER, "CoordinationTracker.set_final_agent", runs.set_final_agent, "the winner"),
         Point(_TRACKER, "CoordinationTracker.set_final_answer", runs.set_final_answer, "the final answer"),
         Point(_TRACKER, "CoordinationTracker._add_event", runs.add_event, "other coordination events"),
-        Point(_BACKEND, "LLMBackend.start_api_call_timing", models.start_api_call_timing, "model calls"),
+        Point(_BACKEND, "LLMBackend.start_api_call_timing", models.start_api_call_timing, "model calls one by one"),
         Point(_BACKEND, "LLMBackend.record_first_token", models.record_first_token, "time to first chunk where not over HTTP"),
         Point(_BACKEND, "LLMBackend.end_api_call_timing", models.end_api_call_timing, "the ends of model calls"),
         Point(_BACKEND, "LLMBackend._update_token_usage_from_api_response", models.update_usage, "tokens where not over HTTP"),
@@ -83,8 +83,8 @@ def points(
             for level in ("debug", "info", "warning", "error")
         ),
         *(
-            Point(_LOGGING, f"TracerProxy.instrument_{client}", own.instrument_client, "each call once in Logfire", since)
+            Point(_LOGGING, f"TracerProxy.instrument_{client}", own.instrument_client, "what keeps Logfire from instrumenting the clients too", since)
             for client, since in (("openai", ""), ("anthropic", ""), ("google_genai", ""), ("aiohttp", ""))
         ),
-        Point(_LOGGING, "configure_observability", own.configure_observability, "MassGen's --logfire"),
+        Point(_LOGGING, "configure_observability", own.configure_observability, "what joins it with MassGen's --logfire"),
     ]
