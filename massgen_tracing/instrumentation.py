@@ -27,12 +27,13 @@ class MassGenInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # OpenTeleme
     """Patches MassGen when it is imported, or at once where it is already.
 
     `instrument()` configures the facade where nobody has: spans go to the process's own OpenTelemetry provider, if one is set, and to the local
-    recording. `uninstrument()` puts the same functions back. A second `instrument()` changes nothing.
+    recording. `uninstrument()` puts the same functions back, and ends what it has configured. A second `instrument()` changes nothing.
 
     A version of MassGen that is not known is instrumented as far as its shape allows, with one line for each part that is missing.
     """
 
     _patches: Patches | None = None
+    _has_configured = False
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """What must be installed; OpenTelemetry's convention."""
@@ -51,7 +52,8 @@ class MassGenInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # OpenTeleme
         return super().uninstrument(**kwargs) if self.is_instrumented_by_opentelemetry else None
 
     def _instrument(self, **kwargs: Any) -> None:
-        if not configuration.get_tracer().enabled:
+        self._has_configured = not configuration.get_tracer().enabled
+        if self._has_configured:
             _configure(kwargs.get("tracer_provider"))
         table = points(
             configuration.get_tracer,
@@ -68,6 +70,8 @@ class MassGenInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # OpenTeleme
         type(self)._instance = None  # noqa: SLF001 - OpenTelemetry's base class would keep this object for ever
         if patches is not None:
             patches.undo()
+        if self._has_configured:
+            configuration.shutdown()
 
 
 def _configure(provider: Any) -> None:

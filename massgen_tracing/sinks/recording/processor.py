@@ -64,10 +64,13 @@ class Recording(SpanProcessor):
         # Re-entrant, because the garbage collector may end an abandoned stream's span in the middle of anything.
         self._lock = threading.RLock()
         self._syncer = _Syncer()
+        self._stopped = False
         _live.add(self)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Record that a span has started; a point record has no start of its own."""
+        if self._stopped:  # a caller's own provider goes on, and cannot be rid of a processor
+            return
         try:
             self._started(span, otel_context.get_current() if parent_context is None else parent_context)
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
@@ -114,7 +117,8 @@ class Recording(SpanProcessor):
             self._syncer.sync(target.file, close=finished)
 
     def shutdown(self) -> None:
-        """Have the disk take everything, and release the files of finished runs. Spans that are still open can still be ended."""
+        """Have the disk take everything, and release the files of finished runs. Spans that are still open can still be ended, but none begins."""
+        self._stopped = True
         with self._lock:
             idle = [(place, target) for place, target in self._files.items() if target.open_spans == 0]
             for place, target in idle:
