@@ -236,9 +236,7 @@ class Coordinations:
             return stream
         return bind_stream(self._presentation(coordination, orchestrator, agent_id, votes, stream))
 
-    def existing_answer(
-        self, original: Callable[..., Any], runner: Any, *args: Any, selected_agent_id: str, vote_results: Any, **kwargs: Any
-    ) -> Any:
+    def existing_answer(self, original: Callable[..., Any], runner: Any, *args: Any, selected_agent_id: str, vote_results: Any, **kwargs: Any) -> Any:
         """`FinalPresentationRunner.yield_existing_answer_finalization`: the winner's answer is presented as it stands."""
         stream = original(runner, *args, selected_agent_id=selected_agent_id, vote_results=vote_results, **kwargs)
         orchestrator = getattr(runner, "_orchestrator", None)

@@ -37,7 +37,7 @@ class Subagents:
         self._child_environment = child_environment
 
     def create_transport_context(self, original: Callable[..., Any], client: Any, config: Any, *args: Any, **kwargs: Any) -> Any:
-        """`MCPClient._create_transport_context`: an MCP server is started; MassGen's configuration stays as it is, and so does what it writes of it."""
+        """`MCPClient._create_transport_context`: an MCP server is started. MassGen's configuration stays as it is, since it writes that to files."""
         try:
             if any(SERVER in str(word) for word in config.get("args") or ()):
                 env = self._child_environment(config.get("env") or {})
