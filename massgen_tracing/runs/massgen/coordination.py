@@ -65,6 +65,8 @@ class Execution:
     def streamed(self, error: BaseException | None, restart_by: str | None) -> None:
         """Its stream is over."""
         self._streaming = False
+        if self._ended:
+            return
         if isinstance(error, Exception):
             self.end(error)
             return
@@ -77,6 +79,12 @@ class Execution:
                 self.round.restarted(restart_by)
             elif error is not None:
                 self.round.cancelled()
+        self.end()
+
+    def settle(self) -> None:
+        """No verdict will come any more; if its stream is not over, it was given up."""
+        if self._streaming and not self._judged and not self._ended:
+            self.round.cancelled()
         self.end()
 
     def end(self, error: BaseException | None = None) -> None:
@@ -114,10 +122,10 @@ class Coordination:
         return execution
 
     def settle(self, agent_id: str) -> None:
-        """End an agent's round that no verdict was given on."""
+        """End an agent's round, whatever has become of it."""
         execution = self.executions.get(agent_id)
         if execution is not None:
-            execution.end()
+            execution.settle()
 
     def round(self, agent_id: str | None) -> Round | None:
         """The round that an agent is in, or gave its result in."""
