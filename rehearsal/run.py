@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,12 +45,14 @@ class Setup:
         timeout: seconds until the orchestrator gives up; None: MassGen's default.
         orchestrator: more of the configuration's `orchestrator` section.
         workspaces: whether each agent has a directory of its own to work in.
+        backend: more of each agent's `backend` section.
     """
 
     server: bool = True
     timeout: float | None = None
     orchestrator: Mapping[str, Any] = field(default_factory=dict)
     workspaces: bool = False
+    backend: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,16 @@ class Stage:
         self.config = place / "config.yaml"
         self.config.write_text(yaml.safe_dump(self._configuration(script, setup), sort_keys=False), encoding="utf-8")
 
-    def run(self, command: Sequence[str], *, traced: bool = True, options: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Ran:
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        traced: bool = True,
+        options: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+        interrupt: tuple[threading.Event, signal.Signals] | None = None,
+    ) -> Ran:
         """Run a program of the environment here.
 
         Args:
@@ -122,22 +135,30 @@ class Stage:
             traced: under `massgen-tracing exec`.
             options: of `massgen-tracing exec`.
             env: variables to add.
+            stdin: what it can read; None: nothing.
+            interrupt: a signal that it gets, and what is waited for before.
         """
         words = [str(word) for word in command]
         if traced:
             words = [str(self.environment.python), "-m", "massgen_tracing.views.cli", "exec", *options, "--", *words]
         began = time.monotonic()
-        done = subprocess.run(
+        with subprocess.Popen(
             words,
             cwd=self.work,
             env=self.variables(env or {}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=PROGRAM_TIMEOUT,
-            check=False,
-        )
-        return self.report(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+        ) as process:
+            try:
+                if interrupt is not None and interrupt[0].wait(PROGRAM_TIMEOUT):
+                    process.send_signal(interrupt[1])
+                stdout, stderr = process.communicate(stdin, timeout=PROGRAM_TIMEOUT)
+            except BaseException:
+                process.kill()
+                raise
+        return self.report(process.returncode, stdout, stderr, time.monotonic() - began)
 
     def massgen(self, *options: str, question: str = QUESTION) -> list[str]:
         """The command line of one question."""
@@ -174,6 +195,7 @@ class Stage:
                     "base_url": self._endpoint.base_url(agent_id),
                     **({"mcp_servers": [self._server(agent_id)]} if setup.server else {}),
                     **({"cwd": f"workspace_{agent_id}"} if setup.workspaces else {}),
+                    **setup.backend,
                 },
             }
             for place, agent_id in enumerate(script.agent_ids)
