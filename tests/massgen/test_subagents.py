@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from massgen_tracing import layout
+from massgen_tracing.model import SpanRecord
 from massgen_tracing.runs.coordinator.scripted import Asked, ScriptedCall, Turn
 from massgen_tracing.store import lookup
 from rehearsal.run import QUESTION, Setup, Stage, agents, stage
@@ -28,7 +30,13 @@ exec "$@"
 SETUP = Setup(
     workspaces=True,
     backend={"exclude_file_operation_mcps": True},  # MassGen's own servers for files need Node.js and the network
-    orchestrator={"coordination": {"enable_subagents": True, "subagent_runtime_mode": "inherited"}},
+    orchestrator={
+        "coordination": {"enable_subagents": True, "subagent_runtime_mode": "inherited"},
+        # An execution takes ten seconds, since the server for subagents loads MassGen each time: one is enough.
+        "max_new_answers_per_agent": 1,
+        "skip_voting": True,
+        "skip_final_presentation": True,
+    },
 )
 
 
@@ -82,8 +90,8 @@ def test_a_subagent_lies_below_the_call_that_started_it(version: str, tmp_path: 
     assert call.start_ns < sub.start_ns < evidence.end(sub) < evidence.end(call)
 
     below = {span.span_id for span in tree.spans if span is sub or above_session(tree, span) is sub}
-    assert evidence.misplaced(Tree(span for span in tree.spans if span.span_id not in below)) == []
-    assert evidence.misplaced(Tree(replace(span, parent_span_id="") if span is sub else span for span in tree.spans if span.span_id in below)) == []
+    assert misplaced(span for span in tree.spans if span.span_id not in below) == []
+    assert misplaced(replace(span, parent_span_id="") if span is sub else span for span in tree.spans if span.span_id in below) == []
     found, alone = evidence.requests_and_spans(ran, tree)
     assert alone == []
     assert any(TASK in str(request["messages"]) and span.span_id in below for request, span in found)
@@ -97,6 +105,11 @@ def test_a_subagent_lies_below_the_call_that_started_it(version: str, tmp_path: 
         assert [name for name in told["variables"] if name.startswith(("MASSGEN_TRACING", "OTEL", "TRACEPARENT", "PYTHONPATH"))] == []
 
 
-def above_session(tree: Tree, span: object) -> object:
+def misplaced(spans: Iterable[SpanRecord]) -> list[str]:
+    """What is not where it belongs; an answer that 0.1.65 gives without presenting it has no round to lie in."""
+    return [wrong for wrong in evidence.misplaced(Tree(spans)) if not wrong.startswith("Final answer")]
+
+
+def above_session(tree: Tree, span: SpanRecord) -> SpanRecord | None:
     """The session that a span lies in."""
-    return tree.above(span, "coordination.session")  # type: ignore[arg-type]
+    return tree.above(span, "coordination.session")
