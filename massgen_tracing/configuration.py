@@ -18,6 +18,7 @@ from opentelemetry import trace as otel_trace
 
 from massgen_tracing import guard, layout, prices, semconv, settings
 from massgen_tracing._version import __version__
+from massgen_tracing.model import RUN_CONTEXT_KEY
 from massgen_tracing.trace import borders, carriers
 from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 EXIT_TIMEOUT: Final = 2.0
 """Seconds that backends may take at exit."""
+
+_PREFIXES: Final = ("MASSGEN_TRACING_", "OTEL_", "LOGFIRE_")
+"""What the names of variables begin with that say how to trace."""
 
 _NOOP: Final = NoopTracer()
 _lock = threading.RLock()
@@ -107,12 +111,12 @@ def configure(
         if tracer_provider is not None:
             open_run = None
             if record:
-                _root = os.fspath(values["root"])
+                _root = os.path.abspath(values["root"])
                 _seals = values["seal"]
                 open_run = _record_beside(tracer_provider, _root)
             _tracer = make(tracer_provider.get_tracer(SCOPE, __version__), cleans=False, open_run=open_run)
         else:
-            _root = os.fspath(values["root"])
+            _root = os.path.abspath(values["root"])  # the program may go elsewhere
             _seals = values["seal"] and values["record"]
             _tracer = _set_up(values, make, otlp_endpoint)
         # Blocks are left by setting what was current before. Where nothing was, that would be a variable more than there was: so it is set now.
@@ -126,6 +130,30 @@ def configure(
 def get_tracer() -> Tracer:
     """The configured tracer; one that does nothing before `configure()`. Never an error."""
     return _tracer
+
+
+def root() -> str | None:
+    """The directory of runs and recordings; None where nothing is recorded."""
+    return _root
+
+
+def variables() -> dict[str, str]:
+    """The environment under which a process that does not share this one's, nor its working directory, is configured as this one is.
+
+    It holds what was given to `configure()`, what the environment says to this package, OpenTelemetry and Logfire, the root as an absolute path, and
+    the current run, to which that process then belongs. A provider of the caller's own stays here.
+    """
+    env = {name: value for name, value in os.environ.items() if name.startswith(_PREFIXES)}
+    for setting in settings.SETTINGS:
+        value = _given.get(setting.name)
+        if value is not None:
+            env[setting.variable] = str(value).lower() if isinstance(value, bool) else os.fspath(value)
+    if _root is not None:
+        env[{setting.name: setting.variable for setting in settings.SETTINGS}["root"]] = _root
+    run = otel_context.get_value(RUN_CONTEXT_KEY)
+    if isinstance(run, layout.RunDirectory):
+        env[layout.RUN_VARIABLE] = str(run.attempt_dir)
+    return env
 
 
 def also_to_logfire() -> bool:
@@ -183,13 +211,13 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     from massgen_tracing.trace.payload import clean_all
     from massgen_tracing.trace.provider import SHARED, Pipeline
 
-    root = values["root"]
+    root, run = values["root"], _run_of_parent()
     processors: list[SpanProcessor] = []
     recording = None
     if values["record"]:
         from massgen_tracing.sinks.recording import Recording
 
-        recording = Recording(root)
+        recording = Recording(root, run)
         processors.append(recording)
     if given_endpoint:
         processors += _export(given_endpoint)
@@ -217,7 +245,7 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
         otel_trace.set_tracer_provider(SHARED)
     assert provider is not None
     prices.preload()
-    return make(provider.get_tracer(SCOPE, __version__), open_run=partial(_new_run, root) if recording is not None else None, cleans=own)
+    return make(provider.get_tracer(SCOPE, __version__), open_run=partial(_open_run, root, run) if recording is not None else None, cleans=own)
 
 
 def _record_beside(provider: TracerProvider, root: str) -> partial[layout.RunDirectory | None]:
@@ -227,11 +255,12 @@ def _record_beside(provider: TracerProvider, root: str) -> partial[layout.RunDir
     from massgen_tracing.trace.payload import clean_all
     from massgen_tracing.trace.provider import Pipeline
 
-    recording = Recording(root)
+    run = _run_of_parent()
+    recording = Recording(root, run)
     recording.clean = clean_all  # the SDK's spans hold what a stranger set
     provider.add_span_processor(recording)  # type: ignore[attr-defined]  # the SDK's; the API's has none
     _pipeline = Pipeline(_resource(""), [recording])
-    return partial(_new_run, root)
+    return partial(_open_run, root, run)
 
 
 def _export(endpoint: str, *, whole: bool = False) -> list[SpanProcessor]:
@@ -241,7 +270,16 @@ def _export(endpoint: str, *, whole: bool = False) -> list[SpanProcessor]:
     return [] if processor is None else [processor]
 
 
-def _new_run(root: str) -> layout.RunDirectory | None:
+def _run_of_parent() -> layout.RunDirectory | None:
+    """The run that this process was started in, if it was told."""
+    attempt = os.environ.get(layout.RUN_VARIABLE)
+    return layout.run_of(Path(attempt)) if attempt else None
+
+
+def _open_run(root: str, run: layout.RunDirectory | None) -> layout.RunDirectory | None:
+    """The directory of a session: *run*, which this process belongs to, or a new one."""
+    if run is not None:
+        return run
     try:
         return layout.new_run(root)
     except OSError as error:

@@ -27,12 +27,13 @@ class MassGenInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # OpenTeleme
     """Patches MassGen when it is imported, or at once where it is already.
 
     `instrument()` configures the facade where nobody has: spans go to the process's own OpenTelemetry provider, if one is set, and to the local
-    recording. `uninstrument()` puts the same functions back. A second `instrument()` changes nothing.
+    recording. `uninstrument()` puts the same functions back, and ends what it has configured. A second `instrument()` changes nothing.
 
     A version of MassGen that is not known is instrumented as far as its shape allows, with one line for each part that is missing.
     """
 
     _patches: Patches | None = None
+    _has_configured = False
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """What must be installed; OpenTelemetry's convention."""
@@ -51,11 +52,13 @@ class MassGenInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # OpenTeleme
         return super().uninstrument(**kwargs) if self.is_instrumented_by_opentelemetry else None
 
     def _instrument(self, **kwargs: Any) -> None:
-        if not configuration.get_tracer().enabled:
+        self._has_configured = not configuration.get_tracer().enabled
+        if self._has_configured:
             _configure(kwargs.get("tracer_provider"))
         table = points(
             configuration.get_tracer,
             version=_version,
+            root=configuration.root,
             logfire_is_ours=_logfire_is_ours,
             child_environment=_child_environment,
         )
@@ -67,6 +70,8 @@ class MassGenInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # OpenTeleme
         type(self)._instance = None  # noqa: SLF001 - OpenTelemetry's base class would keep this object for ever
         if patches is not None:
             patches.undo()
+        if self._has_configured:
+            configuration.shutdown()
 
 
 def _configure(provider: Any) -> None:
@@ -94,7 +99,10 @@ def _logfire_is_ours() -> Iterator[None]:
 
 
 def _child_environment(env: Mapping[str, str]) -> dict[str, str]:
-    return autostart.environment(child_env(env))
+    """What a child process gets that works elsewhere and whose environment need not be this one's: the configuration, the span, the start."""
+    if not configuration.get_tracer().enabled:
+        return dict(env)
+    return autostart.environment(child_env({**autostart.location(), **env, **configuration.variables()}))
 
 
 def _version() -> str | None:
@@ -109,8 +117,8 @@ def _missing(point: Point) -> None:
     if point.since and version is not None and _numbers(version) < _numbers(point.since):
         return
     guard.report(
-        f"massgen.missing.{point.path}",
-        f"MassGen {version or 'of unknown version'} has no {point.module}.{point.path}: {point.gives} will be missing from its traces."
+        f"massgen.missing.{point.gives}",  # one line for each part, not for each function that it takes
+        f"MassGen {version or 'of unknown version'} has no {point.module}.{point.path} as it is known: its traces will lack {point.gives}."
         f" Versions {OLDEST} to {NEWEST} are known; look for a newer massgen_tracing.",
     )
 

@@ -16,6 +16,9 @@ from typing import Final
 
 DEFAULT_ROOT: Final = ".massgen"
 LOGS_DIR: Final = "massgen_logs"
+RUN_VARIABLE: Final = "MASSGEN_TRACING_RUN"
+"""The environment variable by which a process that belongs to a run is told the attempt's directory: what it records goes there too."""
+
 TRACES_DIR: Final = "traces"
 """Recordings of work outside any run."""
 
@@ -69,6 +72,17 @@ class RunDirectory:
     def final_answer(self, agent_id: str) -> Path:
         """Where the winner's answer lies."""
         return self.attempt_dir / FINAL_DIR / agent_id / ANSWER_FILE
+
+
+def run_of(path: Path) -> RunDirectory | None:
+    """The attempt that *path* is the directory of, or lies in; the first one of a run that *path* names; None where there is no run."""
+    absolute = Path(os.path.abspath(path))
+    log_dir = next((folder for folder in (absolute, *absolute.parents) if folder.name.startswith(RUN_PREFIX)), None)
+    if log_dir is None:
+        return None
+    parts = dict(part.rsplit("_", 1) for part in absolute.relative_to(log_dir).parts[:2] if "_" in part)
+    numbers = {name: int(number) for name, number in parts.items() if number.isdecimal()}
+    return RunDirectory(log_dir, numbers.get("turn", 1), numbers.get("attempt", 1))
 
 
 def new_run(root: Path | str, *, now: datetime | None = None) -> RunDirectory:

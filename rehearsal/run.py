@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ class Setup:
         orchestrator: more of the configuration's `orchestrator` section.
         workspaces: whether each agent has a directory of its own to work in.
         backends: the agents' backends, by names of `BACKENDS`; the others have chat completions.
+        more: of each agent's `backend` section.
     """
 
     server: bool = True
@@ -54,6 +56,7 @@ class Setup:
     orchestrator: Mapping[str, Any] = field(default_factory=dict)
     workspaces: bool = False
     backends: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def backend(self, agent_id: str) -> Backend:
         """An agent's backend."""
@@ -127,7 +130,16 @@ class Stage:
         self.config = place / "config.yaml"
         self.config.write_text(yaml.safe_dump(self._configuration(), sort_keys=False), encoding="utf-8")
 
-    def run(self, command: Sequence[str], *, traced: bool = True, options: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Ran:
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        traced: bool = True,
+        options: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+        interrupt: tuple[threading.Event, signal.Signals] | None = None,
+    ) -> Ran:
         """Run a program of the environment here.
 
         Args:
@@ -135,25 +147,36 @@ class Stage:
             traced: under `massgen-tracing exec`.
             options: of `massgen-tracing exec`.
             env: variables to add.
+            stdin: what it can read; None: nothing.
+            interrupt: a signal that it gets, and what is waited for before.
         """
         words = [str(word) for word in command]
         if traced:
             words = [str(self.environment.python), "-m", "massgen_tracing.views.cli", "exec", *options, "--", *words]
         began = time.monotonic()
-        pipe = subprocess.PIPE
         with subprocess.Popen(
-            words, cwd=self.work, env=self.variables(env or {}), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True
-        ) as program:
+            words,
+            cwd=self.work,
+            env=self.variables(env or {}),
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
             try:
-                stdout, stderr = program.communicate(timeout=PROGRAM_TIMEOUT)
+                if interrupt is not None and interrupt[0].wait(PROGRAM_TIMEOUT):
+                    process.send_signal(interrupt[1])
+                stdout, stderr = process.communicate(stdin, timeout=PROGRAM_TIMEOUT)
             except subprocess.TimeoutExpired as error:
-                program.send_signal(signal.SIGUSR1)  # the witness says where it hangs
+                process.send_signal(signal.SIGUSR1)  # the witness says where it hangs
                 time.sleep(LAST_WORDS)
-                program.kill()
-                raise AssertionError(
-                    f"{shlex.join(words)} did not end in {PROGRAM_TIMEOUT} s. {program.communicate(timeout=LAST_WORDS)[1]}"
-                ) from error
-        return self.report(program.returncode, stdout, stderr, time.monotonic() - began)
+                process.kill()
+                _, words_left = process.communicate(timeout=LAST_WORDS)
+                raise AssertionError(f"{shlex.join(words)} did not end in {PROGRAM_TIMEOUT} s. {words_left}") from error
+            except BaseException:
+                process.kill()
+                raise
+        return self.report(process.returncode, stdout, stderr, time.monotonic() - began)
 
     def massgen(self, *options: str, question: str = QUESTION) -> list[str]:
         """The command line of one question."""
@@ -206,6 +229,7 @@ class Stage:
             **({"mcp_servers": [self._server(agent_id)]} if setup.server and backend.server else {}),
             **({"cwd": f"workspace_{agent_id}"} if setup.workspaces else {}),
             **backend.options,
+            **setup.more,
         }
 
     def _server(self, agent_id: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
     python tool_server.py AGENT LOG
 
-One JSON line a call: agent, tool, arguments, `_meta` of the request, `began_ns` and `ended_ns` (Unix nanoseconds).
+One JSON line a call: agent, tool, arguments, `_meta` of the request, `began_ns` and `ended_ns` (Unix nanoseconds), the names of its variables.
 """
 
 # mypy: ignore-errors
@@ -34,6 +34,7 @@ def main(agent: str, path: str) -> None:
             "began_ns": began,
             "ended_ns": time.time_ns(),
             "pid": os.getpid(),
+            "variables": sorted(os.environ),
         }
         with open(path, "a", encoding="utf-8") as file:  # one write in append mode: lines of several servers do not mix
             file.write(json.dumps(line, default=str) + "\n")

@@ -19,6 +19,7 @@ PARTS: Final = {
     "tree": "sessions, rounds, answers, votes",
     "calls": "model calls, tokens",
     "tools": "MCP calls",
+    "subagents": "subagents",
     "process": "several questions in one process",
     "logfire": "own `--logfire` on top",
     "launcher": "`opentelemetry-instrument`",

@@ -165,6 +165,44 @@ def test_the_resource_says_who_writes(tmp_path: Path, monkeypatch: pytest.Monkey
 # --- the end -----------------------------------------------------------------------------------------------------------------------
 
 
+CHILD = """
+import massgen_tracing as mt
+with mt.configure().session("below", agents=["b"]) as session:
+    print(session.run.attempt_dir)
+with mt.get_tracer().span("beside"):
+    pass
+"""
+
+
+def test_a_process_with_nothing_but_the_variables_belongs_to_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no environment of this one's else and another working directory: its spans lie in the run's directory, in a file of its own."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOGFIRE_TOKEN", "for the child too")
+    monkeypatch.setenv("UNRELATED", "not for it")
+    tracer = mt.configure(root="runs", service_name="team", full_content=True)
+    with tracer.session("q", agents=["a"]) as session:
+        variables = configuration.variables()
+        env = {**mt.child_env({}), **variables, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, "-c", CHILD], env=env, cwd=elsewhere, capture_output=True, text=True, check=True)
+    mt.shutdown()
+    assert session.run is not None
+    assert done.stdout.strip() == str(session.run.attempt_dir)
+    assert {name: variables[name] for name in ("MASSGEN_TRACING_ROOT", "OTEL_SERVICE_NAME", "MASSGEN_TRACING_FULL_CONTENT", "LOGFIRE_TOKEN")} == {
+        "MASSGEN_TRACING_ROOT": str(tmp_path / "runs"),
+        "OTEL_SERVICE_NAME": "team",
+        "MASSGEN_TRACING_FULL_CONTENT": "true",
+        "LOGFIRE_TOKEN": "for the child too",
+    }
+    assert "UNRELATED" not in variables
+    assert list(elsewhere.iterdir()) == []
+    files = sorted(session.run.attempt_dir.glob("*.otlp.jsonl"))
+    assert len(files) == 2
+    spans = {span["name"]: span for file in files for span in lines.spans(file)}
+    assert spans["coordination.session"]["traceId"] == spans["beside"]["traceId"]
+
+
 def test_shutting_down_twice_is_no_error(tmp_path: Path) -> None:
     """Also from several threads at once, and without ever having been configured."""
     assert mt.shutdown()

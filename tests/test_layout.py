@@ -73,3 +73,11 @@ def test_recordings_of_other_processes_have_names_of_their_own() -> None:
     """The first process of a run writes `trace.otlp.jsonl`, a further one names itself."""
     assert layout.recording_name() == "trace.otlp.jsonl"
     assert layout.recording_name(12) == "trace.12.otlp.jsonl"
+
+
+@pytest.mark.parametrize(("below", "turn", "attempt"), [("", 1, 1), ("turn_2", 2, 1), ("turn_2/attempt_3", 2, 3), ("turn_2/attempt_3/agent_a", 2, 3)])
+def test_a_run_is_found_from_within(below: str, turn: int, attempt: int, tmp_path: Path) -> None:
+    """Any path in a run names the attempt that it lies in, by names alone."""
+    log_dir = layout.new_run(tmp_path, now=NOW).log_dir
+    assert layout.run_of(log_dir / below) == layout.RunDirectory(log_dir, turn, attempt)
+    assert layout.run_of(tmp_path / "elsewhere") is None

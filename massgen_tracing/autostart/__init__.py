@@ -15,6 +15,9 @@ from typing import Final
 FOLDER: Final = str(Path(__file__).resolve().parent / "path")
 """What goes on PYTHONPATH. It holds nothing but `sitecustomize.py`, so that it shadows nothing else."""
 
+PACKAGE_IN: Final = str(Path(__file__).resolve().parents[2])
+"""The directory that this package lies in."""
+
 VARIABLE: Final = "PYTHONPATH"
 
 
@@ -31,3 +34,9 @@ def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
     others = [entry for entry in result.get(VARIABLE, "").split(os.pathsep) if entry and entry != FOLDER]
     result[VARIABLE] = os.pathsep.join([FOLDER, *others])
     return result
+
+
+def location() -> dict[str, str]:
+    """For an environment that is not made from this process's: the part of PYTHONPATH that leads to this package, empty where nothing there does."""
+    entries = [os.path.abspath(entry) for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry]
+    return {VARIABLE: PACKAGE_IN} if PACKAGE_IN in entries else {}

@@ -32,7 +32,7 @@ async def stream_in(stream: AsyncIterator[T], context: contextvars.Context) -> A
     # A generator's steps are iterators already; those of another iterator may be any awaitables.
     native = isinstance(stream, types.AsyncGeneratorType)
     proceed: Callable[[], Any] = stream.__anext__ if native else lambda: _iterator(anext(stream))
-    run = _runner(context)
+    run, leave = _runner(context)
     step = _first_step(stream, proceed)
     try:
         while True:
@@ -56,6 +56,8 @@ async def stream_in(stream: AsyncIterator[T], context: contextvars.Context) -> A
                 step = proceed() if sent is None or asend is None else _iterator(asend(sent))
     except StopAsyncIteration:
         return
+    finally:
+        leave()
 
 
 def _first_step(stream: AsyncIterator[Any], proceed: Callable[[], Any]) -> Any:
@@ -71,61 +73,74 @@ def _first_step(stream: AsyncIterator[Any], proceed: Callable[[], Any]) -> Any:
         sys.set_asyncgen_hooks(*hooks)
 
 
-def _runner(context: contextvars.Context) -> Run:
-    """`context.run` for a stream's steps, which also closes in order what the stream leaves unfinished.
+def _runner(context: contextvars.Context) -> tuple[Run, Callable[[], None]]:
+    """`context.run` for a stream's steps, which also closes in order what the stream leaves unfinished; and what is to be called at its end.
 
     Streams are made of streams: `async for chunk in backend.stream(): yield chunk`. When such a stream is closed early, nobody closes the inner
     generator: the interpreter hands it to the event loop, which closes it some time later in some other context, when the spans around it
     have ended. So generators that begin within a step are given a hook of ours, which closes them there and then, as the interpreter does
-    with ordinary generators.
+    with ordinary generators. What somebody still holds when the stream is over is the loop's then, which closes it when it ends itself.
     """
     # Looked up once: this is on the way of every chunk.
     enter, get_hooks, set_hooks = context.run, sys.get_asyncgen_hooks, sys.set_asyncgen_hooks
     seen: Callable[[Any], Any] | None = None
     fallback: Callable[[Any], Any] | None = None
     thread = 0
+    loop: asyncio.AbstractEventLoop | None = None
+    begun: weakref.WeakSet[AsyncGenerator[Any, Any]] | None = None
+
+    def begin(generator: AsyncGenerator[Any, Any]) -> None:
+        nonlocal begun
+        if begun is None:
+            begun = weakref.WeakSet()
+        begun.add(generator)
 
     def finalize(generator: AsyncGenerator[Any, Any]) -> None:
         # A copy: the generator's context may be in use just now, further out on the stack.
         own = context.copy()
-        closed = threading.get_ident() == thread and _close_now(generator, own)
+        closed = threading.get_ident() == thread and loop is not None and _close_now(generator, own, loop)
         if not closed and fallback is not None:
             fallback(_Unfinished(generator, own))
 
     _OURS.add(finalize)
 
     def run(function: Callable[..., Any], argument: Any) -> Any:
-        nonlocal seen, fallback, thread
+        nonlocal seen, fallback, thread, loop
         firstiter, finalizer = get_hooks()
         if finalizer is not seen:  # another loop, or within another stream's step
-            seen, thread = finalizer, threading.get_ident()
+            seen, thread, loop = finalizer, threading.get_ident(), asyncio._get_running_loop()  # noqa: SLF001 - public but for its name
             if finalizer not in _OURS:
                 fallback = finalizer
-        set_hooks(None, finalize)
+        set_hooks(begin, finalize)
         try:
             return enter(function, argument)
         finally:
             set_hooks(firstiter, finalizer)
 
-    return run
+    def leave() -> None:
+        left = [generator for generator in begun or () if getattr(generator, "ag_frame", None) is not None]
+        firstiter = get_hooks()[0]
+        if left and firstiter is not None and not getattr(loop, "_asyncgens_shutdown_called", False):
+            for generator in left:
+                firstiter(generator)
+
+    return run, leave
 
 
 _OURS: Final[weakref.WeakSet[Callable[[Any], Any]]] = weakref.WeakSet()
 """The hooks that `_runner` has made: where streams are nested, an unfinished generator is the loop's, and no other stream's."""
 
 
-def _close_now(generator: AsyncGenerator[Any, Any], context: contextvars.Context) -> bool:
+def _close_now(generator: AsyncGenerator[Any, Any], context: contextvars.Context, loop: asyncio.AbstractEventLoop) -> bool:
     """Close *generator* here and now, as far as it has nothing to wait for; what is left goes on in a task.
 
     It is that task's work from its first step on (`asyncio.current_task()`): cancel scopes and locks remember the task that took them. That is what
     a task with an eager start is, which asyncio has from Python 3.12 on.
 
     Returns:
-        False where there is no event loop that runs in this thread: nothing has been done.
+        False where *loop*, which the generator belongs to, does not run in this thread: nothing has been done.
     """
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
+    if asyncio._get_running_loop() is not loop:  # noqa: SLF001
         return False
     closing = _Closing(generator.aclose())
     task = loop.create_task(closing, context=context)

@@ -266,6 +266,37 @@ def test_a_stream_left_at_the_end_of_the_loop_is_closed_once_and_in_its_context(
     left.clear()
 
 
+def test_a_nested_generator_that_outlives_its_loop_is_the_loops_as_without_us(caplog: pytest.LogCaptureFixture) -> None:
+    """The loop closes it at its end; one that begins later closes none of the first one's, and nobody complains."""
+    closed: list[asyncio.AbstractEventLoop] = []
+    kept: list[AsyncGenerator[int, None]] = []
+
+    async def inner() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            closed.append(asyncio.get_running_loop())
+
+    async def outer() -> AsyncGenerator[int, None]:
+        kept.append(inner())
+        yield await anext(kept[-1])
+
+    async def main() -> asyncio.AbstractEventLoop:
+        assert [number async for number in mt.bind_stream(outer())] == [1]
+        return asyncio.get_running_loop()
+
+    async def later() -> None:
+        kept.clear()
+        gc.collect()
+        await asyncio.sleep(0)
+
+    first = asyncio.run(main())
+    asyncio.run(later())
+    assert closed == [first]
+    assert caplog.records == []
+
+
 async def test_references_are_let_go() -> None:
     """A finished stream keeps neither its generator nor the last chunk alive."""
 

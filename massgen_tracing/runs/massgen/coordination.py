@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from massgen_tracing import guard, semconv
-from massgen_tracing.layout import RUN_PREFIX, RunDirectory
+from massgen_tracing.layout import LOGS_DIR, RunDirectory, run_of
 from massgen_tracing.trace.borders import bind_stream
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ class Execution:
     def streamed(self, error: BaseException | None, restart_by: str | None) -> None:
         """Its stream is over."""
         self._streaming = False
+        if self._ended:
+            return
         if isinstance(error, Exception):
             self.end(error)
             return
@@ -85,6 +87,12 @@ class Execution:
                 self.round.restarted(restart_by or self._signalled_by)
             elif error is not None:
                 self.round.cancelled()
+        self.end()
+
+    def settle(self) -> None:
+        """No verdict will come any more; if its stream is not over, it was given up."""
+        if self._streaming and not self._judged and not self._ended:
+            self.round.cancelled()
         self.end()
 
     def end(self, error: BaseException | None = None) -> None:
@@ -121,10 +129,10 @@ class Coordination:
         return execution
 
     def settle(self, agent_id: str) -> None:
-        """End an agent's round that no verdict was given on."""
+        """End an agent's round, whatever has become of it."""
         execution = self.executions.get(agent_id)
         if execution is not None:
-            execution.end()
+            execution.settle()
 
     def round(self, agent_id: str | None) -> Round | None:
         """The round that an agent is in, or gave its result in."""
@@ -139,12 +147,16 @@ class Coordinations:
         tracer: gives the tracer in force.
         finish: ends the model calls that are open below a round or session that is about to end.
         version: MassGen's.
+        root: gives the directory of runs and recordings.
     """
 
-    def __init__(self, tracer: Callable[[], Tracer], finish: Callable[[Handle], None], version: Callable[[], str | None]) -> None:
+    def __init__(
+        self, tracer: Callable[[], Tracer], finish: Callable[[Handle], None], version: Callable[[], str | None], root: Callable[[], str | None]
+    ) -> None:
         self._tracer = tracer
         self._finish = finish
         self._version = version
+        self._root = root
         self._of: weakref.WeakKeyDictionary[Any, Coordination] = weakref.WeakKeyDictionary()
 
     def execution(self, rnd: Round | None) -> Execution | None:
@@ -166,12 +178,15 @@ class Coordinations:
         return bind_stream(self._session(orchestrator, question, stream))
 
     async def _session(self, orchestrator: Any, question: str, stream: Any) -> AsyncIterator[Any]:
-        tracker = orchestrator.coordination_tracker
-        attributes = {semconv.MASSGEN_VERSION: self._version()}
-        with self._tracer().session(question, agents=list(orchestrator.agents), run=_run_directory(), attributes=attributes) as session:
-            coordination = self._of[tracker] = Coordination(session)
+        own = _own_directory()
+        attributes = {semconv.MASSGEN_VERSION: self._version(), **({semconv.LOG_DIR: str(own.log_dir)} if own is not None else {})}
+        with self._tracer().session(question, agents=list(_agents(orchestrator)), run=self._run_directory(own), attributes=attributes) as session:
+            coordination = Coordination(session)
+            # The orchestrator names it in some calls, its tracker in others.
+            places = [place for place in (orchestrator, _tracker(orchestrator)) if place is not None]
+            self._of.update(dict.fromkeys(places, coordination))
             try:
-                session.event("coordination_started", {semconv.NUM_AGENTS: len(orchestrator.agents)})
+                session.event("coordination_started", {semconv.NUM_AGENTS: len(_agents(orchestrator))})
                 async with contextlib.aclosing(stream) as chunks:
                     async for chunk in chunks:
                         yield chunk
@@ -182,14 +197,16 @@ class Coordinations:
                 for agent_id in coordination.executions:
                     coordination.settle(agent_id)
                 self._finish(session)
-                self._of.pop(tracker, None)
+                for place in places:
+                    if self._of.get(place) is coordination:
+                        del self._of[place]
 
     def stream_agent_execution(
         self, original: Callable[..., Any], orchestrator: Any, agent_id: str, task: Any, answers: Any, *args: Any, **kwargs: Any
     ) -> Any:
         """`Orchestrator._stream_agent_execution`: one execution of an agent."""
         stream = original(orchestrator, agent_id, task, answers, *args, **kwargs)
-        coordination = self._of.get(orchestrator.coordination_tracker)
+        coordination = self._of.get(orchestrator)
         if coordination is None:
             return stream
         return bind_stream(self._execution(coordination, orchestrator, agent_id, answers, stream))
@@ -213,7 +230,7 @@ class Coordinations:
             execution.streamed(error, coordination.restart_by.get(agent_id))
 
     def _round(self, coordination: Coordination, orchestrator: Any, agent_id: str, answers: Any) -> Round:
-        tracker, backend = orchestrator.coordination_tracker, _backend(orchestrator, agent_id)
+        tracker, backend = _tracker(orchestrator), _backend(orchestrator, agent_id)
         labels: Sequence[str] = ()
         with contextlib.suppress(Exception):  # what an agent sees is worth having, its absence is no harm
             labels = [label for label in (tracker.get_latest_answer_label(answering) for answering in sorted(answers or ())) if label]
@@ -229,26 +246,26 @@ class Coordinations:
     def get_final_presentation(self, original: Callable[..., Any], orchestrator: Any, agent_id: str, votes: Any, *args: Any, **kwargs: Any) -> Any:
         """`Orchestrator.get_final_presentation`: the winner presents."""
         stream = original(orchestrator, agent_id, votes, *args, **kwargs)
-        coordination = self._of.get(orchestrator.coordination_tracker)
+        coordination = self._of.get(orchestrator)
         if coordination is None or getattr(orchestrator, "_presentation_started", False) or coordination.presentation is not None:
             return stream
         return bind_stream(self._presentation(coordination, orchestrator, agent_id, votes, stream))
 
-    def existing_answer(self, original: Callable[..., Any], runner: Any, *args: Any, **kwargs: Any) -> Any:
+    def existing_answer(self, original: Callable[..., Any], runner: Any, *args: Any, selected_agent_id: str, vote_results: Any, **kwargs: Any) -> Any:
         """`FinalPresentationRunner.yield_existing_answer_finalization`: the winner's answer is presented as it stands."""
-        stream = original(runner, *args, **kwargs)
-        orchestrator = runner._orchestrator  # noqa: SLF001 - the runner has no other way to it
-        coordination = self._of.get(orchestrator.coordination_tracker)
-        agent_id = kwargs.get("selected_agent_id") or (args[0] if args else None)
-        if coordination is None or coordination.presentation is not None or agent_id is None:
+        stream = original(runner, *args, selected_agent_id=selected_agent_id, vote_results=vote_results, **kwargs)
+        orchestrator = getattr(runner, "_orchestrator", None)
+        coordination = self._of.get(orchestrator) if orchestrator is not None else None
+        if coordination is None or coordination.presentation is not None:
             return stream
-        return bind_stream(self._presentation(coordination, orchestrator, agent_id, kwargs.get("vote_results"), stream))
+        return bind_stream(self._presentation(coordination, orchestrator, selected_agent_id, vote_results, stream))
 
     async def _presentation(self, coordination: Coordination, orchestrator: Any, agent_id: str, votes: Any, stream: Any) -> AsyncIterator[Any]:
-        tracker, backend = orchestrator.coordination_tracker, _backend(orchestrator, agent_id)
+        tracker, backend = _tracker(orchestrator), _backend(orchestrator, agent_id)
         for executed in coordination.executions:
             coordination.settle(executed)
-        self._winner(coordination, tracker, agent_id, votes)
+        with _guarded("massgen.winner"):
+            self._winner(coordination, tracker, agent_id, votes)
         presentation = coordination.session.presentation(
             agent_id, backend=_backend_name(backend), iteration=getattr(tracker, "current_iteration", None), model=_model(backend)
         )
@@ -278,7 +295,7 @@ class Coordinations:
     def post_evaluate_answer(self, original: Callable[..., Any], orchestrator: Any, agent_id: str, *args: Any, **kwargs: Any) -> Any:
         """`Orchestrator.post_evaluate_answer`: the winner judges its own answer."""
         stream = original(orchestrator, agent_id, *args, **kwargs)
-        coordination = self._of.get(orchestrator.coordination_tracker)
+        coordination = self._of.get(orchestrator)
         if coordination is None:
             return stream
         return bind_stream(self._post_evaluation(coordination, orchestrator, agent_id, stream))
@@ -396,6 +413,18 @@ class Coordinations:
 
     # --- inner ---------------------------------------------------------------------------------------------------------------------
 
+    def _run_directory(self, own: RunDirectory | None) -> RunDirectory | None:
+        """MassGen's directory of this attempt, for the recording to lie beside its files; None where that is not among the root's runs."""
+        root = self._root()
+        if own is None or root is None or own.log_dir.parent != Path(root).absolute() / LOGS_DIR:
+            return None  # a subagent's files lie in its workspace, which MassGen clears
+        try:
+            own.attempt_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            guard.swallow("massgen.log_dir", error)
+            return None
+        return own
+
     @contextlib.contextmanager
     def _in(self, tracker: Any, agent_id: Any) -> Any:
         """The round that an agent is in, if any."""
@@ -438,25 +467,28 @@ def _question(messages: Any) -> str:
     return ""
 
 
-def _run_directory() -> RunDirectory | None:
-    """Where MassGen keeps this attempt's files, so that the recording lies beside them."""
+def _own_directory() -> RunDirectory | None:
+    """Where MassGen keeps this attempt's files."""
     try:
         from massgen.logger_config import get_log_session_dir
 
-        attempt = Path(get_log_session_dir()).absolute()
-        log_dir = next((folder for folder in (attempt, *attempt.parents) if folder.name.startswith(RUN_PREFIX)), None)
-        if log_dir is not None:
-            numbers = dict(part.rsplit("_", 1) for part in attempt.relative_to(log_dir).parts if "_" in part)
-            run = RunDirectory(log_dir, int(numbers.get("turn", 1)), int(numbers.get("attempt", 1)))
-            run.attempt_dir.mkdir(parents=True, exist_ok=True)
-            return run
+        return run_of(Path(get_log_session_dir()))
     except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
         guard.swallow("massgen.log_dir", error)
     return None
 
 
+def _tracker(orchestrator: Any) -> Any:
+    return getattr(orchestrator, "coordination_tracker", None)
+
+
+def _agents(orchestrator: Any) -> Mapping[str, Any]:
+    agents = getattr(orchestrator, "agents", None)
+    return agents if isinstance(agents, Mapping) else {}
+
+
 def _backend(orchestrator: Any, agent_id: str) -> Any:
-    return getattr(orchestrator.agents.get(agent_id), "backend", None)
+    return getattr(_agents(orchestrator).get(agent_id), "backend", None)
 
 
 def _backend_name(backend: Any) -> str | None:
@@ -473,7 +505,7 @@ def _model(backend: Any) -> str | None:
 
 
 def _latest_label(tracker: Any, agent_id: str) -> str | None:
-    answers = tracker.answers_by_agent.get(agent_id)
+    answers = getattr(tracker, "answers_by_agent", {}).get(agent_id)
     return str(answers[-1].label) if answers else None
 
 

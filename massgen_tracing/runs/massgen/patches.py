@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Patches:
 
     Args:
         points: what to replace.
-        missing: told of each point that the installed version does not have.
+        missing: told of each point that the installed version does not have, or calls in a way that its wrapper does not know.
     """
 
     def __init__(self, points: Sequence[Point], missing: Callable[[Point], None]) -> None:
@@ -94,21 +95,33 @@ class Patches:
                 self._missing(point)
             return
         if isinstance(vars(owner).get(name), staticmethod):
-            replacement: Any = staticmethod(wrapped(function, point.wrapper))
+            replacement: Any = staticmethod(self._wrapped(function, point))
         else:
-            replacement = wrapped(function, point.wrapper)
+            replacement = self._wrapped(function, point)
         self._undo.append((owner, name, vars(owner).get(name, _MISSING), replacement))
         setattr(owner, name, replacement)
 
+    def _wrapped(self, function: Callable[..., Any], point: Point) -> Callable[..., Any]:
+        """The wrapper in the place of *function*, looking like it; a call that it does not understand goes to the function itself.
 
-def wrapped(function: Callable[..., Any], wrapper: Wrapper) -> Callable[..., Any]:
-    """*wrapper* in the place of *function*, looking like it."""
+        Wrappers know arguments by their places. A caller may name them, and a version may have other names.
+        """
+        wrapper, own, known = point.wrapper, inspect.signature(function), inspect.signature(point.wrapper)
 
-    @functools.wraps(function)
-    def replacement(*args: Any, **kwargs: Any) -> Any:
-        return wrapper(function, *args, **kwargs)
+        @functools.wraps(function)
+        def replacement(*args: Any, **kwargs: Any) -> Any:
+            try:
+                given = own.bind(*args, **kwargs)
+            except TypeError:
+                return function(*args, **kwargs)  # the caller is wrong, and is told so
+            try:
+                known.bind(function, *given.args, **given.kwargs)
+            except TypeError:
+                self._missing(point)
+                return function(*args, **kwargs)
+            return wrapper(function, *given.args, **given.kwargs)
 
-    return replacement
+        return replacement
 
 
 class _Finder(MetaPathFinder):

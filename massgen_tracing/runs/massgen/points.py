@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .coordination import Coordinations
 from .http import Http
@@ -12,6 +12,7 @@ from .model_calls import ModelCalls
 from .own_tracing import OwnTracing
 from .patches import Point
 from .programs import Programs
+from .subagents import Subagents
 from .tool_calls import ToolCalls
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def points(
     tracer: Callable[[], Tracer],
     *,
     version: Callable[[], str | None],
+    root: Callable[[], str | None],
     logfire_is_ours: Callable[[], AbstractContextManager[None]],
     child_environment: Callable[[Mapping[str, str]], dict[str, str]],
 ) -> list[Point]:
@@ -37,18 +39,17 @@ def points(
     Args:
         tracer: gives the tracer in force.
         version: gives MassGen's version, once it is imported.
+        root: gives the directory of runs and recordings; None where nothing is recorded.
         logfire_is_ours: see `OwnTracing`.
         child_environment: an environment as a traced child process gets it.
     """
     models = ModelCalls(tracer)
-    runs = Coordinations(tracer, models.finish_of, version)
+    runs = Coordinations(tracer, models.finish_of, version, root)
     tools = ToolCalls(tracer, models, runs)
     http = Http(models)
     programs = Programs(tracer, models)
+    subagents = Subagents(child_environment)
     own = OwnTracing(tracer, logfire_is_ours)
-
-    def subagent_environment(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return child_environment(original(*args, **kwargs))
 
     return [
         Point(_ORCHESTRATOR, "Orchestrator.chat", runs.chat, "sessions"),
@@ -65,7 +66,7 @@ def points(
         Point(_TRACKER, "CoordinationTracker.set_final_agent", runs.set_final_agent, "the winner"),
         Point(_TRACKER, "CoordinationTracker.set_final_answer", runs.set_final_answer, "the final answer"),
         Point(_TRACKER, "CoordinationTracker._add_event", runs.add_event, "other coordination events"),
-        Point(_BACKEND, "LLMBackend.start_api_call_timing", models.start_api_call_timing, "model calls"),
+        Point(_BACKEND, "LLMBackend.start_api_call_timing", models.start_api_call_timing, "model calls one by one"),
         Point(_BACKEND, "LLMBackend.record_first_token", models.record_first_token, "time to first chunk where not over HTTP"),
         Point(_BACKEND, "LLMBackend.end_api_call_timing", models.end_api_call_timing, "the ends of model calls"),
         Point(_BACKEND, "LLMBackend._update_token_usage_from_api_response", models.update_usage, "tokens where not over HTTP"),
@@ -84,15 +85,18 @@ def points(
         Point("massgen.mcp_tools.client", "MCPClient.call_tool", tools.call_tool, "MCP calls"),
         Point("mcp.client.session", "ClientSession.call_tool", tools.session_call_tool, "the trace in MCP requests"),
         Point("massgen.tool._manager", "ToolManager.execute_tool", tools.execute_tool, "custom tools"),
-        Point("massgen.subagent.manager", "SubagentManager._clean_subprocess_env", subagent_environment, "subagents below their parent", "0.1.65"),
+        Point("massgen.mcp_tools.client", "MCPClient._create_transport_context", subagents.create_transport_context, "subagents that a tool starts"),
+        Point("mcp.server.lowlevel.server", "Server._handle_request", subagents.handle_request, "subagents below the call that started them"),
+        Point("massgen.utils", "run_async_safely", subagents.run_async_safely, "subagents below the call that started them"),
+        Point("massgen.subagent.manager", "asyncio.create_subprocess_exec", subagents.create_subprocess_exec, "subagents"),
         Point(_LOGGING, "TracerProxy.span", own.span, "MassGen's own further spans"),
         *(
             Point(_LOGGING, f"TracerProxy.{level}", own.log(level), "MassGen's own further records")
             for level in ("debug", "info", "warning", "error")
         ),
         *(
-            Point(_LOGGING, f"TracerProxy.instrument_{client}", own.instrument_client, "each call once in Logfire", since)
+            Point(_LOGGING, f"TracerProxy.instrument_{client}", own.instrument_client, "what keeps Logfire from instrumenting the clients too", since)
             for client, since in (("openai", ""), ("anthropic", ""), ("google_genai", ""), ("aiohttp", ""))
         ),
-        Point(_LOGGING, "configure_observability", own.configure_observability, "MassGen's --logfire"),
+        Point(_LOGGING, "configure_observability", own.configure_observability, "what joins it with MassGen's --logfire"),
     ]

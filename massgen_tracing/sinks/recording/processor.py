@@ -48,12 +48,14 @@ class Recording(SpanProcessor):
 
     Args:
         root: where recordings live.
+        run: the run that this process belongs to: it takes everything that is in no other run, in a file of this process's own.
     """
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, run: layout.RunDirectory | None = None) -> None:
         self.clean: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
         """Bounds and scrubs attributes, where the spans do not do that themselves."""
         self._traces = Path(os.path.abspath(root)) / layout.TRACES_DIR
+        self._run = run
         self._owner = os.getpid()
         self._ids = random.Random()  # noqa: S311 - ids, not secrets
         self._files: dict[layout.RunDirectory | None, _RunFile] = {}
@@ -62,10 +64,13 @@ class Recording(SpanProcessor):
         # Re-entrant, because the garbage collector may end an abandoned stream's span in the middle of anything.
         self._lock = threading.RLock()
         self._syncer = _Syncer()
+        self._stopped = False
         _live.add(self)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Record that a span has started; a point record has no start of its own."""
+        if self._stopped:  # a caller's own provider goes on, and cannot be rid of a processor
+            return
         try:
             self._started(span, otel_context.get_current() if parent_context is None else parent_context)
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
@@ -89,7 +94,7 @@ class Recording(SpanProcessor):
 
     def _started(self, span: ReadableSpan, context: Context) -> None:
         run = context.get(RUN_CONTEXT_KEY)
-        place = run if isinstance(run, layout.RunDirectory) else None
+        place = run if isinstance(run, layout.RunDirectory) else self._run
         identity = span.get_span_context()
         assert identity is not None
         lines = SpanLines(self._head(span), span, identity, self.clean)
@@ -112,7 +117,8 @@ class Recording(SpanProcessor):
             self._syncer.sync(target.file, close=finished)
 
     def shutdown(self) -> None:
-        """Have the disk take everything, and release the files of finished runs. Spans that are still open can still be ended."""
+        """Have the disk take everything, and release the files of finished runs. Spans that are still open can still be ended, but none begins."""
+        self._stopped = True
         with self._lock:
             idle = [(place, target) for place, target in self._files.items() if target.open_spans == 0]
             for place, target in idle:
@@ -140,7 +146,8 @@ class Recording(SpanProcessor):
     def _path(self, place: layout.RunDirectory | None) -> Path:
         pid = os.getpid()
         if place is not None:
-            return place.attempt_dir / layout.recording_name(None if pid == self._owner else pid)
+            own = pid == self._owner and place != self._run
+            return place.attempt_dir / layout.recording_name(None if own else pid)
         return self._traces / f"{_PROCESS_START}_{pid}{layout.RECORDING_SUFFIX}"
 
     def _head(self, span: ReadableSpan) -> str:

@@ -104,6 +104,34 @@ def test_what_a_version_does_not_have_is_said_and_the_rest_is_patched(module: st
     assert loaded.helper() == "helped"
 
 
+def test_a_call_is_understood_by_its_places_whatever_its_names_are(module: str) -> None:
+    """Arguments that a caller names reach the wrapper by their places; a call that it cannot take goes through untraced, and is told of."""
+    seen: list[tuple[Any, ...]] = []
+    missing: list[str] = []
+
+    def seeing(original: Callable[..., Any], worker: Any, task: Any, *rest: Any) -> Any:
+        seen.append((task, *rest))
+        return original(worker, task, *rest)
+
+    loaded = importlib.import_module(module)
+
+    def assign(self: Any, job: str, hours: int = 1, *, urgent: bool = False) -> tuple[str, int, bool]:
+        return job, hours, urgent
+
+    loaded.Worker.assign = assign
+    patches = Patches([Point(module, "Worker.assign", seeing, "assignments")], lambda point: missing.append(point.path))
+    patches.apply()
+    worker = loaded.Worker()
+    assert worker.assign(hours=2, job="dig") == ("dig", 2, False)
+    assert worker.assign("dig", urgent=True) == ("dig", 1, True)
+    with pytest.raises(TypeError, match="job"):
+        worker.assign()
+    patches.undo()
+    assert seen == [("dig", 2)]
+    assert missing == ["Worker.assign"]
+    assert loaded.Worker.assign is assign
+
+
 def test_the_instrumentor_leaves_nothing_behind() -> None:
     """Twice on is once on; off, the import system is as it was, and the next instrumentor is a new object."""
     finders = list(sys.meta_path)
