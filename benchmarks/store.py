@@ -23,7 +23,8 @@ from pyarrow import parquet
 from benchmarks._measure import Figure, Round, arguments, interleave, report
 from benchmarks._spans import recordings, run_lines
 from massgen_tracing import store
-from massgen_tracing.store import records, seal, sealed
+from massgen_tracing.store.sealing import seal, sealed
+from massgen_tracing.store.tables import records
 
 SPANS_A_RUN = 20_000
 SPANS_OF_ONE = 200_000

@@ -23,8 +23,8 @@ import yaml
 from massgen_tracing import layout
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.runs.coordinator.scripted import ScriptedEndpoint
-from massgen_tracing.store import catalogue, reader
-from massgen_tracing.store.recording import Recording
+from massgen_tracing.store.reading.recording import Recording
+from massgen_tracing.store.roots import catalogue, reader
 
 from .backends import BACKENDS, CHAT, Backend
 from .environments import REPOSITORY, Environment

@@ -1,24 +1,15 @@
 """In: recordings as records, and SQL over them. Reads files of any OTLP/JSON writer, also while a run still writes.
 
-    reader      files -> span records, whatever the files hold; live one file's lines, kept for the next time; report what was skipped
-    lines       lines of our own writer -> span records, fast
-    signals     logs and metrics of other writers -> records
-    catalogue   where recordings lie: runs, directories, single files
-    contents    which of a root's recordings can have what is asked for
-    records     span and log records -> rows of Logfire's `records_all`; metrics those of its `metrics`
-    seal        an ended live file -> a sealed one
-    shapes      lines that look alike -> columns; groups puts columns together as row groups
-    sealed      the sealed file's format; typed its columns for documented keys, rest what they leave out
-    encode      span records -> OTLP/JSON
-    dialect     Logfire's SQL -> DataFusion's
-    direct      where a statement can be answered by columns and file indexes
-    first       where a few files have all the rows that a statement wants
-    sources     which files a query reads, as tables of the engine
-    engine      one query: read-only, with limits of rows, bytes and memory; damage: files that go wrong under it
-    worker      the process that the engine runs in; sandbox its caller, wire what they say, limits what it may take
-    answer      rows, and how they were cut
+    terms       what a query may be given
+    reading     lines of files -> records
+    tables      records -> rows of Logfire's tables
+    sealing     an ended recording -> one Parquet file
+    roots       where recordings lie
+    sql         Logfire's SQL -> the engine's
+    engine      one statement, answered here
+    process     one statement, answered by a process that can be stopped
 
-Importing this package loads none of them; the SQL engine is loaded by the process that answers.
+Each leans on those above it. Importing this package loads none of them; the SQL engine is loaded by the process that answers.
 """
 
 from __future__ import annotations
@@ -26,26 +17,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from massgen_tracing import layout
+from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT, Value
 
 if TYPE_CHECKING:
-    from massgen_tracing.store.answer import Result
+    from massgen_tracing.store.engine.answer import Result
 
 __all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_BYTES", "DEFAULT_TIMEOUT", "Value", "query"]
-
-Value = str | int | float | bool | list[str] | list[int] | list[float] | None
-"""What a parameter of a statement can be."""
-
-DEFAULT_LIMIT: Final = 10_000
-"""Rows of an answer, unless another number is asked for; Logfire's most."""
-
-DEFAULT_MAX_BYTES: Final = 2**28
-"""Bytes of an answer, unless another number is asked for."""
-
-DEFAULT_TIMEOUT: Final = 60.0
-"""Seconds."""
 
 
 def query(
@@ -81,7 +61,7 @@ def query(
         QueryError: if the statement is refused, fails, or takes too long.
         RecordingError: if *root* does not exist or a recording cannot be opened.
     """
-    from massgen_tracing.store import sandbox
+    from massgen_tracing.store.process import sandbox
 
     return sandbox.query(
         sql,

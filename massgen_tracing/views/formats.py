@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from massgen_tracing.store.answer import Result
+    from massgen_tracing.store.engine.answer import Result
 
 
 def value(item: Any) -> Any:

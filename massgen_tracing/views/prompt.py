@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from massgen_tracing.errors import MassGenTracingError, MissingPackageError
-from massgen_tracing.store import words
+from massgen_tracing.store.sql import words
 
 try:
     from prompt_toolkit import PromptSession

@@ -18,7 +18,7 @@ from massgen_tracing import layout, store
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.runs.coordinator.protocol import Usage
 from massgen_tracing.runs.coordinator.scripted import Asked, ScriptedCall, ScriptedEndpoint, Turn
-from massgen_tracing.store import catalogue, reader
+from massgen_tracing.store.roots import catalogue, reader
 from tests.store import otlp
 
 FOLDER = Path(__file__).parents[2] / "dashboards"

@@ -15,7 +15,7 @@ import pytest
 from massgen_tracing import layout, store
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.runs.coordinator.scripted import Asked, ScriptedCall, ScriptedEndpoint, Turn
-from massgen_tracing.store import catalogue, reader
+from massgen_tracing.store.roots import catalogue, reader
 
 LABEL = re.compile(r"agent[1-3]\.\d+")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from massgen_tracing.insight.summary import Summary, Usage, summarise
-from massgen_tracing.store.reader import Reader
+from massgen_tracing.store.roots.reader import Reader
 from tests.store import otlp
 
 

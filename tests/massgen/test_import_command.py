@@ -10,7 +10,8 @@ import pytest
 
 from massgen_tracing import semconv, store
 from massgen_tracing.sinks.recording import whole
-from massgen_tracing.store import reader, seal
+from massgen_tracing.store.roots import reader
+from massgen_tracing.store.sealing import seal
 from massgen_tracing.views.cli import main
 from tests.massgen import runs
 

@@ -12,7 +12,7 @@ import pytest
 from massgen_tracing import layout
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.runs.coordinator.scripted import Asked, ScriptedCall, Turn
-from massgen_tracing.store import lookup
+from massgen_tracing.store.roots import lookup
 from rehearsal.run import QUESTION, Setup, Stage, agents, stage
 from rehearsal.script import Part, Script
 from tests.massgen import evidence

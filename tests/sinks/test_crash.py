@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from massgen_tracing.store import reader
+from massgen_tracing.store.roots import reader
 from tests.sinks import lines
 
 ROUNDS = 100

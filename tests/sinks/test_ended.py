@@ -12,7 +12,7 @@ import pytest
 import massgen_tracing as mt
 from massgen_tracing import guard
 from massgen_tracing.sinks.recording import ended
-from massgen_tracing.store import catalogue, reader
+from massgen_tracing.store.roots import catalogue, reader
 from tests.sinks.test_recording import eventually
 
 PROGRAM = """

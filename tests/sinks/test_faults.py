@@ -18,7 +18,7 @@ import pytest
 import massgen_tracing as mt
 from massgen_tracing import guard
 from massgen_tracing.sinks.recording import file as recording_file
-from massgen_tracing.store import reader
+from massgen_tracing.store.roots import reader
 from massgen_tracing.trace.tracer import Tracer
 from tests.sinks import lines
 

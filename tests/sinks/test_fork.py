@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from massgen_tracing.store import reader
+from massgen_tracing.store.roots import reader
 from tests.sinks import lines
 
 PRELUDE = """
@@ -158,7 +158,7 @@ place = os.read(read, 4096).decode()
 os.kill(parent, signal.SIGKILL)
 os.waitpid(parent, 0)
 from pathlib import Path
-from massgen_tracing.store import liveness
+from massgen_tracing.store.reading import liveness
 print(json.dumps([[path.name, liveness.writer_alive(path)] for path in Path(place).iterdir() if path.suffix == ".jsonl"]))
 """,
     )

@@ -20,7 +20,7 @@ import pytest
 import massgen_tracing as mt
 from massgen_tracing.layout import new_run
 from massgen_tracing.sinks.recording import Recording
-from massgen_tracing.store import liveness
+from massgen_tracing.store.reading import liveness
 from massgen_tracing.trace.tracer import Tracer
 from tests.sinks import lines
 

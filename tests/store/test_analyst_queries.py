@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from massgen_tracing import store
-from massgen_tracing.store import seal
+from massgen_tracing.store.sealing import seal
 from tests.store import otlp
 
 WEB, SHOP, CHAT = "a" * 32, "b" * 32, "c" * 32

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from massgen_tracing import errors, store
-from massgen_tracing.store import catalogue, lookup, seal
+from massgen_tracing.store.roots import catalogue, lookup
+from massgen_tracing.store.sealing import seal
 from tests.store import otlp
 
 OLD, NEW = "log_20270114_080000_000000", "log_20270115_080000_000000"

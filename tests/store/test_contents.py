@@ -19,8 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from massgen_tracing import errors, layout, store
-from massgen_tracing.store import catalogue, contents, engine, liveness, lookup, reader, seal
-from massgen_tracing.store.contents import Wanted
+from massgen_tracing.store.engine import execute
+from massgen_tracing.store.reading import liveness
+from massgen_tracing.store.roots import catalogue, contents, lookup, reader
+from massgen_tracing.store.roots.contents import Wanted
+from massgen_tracing.store.sealing import seal
 from tests.store import otlp
 
 RUNS = 40
@@ -73,7 +76,7 @@ def root(tmp_path: Path) -> Path:
 
 def ask(sql: str, *sources: Path, min_us: int | None = None, max_us: int | None = None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The rows and the report of a query that is answered in this process, where the test sees and changes what it does."""
-    head, body, afterwards = engine.answer(
+    head, body, afterwards = execute.answer(
         sql, [str(path) for path in sources], params={}, min_us=min_us, max_us=max_us, limit=100, max_bytes=2**20, on_stage=lambda _: None
     )
     afterwards()
@@ -320,14 +323,14 @@ def test_a_damaged_file_is_passed_over_and_reported(three: Path, damage: Any) ->
 def test_a_file_that_goes_wrong_after_it_was_chosen_is_passed_over(three: Path, damage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Deleted, cut or overwritten between listing and reading: the same."""
     victim = catalogue.files(three)[1]
-    asking, hurt = engine.ask, [True]
+    asking, hurt = execute.ask, [True]
 
     def later(*args: Any, **kwargs: Any) -> Any:
         if hurt.pop() if hurt else False:
             damage(victim)
         return asking(*args, **kwargs)
 
-    monkeypatch.setattr(engine, "ask", later)
+    monkeypatch.setattr(execute, "ask", later)
     rows, report = ask(f"{COUNT} WHERE message <> ''", three)
     assert (rows, list(report["lost"])) == ([{"n": 4}], [str(victim)])
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from massgen_tracing import errors
-from massgen_tracing.store import records
-from massgen_tracing.store.dialect import translate
+from massgen_tracing.store.sql.dialect import translate
+from massgen_tracing.store.tables import records
 from tests.store import otlp
 from tests.store.conftest import Ask
 

@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from massgen_tracing import store
-from massgen_tracing.store import catalogue, dialect, engine, first, seal, sources
-from massgen_tracing.store.first import First
+from massgen_tracing.store.engine import execute, first, sources
+from massgen_tracing.store.engine.first import First
+from massgen_tracing.store.roots import catalogue
+from massgen_tracing.store.sealing import seal
+from massgen_tracing.store.sql import dialect
 from tests.store import otlp
 
 
@@ -93,10 +96,10 @@ def test_few_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         read.append(len(chosen.sealed))
         return tables(context, chosen, **given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(engine, "tables", watched)
+    monkeypatch.setattr(execute, "tables", watched)
     chosen = sources.choose(catalogue.files(tmp_path))
-    table, _ = engine.ask(dialect.translate("SELECT span_id FROM records ORDER BY start_timestamp DESC LIMIT 1"), chosen)
+    table, _ = execute.ask(dialect.translate("SELECT span_id FROM records ORDER BY start_timestamp DESC LIMIT 1"), chosen)
     assert (read, table.to_pylist()) == ([2], [{"span_id": otlp.span_id(24)}])
-    engine.ask(dialect.translate("SELECT span_id FROM records LIMIT 1"), chosen)
-    engine.ask(dialect.translate("SELECT span_id FROM records WHERE duration > 5 LIMIT 1"), chosen)
+    execute.ask(dialect.translate("SELECT span_id FROM records LIMIT 1"), chosen)
+    execute.ask(dialect.translate("SELECT span_id FROM records WHERE duration > 5 LIMIT 1"), chosen)
     assert read == [2, 2, 2, 12]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from massgen_tracing import errors
-from massgen_tracing.store import levels
+from massgen_tracing.store.sql import levels
 from tests.store import otlp
 from tests.store.conftest import Ask
 

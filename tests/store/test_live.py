@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from massgen_tracing.store import live, reader
-from massgen_tracing.store.reader import Reader
-from massgen_tracing.store.recording import Recording
+from massgen_tracing.store.reading import live
+from massgen_tracing.store.reading.recording import Recording
+from massgen_tracing.store.roots import reader
+from massgen_tracing.store.roots.reader import Reader
 from tests.store import otlp
 
 LINES = [

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from massgen_tracing import errors, store
-from massgen_tracing.store import words
+from massgen_tracing.store.sql import words
 from tests.store import otlp
 
 DELTA, CUMULATIVE = {"aggregationTemporality": 1}, {"aggregationTemporality": 2}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from massgen_tracing import errors
 from massgen_tracing.model import SpanRecord
-from massgen_tracing.store.reader import Reader, read
-from massgen_tracing.store.recording import Recording
+from massgen_tracing.store.reading.recording import Recording
+from massgen_tracing.store.roots.reader import Reader, read
 from tests.store import otlp
 
 LINES = otlp.sample_lines()
@@ -141,7 +141,7 @@ def test_wrong_types_in_a_span_do_not_raise(fields: dict[str, Any]) -> None:
 @settings(max_examples=300)
 def test_any_attribute_value_becomes_a_row(value: Any) -> None:
     """Whatever stands for an attribute's value, the span can be read and becomes a row of the table."""
-    from massgen_tracing.store import records
+    from massgen_tracing.store.tables import records
 
     found = recording(otlp.line({**otlp.span(1, "x"), "attributes": [{"key": "k", "value": value}]}))
     assert records.table(found).num_rows == 1

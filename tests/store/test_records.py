@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from massgen_tracing import store
-from massgen_tracing.store import records, seal
+from massgen_tracing.store.sealing import seal
+from massgen_tracing.store.tables import records
 from tests.store import otlp
 from tests.store.conftest import Ask
 

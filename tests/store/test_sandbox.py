@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from massgen_tracing import errors, store
-from massgen_tracing.store import limits, sandbox, worker
+from massgen_tracing.store.engine import limits
+from massgen_tracing.store.process import sandbox, worker
 
 COUNT = "SELECT count(*) AS n FROM records"
 ENDLESS = "WITH RECURSIVE x AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM x) SELECT count(*) FROM x"
@@ -147,7 +148,8 @@ def test_a_forked_child_has_workers_of_its_own(pool: sandbox._Pool, root: Path) 
 
 def run(code: str, root: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a program that has `store`, `sandbox` and the root."""
-    head = "import os, signal, sys, threading; from massgen_tracing import store; from massgen_tracing.store import sandbox; root = sys.argv[1]\n"
+    head = "import os, signal, sys, threading; root = sys.argv[1]\n"
+    head += "from massgen_tracing import store; from massgen_tracing.store.process import sandbox\n"
     return subprocess.run([sys.executable, "-c", head + code, str(root)], capture_output=True, text=True, timeout=60, check=False, **options)
 
 
@@ -200,7 +202,7 @@ waiting.wait()
 
 def test_the_caller_loads_no_engine(root: Path) -> None:
     """Neither the engine nor the dialect: what reads strangers' statements is in the worker only."""
-    code = f"store.query('{COUNT}', root); print({{'datafusion', 'massgen_tracing.store.tokens'}} & {{*sys.modules}})"
+    code = f"store.query('{COUNT}', root); print({{'datafusion', 'massgen_tracing.store.sql.tokens'}} & {{*sys.modules}})"
     assert run(code, root).stdout == "set()\n"
 
 
@@ -250,7 +252,7 @@ def test_a_process_is_held_to_its_memory_only_while_it_is_asked() -> None:
     """The limit stands on top of what is there, and goes with the statement."""
     code = """
 import sys
-from massgen_tracing.store import limits
+from massgen_tracing.store.engine import limits
 kind = limits.resource.RLIMIT_DATA
 before = limits.resource.getrlimit(kind)
 with limits.memory():
@@ -268,7 +270,7 @@ assert limits.resource.getrlimit(kind) == before
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such alarm")
 def test_the_alarm_ends_a_process_whatever_it_does() -> None:
     """Even in a call that never gives the interpreter back."""
-    code = "from massgen_tracing.store import limits; limits.alarm(0.1); import re; re.match('(a*)*b', 'a' * 100)"
+    code = "from massgen_tracing.store.engine import limits; limits.alarm(0.1); import re; re.match('(a*)*b', 'a' * 100)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
     assert done.returncode == -signal.SIGALRM
 

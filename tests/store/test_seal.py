@@ -26,8 +26,10 @@ from benchmarks._spans import run_lines
 from massgen_tracing import semconv, store
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.sinks.recording.file import AppendFile
-from massgen_tracing.store import catalogue, encode, lookup, reader, seal, sealed, typed
-from massgen_tracing.store.lines import LineDecoder
+from massgen_tracing.store.reading import encode
+from massgen_tracing.store.reading.lines import LineDecoder
+from massgen_tracing.store.roots import catalogue, lookup, reader
+from massgen_tracing.store.sealing import seal, sealed, typed
 from tests.store import otlp
 
 # --- values ------------------------------------------------------------------------------------------------------------------------
@@ -489,7 +491,7 @@ def test_a_recording_that_is_sealed_between_finding_and_reading_it_is_read(tmp_p
 SEALER = """
 import sys
 from pathlib import Path
-from massgen_tracing.store import groups, seal, shapes
+from massgen_tracing.store.sealing import groups, seal, shapes
 print("ready", flush=True)
 sys.stdin.readline()
 seal.seal(Path(sys.argv[1]))

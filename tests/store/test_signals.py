@@ -23,7 +23,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from massgen_tracing import store
-from massgen_tracing.store import metrics, seal
+from massgen_tracing.store.sealing import seal
+from massgen_tracing.store.tables import metrics
 from tests.store import otlp
 
 RESOURCE = Resource(

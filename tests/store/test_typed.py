@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from massgen_tracing import errors, store
-from massgen_tracing.store import catalogue, dialect, direct, engine, seal, sources, typed
+from massgen_tracing.store.engine import execute, sources
+from massgen_tracing.store.roots import catalogue
+from massgen_tracing.store.sealing import seal, typed
+from massgen_tracing.store.sql import dialect, direct
 from tests.store import otlp
 from tests.store.test_queries import QUERIES
 
@@ -92,8 +95,8 @@ def same(root: Path, sql: str) -> pa.Table:
     """Ask with and without typed columns; returns the answer, which must be the same."""
     statement = dialect.translate(sql)
     chosen = sources.choose(catalogue.files(root))
-    with_columns, _ = engine.ask(statement, chosen)
-    without, _ = engine.ask(statement, chosen, typed_columns=False)
+    with_columns, _ = execute.ask(statement, chosen)
+    without, _ = execute.ask(statement, chosen, typed_columns=False)
     assert comparable(with_columns) == comparable(without)
     return with_columns
 
@@ -129,11 +132,11 @@ def test_documented_keys_parse_no_json(root: Path, monkeypatch: pytest.MonkeyPat
     """Filtering and summing them, and asking for a key that no file has, never calls a function of JSON."""
     for path in catalogue.files(root):
         seal.seal(path)
-    monkeypatch.setattr("massgen_tracing.store.functions._load", lambda _text: pytest.fail("parsed JSON"))
+    monkeypatch.setattr("massgen_tracing.store.sql.functions._load", lambda _text: pytest.fail("parsed JSON"))
     chosen = sources.choose(catalogue.files(root))
     sql = """SELECT attributes->>'massgen.agent_id' AS a, SUM((attributes->'massgen.usage.cost')::float) AS c, MAX(attributes->>'nothing') AS n
         FROM records GROUP BY 1"""
-    table, _ = engine.ask(dialect.translate(sql), chosen)
+    table, _ = execute.ask(dialect.translate(sql), chosen)
     assert {(row["a"], row["n"]) for row in table.to_pylist()} == {("agent_a", None), ("agent_b", None), (None, None)}
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from massgen_tracing import errors
-from massgen_tracing.store import seal
+from massgen_tracing.store.sealing import seal
 from massgen_tracing.views import options
 from massgen_tracing.views.cli import main
 from tests.store import otlp
@@ -252,7 +252,7 @@ def test_runs_for_programs_have_null_for_unknown(root: Path, capsys: pytest.Capt
 
 def test_only_the_runs_that_are_shown_are_read(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With a limit of one, one recording is opened, and the list says that there are more."""
-    from massgen_tracing.store.reader import Reader
+    from massgen_tracing.store.roots.reader import Reader
 
     for day in range(16, 26):
         otlp.write_run(root, f"log_202701{day}_080000_000000")

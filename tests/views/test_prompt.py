@@ -20,7 +20,7 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
 from massgen_tracing import errors, store
-from massgen_tracing.store import functions, words
+from massgen_tracing.store.sql import functions, words
 from massgen_tracing.views import prompt
 from massgen_tracing.views.cli import main
 from massgen_tracing.views.progress import Progress

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from massgen_tracing.insight.summary import summarise
 from massgen_tracing.insight.tree import trees
-from massgen_tracing.store.reader import Reader
+from massgen_tracing.store.roots.reader import Reader
 from massgen_tracing.views import terminal, text
 from tests.store import otlp
 

@@ -6,7 +6,8 @@ import argparse
 from typing import Final
 
 from massgen_tracing.errors import RecordingError
-from massgen_tracing.store import catalogue, seal
+from massgen_tracing.store.roots import catalogue
+from massgen_tracing.store.sealing import seal
 from massgen_tracing.views import options, text
 from massgen_tracing.views.cli import EXIT_CONFIG, EXIT_OK
 

@@ -46,7 +46,7 @@ def _import(place: Place) -> str:
     """Make the recording of one run; what was done, in words."""
     from massgen_tracing.runs.massgen import imports
     from massgen_tracing.sinks.recording import whole
-    from massgen_tracing.store import reader
+    from massgen_tracing.store.roots import reader
 
     existing = _recordings(place.directory)
     before = reader.read(existing)
@@ -91,7 +91,7 @@ def _recordings(directory: Path) -> list[Path]:
 
 def _decoded(content: bytes) -> tuple[SpanRecord, ...]:
     """The spans of a recording that is not written yet."""
-    from massgen_tracing.store import reader
+    from massgen_tracing.store.roots import reader
 
     made = reader.Reader()
     made.add_lines(content.splitlines(keepends=True), source="import")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from massgen_tracing.errors import QueryError
 from massgen_tracing.insight.summary import Summary, summarise
-from massgen_tracing.store import catalogue, reader
+from massgen_tracing.store.roots import catalogue, reader
 from massgen_tracing.views import options, text
 
 COMMAND: Final = "logs"

@@ -16,7 +16,7 @@ from massgen_tracing.views import options, text
 from massgen_tracing.views.progress import Progress
 
 if TYPE_CHECKING:
-    from massgen_tracing.store.answer import Result
+    from massgen_tracing.store.engine.answer import Result
 
 COMMAND: Final = "sql"
 _PARAMETER: Final = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
@@ -125,7 +125,7 @@ def _print(result: Result, form: str) -> None:
     elif form in formats.WRITERS:
         sys.stdout.write(formats.WRITERS[form](result))
     else:
-        from massgen_tracing.store import export
+        from massgen_tracing.store.engine import export
 
         if sys.stdout.isatty():
             raise QueryError(f"The format {form} is not for a terminal", hint=f"Send it to a file: … --format {form} > rows.{form}")

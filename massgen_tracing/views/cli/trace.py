@@ -9,8 +9,8 @@ from typing import Final
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.insight.summary import summarise
 from massgen_tracing.insight.tree import trees
-from massgen_tracing.store import catalogue, lookup, reader
-from massgen_tracing.store.recording import Recording
+from massgen_tracing.store.reading.recording import Recording
+from massgen_tracing.store.roots import catalogue, lookup, reader
 from massgen_tracing.views import options, text
 
 COMMAND: Final = "trace"

@@ -1,0 +1,186 @@
+"""SQL over recordings: one query, read-only, with a deadline, a memory limit and a row limit.
+
+The engine is DataFusion, which Logfire runs too. A query sees three tables, `records`, `records_all` and `metrics`, and nothing else: no
+files, no catalogue, no settings.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import datafusion
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from massgen_tracing.errors import QueryError, RecordingError
+from massgen_tracing.store.engine import first, limits, refusals
+from massgen_tracing.store.engine.answer import Cut
+from massgen_tracing.store.engine.damage import gone, of_storage, unreadable
+from massgen_tracing.store.engine.sources import Sources, Window, choose, tables
+from massgen_tracing.store.roots import catalogue
+from massgen_tracing.store.roots.contents import Wanted
+from massgen_tracing.store.sealing import seal
+from massgen_tracing.store.sql import dialect, direct, functions, measures, parameters
+from massgen_tracing.store.sql.tokens import MOST_LEVELS
+from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value
+
+_SEALING_SECONDS: Final = 0.5
+"""For sealing, after an answer, what has ended a while ago."""
+
+
+def answer(
+    sql: str,
+    sources: Sequence[str],
+    *,
+    params: Mapping[str, Value],
+    min_us: int | None,
+    max_us: int | None,
+    limit: int,
+    max_bytes: int,
+    on_stage: Callable[[str], None],
+) -> tuple[dict[str, Any], pa.Buffer, Callable[[], None]]:
+    """Answer a worker's request.
+
+    Args:
+        sql: the statement.
+        sources: roots, directories and files.
+        params: values of its parameters.
+        min_us: leave out what started before, Unix time in microseconds.
+        max_us: leave out what started after.
+        limit: rows at most.
+        max_bytes: bytes of them at most.
+        on_stage: told "reading" when it begins to read, "asking" when everything is read.
+
+    Returns:
+        How the answer was cut and the report; the rows as an Arrow IPC stream; what is to be done when they have been given.
+
+    Raises:
+        QueryError: if the statement is refused or fails.
+        RecordingError: if a source does not exist or a recording cannot be opened.
+    """
+    # Before any file is read: a statement that is refused costs nothing.
+    statement = dialect.translate(sql, params)
+    if limit < 1:
+        raise QueryError("The row limit cannot be right", expected="a number from 1", got=limit)
+    on_stage("reading")
+    window = Window(min_us, max_us)
+    traces = direct.find(statement.text).traces
+    files = [path for place in sources for path in catalogue.files_with(place, Wanted(traces, min_us, max_us))]
+    named = set(map(Path, sources))
+    lost: dict[Path, str] = {}
+    while True:
+        chosen = choose((path for path in files if path not in lost), named=named, traces=traces, window=window)
+        if not lost:
+            on_stage("asking")
+        try:
+            with limits.memory():
+                table, cut = ask(statement, chosen, window=window, limit=limit, max_bytes=max_bytes)
+                sink = pa.BufferOutputStream()
+                with pa.ipc.new_stream(sink, table.schema) as writer:
+                    writer.write_table(table)
+            found = gone(path for path, _ in chosen.sealed)
+            if not found:
+                break
+        except QueryError as error:
+            # A file may turn out to be damaged after it was chosen: the others have an answer all the same.
+            found = unreadable(path for path, _ in chosen.sealed if path not in named) if of_storage(error) else {}
+            if not found:
+                raise
+        lost |= found
+    report = chosen.recording.report
+    report.lost |= {str(path): reason for path, reason in lost.items()}
+    head = {"cut": cut, "report": dataclasses.asdict(report)}
+    return head, sink.getvalue(), lambda: seal.seal_settled(files, seconds=_SEALING_SECONDS)
+
+
+def ask(
+    statement: dialect.Statement,
+    sources: Sources,
+    *,
+    window: Window = Window(),  # noqa: B008 - frozen
+    limit: int = DEFAULT_LIMIT,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    typed_columns: bool = True,
+) -> tuple[pa.Table, Cut]:
+    """The answer of one translated statement, and how it was cut.
+
+    Without *typed_columns*, attributes are read from their JSON text only; the answer is the same.
+
+    Raises:
+        QueryError: if the engine refuses the statement or fails at it.
+    """
+    asked = direct.find(statement.text) if typed_columns and sources.sealed else direct.Direct(statement.text)
+    options = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
+    try:
+        for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
+            context = _context(statement)
+            with tables(context, step.sources, window=step.window, asked=asked):
+                frame = context.sql_with_options(statement.text, options, param_values=parameters.bound(statement.params))
+                names = [functions.plain(name) for name in frame.schema().names]
+                if asked.tables:
+                    # Planned as it was written first: its errors and its titles are those that people know.
+                    frame = context.sql_with_options(asked.text, options, param_values=parameters.bound(statement.params))
+                batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
+                table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(names)
+                table = table.drop_columns(list(statement.hidden))
+            if step.enough is None or cut or table.num_rows >= step.enough:
+                break  # the last step is enough in any case
+        return _microsecond_times(table), cut
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, QueryError, RecordingError):
+        raise
+    except BaseException as error:
+        # The engine's panics are no Exception.
+        raise refusals.refusal(error, statement) from error
+
+
+def _collect(frame: datafusion.DataFrame, limit: int, max_bytes: int) -> tuple[list[pa.RecordBatch], Cut]:
+    """Rows as long as they keep to the limits; what comes after is not even computed."""
+    batches: list[pa.RecordBatch] = []
+    rows = size = 0
+    for each in frame.execute_stream():
+        batch = each.to_pyarrow()
+        if size + batch.nbytes > max_bytes:
+            fitting = bisect.bisect_right(range(1, batch.num_rows + 1), max_bytes - size, key=lambda count: batch.slice(0, count).nbytes)
+            batch = batch.slice(0, min(fitting, limit - rows))
+            return [*batches, batch], "rows" if rows + batch.num_rows == limit else "bytes"
+        if rows + batch.num_rows > limit:
+            return [*batches, batch.slice(0, limit - rows)], "rows"
+        batches.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+    return batches, ""
+
+
+def _context(statement: dialect.Statement) -> datafusion.SessionContext:
+    config = (
+        datafusion.SessionConfig()
+        .with_information_schema(enabled=False)
+        # PostgreSQL has no `* EXCEPT (…)`, which DataFusion documents.
+        .set("datafusion.sql_parser.dialect", "Generic" if statement.lists else "PostgreSQL")
+        .set("datafusion.sql_parser.recursion_limit", str(2 * MOST_LEVELS))
+        .set("datafusion.execution.time_zone", "+00:00")
+        .set("datafusion.execution.parquet.schema_force_view_types", "false")
+        .set("datafusion.execution.parquet.pushdown_filters", "true")
+        # Planning would read the footers of all files; reading does, of those that are needed.
+        .set("datafusion.execution.collect_statistics", "false")
+    )
+    runtime = datafusion.RuntimeEnvBuilder().with_disk_manager_disabled().with_greedy_memory_pool(limits.POOL_BYTES)
+    context = datafusion.SessionContext(config, runtime)
+    functions.register(context)
+    measures.register(context)
+    return context
+
+
+def _microsecond_times(table: pa.Table) -> pa.Table:
+    """Times in microseconds, UTC, whatever the functions that made them computed in."""
+    for index, item in enumerate(table.schema):
+        if pa.types.is_timestamp(item.type):
+            column = table.column(index)
+            if item.type.tz is None:
+                column = pc.assume_timezone(column, "UTC")
+            column = column.cast(pa.timestamp("us", "UTC"), safe=False)
+            table = table.set_column(index, item.with_type(column.type), column)
+    return table

@@ -1,0 +1,300 @@
+"""The recordings of a query as tables of the engine: live files as rows in memory, sealed ones read by the engine itself.
+
+Of the sealed files, only those are given to the engine that may have what the query asks for. A span that several files have counts once: files
+that share spans are read by the total reader, which knows what is the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import datafusion
+import pyarrow as pa
+from datafusion import DataFrame, SessionContext
+from pyarrow import parquet
+
+from massgen_tracing import layout
+from massgen_tracing.store.reading.recording import Recording
+from massgen_tracing.store.roots.reader import Reader
+from massgen_tracing.store.sealing import seal, sealed, typed
+from massgen_tracing.store.sealing.sealed import Index
+from massgen_tracing.store.sealing.typed import Typed
+from massgen_tracing.store.sql.direct import Access, Direct
+from massgen_tracing.store.tables import metrics, records
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Rows that start from *min_us* to *max_us*, Unix time in microseconds; None for no border."""
+
+    min_us: int | None = None
+    max_us: int | None = None
+
+    def may_have(self, index: Index) -> bool:
+        """Whether a sealed file may have such rows."""
+        return (self.min_us is None or index.last_us >= self.min_us) and (self.max_us is None or index.first_us <= self.max_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a query reads.
+
+    Attributes:
+        recording: the spans that the total reader read.
+        sealed: the sealed files that the engine reads, and what they say of themselves.
+    """
+
+    recording: Recording
+    sealed: tuple[tuple[Path, Index], ...] = ()
+
+
+def choose(
+    paths: Iterable[Path], *, named: Collection[Path] | None = None, traces: frozenset[str] | None = None, window: Window | None = None
+) -> Sources:
+    """Read live files, and choose among the sealed ones.
+
+    Args:
+        paths: live and sealed files.
+        named: those whose errors are the caller's; others that cannot be read are reported and passed over. None for all.
+        traces: the only traces that are asked for; None for all.
+        window: the only times that are asked for.
+
+    Raises:
+        RecordingError: if a file cannot be read.
+    """
+    reader = Reader(named)
+    columnar: list[tuple[Path, Index]] = []
+    for path in dict.fromkeys(paths):
+        with reader.surviving(path):
+            if layout.is_sealed(path):
+                index = sealed.index(path)
+                if index is not None:
+                    wanted = traces is None or any(map(index.may_have, traces))
+                    if wanted and (window is None or window.may_have(index)):
+                        columnar.append((path, index))
+            elif traces is None or not seal.is_own(path) or _mentions(path, traces):
+                reader.add_file(path)
+    for path in _sharing(reader, columnar):
+        with reader.surviving(path):
+            reader.add_sealed(path)
+        columnar = [each for each in columnar if each[0] != path]
+    recording = reader.recording()
+    for path, index in columnar:
+        recording.report.add_sealed(str(path), lines=index.lines, skipped=index.skipped)
+        recording.report.spans += index.spans
+    return Sources(recording, tuple(columnar))
+
+
+def _mentions(path: Path, traces: frozenset[str]) -> bool:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return True  # the reader says what is wrong
+    return any(trace.encode() in content for trace in traces)
+
+
+def _sharing(reader: Reader, columnar: Sequence[tuple[Path, Index]]) -> list[Path]:
+    """The sealed files that have a span which another file has too."""
+    live = reader.keys()
+    holders: dict[str, list[int]] = {}
+    for number, (path, index) in enumerate(columnar):
+        for trace in _traces(path, index):
+            holders.setdefault(trace, []).append(number)
+    in_live = {trace for trace, _ in live}
+    shared = {trace for trace, numbers in holders.items() if len(numbers) > 1 or trace in in_live}
+    seen: dict[tuple[str, str], int] = {}
+    sharing: set[int] = set()
+    for number in sorted({number for trace in shared for number in holders[trace]}):
+        table = parquet.read_table(
+            columnar[number][0], columns=["trace_id", "span_id"], filters=[("trace_id", "in", sorted(shared))], partitioning=None
+        )
+        for key in set(zip(table.column(0).to_pylist(), table.column(1).to_pylist(), strict=True)):
+            other = seen.setdefault(key, number)
+            if other != number:
+                sharing |= {number, other}
+            elif key in live:
+                sharing.add(number)
+    return [columnar[number][0] for number in sorted(sharing)]
+
+
+def _traces(path: Path, index: Index) -> Iterable[str]:
+    if index.traces is not None:
+        return index.traces
+    found: list[str] = parquet.read_table(path, columns=["trace_id"], partitioning=None).column(0).unique().to_pylist()
+    return found
+
+
+@contextlib.contextmanager
+def tables(context: SessionContext, sources: Sources, *, window: Window, asked: Direct) -> Iterator[None]:
+    """Make `records_all` and `records` known to an engine.
+
+    Args:
+        context: the engine.
+        sources: what there is to read.
+        window: rows outside of it are left out.
+        asked: what is asked of the tables.
+    """
+    accesses = asked.accesses
+    live = records.table(sources.recording, starts=asked.all_rows, min_us=window.min_us, max_us=window.max_us)
+    # Without any batch the engine would not know the columns.
+    batches = live.to_batches() or [pa.RecordBatch.from_pylist([], schema=records.SCHEMA)]
+    points = metrics.table(sources.recording.points, min_us=window.min_us, max_us=window.max_us)
+    context.register_record_batches(metrics.TABLE, [points.to_batches() or [pa.RecordBatch.from_pylist([], schema=metrics.SCHEMA)]])
+    text = [f"{access.function}(attributes, '{_quoted(access.key)}')" for access in accesses]
+    frames: list[_Rows] = []
+    links: list[_Links] = []  # stay while the engine reads
+    if len(live) or not sources.sealed:
+        frames.append(_Rows(context.read_batches(batches), text))
+    for alike, paths in _alike(sources.sealed, accesses).items():
+        frame = _within(_scan(context, paths, alike.schema(), links), window)
+        said = [typed.expression(access.function, known) for access, known in zip(accesses, alike.keys, strict=True)]
+        frames.append(_Rows(frame, [one or other for one, other in zip(said, text, strict=True)], pending=alike.pending))
+        if alike.begun and asked.all_rows:
+            frames.append(_Rows(_begun(frame), text, starts=True))
+    plain = [(rows, rows.frame.select(*records.SCHEMA.names)) for rows in frames]
+    _register(context, plain, {records.TABLE: records.TABLE, records.TABLE_ALL: records.TABLE_ALL})
+    if asked.tables:
+        _register(context, [(rows, rows.wide(accesses)) for rows in frames], asked.tables)
+    yield
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows of the same kind of source.
+
+    Attributes:
+        frame: the rows.
+        said: SQL for each access.
+        pending: whether some of them are pending spans.
+        starts: whether all of them are starts of spans that have ended.
+    """
+
+    frame: DataFrame
+    said: Sequence[str]
+    pending: bool = True
+    starts: bool = False
+
+    def wide(self, accesses: Sequence[Access]) -> DataFrame:
+        """The rows with the further columns."""
+        further = [self.frame.parse_sql_expr(said).alias(access.column) for said, access in zip(self.said, accesses, strict=True)]
+        return self.frame.select(*records.SCHEMA.names, *further)
+
+
+def _register(context: SessionContext, frames: Sequence[tuple[_Rows, DataFrame]], names: dict[str, str]) -> None:
+    """Make rows known as those of the tables that are asked for."""
+    if records.TABLE_ALL in names:
+        context.register_view(names[records.TABLE_ALL], _union([frame for _, frame in frames]))
+    if records.TABLE in names:
+        ended = [frame.filter(_NOT_PENDING) if rows.pending else frame for rows, frame in frames if not rows.starts]
+        context.register_view(names[records.TABLE], _union(ended))
+
+
+_NOT_PENDING: Final = datafusion.col("kind") != datafusion.lit(records.PENDING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """What sealed files that are read together have in common.
+
+    Attributes:
+        keys: for each access, the column that its key has; None where the text has to be read.
+        pending: whether they may have pending spans as rows.
+        begun: whether rows may tell how their spans began.
+    """
+
+    keys: tuple[Typed | None, ...]
+    pending: bool
+    begun: bool
+
+    def schema(self) -> pa.Schema:
+        """The columns that are read; those that a file does not have are empty."""
+        further = {known.column: known.field for known in self.keys if known is not None and known.column}
+        return pa.schema([*sealed.SCHEMA, *(item for name, item in further.items() if name not in sealed.SCHEMA.names)])
+
+
+def _alike(files: Sequence[tuple[Path, Index]], accesses: Sequence[Access]) -> dict[_Alike, list[Path]]:
+    """Sealed files by how they answer the accesses."""
+    known = {access.key: dict.fromkeys(index.column_of(access.key) for _, index in files) for access in accesses}
+    groups: dict[_Alike, list[Path]] = {}
+    for path, index in files:
+        keys = []
+        for access in accesses:
+            key = index.column_of(access.key)
+            if key is typed.ABSENT:
+                # In the engine's eyes a column that a file does not have is empty, so that of another file is right too.
+                others = (other for other in known[access.key] if other not in {None, typed.ABSENT} and index.lacks(other.column))
+                key = next(others, key)
+            keys.append(key)
+        groups.setdefault(_Alike(tuple(keys), index.pending > 0, index.begun > 0), []).append(path)
+    return groups
+
+
+def _begun(frame: DataFrame) -> DataFrame:
+    """The rows that tell how their span began, as they were then."""
+    columns = []
+    for item in records.SCHEMA:
+        if item.name in sealed.BEGUN_SQL:
+            columns.append(frame.parse_sql_expr(sealed.BEGUN_SQL[item.name]).alias(item.name))
+        elif item.name in sealed.BEGUN:
+            columns.append(datafusion.lit(pa.scalar(sealed.BEGUN[item.name], item.type)).alias(item.name))
+        else:
+            columns.append(datafusion.col(item.name))
+    return frame.filter(datafusion.col("start_length").is_not_null()).select(*columns)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _within(frame: DataFrame, window: Window) -> DataFrame:
+    start = datafusion.col("start_timestamp")
+    for border, keep in ((window.min_us, start.__ge__), (window.max_us, start.__le__)):
+        if border is not None:
+            frame = frame.filter(keep(datafusion.lit(pa.scalar(border, pa.timestamp("us", "UTC")))))
+    return frame
+
+
+def _scan(context: SessionContext, paths: Sequence[Path], schema: pa.Schema, links: list[_Links]) -> DataFrame:
+    """Many files as one table; the engine takes a directory, so the chosen files are put into one."""
+    absolute = tuple(map(os.path.abspath, paths))
+    if len(absolute) == 1:
+        return context.read_parquet(absolute[0], schema=schema)
+    links.append(_linked(absolute))
+    return context.read_parquet(links[-1].directory, schema=schema)
+
+
+class _Links:
+    """A directory of links to files; it goes when nobody needs it any more, or this process ends."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.directory = tempfile.mkdtemp(prefix="massgen-tracing-")
+        weakref.finalize(self, _remove, self.directory, os.getpid())
+        for number, path in enumerate(paths):
+            os.symlink(path, f"{self.directory}/{number:08}{layout.SEALED_SUFFIX}")
+
+
+def _remove(directory: str, owner: int) -> None:
+    if os.getpid() == owner:  # and not a forked child of it
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@lru_cache(maxsize=16)
+def _linked(paths: tuple[str, ...]) -> _Links:
+    """Links to these files; the next query is often of the same."""
+    return _Links(paths)
+
+
+def _union(frames: Sequence[DataFrame]) -> DataFrame:
+    first, *others = frames
+    for other in others:
+        first = first.union(other)
+    return first

@@ -1,0 +1,94 @@
+"""The process that answers queries: reads requests from its input, answers on its output, and holds itself to its limits.
+
+It ends by itself when its caller is gone, when nobody asks for a while, and, by the kernel's alarm, soon after a deadline that nobody enforces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import select
+import shutil
+import sys
+import threading
+import traceback
+from types import ModuleType
+from typing import Any, Final, NoReturn
+
+from massgen_tracing.errors import MassGenTracingError
+from massgen_tracing.store.engine import limits
+from massgen_tracing.store.process import wire
+
+_IDLE_SECONDS: Final = 60.0
+_ALARM_SECONDS: Final = 2.0
+"""After the deadline. The caller ends the process at the deadline, the alarm does where the caller is gone."""
+
+_RETIRING_BYTES: Final = 2**29
+"""A process that holds as much after an answer is not asked again."""
+
+
+class _WithoutPandas:
+    """Refuses the import of pandas: Arrow loads it where it is installed, which takes longer than all else here, and nothing here uses it."""
+
+    @staticmethod
+    def find_spec(name: str, _path: object = None, _target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name=name)
+
+
+def main(scratch: str) -> NoReturn:
+    """Answer until the caller is gone; then *scratch*, the directory for temporary files, goes too."""
+    sys.meta_path.insert(0, _WithoutPandas())
+    # The protocol has a descriptor of its own; whatever else is printed goes where errors go.
+    output = os.dup(1)
+    os.dup2(2, 1)
+    requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    busy = threading.Event()
+    busy.set()
+    threading.stack_size(limits.STACK_BYTES)
+    threading.Thread(target=_answer_all, args=(requests, output, busy), daemon=True).start()
+    while _is_asked() or busy.is_set():
+        message = wire.receive(0)
+        if message is None:
+            break
+        busy.set()
+        requests.put(message[0])
+    shutil.rmtree(scratch, ignore_errors=True)
+    os._exit(0)  # the engine may be in the middle of something that nobody waits for
+
+
+def _is_asked() -> bool:
+    """Wait for a request, as long as a worker may be idle."""
+    return os.name != "posix" or bool(select.select([0], [], [], _IDLE_SECONDS)[0])
+
+
+def _answer_all(requests: queue.SimpleQueue[dict[str, Any]], output: int, busy: threading.Event) -> None:
+    try:
+        from massgen_tracing.store.engine import execute
+
+        wire.send(output, {"event": "ready"})
+        while True:
+            busy.clear()
+            _answer(execute, requests.get(), output)
+    except BaseException:  # noqa: BLE001 - the thread is the process: whatever ends it ends both, with the reason on stderr
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _answer(execute: ModuleType, request: dict[str, Any], output: int) -> None:
+    wire.send(output, {"event": "begun"})
+    limits.alarm(request.pop("timeout") + _ALARM_SECONDS)
+    directory = request.pop("directory")
+    with contextlib.suppress(OSError):
+        os.chdir(directory or "/")
+    try:
+        head, body, afterwards = execute.answer(**request, on_stage=lambda stage: wire.send(output, {"event": stage}))
+        wire.send(output, {"event": "answer", **head}, body)
+        limits.alarm(0)
+        afterwards()
+        wire.send(output, {"event": "done", "retire": limits.resident_bytes() > _RETIRING_BYTES})
+    except MassGenTracingError as error:
+        wire.send(output, {"event": "error", "kind": type(error).__name__, "text": str(error)})
+    finally:
+        limits.alarm(0)

@@ -1,0 +1,254 @@
+"""What the lines of one live file say, and keeping it, for a file that only grows need not be read twice.
+
+A file is read from where the last reading in this process ended, as long as it is the same file and still has what was read last before that
+place. Starts of spans are kept as lines: most are followed by their span's end, and then nobody asks for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import re
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final, NamedTuple
+
+from massgen_tracing.model import LogRecord, MetricPoint, SpanRecord
+from massgen_tracing.store.reading import otlp, signals
+from massgen_tracing.store.reading.lines import LineDecoder, SpanKey
+from massgen_tracing.store.reading.report import Report
+
+_SIGNALS: Final = ("resourceSpans", "resourceLogs", "resourceMetrics")
+_LINE_START: Final = re.compile(rb'\{"resource(?:Spans|Logs|Metrics)"')
+_NOISE: Final = b"\0 \t\r\n\xef\xbb\xbf"
+"""What may stand around a line without harm: white space, a byte order mark, the NULs that a power loss leaves."""
+
+_KEPT_BYTES: Final = 32_000_000
+"""So much of the files' lines is kept, as records, in all; the files that were asked for longest ago go first."""
+
+_LANDMARK: Final = 64
+"""Bytes before the place where reading ended that have to be there again."""
+
+
+class LogId(NamedTuple):
+    """The ids of a log record's row: its trace, and a span id of its own.
+
+    OpenTelemetry gives a log no id. These follow from what it says, so that they are the same whenever it is read, and a log that two
+    files have is one.
+    """
+
+    trace_id: str
+    span_id: str
+
+
+@dataclass(slots=True)
+class Said:
+    """What lines say.
+
+    Attributes:
+        source: names them in the report.
+        ended: the spans that have ended.
+        starts: spans at their start, decoded or as the line that says so.
+        logs, points: the other signals.
+        report: what was read and skipped.
+        number: how many lines there were.
+    """
+
+    source: str
+    ended: dict[SpanKey, SpanRecord] = field(default_factory=dict)
+    starts: dict[SpanKey, SpanRecord | bytes] = field(default_factory=dict)
+    logs: dict[LogId, LogRecord] = field(default_factory=dict)
+    points: dict[str, MetricPoint] = field(default_factory=dict)
+    report: Report = field(default_factory=Report)
+    number: int = 0
+    _same: Counter[str] = field(default_factory=Counter)
+    _decoder: otlp.Decoder = field(default_factory=otlp.Decoder)
+    _fast: LineDecoder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._fast = LineDecoder(self._decoder)
+
+    def copy(self) -> Said:
+        """The same as it is now; what is added to the one is not added to the other."""
+        copy = Said(self.source, dict(self.ended), dict(self.starts), dict(self.logs), dict(self.points), Report(), self.number, Counter(self._same))
+        copy.report.add(self.report)
+        copy._decoder, copy._fast = self._decoder, self._fast
+        return copy
+
+    def add(self, lines: Iterable[bytes], *, alive: bool = False) -> None:
+        """Add lines; *alive* says whether their writer may still be in the middle of the last one."""
+        for line in lines:
+            self.number += 1
+            start = self._fast.start(line)
+            if start is not None:
+                self.report.lines += 1
+                self.starts[start] = line
+                continue
+            span = self._fast.span(line)
+            if span is not None:
+                self.report.lines += 1
+                self._add_span(span)
+                continue
+            content = line.strip(_NOISE)
+            if not content:
+                continue
+            self.report.lines += 1
+            documents = _documents(content)
+            for document in documents:
+                self._add_document(document)
+            # A live writer may be in the middle of its last line: nothing is lost yet.
+            if not documents and not (alive and not line.endswith(b"\n")):
+                self._skip("a torn line" if not line.endswith(b"\n") else "not a line of OTLP/JSON")
+
+    def start(self, key: SpanKey) -> SpanRecord | None:
+        """A span at its start; None where the line says so at its ends only, and is damaged in between."""
+        found = self.starts[key]
+        if isinstance(found, bytes):
+            pending = self._fast.span(found)
+            if pending is None:
+                documents = _documents(found.strip(_NOISE))
+                pending = next((span for document in documents for span in self._decoder.spans(document) if isinstance(span, SpanRecord)), None)
+            started = None if pending is None else otlp.started(pending)
+            if started is None:
+                return None
+            found = self.starts[key] = started
+        return found
+
+    def _add_document(self, document: dict[str, Any]) -> None:
+        decoder = self._decoder
+        try:
+            for found in itertools.chain(decoder.spans(document), signals.logs(decoder, document), signals.points(decoder, document)):
+                match found:
+                    case otlp.Malformed():
+                        self._skip(str(found))
+                    case SpanRecord():
+                        self._add_span(found)
+                    case LogRecord():
+                        digest = _digest(found, self._same)
+                        self.logs[LogId(found.trace_id or digest[:32], digest[32:])] = found
+                    case MetricPoint():
+                        self.points[_digest(found, self._same)] = found
+        except RecursionError:
+            self._skip("values nested too deep")
+
+    def _add_span(self, span: SpanRecord) -> None:
+        if otlp.is_pending(span):
+            start = otlp.started(span)
+            if start is None:
+                self._skip("a pending span that does not say which span has started")
+            else:
+                self.starts[start.trace_id, start.span_id] = start
+        elif span.end_ns is None:
+            self.starts[span.trace_id, span.span_id] = span
+        else:
+            self.ended[span.trace_id, span.span_id] = span
+
+    def _skip(self, reason: str) -> None:
+        self.report.skip(self.source, self.number, reason)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A file as far as it was read: which it was, when it had changed, where reading ended, and what stood before that place."""
+
+    said: Said
+    inode: int = 0
+    changed_ns: int = 0
+    end: int = 0
+    landmark: bytes = b""
+
+    def is_of(self, file: IO[bytes], status: os.stat_result) -> bool:
+        """Whether a file is this one, or this one grown."""
+        if status.st_ino != self.inode or status.st_size < self.end or (status.st_size == self.end and status.st_mtime_ns != self.changed_ns):
+            return False
+        file.seek(self.end - len(self.landmark))
+        return file.read(len(self.landmark)) == self.landmark
+
+
+_kept: OrderedDict[str, _Kept] = OrderedDict()
+_lock: Final = threading.Lock()
+
+
+def read(path: Path, *, alive: bool) -> Said:
+    """What a file says.
+
+    Args:
+        path: the file.
+        alive: whether its writer still runs.
+
+    Raises:
+        OSError: if it cannot be opened or read.
+    """
+    source = str(path)
+    with _lock, path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        known = _kept.pop(source, None)
+        if known is None or not known.is_of(file, status):
+            known = _Kept(Said(source), status.st_ino)
+        known.changed_ns = status.st_mtime_ns
+        file.seek(known.end)
+        rest: list[bytes] = []
+        known.said.add(_whole(file, known, rest))
+        worth_keeping = known.end <= _KEPT_BYTES
+        # What has no end yet is not kept: it may be whole the next time.
+        said = known.said.copy() if worth_keeping else known.said
+        said.add(rest, alive=alive)
+        if worth_keeping:
+            _kept[source] = known
+            while sum(each.end for each in _kept.values()) > _KEPT_BYTES:
+                _kept.popitem(last=False)
+    return said
+
+
+def _whole(file: IO[bytes], known: _Kept, rest: list[bytes]) -> Iterator[bytes]:
+    """The whole lines that follow; what comes after the last of them goes into *rest*."""
+    for line in file:
+        if not line.endswith(b"\n"):
+            rest.append(line)
+            return
+        known.end += len(line)
+        known.landmark = line[-_LANDMARK:]
+        yield line
+
+
+def _digest(record: LogRecord | MetricPoint, same: Counter[str]) -> str:
+    """48 hex digits that follow from what a record says and how often its file has said it before."""
+    digest = hashlib.blake2b(repr(record).encode("utf-8", "replace"), digest_size=24)
+    words = digest.hexdigest()
+    if same[words]:
+        digest.update(same[words].to_bytes(8, "big"))
+    same[words] += 1
+    return digest.hexdigest()
+
+
+def _documents(content: bytes) -> list[dict[str, Any]]:
+    """The documents of one line: one as a rule; what follows a torn one that another process's line was glued to; none for garbage."""
+    document = _document(content)
+    if document is not None:
+        return [document]
+    return [found for piece in _pieces(content) if (found := _document(piece)) is not None]
+
+
+def _pieces(content: bytes) -> Iterator[bytes]:
+    """The parts of a line that each begin as a document does."""
+    begins = [match.start() for match in _LINE_START.finditer(content)]
+    for begin, end in itertools.pairwise([*begins, len(content)]):
+        yield content[begin:end].strip(_NOISE)
+
+
+def _document(content: bytes) -> dict[str, Any] | None:
+    text = content.decode("utf-8", "replace")
+    try:
+        value = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:
+            # Half of a surrogate pair cannot be written as UTF-8; it would stop Arrow and every terminal later.
+            whole = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            value = json.loads(whole)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and any(isinstance(value.get(signal), list) for signal in _SIGNALS) else None

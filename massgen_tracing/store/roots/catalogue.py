@@ -1,0 +1,158 @@
+"""Where recordings lie: the runs under a root, and the files of a run, a root, a directory or a single file.
+
+Listing reads directory names only, so that a root with ten thousand runs is listed without opening any of their files; which of them have a
+trace or a time is known from `contents`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from massgen_tracing import layout
+from massgen_tracing.errors import RecordingError
+from massgen_tracing.layout import RunDirectory
+from massgen_tracing.store.roots.contents import Wanted, relevant
+
+_FOREIGN_SUFFIXES: Final = (".jsonl", ".json")
+"""How other writers' OTLP/JSON-lines files end; looked for only where none of our own recordings lies."""
+
+
+_PARTS: Final = (layout.LOGS_DIR, layout.TRACES_DIR)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run as its directory tells it.
+
+    Attributes:
+        log_dir: its directory, absolute.
+        started: when it started, local time as its name says; None when the name says nothing.
+    """
+
+    log_dir: Path
+    started: datetime | None
+
+    @property
+    def run_id(self) -> str:
+        """The directory's name, which is the run's id."""
+        return self.log_dir.name
+
+    def attempts(self) -> tuple[RunDirectory, ...]:
+        """Every attempt at every turn, in order."""
+        found = []
+        for turn, turn_dir in _numbered(self.log_dir, "turn_"):
+            found += [RunDirectory(self.log_dir, turn, attempt) for attempt, _ in _numbered(turn_dir, "attempt_")]
+        return tuple(found)
+
+    def files(self) -> tuple[Path, ...]:
+        """The run's recordings; empty when it was not traced."""
+        return tuple(_own(self.log_dir))
+
+
+def runs(root: Path | str) -> list[Run]:
+    """The runs under *root*, newest first; reads nothing but the names in one directory.
+
+    Raises:
+        RecordingError: if *root* does not exist or is no directory.
+    """
+    path = _existing(root)
+    if not path.is_dir():
+        raise RecordingError(f"{root} is not a directory", expected=f"a root that has {layout.LOGS_DIR}/, such as {layout.DEFAULT_ROOT}")
+    logs = path / layout.LOGS_DIR
+    directory = logs if logs.is_dir() else path
+    with os.scandir(directory) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(layout.RUN_PREFIX) and entry.is_dir()]
+    return [Run(directory / name, started_at(name)) for name in sorted(names, reverse=True)]
+
+
+def run_at(path: Path) -> Run:
+    """The run in directory *path*, which must exist."""
+    absolute = Path(os.path.abspath(path))
+    return Run(absolute, started_at(absolute.name))
+
+
+def started_at(name: str) -> datetime | None:
+    """The local time that a run's directory name tells; None for another name."""
+    try:
+        return datetime.strptime(name, layout.RUN_TIME_FORMAT)  # noqa: DTZ007 - names carry local time
+    except ValueError:
+        return None
+
+
+def files(source: Path | str) -> tuple[Path, ...]:
+    """Every recording in *source*: a root, a run's directory or a part of it, any directory of recordings, or one file.
+
+    A file that has been sealed meanwhile is what it was sealed into: whoever was told its name need not know.
+
+    Raises:
+        RecordingError: if *source* does not exist.
+    """
+    sealed = () if os.path.exists(source) else tuple(layout.sealed_beside(Path(source)))
+    if sealed:
+        return sealed
+    path = _existing(source)
+    if not path.is_dir():
+        return (path,)
+    if is_root(path):
+        return tuple(file for part in _PARTS for file in _own(path / part))
+    found = tuple(_own(path))
+    return found or tuple(sorted(child for child in path.iterdir() if child.suffix in _FOREIGN_SUFFIXES and child.is_file()))
+
+
+def files_with(source: Path | str, wanted: Wanted) -> tuple[Path, ...]:
+    """Those of the `files` of *source* that may have what is wanted; of a root's, the others are not opened.
+
+    Raises:
+        RecordingError: if *source* does not exist.
+    """
+    found = files(source)
+    return relevant(Path(source), found, wanted) if is_root(Path(source)) else found
+
+
+def is_root(path: Path) -> bool:
+    """Whether *path* is where runs are recorded."""
+    return any((path / part).is_dir() for part in _PARTS)
+
+
+def _own(path: Path | str) -> Iterator[Path]:
+    """Recordings anywhere below *path*, by name; our own suffix only, for a run's directory has other JSON lines too."""
+    try:
+        with os.scandir(path) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return  # removed meanwhile, or another user's: there is nothing to be read in it
+    for entry in found:
+        name = entry.name
+        if entry.is_dir(follow_symlinks=False):
+            yield from _own(entry.path)
+        elif name.endswith(layout.RECORDING_SUFFIX) or (name.startswith(layout.RECORDING_STEM) and name.endswith(layout.SEALED_SUFFIX)):
+            yield Path(entry.path)
+
+
+def _numbered(directory: Path, prefix: str) -> list[tuple[int, Path]]:
+    """Sub-directories named *prefix* and a number, by number."""
+    found = []
+    for child in directory.iterdir():
+        number = child.name.removeprefix(prefix)
+        if child.name.startswith(prefix) and number.isdecimal() and child.is_dir():
+            found.append((int(number), child))
+    return sorted(found)
+
+
+def _existing(source: Path | str) -> Path:
+    path = Path(source)
+    if path.exists():
+        return path
+    nested = path.parent / layout.DEFAULT_ROOT
+    hint = (
+        f"Runs are recorded under {layout.DEFAULT_ROOT} of the directory they are started in: start one with"
+        f' `massgen-tracing run "your question"`, or name another place with --root'
+    )
+    if path.name != layout.DEFAULT_ROOT and nested.is_dir():
+        hint = f"There is a root at {nested}: say --root {nested}"
+    raise RecordingError(f"There are no recordings at {source}, which does not exist", hint=hint)

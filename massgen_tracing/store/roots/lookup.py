@@ -1,0 +1,85 @@
+"""Finding one trace or one run by what people call it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from massgen_tracing import layout
+from massgen_tracing.errors import RecordingError
+from massgen_tracing.store.reading.recording import Recording
+from massgen_tracing.store.roots import catalogue
+from massgen_tracing.store.roots.contents import Wanted
+from massgen_tracing.store.roots.reader import Reader
+
+_HEX: Final = frozenset("0123456789abcdef")
+_SHORTEST_ID: Final = 6
+"""Digits of a trace id that are taken for one; fewer are too often something else."""
+
+
+def newest_run(root: Path | str) -> catalogue.Run:
+    """The newest run under *root* that has a recording.
+
+    Raises:
+        RecordingError: if there is none.
+    """
+    run = next((run for run in catalogue.runs(root) if any(file.stat().st_size for file in run.files())), None)
+    if run is None:
+        raise RecordingError(f"There are no recorded runs under {root} yet", hint='Start one with `massgen-tracing run "your question"`')
+    return run
+
+
+def place_named(root: Path | str, name: str) -> Path | None:
+    """The run or the recording that *name* means: a path, or a run's directory name under *root*; None for neither."""
+    candidates = (Path(name), Path(root) / layout.LOGS_DIR / name, Path(root) / name)
+    return next((path for path in candidates if path.exists() or any(layout.sealed_beside(path))), None)
+
+
+def trace(root: Path | str, trace_id: str) -> Recording:
+    """Every span of one trace, from all recordings under *root*.
+
+    Args:
+        root: where to look.
+        trace_id: its id, or the first digits of it.
+
+    Raises:
+        RecordingError: if no trace, or more than one, has such an id.
+    """
+    wanted = trace_id.lower()
+    if len(wanted) < _SHORTEST_ID or not _HEX.issuperset(wanted):
+        raise RecordingError(
+            f"There is no run or recording named {trace_id}",
+            expected=f"a run's directory, a recording, or at least {_SHORTEST_ID} digits of a trace id",
+            hint=f"`massgen-tracing logs list --root {root}` shows the runs",
+        )
+    files = catalogue.files_with(root, Wanted(traces=(wanted,)))
+    # Looking for the id's bytes is far cheaper than decoding; a single file may come from a writer that spells ids in another way.
+    reader = Reader(named=[Path(root)])
+    for path in files:
+        with reader.surviving(path):
+            if layout.is_sealed(path):
+                reader.add_sealed(path, wanted)
+            elif path == Path(root) or _mentions(path, wanted):
+                reader.add_file(path)
+    recording = reader.recording()
+    found = sorted({span.trace_id for span in recording.spans if span.trace_id.startswith(wanted)})
+    if not found:
+        raise RecordingError(
+            f"No recording under {root} has a trace {trace_id}",
+            hint='See the traces there are: massgen-tracing sql "SELECT DISTINCT trace_id FROM records_all"',
+        )
+    if len(found) > 1:
+        raise RecordingError(f"{len(found)} traces begin with {trace_id}", expected=f"more of its digits, as in {', '.join(found[:3])}")
+    return Recording(
+        tuple(span for span in recording.spans if span.trace_id == found[0]),
+        recording.report,
+        begin=lambda: tuple(span for span in recording.starts if span.trace_id == found[0]),
+    )
+
+
+def _mentions(path: Path, trace_id: str) -> bool:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RecordingError(f"The recording {path} cannot be read ({error.strerror})", hint="Check that it is readable") from error
+    return trace_id.encode() in content or trace_id.upper().encode() in content

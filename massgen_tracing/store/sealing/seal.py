@@ -1,0 +1,399 @@
+"""Sealing: an ended recording becomes one Parquet file beside it, and the live file goes.
+
+At every moment the directory holds each span at least once: the sealed file gets its name when it is whole, on the disk and compared with
+what was read, and only then does the live file go. Where both are there, because the process died in between, the sealed file says which bytes
+of the live one it holds; readers count a span once, and sealing again only removes what is left over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+
+from massgen_tracing import layout
+from massgen_tracing.errors import RecordingError
+from massgen_tracing.model import SpanRecord
+from massgen_tracing.store.reading import liveness, otlp, recording
+from massgen_tracing.store.reading.lines import LineDecoder
+from massgen_tracing.store.sealing import groups, sealed, typed
+from massgen_tracing.store.sealing.groups import Part
+from massgen_tracing.store.sealing.shapes import NotPlain, Shapes
+
+_GROUP_LINES: Final = 65_536
+"""Lines whose spans make a row group, nearly; so many are held in memory."""
+
+_BLOCK_BYTES: Final = 2**20
+"""Bytes of the live file that are read at once."""
+
+_WITH_STATISTICS: Final = ("trace_id", "start_timestamp", "end_timestamp", "duration", "span_name", "kind", "level", "is_exception")
+_WITHOUT_DICTIONARY: Final = frozenset(
+    {"span_id", "start_timestamp", "end_timestamp", "created_at", "duration", "start_nanos", "end_nanos", "attributes"}
+)
+_IN_RUN: Final = re.compile(rf"{layout.RECORDING_STEM}(\.\d+)?{re.escape(layout.RECORDING_SUFFIX)}")
+_OUTSIDE_RUNS: Final = re.compile(rf"{layout.RECORDING_STEM}_\d{{8}}_\d{{6}}_\d{{6}}_\d+{re.escape(layout.RECORDING_SUFFIX)}")
+
+_SETTLED_SECONDS: Final = 60.0
+"""How long a recording must have been left alone before a reader seals it in passing."""
+
+_COPY_BYTES: Final = 2**26
+"""How much of what was written is kept in memory until it is compared; more goes to a temporary file."""
+
+_BYTES_A_SECOND: Final = 10_000_000
+"""Less than sealing manages, so that a reader can tell what it has no time for."""
+
+
+Copy = tempfile.SpooledTemporaryFile[bytes]
+"""What was written, until it has been compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a live file.
+
+    Attributes:
+        path: the live file.
+        sealed: the sealed file; None where the live one was left as it is.
+        before, after: bytes of the two.
+        reason: why it was left.
+    """
+
+    path: Path
+    sealed: Path | None = None
+    before: int = 0
+    after: int = 0
+    reason: str = ""
+
+
+class _Left(Exception):
+    """The live file stays; the text says why."""
+
+
+class _Irregular(Exception):
+    """Not only lines as our own writer writes them; the total reader has to read them."""
+
+
+def seal(path: Path) -> Outcome:
+    """Seal one live file; leaves it as it is where a writer still has it open, or where not all of it would be kept.
+
+    Raises:
+        RecordingError: if the file or its directory cannot be read or written.
+    """
+    if liveness.fcntl is None:
+        return Outcome(path, reason="this system cannot say whether its writer still runs")
+    try:
+        with path.open("rb") as live:
+            try:
+                with _only_sealer(path.parent):
+                    return _Sealing(path, live).run()
+            except _Left as reason:
+                return Outcome(path, before=os.fstat(live.fileno()).st_size, reason=str(reason))
+    except FileNotFoundError:
+        return Outcome(path, reason="it is gone")
+    except (OSError, pa.ArrowException) as error:
+        raise RecordingError(
+            f"The recording {path} cannot be sealed ({error})", hint="Check that its directory is writable and the disk has room"
+        ) from error
+
+
+def seal_settled(files: Iterable[Path], *, seconds: float) -> None:
+    """Seal what can be sealed in passing: recordings left alone for a while, in about so many seconds. Never raises."""
+    deadline = time.monotonic() + seconds
+    for path in files:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return
+        with contextlib.suppress(RecordingError, OSError):
+            if not is_own(path):
+                continue
+            status = path.stat()
+            settled = time.time() - status.st_mtime > _SETTLED_SECONDS
+            if settled and status.st_size <= left * _BYTES_A_SECOND and os.access(path.parent, os.W_OK):
+                seal(path)
+
+
+def is_own(path: Path) -> bool:
+    """Whether place and name are those of a live recording of our own writer; nothing else is ever sealed, whoever put it there."""
+    if layout.is_sealed(path):
+        return False
+    if path.parent.name == layout.TRACES_DIR:
+        return _OUTSIDE_RUNS.fullmatch(path.name) is not None
+    attempt, turn, run, *_ = (*(parent.name for parent in path.absolute().parents), "", "", "")
+    in_run = attempt.startswith("attempt_") and turn.startswith("turn_") and run.startswith(layout.RUN_PREFIX)
+    return in_run and _IN_RUN.fullmatch(path.name) is not None
+
+
+@contextlib.contextmanager
+def _only_sealer(directory: Path) -> Iterator[None]:
+    """One sealer a directory; the lock is on the directory itself, so nothing is left behind."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        _lock(descriptor, "another process is sealing in its directory")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, otherwise: str) -> None:
+    """Take the exclusive lock, or leave the file; a file system without locks is an error, for then a writer may be there."""
+    assert liveness.fcntl is not None
+    for attempt in range(liveness.ATTEMPTS):
+        time.sleep(liveness.PAUSE_SECONDS if attempt else 0)
+        with contextlib.suppress(BlockingIOError):
+            liveness.fcntl.flock(descriptor, liveness.fcntl.LOCK_EX | liveness.fcntl.LOCK_NB)
+            return
+    raise _Left(otherwise)
+
+
+class _Sealing:
+    """One live file on its way."""
+
+    def __init__(self, path: Path, live: IO[bytes]) -> None:
+        self._path = path
+        self._live = live
+        self._size = os.fstat(live.fileno()).st_size
+        self._lines = 0
+        self._skipped = 0
+
+    def run(self) -> Outcome:
+        if liveness.writer_alive(self._path):
+            raise _Left("its writer still runs")
+        if not self._size:
+            raise _Left("it is empty")
+        target = self._target()
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            try:
+                self._write(temporary, self._regular(), once=True)
+            except _Irregular:
+                self._write(temporary, self._irregular(), once=False)
+            self._replace(lambda: os.replace(temporary, target))
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return Outcome(self._path, target, self._size, target.stat().st_size)
+
+    def _target(self) -> Path:
+        """The sealed file's name: a new one, or that of a file which was made of this one's beginning by a sealer that died too early."""
+        for candidate in layout.sealed_names(self._path):
+            if not candidate.exists():
+                return candidate
+            known = sealed.index(candidate)
+            if known is not None and 0 < known.source_bytes <= self._size and known.source_digest == self._digest(known.source_bytes):
+                return candidate
+        raise AssertionError  # the names never end
+
+    def _digest(self, length: int) -> str:
+        """Tells the live file's first bytes from those of any other; spans have random ids, so both ends of them are enough."""
+        digest = hashlib.blake2b(digest_size=16)
+        for begin in (0, max(0, length - _BLOCK_BYTES)):
+            self._live.seek(begin)
+            digest.update(self._live.read(min(length, _BLOCK_BYTES)))
+        return digest.hexdigest()
+
+    # --- reading -----------------------------------------------------------------------------------------------------------------
+
+    def _blocks(self) -> Iterator[list[bytes]]:
+        """All lines, some at a time."""
+        self._live.seek(0)
+        self._lines = 0
+        left = self._size
+        while left > 0 and (block := self._live.readlines(_BLOCK_BYTES)):
+            length = sum(map(len, block))
+            while length > left:
+                # Written since: what is sealed is the file as it was when sealing began.
+                last = block.pop()
+                length -= len(last)
+                if length < left:
+                    block.append(last[: left - length])
+                    length = left
+            left -= length
+            self._lines += len(block)
+            yield block
+
+    def _regular(self) -> Iterator[list[Part]]:
+        """The rows of lines as our own writer writes them, group by group; only open spans are kept in memory longer."""
+        decoder = LineDecoder(otlp.Decoder())
+        plain = Shapes(decoder)
+        others: list[tuple[SpanRecord, SpanRecord | None]] = []
+        lines = 0
+        try:
+            for block in self._blocks():
+                left = plain.take(block)
+                others += [(_ended(decoder, line), None if start is None else _started(decoder, start)) for line, start in left]
+                lines += len(block)
+                if lines >= _GROUP_LINES:
+                    yield _parts(plain, others)
+                    others, lines = [], 0
+            others += [(recording.unfinished(_started(decoder, line), "interrupted"), None) for line in plain.unfinished()]
+            if parts := _parts(plain, others):
+                yield parts
+        except NotPlain:
+            raise _Irregular from None
+
+    def _irregular(self) -> Iterator[list[Part]]:
+        """The rows of any lines, in memory; a file is left where something whole in it is no span, for that would be lost."""
+        collected = recording.Collector()
+        torn = 0
+
+        def lines() -> Iterator[bytes]:
+            nonlocal torn
+            for line in itertools.chain.from_iterable(self._blocks()):
+                torn += _is_torn(line)
+                yield line
+
+        collected.add_lines(lines(), source=str(self._path))
+        found = collected.recording()
+        self._skipped = found.report.skipped
+        if self._skipped > torn:
+            raise _Left("it has lines that are no spans")
+        if found.logs or found.points:
+            raise _Left("it has logs or metrics, which a sealed recording cannot hold")
+        starts = {(start.trace_id, start.span_id): start for start in found.starts}
+        spans = ((span, starts.get((span.trace_id, span.span_id))) for span in found.spans)
+        while part := groups.of_spans(itertools.islice(spans, _GROUP_LINES // 2)):
+            yield [part]
+
+    # --- writing -----------------------------------------------------------------------------------------------------------------
+
+    def _write(self, temporary: Path, parts: Iterator[list[Part]], *, once: bool) -> None:
+        """Write the sealed file, have the disk take it, and compare what it gives back.
+
+        Args:
+            temporary: where.
+            parts: the rows of each group.
+            once: whether it has yet to be seen that no span is there twice.
+        """
+        made = groups.Groups()
+        tables = map(made.table, parts)
+        first, following = next(tables, None), next(tables, None)
+        if first is None:
+            raise _Left("it has no spans")
+        if following is None:
+            # Columns that say nothing cost more than what is in a small file.
+            empty = [known.column for known in typed.COLUMNS.values() if first.column(known.column).null_count == len(first)]
+            first = first.drop_columns(empty)
+        rest = tables if following is None else itertools.chain([following], tables)
+        with tempfile.SpooledTemporaryFile(_COPY_BYTES, dir=str(temporary.parent)) as copy:
+            with temporary.open("wb") as file:
+                with _writer(file, first.schema) as writer:
+                    for table in itertools.chain([first], rest):
+                        writer.write_table(table, row_group_size=len(table))
+                        _keep(copy, table)
+                    if once and made.repeats():
+                        raise _Irregular
+                    index = made.index(lines=self._lines, skipped=self._skipped, source_bytes=self._size, source_digest=self._digest(self._size))
+                    writer.add_key_value_metadata(index.metadata())
+                file.flush()
+                os.fsync(file.fileno())
+            copy.seek(0)
+            _compare(temporary, copy, [each.name for each in first.schema if pa.types.is_dictionary(each.type)])
+
+    def _replace(self, rename: Callable[[], None]) -> None:
+        """Give the sealed file its name and remove the live one, while no writer can come."""
+        descriptor = self._live.fileno()
+        _lock(descriptor, "its writer still runs")
+        status = os.fstat(descriptor)
+        if status.st_size != self._size or not os.path.samestat(status, self._path.stat()):
+            raise _Left("it has changed meanwhile")
+        rename()
+        _sync(self._path.parent)
+        self._path.unlink()
+        _sync(self._path.parent)
+
+
+def _writer(file: IO[bytes], schema: pa.Schema) -> parquet.ParquetWriter:
+    return parquet.ParquetWriter(
+        file,
+        schema,
+        compression="zstd",
+        use_dictionary=[name for name in schema.names if name not in _WITHOUT_DICTIONARY],
+        write_statistics=[name for name in schema.names if name in _WITH_STATISTICS],
+        store_schema=False,
+    )
+
+
+def _parts(plain: Shapes, others: list[tuple[SpanRecord, SpanRecord | None]]) -> list[Part]:
+    """What was read since the last group."""
+    part = groups.of_spans(others)
+    return [*plain.parts(), *([] if part is None else [part])]
+
+
+def _ended(decoder: LineDecoder, line: bytes) -> SpanRecord:
+    span = decoder.span(line)
+    if span is None or span.end_ns is None or otlp.is_pending(span):
+        raise _Irregular
+    return span
+
+
+def _started(decoder: LineDecoder, line: bytes) -> SpanRecord:
+    pending = decoder.span(line)
+    start = None if pending is None else otlp.started(pending)
+    if start is None:
+        raise _Irregular
+    return start
+
+
+def _keep(copy: Copy, table: pa.Table) -> None:
+    """Append those columns to a file that have any values."""
+    said = table.select([name for name, column in zip(table.column_names, table.columns, strict=True) if column.null_count < len(table)])
+    with pa.ipc.new_stream(copy, said.schema) as stream:
+        stream.write_table(said)
+
+
+def _compare(path: Path, copy: Copy, texts: list[str]) -> None:
+    """Read the file back, group by group; *texts* are the columns that are dictionaries.
+
+    Raises:
+        RecordingError: if the disk gives back something else than was written.
+    """
+    with parquet.ParquetFile(path, read_dictionary=texts) as file:
+        for number in range(file.num_row_groups):
+            written = pa.ipc.open_stream(copy).read_all()  # to its end, for another one follows
+            read = file.read_row_group(number)
+            said = set(written.column_names)
+            empty = [column for name, column in zip(read.column_names, read.columns, strict=True) if name not in said]
+            same = all(_same(_whole(read.column(name)), _whole(written.column(name))) for name in said)
+            if not same or any(column.null_count < len(read) for column in empty):
+                raise RecordingError(f"What was written to {path} reads differently", hint="Check the disk; the recording was left as it is")
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies
+
+
+def _same(read: pa.Array, written: pa.Array) -> bool:
+    """Whether two columns say the same; of dictionaries the order counts for nothing."""
+    if not pa.types.is_dictionary(written.type):
+        return bool(read.equals(written))
+    places = pc.index_in(read.dictionary, written.dictionary).cast(pa.int32())
+    return bool(places.take(read.indices).equals(written.indices))
+
+
+def _is_torn(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

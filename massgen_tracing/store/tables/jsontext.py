@@ -1,0 +1,35 @@
+"""Values of spans as JSON text, and back: the one way the store writes and reads JSON, so that equal values are equal text."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+MARK: Final = {b"is_json": b"true"}
+"""Metadata of a result's column whose texts are JSON values. Arrow's own mark for that turns the column into another type."""
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def dumps(value: Any) -> str:
+    """JSON text of an attribute value: bytes as base64, and NaN and the infinities as text, as OTLP/JSON writes them."""
+    try:
+        return _ENCODER.encode(value)
+    except (TypeError, ValueError):
+        return _ENCODER.encode(plain(value))
+
+
+def plain(value: Any) -> Any:
+    """The value in the types that JSON knows."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
