@@ -109,7 +109,7 @@ def test_statements_errors_and_commands_in_one_session(terminal: Open) -> None:
     screen.type(f"SELECT count(*) AS n FROM records WHERE attributes->>'massgen.agent_id' = $agent;{ENTER}")
     assert re.search(r"n\s+─+\s+5", screen.until("(1 row)"))
     screen.type(f"\\d{ENTER}")
-    screen.until("metrics  41 columns")
+    screen.until("metrics  42 columns")
     screen.type(f"\\d records{ENTER}")
     screen.until("otel_scope_name")
     screen.type(f"\\x{ENTER}")
