@@ -166,14 +166,14 @@ def of_sealing(place: Path, spans: int) -> float:
 
 
 def children() -> list[int]:
-    """The processes that this one has started, and that still run."""
+    """The processes that this one has started."""
     return [int(child) for thread in Path("/proc/self/task").iterdir() for child in (thread / "children").read_text().split()]
 
 
 def peak(pid: int) -> float:
-    """The most memory that a process has held, in MiB."""
-    (kilobytes,) = re.findall(r"^VmHWM:\s+([0-9]+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    return int(kilobytes) / 1024
+    """The most memory that a process has held, in MiB; 0 of one that has ended."""
+    held = re.search(r"^VmHWM:\s+([0-9]+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(held[1]) / 1024 if held else 0.0
 
 
 if __name__ == "__main__":
