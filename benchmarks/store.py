@@ -155,7 +155,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def of_sealing(place: Path, spans: int) -> float:
     """The most memory, in MiB, that a process holds which seals one long recording and does nothing else."""
     (path,) = recordings(place, spans=min(spans, SPANS_OF_ONE), spans_a_run=min(spans, SPANS_OF_ONE))
-    code = "import sys; from pathlib import Path; from massgen_tracing.store.sealing import seal; seal.seal(Path(sys.argv[1])); print(flush=True); input()"
+    code = "import sys; from pathlib import Path; from massgen_tracing.store.sealing.seal import seal\n"
+    code += "seal(Path(sys.argv[1])); print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sealer:
         assert sealer.stdin is not None
         assert sealer.stdout is not None

@@ -1,19 +1,10 @@
-"""Which versions of MassGen are traced how far, as the tests find it; the README's table is made from this.
-
-python -m rehearsal.versions        write the README's table anew
-"""
+"""Which versions of MassGen are traced how far, as the tests find it; the README's table is made from this."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
-
-BEGIN: Final = "<!-- massgen -->"
-END: Final = "<!-- /massgen -->"
-README: Final = Path(__file__).resolve().parent.parent / "README.md"
 
 PARTS: Final = {
     "tree": "sessions, rounds, answers, votes",
@@ -58,26 +49,3 @@ def table() -> str:
         cells = [tried.version, *(tried.lacks.get(part, "yes") for part in PARTS), tried.note]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
-
-
-def in_place(text: str) -> str:
-    """*text* with the table between the markers.
-
-    Raises:
-        ValueError: if the markers are not there.
-    """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{BEGIN} and {END} must stand in the text, in this order.")
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
-
-
-def main() -> int:
-    """Write the README's table anew."""
-    README.write_text(in_place(README.read_text(encoding="utf-8")), encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,15 +12,6 @@ from rehearsal import environments, versions
 HERE = Path(__file__).resolve().parent
 
 
-def test_the_readme_has_the_table_of_versions() -> None:
-    """The table between the markers is the one that `rehearsal.versions` makes; `python -m rehearsal.versions` writes it."""
-    text = versions.README.read_text(encoding="utf-8")
-    assert text == versions.in_place(text)
-    for wrong in ("", versions.BEGIN, versions.END + versions.BEGIN):
-        with pytest.raises(ValueError, match="must stand in the text"):
-            versions.in_place(wrong)
-
-
 def test_a_test_stands_for_every_part_of_the_table() -> None:
     """No column of which nothing is tried; what a version lacks is one of the columns."""
     tests = "".join(path.read_text(encoding="utf-8") for path in HERE.glob("test_*.py"))
