@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -113,6 +114,8 @@ def _version() -> str | None:
 
 
 def _missing(point: Point) -> None:
+    if "massgen" not in sys.modules:
+        return  # a library that others use too, of a version that MassGen may not know either
     version = _version()
     if point.since and version is not None and _numbers(version) < _numbers(point.since):
         return

@@ -88,6 +88,15 @@ def test_a_worker_that_dies_is_an_error_of_the_query(pool: sandbox._Pool, root: 
     assert store.query(COUNT, root).rows == ROWS
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts, also where the tests run in a process that ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_caller_is_free_at_once(pool: sandbox._Pool, root: Path) -> None:
     """Ctrl-C ends the waiting and the worker; the worker does not hear it by itself."""
     store.query(COUNT, root)
