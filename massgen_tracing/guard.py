@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -84,6 +84,15 @@ def swallow(kind: str, error: Exception) -> None:
         f"Tracing failed inside ({kind}: {_said(error)}); the run goes on without it. `massgen-tracing doctor` shows how often; please report it.",
         error=error,
     )
+
+
+@contextlib.contextmanager
+def guarded(kind: str) -> Iterator[None]:
+    """Swallow what goes wrong in the block, which is the package's own."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+        swallow(kind, error)
 
 
 def _said(error: Exception) -> str:

@@ -264,7 +264,7 @@ class Coordinations:
         tracker, backend = _tracker(orchestrator), _backend(orchestrator, agent_id)
         for executed in coordination.executions:
             coordination.settle(executed)
-        with _guarded("massgen.winner"):
+        with guard.guarded("massgen.winner"):
             self._winner(coordination, tracker, agent_id, votes)
         presentation = coordination.session.presentation(
             agent_id, backend=_backend_name(backend), iteration=getattr(tracker, "current_iteration", None), model=_model(backend)
@@ -384,7 +384,7 @@ class Coordinations:
         """The winner is known."""
         coordination = self._of.get(tracker)
         if coordination is not None:
-            with _guarded("massgen.winner"):
+            with guard.guarded("massgen.winner"):
                 self._winner(coordination, tracker, agent_id)
         return original(tracker, agent_id, *args, **kwargs)
 
@@ -393,7 +393,7 @@ class Coordinations:
         returned = original(tracker, agent_id, answer, *args, **kwargs)
         coordination = self._of.get(tracker)
         if coordination is not None:
-            with _guarded("massgen.final_answer"):
+            with guard.guarded("massgen.final_answer"):
                 if coordination.presentation is not None:
                     coordination.presentation.final_answer(str(answer))
                 else:  # versions that present an answer as it stands have no place for it but the session
@@ -433,7 +433,7 @@ class Coordinations:
         if coordination is not None:
             presenting = coordination.presentation
             rnd = presenting if presenting is not None and presenting.agent_id == agent_id else coordination.round(agent_id)
-        with _guarded("massgen.coordination"):
+        with guard.guarded("massgen.coordination"):
             yield rnd
 
     @contextlib.contextmanager
@@ -442,18 +442,10 @@ class Coordinations:
         coordination = self._of.get(tracker)
         execution = coordination.executions.get(agent_id) if coordination is not None else None
         rnd = coordination.round(agent_id) if coordination is not None else None
-        with _guarded("massgen.coordination"):
+        with guard.guarded("massgen.coordination"):
             yield rnd
         if execution is not None and rnd is not None:
             execution.judged()
-
-
-@contextlib.contextmanager
-def _guarded(kind: str) -> Any:
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-        guard.swallow(kind, error)
 
 
 def _question(messages: Any) -> str:

@@ -50,7 +50,7 @@ class Programs:
     async def _seen(self, stream: Any, call: ModelCall) -> AsyncIterator[Any]:
         async with contextlib.aclosing(stream) as messages:
             async for message in messages:
-                with _guarded():
+                with guard.guarded("massgen.program"):
                     self._message(message, call)
                 yield message
 
@@ -80,7 +80,7 @@ class Programs:
         """`CodexBackend._parse_codex_event`: a line of the program's output."""
         call = self._models.current
         if call is not None:
-            with _guarded():
+            with guard.guarded("massgen.program"):
                 self._event(event, call)
         return original(backend, event, *args, **kwargs)
 
@@ -124,11 +124,3 @@ def _text_of(content: Any) -> str | None:
     if isinstance(content, list):
         return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
     return None if content is None else str(content)
-
-
-@contextlib.contextmanager
-def _guarded() -> Any:
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-        guard.swallow("massgen.program", error)

@@ -38,13 +38,11 @@ class Subagents:
 
     def create_transport_context(self, original: Callable[..., Any], client: Any, config: Any, *args: Any, **kwargs: Any) -> Any:
         """`MCPClient._create_transport_context`: an MCP server is started. MassGen's configuration stays as it is, since it writes that to files."""
-        try:
+        with guard.guarded("massgen.subagents"):
             if any(SERVER in str(word) for word in config.get("args") or ()):
                 env = self._child_environment(config.get("env") or {})
                 # MassGen replaces ${NAME} in the values, and does not start the server where there is no NAME.
                 config = {**config, "env": {name: value for name, value in env.items() if "${" not in value or name in (config.get("env") or {})}}
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-            guard.swallow("massgen.subagents", error)
         return original(client, config, *args, **kwargs)
 
     async def handle_request(self, original: Callable[..., Any], server: Any, message: Any, *args: Any, **kwargs: Any) -> Any:
@@ -59,10 +57,8 @@ class Subagents:
     def create_subprocess_exec(self, original: Callable[..., Any], *words: Any, **options: Any) -> Any:
         """`asyncio.create_subprocess_exec`: MassGen starts itself. Older versions give no environment, and with it their own."""
         if PROGRAM in words:
-            try:
+            with guard.guarded("massgen.subagents"):
                 options["env"] = self._child_environment(options.get("env") or os.environ)
-            except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-                guard.swallow("massgen.subagents", error)
         return original(*words, **options)
 
 

@@ -69,7 +69,7 @@ class ToolCalls:
                 result = await original(client, tool_name, arguments, *args, **kwargs)
             finally:
                 self._mcp.set(None)
-            with _guarded():
+            with guard.guarded("massgen.tool"):
                 call.record_result(_text_of(result), is_error=bool(getattr(result, "isError", False)))
         return result
 
@@ -77,7 +77,7 @@ class ToolCalls:
         """`mcp.ClientSession.call_tool`: the request takes the trace along (MCP SEP-414)."""
         call = self._mcp.get()
         if call is not None and "meta" in inspect.signature(original).parameters and kwargs.get("meta") is None:
-            with _guarded():
+            with guard.guarded("massgen.tool"):
                 kwargs["meta"] = call.meta()
         return await original(session, *args, **kwargs)
 
@@ -97,7 +97,7 @@ class ToolCalls:
                     if len(text) < _MAX_TEXT:
                         text += _blocks(result)
                     yield result
-            with _guarded():
+            with guard.guarded("massgen.tool"):
                 call.record_result(text, is_error=text.startswith(_FAILED))
 
     async def run_background_tool_job(self, original: Callable[..., Any], backend: Any, *args: Any, **kwargs: Any) -> Any:
@@ -111,14 +111,6 @@ class ToolCalls:
             execution = self._coordinations.execution(call.round)
             if execution is not None:
                 execution.background.append(call)
-
-
-@contextlib.contextmanager
-def _guarded() -> Any:
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-        guard.swallow("massgen.tool", error)
 
 
 def _mcp_name(client: Any, tool_name: str) -> tuple[str, str]:
