@@ -109,7 +109,7 @@ def configure(
         )
         _given = given
         if tracer_provider is not None:
-            open_run = None
+            open_run = partial(_open_run, None, None)
             if record:
                 _root = os.path.abspath(values["root"])
                 _seals = values["seal"]
@@ -244,8 +244,7 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     if isinstance(otel_trace.get_tracer_provider(), otel_trace.ProxyTracerProvider):
         otel_trace.set_tracer_provider(SHARED)
     assert provider is not None
-    prices.preload()
-    return make(provider.get_tracer(SCOPE, __version__), open_run=partial(_open_run, root, run) if recording is not None else None, cleans=own)
+    return make(provider.get_tracer(SCOPE, __version__), open_run=partial(_open_run, root if recording is not None else None, run), cleans=own)
 
 
 def _record_beside(provider: TracerProvider, root: str) -> partial[layout.RunDirectory | None]:
@@ -276,8 +275,15 @@ def _run_of_parent() -> layout.RunDirectory | None:
     return layout.run_of(Path(attempt)) if attempt else None
 
 
-def _open_run(root: str, run: layout.RunDirectory | None) -> layout.RunDirectory | None:
-    """The directory of a session: *run*, which this process belongs to, or a new one."""
+def _open_run(root: str | None, run: layout.RunDirectory | None) -> layout.RunDirectory | None:
+    """The directory of a session: *run*, which this process belongs to, or a new one; None where nothing is recorded, for want of a root.
+
+    Loads the price list, too: its agents have not begun.
+    """
+    with guard.guarded("prices"):
+        prices.load()
+    if root is None:
+        return None
     if run is not None:
         return run
     try:

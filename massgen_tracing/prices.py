@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from functools import lru_cache
 from typing import Final
 
@@ -25,9 +23,13 @@ _MODEL_ONLY: Final = frozenset({"chatcompletion", "openai_compatible", "litellm"
 """Names that say how a model is talked to, not whose it is."""
 
 
-def preload() -> None:
-    """Load the price list on a thread of its own: it takes a quarter of a second, which is less than the first model call and more than a span."""
-    threading.Thread(target=_library_loaded, name="massgen-tracing-prices", daemon=True).start()
+def load() -> None:
+    """Load the price list, which a few hundredths of a second do where pydantic is loaded already, as clients of models do, and else most of a second.
+
+    Called when a run begins, on the thread that begins it. A thread beside it would import while the program does: parts of Python's own library are
+    not made for that (`sysconfig` before 3.12 gives the second thread half of its variables), nor are modules that import each other.
+    """
+    estimate("openai", "gpt-4o", 1, 0)
 
 
 def estimate(provider: str, model: str, input_tokens: int, output_tokens: int, cached_input_tokens: int = 0) -> float | None:
@@ -60,11 +62,3 @@ def estimate(provider: str, model: str, input_tokens: int, output_tokens: int, c
 def _candidates(provider: str) -> tuple[str | None, ...]:
     """Provider ids to try; None lets the list find the provider by the model's name."""
     return (None,) if provider in _MODEL_ONLY else (_PROVIDERS.get(provider, provider), None)
-
-
-def _library_loaded() -> None:
-    # A program that ends at once ends in the middle of this; the first price that is asked for says what is wrong, if anything is.
-    with contextlib.suppress(Exception):
-        import genai_prices
-
-        genai_prices.calc_price(genai_prices.Usage(input_tokens=1), model_ref="gpt-4o", provider_id="openai")

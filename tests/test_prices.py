@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from massgen_tracing import prices
@@ -55,3 +59,24 @@ def test_no_tokens_cost_nothing() -> None:
 def test_impossible_usage_has_no_price(usage: tuple[int, int, int]) -> None:
     """A provider that reports more cached tokens than tokens, or fewer than none, costs an unknown amount, and no error."""
     assert prices.estimate("openai", "gpt-4o", *usage) is None
+
+
+def test_nothing_is_imported_beside_the_program(tmp_path: Path) -> None:
+    """A run imports on the thread that it runs on: two threads in the middle of importing the same things may each find half of them."""
+    program = """
+import sys, threading
+elsewhere = []
+def hook(event, arguments):
+    if event == "import" and threading.current_thread() is not threading.main_thread():
+        elsewhere.append(arguments[0])
+sys.addaudithook(hook)
+import massgen_tracing as mt
+tracer = mt.configure(root=sys.argv[1], enabled=True, logfire=False)
+with tracer.session("question", ["a"]) as session:
+    assert "genai_prices" in sys.modules
+    with session.agent_round("a", number=0), tracer.llm_call("openai", model="gpt-4o") as call:
+        call.record_usage(input=10, output=10)
+mt.shutdown()
+assert elsewhere == [], elsewhere
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=60)

@@ -46,7 +46,7 @@ class Tracer:
     Args:
         spans: OpenTelemetry's tracer, which makes the spans.
         service_name: who is running.
-        open_run: makes the directory of a new run; None where nothing is recorded.
+        open_run: makes what a new run needs, with its directory where it is recorded.
         price: estimates what a model call costs.
         remote: the Context of the process that started this one; spans without a parent here are its children.
         strict: raise `UsageError` where the caller is wrong, instead of a counted warning.
