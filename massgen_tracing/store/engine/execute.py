@@ -7,8 +7,9 @@ files, no catalogue, no settings.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,19 +117,19 @@ def ask(
     asked = direct.find(statement.text) if typed_columns and sources.sealed else direct.Direct(statement.text)
     options = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
     try:
-        for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
-            context = _context(statement)
-            with tables(context, step.sources, window=step.window, asked=asked):
-                frame = context.sql_with_options(statement.text, options, param_values=parameters.bound(statement.params))
-                names = [functions.plain(name) for name in frame.schema().names]
-                if asked.tables:
-                    # Planned as it was written first: its errors and its titles are those that people know.
-                    frame = context.sql_with_options(asked.text, options, param_values=parameters.bound(statement.params))
-                batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
-                table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(names)
-                table = table.drop_columns(list(statement.hidden))
-            if step.enough is None or cut or table.num_rows >= step.enough:
-                break  # the last step is enough in any case
+        with _engine(lists=statement.lists) as context:
+            for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
+                with tables(context, step.sources, window=step.window, asked=asked):
+                    frame = context.sql_with_options(statement.text, options, param_values=parameters.bound(statement.params))
+                    names = [functions.plain(name) for name in frame.schema().names]
+                    if asked.tables:
+                        # Planned as it was written first: its errors and its titles are those that people know.
+                        frame = context.sql_with_options(asked.text, options, param_values=parameters.bound(statement.params))
+                    batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
+                    table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(names)
+                    table = table.drop_columns(list(statement.hidden))
+                if step.enough is None or cut or table.num_rows >= step.enough:
+                    break  # the last step is enough in any case
         return _microsecond_times(table), cut
     except (KeyboardInterrupt, SystemExit, GeneratorExit, QueryError, RecordingError):
         raise
@@ -154,12 +155,25 @@ def _collect(frame: datafusion.DataFrame, limit: int, max_bytes: int) -> tuple[l
     return batches, ""
 
 
-def _context(statement: dialect.Statement) -> datafusion.SessionContext:
+_idle: Final[dict[bool, list[datafusion.SessionContext]]] = {False: [], True: []}
+"""Engines that have answered, by whether they read lists of columns."""
+
+
+@contextlib.contextmanager
+def _engine(*, lists: bool) -> Iterator[datafusion.SessionContext]:
+    """An engine that nobody else uses meanwhile. One that has answered is kept, for it knows the footers that it has read; one that failed is not."""
+    kept = _idle[lists]
+    context = kept.pop() if kept else _new_engine(lists=lists)
+    yield context
+    kept.append(context)
+
+
+def _new_engine(*, lists: bool) -> datafusion.SessionContext:
     config = (
         datafusion.SessionConfig()
         .with_information_schema(enabled=False)
         # PostgreSQL has no `* EXCEPT (…)`, which DataFusion documents.
-        .set("datafusion.sql_parser.dialect", "Generic" if statement.lists else "PostgreSQL")
+        .set("datafusion.sql_parser.dialect", "Generic" if lists else "PostgreSQL")
         .set("datafusion.sql_parser.recursion_limit", str(2 * MOST_LEVELS))
         .set("datafusion.execution.time_zone", "+00:00")
         .set("datafusion.execution.parquet.schema_force_view_types", "false")

@@ -135,7 +135,7 @@ def _traces(path: Path, index: Index) -> Iterable[str]:
 
 @contextlib.contextmanager
 def tables(context: SessionContext, sources: Sources, *, window: Window, asked: Direct) -> Iterator[None]:
-    """Make `records_all` and `records` known to an engine.
+    """Make `records_all`, `records` and `metrics` known to an engine, for as long as the block runs.
 
     Args:
         context: the engine.
@@ -164,7 +164,11 @@ def tables(context: SessionContext, sources: Sources, *, window: Window, asked: 
     _register(context, plain, {records.TABLE: records.TABLE, records.TABLE_ALL: records.TABLE_ALL})
     if asked.tables:
         _register(context, [(rows, rows.wide(accesses)) for rows in frames], asked.tables)
-    yield
+    try:
+        yield
+    finally:
+        for name in (metrics.TABLE, records.TABLE, records.TABLE_ALL, *asked.tables.values()):
+            context.deregister_table(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,18 +268,27 @@ def _within(frame: DataFrame, window: Window) -> DataFrame:
 
 
 def _scan(context: SessionContext, paths: Sequence[Path], schema: pa.Schema, links: list[_Links]) -> DataFrame:
-    """Many files as one table; the engine takes a directory, so the chosen files are put into one."""
-    absolute = tuple(map(os.path.abspath, paths))
-    if len(absolute) == 1:
-        return context.read_parquet(absolute[0], schema=schema)
-    links.append(_linked(absolute))
+    """Many files as one table; the engine takes a directory, so the chosen files are put into one.
+
+    The engine keeps what it knows of a directory and of the files in it: files that have changed are put into another one.
+    """
+    links.append(_linked(tuple((os.path.abspath(path), _stamp(path)) for path in paths)))
     return context.read_parquet(links[-1].directory, schema=schema)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes with a file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()  # the engine finds it missing
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class _Links:
     """A directory of links to files; it goes when nobody needs it any more, or this process ends."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Iterable[str]) -> None:
         self.directory = tempfile.mkdtemp(prefix="massgen-tracing-")
         weakref.finalize(self, _remove, self.directory, os.getpid())
         for number, path in enumerate(paths):
@@ -288,9 +301,9 @@ def _remove(directory: str, owner: int) -> None:
 
 
 @lru_cache(maxsize=16)
-def _linked(paths: tuple[str, ...]) -> _Links:
-    """Links to these files; the next query is often of the same."""
-    return _Links(paths)
+def _linked(files: tuple[tuple[str, tuple[int, ...]], ...]) -> _Links:
+    """Links to these files, as they are now; the next query is often of the same."""
+    return _Links(path for path, _ in files)
 
 
 def _union(frames: Sequence[DataFrame]) -> DataFrame:
