@@ -25,7 +25,7 @@ from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 
 _FORMAT: Final = 1
-_SETTLED_NS: Final = 2_000_000_000
+SETTLED_NS: Final = 2_000_000_000
 """What has changed less than two seconds ago may change again without another time of change: file systems count in ticks."""
 
 _MAX_TRACES: Final = 1024
@@ -100,7 +100,7 @@ def relevant(root: Path, files: Iterable[Path], wanted: Wanted) -> tuple[Path, .
             entry = known.get(name)
             if entry is not None and entry[0] == stamp:
                 now[name], contents = entry, entry[1]
-            elif time.time_ns() - status.st_mtime_ns > _SETTLED_NS and (contents := look_into(path)) is not None:
+            elif time.time_ns() - status.st_mtime_ns > SETTLED_NS and (contents := look_into(path)) is not None:
                 now[name] = stamp, contents
                 changed = True
         if contents is None or wanted.may_be_in(contents):
