@@ -88,7 +88,8 @@ def answer(
                 break
         except QueryError as error:
             # A file may turn out to be damaged after it was chosen: the others have an answer all the same.
-            found = unreadable(path for path, _ in chosen.sealed if path not in named) if of_storage(error) else {}
+            suspects = [path for path, _ in chosen.sealed if path not in named] if of_storage(error) else []
+            found = gone(suspects) or unreadable(suspects)
             if not found:
                 raise
         lost |= found

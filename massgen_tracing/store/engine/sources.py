@@ -133,6 +133,11 @@ def _traces(path: Path, index: Index) -> Iterable[str]:
     return found
 
 
+_NO_RECORDS: Final = pa.RecordBatch.from_pylist([], schema=records.SCHEMA)
+_NO_POINTS: Final = pa.RecordBatch.from_pylist([], schema=metrics.SCHEMA)
+"""Without any batch the engine would not know the columns."""
+
+
 @contextlib.contextmanager
 def tables(context: SessionContext, sources: Sources, *, window: Window, asked: Direct) -> Iterator[None]:
     """Make `records_all`, `records` and `metrics` known to an engine, for as long as the block runs.
@@ -144,16 +149,18 @@ def tables(context: SessionContext, sources: Sources, *, window: Window, asked: 
         asked: what is asked of the tables.
     """
     accesses = asked.accesses
-    live = records.table(sources.recording, starts=asked.all_rows, min_us=window.min_us, max_us=window.max_us)
-    # Without any batch the engine would not know the columns.
-    batches = live.to_batches() or [pa.RecordBatch.from_pylist([], schema=records.SCHEMA)]
-    points = metrics.table(sources.recording.points, min_us=window.min_us, max_us=window.max_us)
-    context.register_record_batches(metrics.TABLE, [points.to_batches() or [pa.RecordBatch.from_pylist([], schema=metrics.SCHEMA)]])
+    recording = sources.recording
+    live, points = [], []
+    if recording.spans or recording.logs:
+        live = records.table(recording, starts=asked.all_rows, min_us=window.min_us, max_us=window.max_us).to_batches()
+    if recording.points:
+        points = metrics.table(recording.points, min_us=window.min_us, max_us=window.max_us).to_batches()
+    context.register_record_batches(metrics.TABLE, [points or [_NO_POINTS]])
     text = [f"{access.function}(attributes, '{_quoted(access.key)}')" for access in accesses]
     frames: list[_Rows] = []
     links: list[_Links] = []  # stay while the engine reads
-    if len(live) or not sources.sealed:
-        frames.append(_Rows(context.read_batches(batches), text))
+    if live or not sources.sealed:
+        frames.append(_Rows(context.read_batches(live or [_NO_RECORDS]), text))
     for alike, paths in _alike(sources.sealed, accesses).items():
         frame = _within(_scan(context, paths, alike.schema(), links), window)
         said = [typed.expression(access.function, known) for access, known in zip(accesses, alike.keys, strict=True)]
