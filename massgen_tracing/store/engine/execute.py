@@ -181,6 +181,8 @@ def _new_engine(*, lists: bool) -> datafusion.SessionContext:
         .set("datafusion.execution.parquet.pushdown_filters", "true")
         # Planning would read the footers of all files; reading does, of those that are needed.
         .set("datafusion.execution.collect_statistics", "false")
+        # Sealed files have none.
+        .set("datafusion.execution.parquet.bloom_filter_on_read", "false")
     )
     runtime = datafusion.RuntimeEnvBuilder().with_disk_manager_disabled().with_greedy_memory_pool(limits.POOL_BYTES)
     context = datafusion.SessionContext(config, runtime)

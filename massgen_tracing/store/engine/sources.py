@@ -50,7 +50,8 @@ class Sources:
 
     Attributes:
         recording: the spans that the total reader read.
-        sealed: the sealed files that the engine reads, and what they say of themselves.
+        sealed: the sealed files that the engine reads, and what they say of themselves; the newest rows first, so that a query for the
+            newest can leave out those of most other files.
     """
 
     recording: Recording
@@ -91,6 +92,7 @@ def choose(
     for path, index in columnar:
         recording.report.add_sealed(str(path), lines=index.lines, skipped=index.skipped)
         recording.report.spans += index.spans
+    columnar.sort(key=lambda file: file[1].last_us, reverse=True)
     return Sources(recording, tuple(columnar))
 
 
