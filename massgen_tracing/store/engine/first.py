@@ -142,11 +142,13 @@ def steps(first: First | None, sources: Sources, window: Window, limit: int) -> 
         limit: how many rows of the answer are taken at most.
     """
     enough = 0 if first is None else min(limit if first.rows is None else first.rows, limit)
-    if first is not None and enough and sources.sealed:
+    if first is not None and enough:
         part = _newest if first.newest else _some
         rows = max(_FIRST * enough, _LEAST)
-        # A file costs nearly as much whether all of its rows are asked or a few.
-        while len((step := part(sources, window, rows)).sources.sealed) * 2 <= len(sources.sealed):
+        while rows < sum(_rows(index) for _, index in sources.sealed):
+            step = part(sources, window, rows)
+            if len(step.sources.sealed) * 2 > len(sources.sealed):
+                break  # a file costs nearly as much whether all of its rows are asked or a few
             yield replace(step, enough=enough)
             rows *= _GROWTH
     yield Step(sources, window)
