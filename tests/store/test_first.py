@@ -117,7 +117,7 @@ def test_few_files_are_read(tmp_path: Path, small: None, read: list[int]) -> Non
     """Of many files the newest are enough for the newest rows, and any for any rows."""
     seal_runs(tmp_path, [[100 * run, 100 * run + 1] for run in range(12)])
     chosen = sources.choose(catalogue.files(tmp_path))
-    table, _ = execute.ask(dialect.translate("SELECT span_id FROM records ORDER BY start_timestamp DESC LIMIT 1"), chosen)
+    table, *_ = execute.ask(dialect.translate("SELECT span_id FROM records ORDER BY start_timestamp DESC LIMIT 1"), chosen)
     assert (read, table.to_pylist()) == ([2], [{"span_id": otlp.span_id(24)}])
     execute.ask(dialect.translate("SELECT span_id FROM records LIMIT 1"), chosen)
     execute.ask(dialect.translate("SELECT span_id FROM records WHERE duration > 5 LIMIT 1"), chosen)
@@ -128,7 +128,7 @@ def test_files_that_overlap_are_asked_for_their_newest_rows(tmp_path: Path, smal
     """Also where many runs go on at once: those that ended long before the newest rows are left out."""
     seal_runs(tmp_path, [[100 * run, 100 * run + 150, 100 * run + 300] for run in range(12)])
     chosen = sources.choose(catalogue.files(tmp_path))
-    table, _ = execute.ask(dialect.translate("SELECT start_timestamp AS at FROM records ORDER BY start_timestamp DESC LIMIT 2"), chosen)
+    table, *_ = execute.ask(dialect.translate("SELECT start_timestamp AS at FROM records ORDER BY start_timestamp DESC LIMIT 2"), chosen)
     assert [row["at"].microsecond // 1000 for row in table.to_pylist()] == [400, 300]
     assert read == [4]
 

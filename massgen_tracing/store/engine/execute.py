@@ -79,11 +79,11 @@ def answer(
             on_stage("asking")
         try:
             with limits.memory():
-                table, cut = ask(statement, chosen, window=window, limit=limit, max_bytes=max_bytes)
+                table, cut, asked = ask(statement, chosen, window=window, limit=limit, max_bytes=max_bytes)
                 sink = pa.BufferOutputStream()
                 with pa.ipc.new_stream(sink, table.schema) as writer:
                     writer.write_table(table)
-            found = gone(path for path, _ in chosen.sealed)
+            found = gone(asked)
             if not found:
                 break
         except QueryError as error:
@@ -107,8 +107,8 @@ def ask(
     limit: int = DEFAULT_LIMIT,
     max_bytes: int = DEFAULT_MAX_BYTES,
     typed_columns: bool = True,
-) -> tuple[pa.Table, Cut]:
-    """The answer of one translated statement, and how it was cut.
+) -> tuple[pa.Table, Cut, tuple[Path, ...]]:
+    """The answer of one translated statement, how it was cut, and the sealed files that it is from.
 
     Without *typed_columns*, attributes are read from their JSON text only; the answer is the same.
 
@@ -131,7 +131,7 @@ def ask(
                     table = table.drop_columns(list(statement.hidden))
                 if step.enough is None or cut or table.num_rows >= step.enough:
                     break  # the last step is enough in any case
-        return _microsecond_times(table), cut
+        return _microsecond_times(table), cut, tuple(path for path, _ in step.sources.sealed)
     except (KeyboardInterrupt, SystemExit, GeneratorExit, QueryError, RecordingError):
         raise
     except BaseException as error:
