@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -118,3 +122,146 @@ def test_a_trace_is_found_by_the_first_digits_of_its_id(tmp_path: Path) -> None:
         lookup.trace(tmp_path, "ffffffff")
     with pytest.raises(errors.RecordingError, match="no run or recording named my_run"):
         lookup.trace(tmp_path, "my_run")
+
+
+# --- listings that are kept --------------------------------------------------------------------------------------------------------
+
+HOUR_NS = 3_600_000_000_000
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Every directory that is listed, by a reader to whom all changes are an hour old."""
+    scandir, now = os.scandir, time.time_ns
+    found: list[str] = []
+
+    def watched(path: str | int) -> Any:
+        if isinstance(path, str):  # and not a descriptor, by which a tree is removed
+            found.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", watched)
+    monkeypatch.setattr(time, "time_ns", lambda: now() + HOUR_NS)
+    monkeypatch.setattr(catalogue, "_listings", {})
+    yield found
+    monkeypatch.undo()
+
+
+ticks = itertools.count(1)
+
+
+def changed(directory: Path) -> None:
+    """Have the file system's clock tick: tests are quicker than some of them."""
+    tick = next(ticks) * 1_000_000_000
+    os.utime(directory, ns=(tick, tick))
+
+
+def a_new_run(root: Path) -> None:
+    """Another run."""
+    otlp.write_run(root, "log_20270116_080000_000000")
+    changed(root / "massgen_logs")
+
+
+def a_new_attempt(root: Path) -> None:
+    """Another attempt at a turn."""
+    turn = root / "massgen_logs" / OLD / "turn_1"
+    otlp.write(turn / "attempt_2" / "trace.otlp.jsonl", [])
+    changed(turn)
+
+
+def a_new_process(root: Path) -> None:
+    """A second process that writes to a run."""
+    attempt = root / "massgen_logs" / OLD / "turn_1" / "attempt_1"
+    otlp.write(attempt / "trace.77.otlp.jsonl", [])
+    changed(attempt)
+
+
+def sealed_beneath(root: Path) -> None:
+    """A recording that another process seals."""
+    attempt = root / "massgen_logs" / OLD / "turn_1" / "attempt_1"
+    assert seal.seal(attempt / "trace.otlp.jsonl").sealed
+    changed(attempt)
+
+
+def a_deleted_file(root: Path) -> None:
+    """A recording that is no more."""
+    attempt = root / "massgen_logs" / OLD / "turn_1" / "attempt_1"
+    (attempt / "trace.otlp.jsonl").unlink()
+    changed(attempt)
+
+
+def a_deleted_run(root: Path) -> None:
+    """A whole run."""
+    shutil.rmtree(root / "massgen_logs" / OLD)
+    changed(root / "massgen_logs")
+
+
+def a_run_in_anothers_place(root: Path) -> None:
+    """A directory of the same name and time of change, which is another one."""
+    attempt = root / "massgen_logs" / OLD / "turn_1" / "attempt_1"
+    before = attempt.stat()
+    attempt.rename(root / "away")
+    otlp.write(attempt / "trace.5.otlp.jsonl", [])
+    os.utime(attempt, ns=(before.st_atime_ns, before.st_mtime_ns))
+    changed(attempt.parent)
+
+
+def a_folder_in_a_files_place(root: Path) -> None:
+    """What was a recording is a directory that has one."""
+    attempt = root / "massgen_logs" / OLD / "turn_1" / "attempt_1"
+    (attempt / "trace.otlp.jsonl").unlink()
+    otlp.write(attempt / "trace.otlp.jsonl" / "trace.otlp.jsonl", [])
+    changed(attempt)
+
+
+CHANGES = [
+    *(a_new_run, a_new_attempt, a_new_process, sealed_beneath, a_deleted_file, a_deleted_run, a_run_in_anothers_place),
+    a_folder_in_a_files_place,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_has_changed_is_listed_anew(tmp_path: Path, listed: list[str], change: Callable[[Path], None]) -> None:
+    """Whatever comes, goes or is replaced is found as by a reader who has never looked; the other directories are not listed again."""
+    for name in (OLD, NEW):
+        otlp.write_run(tmp_path, name)
+    before = catalogue.files(tmp_path)
+    listed.clear()
+    assert (catalogue.files(tmp_path), listed) == (before, [])
+    change(tmp_path)
+    after = catalogue.files(tmp_path)
+    assert listed
+    assert not any(NEW in path for path in listed)
+    catalogue._listings.clear()
+    assert after == catalogue.files(tmp_path) != before
+
+
+def test_a_directory_that_has_just_changed_is_always_listed(tmp_path: Path, listed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within two seconds it may change again without another time of change."""
+    otlp.write_run(tmp_path)
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() - HOUR_NS)
+    catalogue.files(tmp_path)
+    first = list(listed)
+    listed.clear()
+    catalogue.files(tmp_path)
+    assert (listed, catalogue._listings) == (first, {})
+    assert len(first) == 4
+
+
+def test_a_listing_is_of_the_directory_and_not_of_its_name(tmp_path: Path, listed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.massgen` of one working directory is not that of another."""
+    for place in ("a", "b"):
+        otlp.write_run(tmp_path / place / ".massgen", f"log_2027011{len(listed)}_080000_00000{place}")
+        monkeypatch.chdir(tmp_path / place)
+        (found,) = catalogue.files(".massgen")
+        assert found.exists()
+
+
+def test_no_more_listings_are_kept_than_is_allowed(tmp_path: Path, listed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that has seen many roots does not grow for ever."""
+    monkeypatch.setattr(catalogue, "_MOST_LISTINGS", 2)
+    otlp.write_run(tmp_path)
+    assert catalogue.files(tmp_path) == catalogue.files(tmp_path)
+    assert listed
+    assert len(catalogue._listings) <= 2

@@ -193,6 +193,23 @@ def test_a_damaged_index_is_made_anew(root: Path, said: bytes) -> None:
     assert len(json.loads((root / layout.INDEX_FILE).read_bytes())["files"]) == RUNS
 
 
+def test_the_index_is_read_once_until_there_is_another(root: Path, opened: list[str]) -> None:
+    """Whoever has put a new one in its place."""
+    files, wanted = catalogue.files(root), Wanted(traces=(trace_of(WANTED),))
+    index = root / layout.INDEX_FILE
+    contents.relevant(root, files, wanted)
+    for _ in range(2):
+        assert len(contents.relevant(root, files, wanted)) == 1
+    assert opened.count(str(index)) == 1
+    other = {**json.loads(index.read_bytes()), "by": "another process"}
+    (root / "new").write_text(json.dumps(other))
+    os.replace(root / "new", index)
+    opened.clear()
+    for _ in range(2):
+        assert len(contents.relevant(root, files, wanted)) == 1
+    assert opened.count(str(index)) == 1
+
+
 def test_a_root_that_cannot_be_written_to_does_without(root: Path) -> None:
     """The answer is the same where the index can neither be read nor written, and nothing is left behind."""
     (root / layout.INDEX_FILE).mkdir()

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from massgen_tracing import store
 from massgen_tracing.store.engine import execute, first, sources
 from massgen_tracing.store.engine.first import First
 from massgen_tracing.store.roots import catalogue
@@ -68,38 +67,74 @@ def seal_runs(root: Path, runs: list[list[int]]) -> None:
         assert seal.seal(path).sealed
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few rows are worth asking for."""
+    monkeypatch.setattr(first, "_LEAST", 1)
+    monkeypatch.setattr(first, "_OF_A_FILE", 1)
+    monkeypatch.setattr(first, "_GROWTH", 2)
+
+
 @given(
     st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=5), min_size=2, max_size=9),
     st.integers(1, 6),
     st.sampled_from(["", "WHERE span_name = 'n1'", "WHERE duration > 5"]),
 )
-@settings(max_examples=40, deadline=None)
-def test_the_newest_rows_are_those_of_all_files(tmp_path_factory: pytest.TempPathFactory, runs: list[list[int]], limit: int, where: str) -> None:
-    """However the files overlap in time: the same starts as when every file is read."""
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_newest_rows_are_those_of_all_files(
+    tmp_path_factory: pytest.TempPathFactory, small: None, runs: list[list[int]], limit: int, where: str
+) -> None:
+    """However the files overlap in time, and their rows lie in it: the same starts as when every file is read."""
     root = tmp_path_factory.mktemp("root")
     seal_runs(root, runs)
-    newest = store.query(f"SELECT start_timestamp FROM records {where} ORDER BY start_timestamp DESC LIMIT {limit}", root).rows
+    chosen = sources.choose(catalogue.files(root))
+
+    def ask(sql: str) -> list[dict[str, object]]:
+        rows: list[dict[str, object]] = execute.ask(dialect.translate(sql), chosen)[0].to_pylist()
+        return rows
+
+    newest = ask(f"SELECT start_timestamp FROM records {where} ORDER BY start_timestamp DESC LIMIT {limit}")
     # Without the rewritten order, nothing tells that the first rows are enough.
-    every = store.query(f"SELECT start_timestamp FROM records {where} ORDER BY start_timestamp + INTERVAL '0 seconds' DESC LIMIT {limit}", root).rows
-    assert newest == every
-    some = store.query(f"SELECT span_id FROM records {where} LIMIT {limit}", root)
-    assert len(some) == len(newest)
+    assert newest == ask(f"SELECT start_timestamp FROM records {where} ORDER BY start_timestamp + INTERVAL '0 seconds' DESC LIMIT {limit}")
+    assert len(ask(f"SELECT span_id FROM records {where} LIMIT {limit}")) == len(newest)
 
 
-def test_few_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many files the newest are enough for the newest rows, and any for any rows."""
-    seal_runs(tmp_path, [[100 * run, 100 * run + 1] for run in range(12)])
-    read: list[int] = []
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many sealed files each step asked."""
+    counts: list[int] = []
     tables = sources.tables
 
     def watched(context: object, chosen: sources.Sources, **given: object) -> object:
-        read.append(len(chosen.sealed))
+        counts.append(len(chosen.sealed))
         return tables(context, chosen, **given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(execute, "tables", watched)
+    return counts
+
+
+def test_few_files_are_read(tmp_path: Path, small: None, read: list[int]) -> None:
+    """Of many files the newest are enough for the newest rows, and any for any rows."""
+    seal_runs(tmp_path, [[100 * run, 100 * run + 1] for run in range(12)])
     chosen = sources.choose(catalogue.files(tmp_path))
-    table, _ = execute.ask(dialect.translate("SELECT span_id FROM records ORDER BY start_timestamp DESC LIMIT 1"), chosen)
+    table, *_ = execute.ask(dialect.translate("SELECT span_id FROM records ORDER BY start_timestamp DESC LIMIT 1"), chosen)
     assert (read, table.to_pylist()) == ([2], [{"span_id": otlp.span_id(24)}])
     execute.ask(dialect.translate("SELECT span_id FROM records LIMIT 1"), chosen)
     execute.ask(dialect.translate("SELECT span_id FROM records WHERE duration > 5 LIMIT 1"), chosen)
-    assert read == [2, 2, 2, 12]
+    assert read == [2, 2, 2, 4, 12]
+
+
+def test_files_that_overlap_are_asked_for_their_newest_rows(tmp_path: Path, small: None, read: list[int]) -> None:
+    """Also where many runs go on at once: those that ended long before the newest rows are left out."""
+    seal_runs(tmp_path, [[100 * run, 100 * run + 150, 100 * run + 300] for run in range(12)])
+    chosen = sources.choose(catalogue.files(tmp_path))
+    table, *_ = execute.ask(dialect.translate("SELECT start_timestamp AS at FROM records ORDER BY start_timestamp DESC LIMIT 2"), chosen)
+    assert [row["at"].microsecond // 1000 for row in table.to_pylist()] == [400, 300]
+    assert read == [4]
+
+
+def test_files_that_would_nearly_all_be_asked_are_asked_at_once(tmp_path: Path, read: list[int]) -> None:
+    """A few small files are not worth asking one by one."""
+    seal_runs(tmp_path, [[100 * run] for run in range(5)])
+    execute.ask(dialect.translate("SELECT span_id FROM records ORDER BY start_timestamp DESC LIMIT 1"), sources.choose(catalogue.files(tmp_path)))
+    assert read == [5]

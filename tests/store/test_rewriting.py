@@ -193,7 +193,7 @@ def conditions(draw: st.DrawFn, depth: int) -> Sql:
 def test_an_expression_means_what_it_says(recorded: sources.Sources, expression: Sql) -> None:
     """Operators, casts, calls, comparisons, levels, CASE, brackets, blanks and comments in any mixture."""
     statement = dialect.translate(f"SELECT {expression.text} AS value FROM records")
-    table, _ = execute.ask(statement, recorded)
+    table, *_ = execute.ask(statement, recorded)
     assert table.column("value").to_pylist() == [expression.value], statement.text
 
 
@@ -207,7 +207,7 @@ def test_a_condition_means_what_it_says_in_every_clause(recorded: sources.Source
         f"SELECT count(*) AS n FROM (SELECT * FROM records) AS records WHERE {test.text}",
         f"WITH a AS (SELECT * FROM records WHERE {test.text}) SELECT count(*) AS n, max({expression.text}) AS m FROM a AS records",
     ):
-        table, _ = execute.ask(dialect.translate(sql), recorded)
+        table, *_ = execute.ask(dialect.translate(sql), recorded)
         assert table.column("n").to_pylist() == [1 if test.value else 0], sql
         if "m" in table.column_names and (test.value or "FILTER" in sql):
             assert table.column("m").to_pylist() == [expression.value], sql
@@ -263,6 +263,6 @@ def test_any_sequence_of_words_is_translated_or_refused(parts: list[str]) -> Non
 
 def test_the_evaluator_is_not_the_engine(recorded: sources.Sources) -> None:
     """A check of the check: a wrong expectation is noticed."""
-    table, _ = execute.ask(dialect.translate("SELECT attributes->'list'->>1 AS value FROM records"), recorded)
+    table, *_ = execute.ask(dialect.translate("SELECT attributes->'list'->>1 AS value FROM records"), recorded)
     assert isinstance(table, pa.Table)
     assert table.column("value").to_pylist() == ["two"] != [as_text(step(VALUES["list"], 2))]

@@ -95,8 +95,8 @@ def same(root: Path, sql: str) -> pa.Table:
     """Ask with and without typed columns; returns the answer, which must be the same."""
     statement = dialect.translate(sql)
     chosen = sources.choose(catalogue.files(root))
-    with_columns, _ = execute.ask(statement, chosen)
-    without, _ = execute.ask(statement, chosen, typed_columns=False)
+    with_columns, *_ = execute.ask(statement, chosen)
+    without, *_ = execute.ask(statement, chosen, typed_columns=False)
     assert comparable(with_columns) == comparable(without)
     return with_columns
 
@@ -136,7 +136,7 @@ def test_documented_keys_parse_no_json(root: Path, monkeypatch: pytest.MonkeyPat
     chosen = sources.choose(catalogue.files(root))
     sql = """SELECT attributes->>'massgen.agent_id' AS a, SUM((attributes->'massgen.usage.cost')::float) AS c, MAX(attributes->>'nothing') AS n
         FROM records GROUP BY 1"""
-    table, _ = execute.ask(dialect.translate(sql), chosen)
+    table, *_ = execute.ask(dialect.translate(sql), chosen)
     assert {(row["a"], row["n"]) for row in table.to_pylist()} == {("agent_a", None), ("agent_b", None), (None, None)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,7 +28,7 @@ def of_storage(error: QueryError) -> bool:
 
 def gone(paths: Iterable[Path]) -> dict[Path, str]:
     """The files that are no longer there; the engine says nothing of them."""
-    return {path: "it was deleted while it was read" for path in paths if not path.exists()}
+    return {path: "it was deleted while it was read" for path in paths if not os.path.exists(path)}
 
 
 def unreadable(paths: Iterable[Path]) -> dict[Path, str]:

@@ -7,8 +7,9 @@ files, no catalogue, no settings.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,16 +79,17 @@ def answer(
             on_stage("asking")
         try:
             with limits.memory():
-                table, cut = ask(statement, chosen, window=window, limit=limit, max_bytes=max_bytes)
+                table, cut, asked = ask(statement, chosen, window=window, limit=limit, max_bytes=max_bytes)
                 sink = pa.BufferOutputStream()
                 with pa.ipc.new_stream(sink, table.schema) as writer:
                     writer.write_table(table)
-            found = gone(path for path, _ in chosen.sealed)
+            found = gone(asked)
             if not found:
                 break
         except QueryError as error:
             # A file may turn out to be damaged after it was chosen: the others have an answer all the same.
-            found = unreadable(path for path, _ in chosen.sealed if path not in named) if of_storage(error) else {}
+            suspects = [path for path, _ in chosen.sealed if path not in named] if of_storage(error) else []
+            found = gone(suspects) or unreadable(suspects)
             if not found:
                 raise
         lost |= found
@@ -105,8 +107,8 @@ def ask(
     limit: int = DEFAULT_LIMIT,
     max_bytes: int = DEFAULT_MAX_BYTES,
     typed_columns: bool = True,
-) -> tuple[pa.Table, Cut]:
-    """The answer of one translated statement, and how it was cut.
+) -> tuple[pa.Table, Cut, tuple[Path, ...]]:
+    """The answer of one translated statement, how it was cut, and the sealed files that it is from.
 
     Without *typed_columns*, attributes are read from their JSON text only; the answer is the same.
 
@@ -116,20 +118,20 @@ def ask(
     asked = direct.find(statement.text) if typed_columns and sources.sealed else direct.Direct(statement.text)
     options = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
     try:
-        for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
-            context = _context(statement)
-            with tables(context, step.sources, window=step.window, asked=asked):
-                frame = context.sql_with_options(statement.text, options, param_values=parameters.bound(statement.params))
-                names = [functions.plain(name) for name in frame.schema().names]
-                if asked.tables:
-                    # Planned as it was written first: its errors and its titles are those that people know.
-                    frame = context.sql_with_options(asked.text, options, param_values=parameters.bound(statement.params))
-                batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
-                table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(names)
-                table = table.drop_columns(list(statement.hidden))
-            if step.enough is None or cut or table.num_rows >= step.enough:
-                break  # the last step is enough in any case
-        return _microsecond_times(table), cut
+        with _engine(lists=statement.lists) as context:
+            for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
+                with tables(context, step.sources, window=step.window, asked=asked):
+                    frame = context.sql_with_options(statement.text, options, param_values=parameters.bound(statement.params))
+                    names = [functions.plain(name) for name in frame.schema().names]
+                    if asked.tables:
+                        # Planned as it was written first: its errors and its titles are those that people know.
+                        frame = context.sql_with_options(asked.text, options, param_values=parameters.bound(statement.params))
+                    batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
+                    table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(names)
+                    table = table.drop_columns(list(statement.hidden))
+                if step.enough is None or cut or table.num_rows >= step.enough:
+                    break  # the last step is enough in any case
+        return _microsecond_times(table), cut, tuple(path for path, _ in step.sources.sealed)
     except (KeyboardInterrupt, SystemExit, GeneratorExit, QueryError, RecordingError):
         raise
     except BaseException as error:
@@ -154,18 +156,33 @@ def _collect(frame: datafusion.DataFrame, limit: int, max_bytes: int) -> tuple[l
     return batches, ""
 
 
-def _context(statement: dialect.Statement) -> datafusion.SessionContext:
+_idle: Final[dict[bool, list[datafusion.SessionContext]]] = {False: [], True: []}
+"""Engines that have answered, by whether they read lists of columns."""
+
+
+@contextlib.contextmanager
+def _engine(*, lists: bool) -> Iterator[datafusion.SessionContext]:
+    """An engine that nobody else uses meanwhile. One that has answered is kept, for it knows the footers that it has read; one that failed is not."""
+    kept = _idle[lists]
+    context = kept.pop() if kept else _new_engine(lists=lists)
+    yield context
+    kept.append(context)
+
+
+def _new_engine(*, lists: bool) -> datafusion.SessionContext:
     config = (
         datafusion.SessionConfig()
         .with_information_schema(enabled=False)
         # PostgreSQL has no `* EXCEPT (…)`, which DataFusion documents.
-        .set("datafusion.sql_parser.dialect", "Generic" if statement.lists else "PostgreSQL")
+        .set("datafusion.sql_parser.dialect", "Generic" if lists else "PostgreSQL")
         .set("datafusion.sql_parser.recursion_limit", str(2 * MOST_LEVELS))
         .set("datafusion.execution.time_zone", "+00:00")
         .set("datafusion.execution.parquet.schema_force_view_types", "false")
         .set("datafusion.execution.parquet.pushdown_filters", "true")
-        # Planning would read the footers of all files; reading does, of those that are needed.
-        .set("datafusion.execution.collect_statistics", "false")
+        # Planning reads the footers, which are then kept: the statistics say which files are enough, and which cannot have newer rows.
+        .set("datafusion.execution.collect_statistics", "true")
+        # Sealed files have none.
+        .set("datafusion.execution.parquet.bloom_filter_on_read", "false")
     )
     runtime = datafusion.RuntimeEnvBuilder().with_disk_manager_disabled().with_greedy_memory_pool(limits.POOL_BYTES)
     context = datafusion.SessionContext(config, runtime)

@@ -1,16 +1,19 @@
 """Statements that want the newest rows only, or just any so many: they can be answered from a few files where a recording has many.
 
-`SELECT … FROM records WHERE … ORDER BY start_timestamp DESC LIMIT 20` looks at each row by itself. Asked of the newest files, and only of what
-started after all that the other files have, it gives rows that come before any other; if they are as many as are wanted, they are the answer.
+`SELECT … FROM records WHERE … ORDER BY start_timestamp DESC LIMIT 20` looks at each row by itself. Asked only of what has started since some time, of
+the files that have anything as new, it gives rows that come before any other; if they are as many as are wanted, they are the answer.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from massgen_tracing.store.engine.sources import Sources, Window
+from massgen_tracing.store.sealing.sealed import Index
 from massgen_tracing.store.sql import direct
 from massgen_tracing.store.sql.functions import JSON_FUNCTIONS
 from massgen_tracing.store.sql.tokens import Group, Item, Token, group_brackets, tokenize
@@ -33,10 +36,16 @@ _BEFORE_COLUMN: Final = frozenset({"SELECT", "WHERE", "AND", "OR", "NOT", "BY", 
 _TIME: Final = "start_timestamp"
 
 _FIRST: Final = 4
-"""So many times the rows that are wanted have the first files that are asked."""
+"""So many times the rows that are wanted are asked at first."""
+
+_LEAST: Final = 4096
+"""Fewer rows are not worth asking for: what a statement costs before it reads any is more."""
+
+_OF_A_FILE: Final = 256
+"""A file with fewer rows counts as having so many, for opening it costs as much as reading them."""
 
 _GROWTH: Final = 16
-"""Each time that they do not have enough, so many times more files are asked."""
+"""Each time that there are not enough, so many times more rows are asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +143,46 @@ def steps(first: First | None, sources: Sources, window: Window, limit: int) -> 
     """
     enough = 0 if first is None else min(limit if first.rows is None else first.rows, limit)
     if first is not None and enough:
-        files = sorted(sources.sealed, key=lambda file: file[1].last_us, reverse=True) if first.newest else sources.sealed
-        rows = _FIRST * enough
-        count = 1
-        while True:
-            while count < len(files) and sum(index.spans for _, index in files[:count]) < rows:
-                count += 1
-            if count * 2 > len(files):
-                break
-            since = window.min_us
-            if first.newest:
-                others = files[count][1].last_us + 1
-                since = others if since is None else max(since, others)
-            yield Step(replace(sources, sealed=tuple(files[:count])), replace(window, min_us=since), enough)
-            rows, count = rows * _GROWTH, count * _GROWTH
+        part = _newest if first.newest else _some
+        rows = max(_FIRST * enough, _LEAST)
+        while rows < sum(_rows(index) for _, index in sources.sealed):
+            step = part(sources, window, rows)
+            if len(step.sources.sealed) * 2 > len(sources.sealed):
+                break  # a file costs nearly as much whether all of its rows are asked or a few
+            yield replace(step, enough=enough)
+            rows *= _GROWTH
     yield Step(sources, window)
+
+
+def _some(sources: Sources, window: Window, rows: int) -> Step:
+    """So many rows, to whole files."""
+    before = itertools.accumulate((_rows(index) for _, index in sources.sealed), initial=0)
+    files = (file for file, count in zip(sources.sealed, before, strict=False) if count < rows)
+    return Step(replace(sources, sealed=tuple(files)), window)
+
+
+def _rows(index: Index) -> int:
+    return max(index.spans, _OF_A_FILE)
+
+
+def _newest(sources: Sources, window: Window, rows: int) -> Step:
+    """About so many of the newest rows: whatever has started since a time, from all files that may have such rows.
+
+    A file's rows are taken to be spread evenly over its time. Where they are not there are more or fewer of them, but no newer ones elsewhere.
+    """
+    # Back from the end: where a file's time ends and begins, a microsecond has more or fewer rows.
+    borders = []
+    for _, index in sources.sealed:
+        density = _rows(index) / (index.last_us - index.first_us + 1)
+        borders += [(index.last_us + 1, density), (index.first_us, -density)]
+    borders.sort(reverse=True)
+    at, found, density = borders[0][0], 0.0, 0.0
+    for border, change in borders:
+        within = density * (at - border)
+        if found + within >= rows:
+            at -= math.ceil((rows - found) / density)
+            break
+        at, found, density = border, found + within, density + change
+    since = at if window.min_us is None else max(at, window.min_us)
+    files = (file for file in sources.sealed if file[1].last_us >= since)
+    return Step(replace(sources, sealed=tuple(files)), replace(window, min_us=since))

@@ -50,7 +50,8 @@ class Sources:
 
     Attributes:
         recording: the spans that the total reader read.
-        sealed: the sealed files that the engine reads, and what they say of themselves.
+        sealed: the sealed files that the engine reads, and what they say of themselves; the newest rows first, so that a query for the
+            newest can leave out those of most other files.
     """
 
     recording: Recording
@@ -91,6 +92,7 @@ def choose(
     for path, index in columnar:
         recording.report.add_sealed(str(path), lines=index.lines, skipped=index.skipped)
         recording.report.spans += index.spans
+    columnar.sort(key=lambda file: file[1].last_us, reverse=True)
     return Sources(recording, tuple(columnar))
 
 
@@ -133,9 +135,14 @@ def _traces(path: Path, index: Index) -> Iterable[str]:
     return found
 
 
+_NO_RECORDS: Final = pa.RecordBatch.from_pylist([], schema=records.SCHEMA)
+_NO_POINTS: Final = pa.RecordBatch.from_pylist([], schema=metrics.SCHEMA)
+"""Without any batch the engine would not know the columns."""
+
+
 @contextlib.contextmanager
 def tables(context: SessionContext, sources: Sources, *, window: Window, asked: Direct) -> Iterator[None]:
-    """Make `records_all` and `records` known to an engine.
+    """Make `records_all`, `records` and `metrics` known to an engine, for as long as the block runs.
 
     Args:
         context: the engine.
@@ -144,16 +151,18 @@ def tables(context: SessionContext, sources: Sources, *, window: Window, asked: 
         asked: what is asked of the tables.
     """
     accesses = asked.accesses
-    live = records.table(sources.recording, starts=asked.all_rows, min_us=window.min_us, max_us=window.max_us)
-    # Without any batch the engine would not know the columns.
-    batches = live.to_batches() or [pa.RecordBatch.from_pylist([], schema=records.SCHEMA)]
-    points = metrics.table(sources.recording.points, min_us=window.min_us, max_us=window.max_us)
-    context.register_record_batches(metrics.TABLE, [points.to_batches() or [pa.RecordBatch.from_pylist([], schema=metrics.SCHEMA)]])
+    recording = sources.recording
+    live, points = [], []
+    if recording.spans or recording.logs:
+        live = records.table(recording, starts=asked.all_rows, min_us=window.min_us, max_us=window.max_us).to_batches()
+    if recording.points:
+        points = metrics.table(recording.points, min_us=window.min_us, max_us=window.max_us).to_batches()
+    context.register_record_batches(metrics.TABLE, [points or [_NO_POINTS]])
     text = [f"{access.function}(attributes, '{_quoted(access.key)}')" for access in accesses]
     frames: list[_Rows] = []
     links: list[_Links] = []  # stay while the engine reads
-    if len(live) or not sources.sealed:
-        frames.append(_Rows(context.read_batches(batches), text))
+    if live or not sources.sealed:
+        frames.append(_Rows(context.read_batches(live or [_NO_RECORDS]), text))
     for alike, paths in _alike(sources.sealed, accesses).items():
         frame = _within(_scan(context, paths, alike.schema(), links), window)
         said = [typed.expression(access.function, known) for access, known in zip(accesses, alike.keys, strict=True)]
@@ -164,7 +173,11 @@ def tables(context: SessionContext, sources: Sources, *, window: Window, asked: 
     _register(context, plain, {records.TABLE: records.TABLE, records.TABLE_ALL: records.TABLE_ALL})
     if asked.tables:
         _register(context, [(rows, rows.wide(accesses)) for rows in frames], asked.tables)
-    yield
+    try:
+        yield
+    finally:
+        for name in (metrics.TABLE, records.TABLE, records.TABLE_ALL, *asked.tables.values()):
+            context.deregister_table(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,18 +277,27 @@ def _within(frame: DataFrame, window: Window) -> DataFrame:
 
 
 def _scan(context: SessionContext, paths: Sequence[Path], schema: pa.Schema, links: list[_Links]) -> DataFrame:
-    """Many files as one table; the engine takes a directory, so the chosen files are put into one."""
-    absolute = tuple(map(os.path.abspath, paths))
-    if len(absolute) == 1:
-        return context.read_parquet(absolute[0], schema=schema)
-    links.append(_linked(absolute))
+    """Many files as one table; the engine takes a directory, so the chosen files are put into one.
+
+    The engine keeps what it knows of a directory and of the files in it: files that have changed are put into another one.
+    """
+    links.append(_linked(tuple((os.path.abspath(path), _stamp(path)) for path in paths)))
     return context.read_parquet(links[-1].directory, schema=schema)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes with a file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()  # the engine finds it missing
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class _Links:
     """A directory of links to files; it goes when nobody needs it any more, or this process ends."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Iterable[str]) -> None:
         self.directory = tempfile.mkdtemp(prefix="massgen-tracing-")
         weakref.finalize(self, _remove, self.directory, os.getpid())
         for number, path in enumerate(paths):
@@ -288,9 +310,9 @@ def _remove(directory: str, owner: int) -> None:
 
 
 @lru_cache(maxsize=16)
-def _linked(paths: tuple[str, ...]) -> _Links:
-    """Links to these files; the next query is often of the same."""
-    return _Links(paths)
+def _linked(files: tuple[tuple[str, tuple[int, ...]], ...]) -> _Links:
+    """Links to these files, as they are now; the next query is often of the same."""
+    return _Links(path for path, _ in files)
 
 
 def _union(frames: Sequence[DataFrame]) -> DataFrame:

@@ -1,26 +1,30 @@
 """Where recordings lie: the runs under a root, and the files of a run, a root, a directory or a single file.
 
 Listing reads directory names only, so that a root with ten thousand runs is listed without opening any of their files; which of them have a
-trace or a time is known from `contents`.
+trace or a time is known from `contents`. A directory that has not changed is not listed again.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.layout import RunDirectory
-from massgen_tracing.store.roots.contents import Wanted, relevant
+from massgen_tracing.store.roots.contents import SETTLED_NS, Wanted, relevant
 
 _FOREIGN_SUFFIXES: Final = (".jsonl", ".json")
 """How other writers' OTLP/JSON-lines files end; looked for only where none of our own recordings lies."""
 
+_MOST_LISTINGS: Final = 2**16
+"""Directories whose listings are kept; of one run there are three."""
 
 _PARTS: Final = (layout.LOGS_DIR, layout.TRACES_DIR)
 
@@ -119,19 +123,64 @@ def is_root(path: Path) -> bool:
     return any((path / part).is_dir() for part in _PARTS)
 
 
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What of a directory may have or be a recording.
+
+    Attributes:
+        stamp: which directory it was, and when it had changed.
+        entries: by name, paths of directories as texts, and recordings.
+    """
+
+    stamp: tuple[int, ...]
+    entries: tuple[str | Path, ...]
+
+
+_listings: Final[dict[str, _Listing]] = {}
+"""Directories that had not changed for a while when they were listed."""
+
+
 def _own(path: Path | str) -> Iterator[Path]:
     """Recordings anywhere below *path*, by name; our own suffix only, for a run's directory has other JSON lines too."""
+    waiting: list[str | Path] = [os.fspath(path)]
+    while waiting:
+        entry = waiting.pop()
+        if isinstance(entry, str):
+            waiting += reversed(_entries(entry))
+        else:
+            yield entry
+
+
+def _entries(path: str) -> tuple[str | Path, ...]:
+    """The entries of a directory; none where it has been removed, or is another user's: there is nothing to be read in it.
+
+    Whatever comes, goes or gets another name in a directory changes its times, and those only: a file that grows changes its own.
+    """
     try:
+        status = os.stat(path)
+        stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+        known = _listings.get(path)
+        if known is not None and known.stamp == stamp:
+            return known.entries
+        now = time.time_ns()
         with os.scandir(path) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+            found = sorted(entries, key=attrgetter("name"))
     except OSError:
-        return  # removed meanwhile, or another user's: there is nothing to be read in it
-    for entry in found:
-        name = entry.name
-        if entry.is_dir(follow_symlinks=False):
-            yield from _own(entry.path)
-        elif name.endswith(layout.RECORDING_SUFFIX) or (name.startswith(layout.RECORDING_STEM) and name.endswith(layout.SEALED_SUFFIX)):
-            yield Path(entry.path)
+        return ()
+    listed = tuple(
+        entry.path if is_folder else Path(entry.path)
+        for entry in found
+        if (is_folder := entry.is_dir(follow_symlinks=False)) or _is_recording(entry.name)
+    )
+    if now - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
+        if len(_listings) >= _MOST_LISTINGS:
+            _listings.clear()
+        _listings[path] = _Listing(stamp, listed)
+    return listed
+
+
+def _is_recording(name: str) -> bool:
+    return name.endswith(layout.RECORDING_SUFFIX) or (name.startswith(layout.RECORDING_STEM) and name.endswith(layout.SEALED_SUFFIX))
 
 
 def _numbered(directory: Path, prefix: str) -> list[tuple[int, Path]]:

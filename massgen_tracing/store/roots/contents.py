@@ -14,8 +14,9 @@ import os
 import re
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 
 _FORMAT: Final = 1
-_SETTLED_NS: Final = 2_000_000_000
+SETTLED_NS: Final = 2_000_000_000
 """What has changed less than two seconds ago may change again without another time of change: file systems count in ticks."""
 
 _MAX_TRACES: Final = 1024
@@ -86,7 +87,7 @@ def relevant(root: Path, files: Iterable[Path], wanted: Wanted) -> tuple[Path, .
     """Those of the *files* under *root* that may have what is wanted; a file that is gone or unreadable is kept, for its reader to report."""
     if wanted.everything:
         return tuple(files)
-    known = _load(root)
+    known = _known(root)
     now: dict[str, tuple[_Stamp, Contents]] = {}
     prefix = f"{root}{os.sep}"
     kept = []
@@ -95,12 +96,12 @@ def relevant(root: Path, files: Iterable[Path], wanted: Wanted) -> tuple[Path, .
         contents = None
         with contextlib.suppress(OSError):
             status = os.stat(path)
-            stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+            stamp = _stamp(status)
             name = str(path).removeprefix(prefix)
             entry = known.get(name)
             if entry is not None and entry[0] == stamp:
                 now[name], contents = entry, entry[1]
-            elif time.time_ns() - status.st_mtime_ns > _SETTLED_NS and (contents := look_into(path)) is not None:
+            elif time.time_ns() - status.st_mtime_ns > SETTLED_NS and (contents := look_into(path)) is not None:
                 now[name] = stamp, contents
                 changed = True
         if contents is None or wanted.may_be_in(contents):
@@ -143,17 +144,31 @@ def look_into(path: Path) -> Contents | None:
     return Contents(first // 1000, last // 1000, listed)
 
 
-def _load(root: Path) -> dict[str, tuple[_Stamp, Contents]]:
+def _known(root: Path) -> Mapping[str, tuple[_Stamp, Contents]]:
     """What is known of a root's recordings; nothing where the file is missing, unreadable, or not what it should be."""
+    path = os.path.abspath(root / layout.INDEX_FILE)
     try:
-        said: Any = orjson.loads((root / layout.INDEX_FILE).read_bytes())
+        return _load(path, _stamp(os.stat(path)))
+    except OSError:
+        return {}
+
+
+def _stamp(status: os.stat_result) -> _Stamp:
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=4)
+def _load(path: str, _as_of: _Stamp) -> Mapping[str, tuple[_Stamp, Contents]]:
+    """The same, of the file as it was when it had this stamp; it is only ever replaced, never written to."""
+    try:
+        said: Any = orjson.loads(Path(path).read_bytes())
         if said["format"] != _FORMAT:
             return {}
         return {
             str(name): ((int(inode), int(size), int(changed)), Contents(int(first), int(last), None if traces is None else tuple(map(str, traces))))
             for name, (inode, size, changed, first, last, traces) in said["files"].items()
         }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return {}
 
 

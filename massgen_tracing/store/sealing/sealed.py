@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -110,7 +111,7 @@ def index(path: Path) -> Index | None:
         RecordingError: if it cannot be read, or a newer version wrote it.
     """
     try:
-        status = path.stat()
+        status = os.stat(path)
         return _index(path, status.st_ino, status.st_size, status.st_mtime_ns)
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise RecordingError(f"The sealed recording {path} cannot be read ({error})", hint="Check that the file is whole and readable") from error

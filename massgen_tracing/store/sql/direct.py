@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from massgen_tracing.store.sealing import typed
@@ -53,8 +54,9 @@ class Direct:
         return records.TABLE_ALL in self.text.lower()
 
 
+@lru_cache(maxsize=16)
 def find(sql: str) -> Direct:
-    """The direct accesses of a translated statement."""
+    """The direct accesses of a translated statement; of one that was just asked, the same object."""
     tokens = tokenize(sql)
     items = group_brackets(sql, tokens)
     selects = list(_selects(items))

@@ -1,0 +1,97 @@
+"""What is kept from one query to the next makes the next one quick, and never its answer old."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import datafusion
+import pyarrow as pa
+import pytest
+
+from massgen_tracing import errors
+from massgen_tracing.store.engine import execute
+from massgen_tracing.store.sealing import seal
+from tests.store import otlp
+
+NAMES = "SELECT span_name FROM records ORDER BY span_name"
+
+
+@pytest.fixture(autouse=True)
+def engines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[datafusion.SessionContext]]:
+    """The engines that are kept: none at first."""
+    idle: dict[bool, list[datafusion.SessionContext]] = {False: [], True: []}
+    monkeypatch.setattr(execute, "_idle", idle)
+    yield idle[False]
+    for kept in idle.values():
+        kept.clear()
+
+
+def names(*sources: Path, sql: str = NAMES) -> list[str | None]:
+    """The first column of an answer that is given in this process."""
+    _, body, _ = execute.answer(
+        sql, [str(path) for path in sources], params={}, min_us=None, max_us=None, limit=100, max_bytes=2**20, on_stage=lambda _: None
+    )
+    table = pa.ipc.open_stream(body).read_all()
+    rows: list[str | None] = table.column(0).to_pylist()
+    return rows
+
+
+def sealed_run(root: Path, number: int, name: str) -> Path:
+    """A sealed run of one span; all of them have files of one size and time."""
+    line = otlp.line(otlp.span(number, name, trace=f"{number:032x}"))
+    outcome = seal.seal(otlp.write_run(root, f"log_2027011{number}_080000_000000", [line]) / "turn_1" / "attempt_1" / "trace.otlp.jsonl")
+    assert outcome.sealed is not None, outcome.reason
+    os.utime(outcome.sealed, (1_800_000_000, 1_800_000_000))
+    return outcome.sealed
+
+
+def test_an_engine_is_asked_again_and_knows_nothing_of_the_statement_before(tmp_path: Path, engines: list[datafusion.SessionContext]) -> None:
+    """The tables of one query are gone when it has its answer, also those that it has under other names."""
+    sealed_run(tmp_path, 1, "a")
+    sql = "SELECT attributes->>'massgen.agent_id' FROM records"
+    assert names(tmp_path) == ["a"]
+    assert names(tmp_path, sql=sql) == [None]
+    (engine,) = engines
+    assert engine.catalog().schema().names() == set()
+    assert names(tmp_path) == ["a"]
+    assert [id(each) for each in engines] == [id(engine)]
+
+
+def test_an_engine_that_failed_is_not_asked_again(tmp_path: Path, engines: list[datafusion.SessionContext]) -> None:
+    """Whatever state it is in after an error, the next query has another one."""
+    sealed_run(tmp_path, 1, "a")
+    names(tmp_path)
+    with pytest.raises(errors.QueryError):
+        names(tmp_path, sql="SELECT 1 / 0")
+    assert engines == []
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_a_sealed_file_that_was_replaced_is_read_anew(tmp_path: Path, runs: int) -> None:
+    """Also by one of the same name, size and time of change."""
+    files = [sealed_run(tmp_path / "root", number + 1, name) for number, name in zip(range(runs), "abc", strict=False)]
+    other = sealed_run(tmp_path / "elsewhere", 7, "x")
+    assert names(tmp_path / "root") == list("abc"[:runs])
+    before = files[0].stat()
+    shutil.copy(other, tmp_path / "new")
+    os.utime(tmp_path / "new", ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.replace(tmp_path / "new", files[0])
+    after = files[0].stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert names(tmp_path / "root") == [*"abc"[1:runs], "x"]
+    assert names(tmp_path / "root", sql="SELECT span_name FROM records WHERE span_name = 'x'") == ["x"]
+
+
+def test_a_sealed_file_that_was_deleted_has_no_rows(tmp_path: Path) -> None:
+    """And its deletion between two queries is no loss to report."""
+    files = [sealed_run(tmp_path, number + 1, name) for number, name in enumerate("abc")]
+    assert names(tmp_path) == ["a", "b", "c"]
+    files[1].unlink()
+    assert names(tmp_path) == ["a", "c"]
+    files[0].unlink()
+    files[2].unlink()
+    assert names(tmp_path) == []
