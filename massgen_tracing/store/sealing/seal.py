@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -32,11 +33,12 @@ from massgen_tracing.store.reading.lines import LineDecoder
 from massgen_tracing.store.sealing import groups, sealed, typed
 from massgen_tracing.store.sealing.groups import Part
 from massgen_tracing.store.sealing.shapes import NotPlain, Shapes
+from massgen_tracing.store.sealing.slices import Block
 
 _GROUP_LINES: Final = 65_536
 """Lines whose spans make a row group, nearly; so many are held in memory."""
 
-_BLOCK_BYTES: Final = 2**20
+_BLOCK_BYTES: Final = 2**24
 """Bytes of the live file that are read at once."""
 
 _WITH_STATISTICS: Final = ("trace_id", "start_timestamp", "end_timestamp", "duration", "span_name", "kind", "level", "is_exception")
@@ -206,22 +208,19 @@ class _Sealing:
 
     # --- reading -----------------------------------------------------------------------------------------------------------------
 
-    def _blocks(self) -> Iterator[list[bytes]]:
-        """All lines, some at a time."""
-        self._live.seek(0)
-        self._lines = 0
-        left = self._size
-        while left > 0 and (block := self._live.readlines(_BLOCK_BYTES)):
-            length = sum(map(len, block))
-            while length > left:
-                # Written since: what is sealed is the file as it was when sealing began.
-                last = block.pop()
-                length -= len(last)
-                if length < left:
-                    block.append(last[: left - length])
-                    length = left
-            left -= length
-            self._lines += len(block)
+    def _blocks(self) -> Iterator[Block]:
+        """The file as it was when sealing began, some lines at a time."""
+        at = 0
+        while at < self._size:
+            self._live.seek(at)
+            block = self._live.read(min(self._size - at, _BLOCK_BYTES))
+            if at + len(block) < self._size:
+                # A line that is torn here is read again; one that is longer than a block, whole.
+                whole = block.rfind(b"\n") + 1
+                block = memoryview(block)[:whole] if whole else block + self._live.readline(self._size - at - len(block))
+            if not block:
+                return
+            at += len(block)
             yield block
 
     def _regular(self) -> Iterator[list[Part]]:
@@ -234,10 +233,10 @@ class _Sealing:
             for block in self._blocks():
                 left = plain.take(block)
                 others += [(_ended(decoder, line), None if start is None else _started(decoder, start)) for line, start in left]
-                lines += len(block)
-                if lines >= _GROUP_LINES:
+                if plain.lines - lines >= _GROUP_LINES:
                     yield _parts(plain, others)
-                    others, lines = [], 0
+                    others, lines = [], plain.lines
+            self._lines = plain.lines
             others += [(recording.unfinished(_started(decoder, line), "interrupted"), None) for line in plain.unfinished()]
             if parts := _parts(plain, others):
                 yield parts
@@ -251,7 +250,9 @@ class _Sealing:
 
         def lines() -> Iterator[bytes]:
             nonlocal torn
-            for line in itertools.chain.from_iterable(self._blocks()):
+            self._lines = 0
+            for line in itertools.chain.from_iterable(map(io.BytesIO, self._blocks())):
+                self._lines += 1
                 torn += _is_torn(line)
                 yield line
 

@@ -1,0 +1,253 @@
+"""What lines of one shape have in common: the pattern that a line makes of itself, and what it takes for others to be like it.
+
+Our writer writes the same keys in the same order with nothing between them, so that two lines of a shape differ in values only, and have the same
+number of quotes. Counting quotes tells where in any line of a shape its values begin and end; that all the rest is as in the first line is then
+compared, byte by byte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from massgen_tracing import semconv
+from massgen_tracing.store.sealing import slices
+from massgen_tracing.store.sealing.slices import Cut, Places
+
+_TEXT: Final = rb'[^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*'
+_TIME: Final = rb"[1-8][0-9]{18}"
+_INTEGER: Final = rb"-?[1-9][0-9]{0,17}|0"
+_SCALARS: Final = (
+    rb'stringValue":"(?P<string>' + _TEXT + rb')"',
+    rb'intValue":"(?P<int>' + _INTEGER + rb')"',
+    rb'boolValue":(?P<bool>true|false)',
+)
+_ITEM: Final = re.compile(rb'\{"(?:' + rb"|".join(_SCALARS) + rb")\},?")
+_ITEMS: Final = re.sub(rb"\?P<[a-z]+>", b"?:", rb'\{"(?:' + rb"|".join(_SCALARS) + rb")\}")
+_VALUES: Final = (
+    *_SCALARS,
+    rb'doubleValue":(?P<double>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)',
+    rb'arrayValue":\{"values":\[(?P<array>(?:' + _ITEMS + rb"(?:," + _ITEMS + rb")*)?)\]\}",
+)
+"""Values that are plain; anything else is decoded."""
+
+_PAIR: Final = re.compile(rb'\{"key":"(?P<key>[^"\\\x00-\x1f]*)","value":\{"(?:' + rb"|".join(_VALUES) + rb")\}\}")
+_EXCEPTION: Final = rb'\{"key":"[^"\\\x00-\x1f]*","value":\{"stringValue":"' + _TEXT + rb'"\}\}'
+_FIELDS: Final = re.compile(
+    rb'"traceId":"(?P<trace>(?!0{32})[0-9a-f]{32})","spanId":"(?P<span>(?!0{16})[0-9a-f]{16})",'
+    rb'(?:"parentSpanId":"(?P<parent>(?!0{16})[0-9a-f]{16})",)?'
+    rb'(?:"events":\[\{"timeUnixNano":"(?P<event>' + _TIME + rb')","name":"exception",'
+    rb'"attributes":\[(?P<exception>' + _EXCEPTION + rb"(?:," + _EXCEPTION + rb')*)\]\}\],)?'
+    rb'(?:"status":\{"code":[0-2](?:,"message":"(?P<status>' + _TEXT + rb')")?\},)?'
+    rb'(?:"dropped(?:Attributes|Events|Links)Count":[1-9][0-9]{0,8},){0,3}"flags":(?:0|[1-9][0-9]{0,8}),'
+    rb'"name":"(?P<name>' + _TEXT + rb')","kind":[0-5],'
+    rb'"startTimeUnixNano":"(?P<start>' + _TIME + rb')","endTimeUnixNano":"(?P<end>' + _TIME + rb')","attributes":\[',
+)
+TAIL: Final = b"]}]}]}]}\n"
+_SAME_LENGTH: Final = frozenset({"trace", "span", "parent", "event", "start", "end"})
+"""Fields that have always as many characters."""
+
+_FIXED: Final = frozenset({semconv.LOGFIRE_SPAN_TYPE, semconv.LOGFIRE_LEVEL, semconv.HTTP_METHOD, semconv.HTTP_STATUS, semconv.HTTP_STATUS_OLD})
+"""Attributes with few values that other columns are derived from: their value belongs to the shape."""
+
+_REFUSED: Final = frozenset(
+    {
+        *(semconv.LOGFIRE_MSG, semconv.LOGFIRE_TAGS, semconv.LOGFIRE_JSON_SCHEMA),
+        *(semconv.HTTP_ROUTE, semconv.URL_FULL, semconv.HTTP_URL, semconv.URL_PATH, semconv.URL_QUERY),
+    }
+)
+"""Attributes with many values that other columns are derived from."""
+
+_MAX_FIXED: Final = 96
+"""Characters of a pair that belongs to the shape; texts that are longer hardly recur."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A place in a line where lines of one shape differ.
+
+    Attributes:
+        kind: which field of the span it is, or which type of OTLP's values.
+        begin, end: where it is in the line that made the pattern.
+    """
+
+    kind: str
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An attribute.
+
+    Attributes:
+        name: its key.
+        kind: OTLP's type of its value.
+        values: the numbers of the pattern's values that it has: one; of an array, as many as that has items; none if the value belongs to the shape.
+        end: where it ends, the brackets behind it included, in the line that made the pattern.
+    """
+
+    name: str
+    kind: str
+    values: range
+    end: int
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What a line tells of those that are like it.
+
+    Attributes:
+        line: the line.
+        values: what differs.
+        keys: the attributes, in their order.
+        exception: those of the exception that the span had; empty where it had none.
+    """
+
+    line: bytes
+    values: tuple[Value, ...]
+    keys: tuple[Key, ...]
+    exception: tuple[Key, ...]
+
+    def field(self, kind: str) -> Value | None:
+        """The value that is a field of the span; None where lines of the shape have no such field."""
+        return next((value for value in self.values if value.kind == kind), None)
+
+    @cached_property
+    def _borders(self) -> Places:
+        """The borders of the line's own pieces."""
+        return np.array([0, *(place for value in self.values for place in (value.begin, value.end)), len(self.line)], np.int32)
+
+    def at(self, borders: Places, place: int) -> Places:
+        """Where each of some lines has what the pattern's line has at a place that is in no value.
+
+        Args:
+            borders: the borders of the lines' pieces.
+            place: in the pattern's line.
+        """
+        number = int(np.searchsorted(self._borders, place, side="right")) - 1
+        return borders[:, number] + (place - self._borders[number])
+
+    @cached_property
+    def constant(self) -> bytes:
+        """What stands between the values."""
+        return b"".join(self.line[begin:end] for begin, end in zip(self._borders[::2], self._borders[1::2], strict=True))
+
+    @cached_property
+    def _lengths(self) -> tuple[Places, Places]:
+        """The pieces that always have the same length, and that length."""
+        same = [number for number in range(len(self._borders) - 1) if number % 2 == 0 or self.values[number // 2].kind in _SAME_LENGTH]
+        return np.array(same, np.int32), np.diff(self._borders)[same]
+
+    @cached_property
+    def _anchors(self) -> tuple[Places, Places]:
+        """For each border of a value, the number of the quote by which it is found, and how far it is from that; the line's end is the last."""
+        quotes = [*slices.quotes(np.frombuffer(self.line, np.uint8)), len(self.line)]
+        numbers, distances, number = [], [], 0
+        for value in self.values:
+            # The quote before a value's beginning and the one behind its end: what lies between has always the same length.
+            while quotes[number + 1] < value.begin:
+                number += 1
+            numbers.append(number)
+            distances.append(value.begin - int(quotes[number]))
+            behind = number
+            while quotes[behind] < value.end:
+                behind += 1
+            numbers.append(behind)
+            distances.append(value.end - int(quotes[behind]))
+        return np.array(numbers, np.int32), np.array(distances, np.int32)
+
+    def matching(self, lines: Lines, rows: Places) -> tuple[Places, Places]:
+        """Which lines are of the shape, and where their pieces begin and the last one ends.
+
+        Args:
+            lines: lines.
+            rows: those of them to be looked at, ascending; they have as many quotes as the pattern's.
+        """
+        borders = np.empty((len(rows), 2 * len(self.values) + 2), np.int32)
+        borders[:, 0], borders[:, -1] = lines.offsets[rows], lines.offsets[rows + 1]
+        numbers, distances = self._anchors
+        at_end = numbers == lines.counts[rows[0]]
+        borders[:, 1:-1] = lines.quotes[lines.first[rows][:, None] + np.where(at_end, 0, numbers)]
+        borders[:, 1:-1][:, at_end] = borders[:, -1:]
+        borders[:, 1:-1] += distances
+        pieces, known = self._lengths
+        lengths = np.diff(borders, axis=1)
+        fits = (lengths[:, pieces] == known).all(axis=1) & (lengths >= 0).all(axis=1)
+        if not fits.all():
+            rows, borders = rows[fits], borders[fits]
+        if len(rows):
+            fits = Cut(lines.buffer, borders).are(list(range(0, borders.shape[1] - 1, 2)), self.constant)
+            if not fits.all():
+                rows, borders = rows[fits], borders[fits]
+        return rows, borders
+
+
+class Lines:
+    """Lines, without the head that they share, and where their quotes are."""
+
+    def __init__(self, texts: pa.Array) -> None:
+        data = slices.bytes_of(texts)
+        self.texts = texts
+        self.buffer: pa.Buffer = texts.buffers()[2]
+        self.offsets = slices.offsets_of(texts)
+        self.quotes = slices.quotes(data)
+        first = np.searchsorted(self.quotes, self.offsets)
+        self.first, self.counts = first[:-1], np.diff(first)
+
+    def alike(self) -> Iterator[npt.NDArray[np.intp]]:
+        """The numbers of the lines, those together that have as many quotes."""
+        order = np.argsort(self.counts, kind="stable")
+        borders = np.flatnonzero(np.diff(self.counts[order])) + 1
+        return (rows for rows in np.split(order, borders) if len(rows))
+
+
+def of(line: bytes) -> Pattern | None:
+    """The pattern of a line; None where it is not plain."""
+    fields = _FIELDS.match(line)
+    if fields is None or fields["status"] == b"":
+        return None
+    values: list[Value] = []
+    exception: list[Key] = []
+    for name in ("trace", "span", "parent", "event", "exception", "status", "name", "start", "end"):
+        if fields[name] is None:
+            continue
+        if name == "exception":
+            exception = _keys(line, fields.start(name), values)
+        else:
+            values.append(Value(name, *fields.span(name)))
+    keys = _keys(line, fields.end(), values)
+    end = keys[-1].end if keys else fields.end()
+    names, of_exception = {key.name for key in keys}, {key.name for key in exception}
+    are_plain = _REFUSED.isdisjoint(names) and _FIXED.isdisjoint(of_exception)
+    are_different = len(names) == len(keys) and len(of_exception) == len(exception)
+    if line[end:] != TAIL or not are_plain or not are_different:
+        return None
+    return Pattern(line, tuple(values), tuple(keys), tuple(exception))
+
+
+def _keys(line: bytes, place: int, values: list[Value]) -> list[Key]:
+    """The plain attributes from a place on; their values are added to the others."""
+    keys: list[Key] = []
+    while (pair := _PAIR.match(line, place)) is not None:
+        name, kind = pair["key"].decode(), pair.lastgroup or ""
+        found = [Value(kind, *pair.span(kind))]
+        if kind == "array":
+            found = [Value(item.lastgroup or "", *item.span(item.lastgroup or "")) for item in _ITEM.finditer(line, *pair.span(kind))]
+        if name in _FIXED:
+            if kind == "array" or pair.end() - pair.start() > _MAX_FIXED or b"\\" in pair[0]:
+                break
+            found = []
+        keys.append(Key(name, kind, range(len(values), len(values) + len(found)), pair.end()))
+        values += found
+        if line[pair.end() : pair.end() + 1] != b",":
+            break
+        place = pair.end() + 1
+    return keys

@@ -1,0 +1,167 @@
+"""Many texts cut at once: pieces of one buffer as Arrow arrays, by where they begin and end, without a look at each of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Block = bytes | memoryview
+
+Places = npt.NDArray[np.int32]
+"""Offsets into a buffer."""
+
+Mask = npt.NDArray[np.bool_]
+
+Rows = npt.NDArray[np.intp]
+"""Numbers of texts, ascending."""
+
+MAX_BYTES: Final = 2**30
+"""Of one buffer, so that its offsets are numbers of 32 bits."""
+
+_QUOTE, _BACKSLASH, _SPACE, _NEWLINE = b'"\\ \n'
+_STRIDE: Final = 2**16
+"""Bytes that are searched at once: what is found in them is still in the processor's cache when it is stored."""
+
+
+def of_lines(block: Block) -> pa.Array:
+    """Its lines, each with its end.
+
+    Raises:
+        ValueError: if the last line has no end, or the block is too large.
+    """
+    if len(block) > MAX_BYTES or block[-1:] != b"\n":
+        raise ValueError("whole lines are expected")
+    ends = _found(np.frombuffer(block, np.uint8), _NEWLINE)
+    offsets = np.zeros(len(ends) + 1, np.int32)
+    np.add(ends, 1, out=offsets[1:])
+    return pa.Array.from_buffers(pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(block)])
+
+
+def offsets_of(texts: pa.Array) -> Places:
+    """Where each of an array's texts begins, and where the last one ends."""
+    return np.frombuffer(texts.buffers()[1], np.int32, len(texts) + 1, texts.offset * 4)
+
+
+def bytes_of(texts: pa.Array) -> npt.NDArray[np.uint8]:
+    """The bytes of an array's texts, one behind the other."""
+    offsets = offsets_of(texts)
+    length = int(offsets[-1] - offsets[0])
+    return np.frombuffer(texts.buffers()[2], np.uint8, length, int(offsets[0])) if length else np.zeros(0, np.uint8)
+
+
+def _found(data: npt.NDArray[np.uint8], byte: int) -> Places:
+    """Where a byte is."""
+    found = [(np.flatnonzero(data[at : at + _STRIDE] == byte) + at).astype(np.int32) for at in range(0, len(data), _STRIDE)]
+    return np.concatenate(found) if found else np.zeros(0, np.int32)
+
+
+def quotes(data: npt.NDArray[np.uint8]) -> Places:
+    """Where the quotes of JSON texts are that begin and end strings: those before which an even number of backslashes stands."""
+    places = _found(data, _QUOTE)
+    behind = _found(data[:-1], _BACKSLASH) + 1
+    behind = behind[data[behind] == _QUOTE]
+    if not len(behind):
+        return places
+    escaped = np.ones(len(behind), np.bool_)
+    left, length = np.arange(len(behind)), 1
+    while len(left):
+        escaped[left] = length % 2 == 1
+        length += 1
+        before = behind[left] - length
+        left = left[(before >= 0) & (data[before] == _BACKSLASH)]
+    return np.delete(places, np.searchsorted(places, behind[escaped]))
+
+
+def has_backslash(data: npt.NDArray[np.uint8]) -> bool:
+    """Whether any text has an escape."""
+    return bool((data == _BACKSLASH).any())
+
+
+def controls(texts: pa.Array) -> int:
+    """How many control characters there are; JSON has none in strings."""
+    return int(np.count_nonzero(bytes_of(texts) < _SPACE))
+
+
+class Cut:
+    """Texts, each cut at places of its own into the same number of pieces.
+
+    Args:
+        buffer: where the texts are.
+        borders: for each text, in their order in the buffer, where its pieces begin and where the last one ends.
+    """
+
+    def __init__(self, buffer: pa.Buffer, borders: Places) -> None:
+        rows, self._width = borders.shape
+        offsets = np.empty(borders.size + 1, np.int32)
+        offsets[:-1] = borders.ravel()
+        offsets[-1] = offsets[-2] if rows else 0
+        # Behind each text's last piece comes what lies between it and the next text.
+        self._all = pa.Array.from_buffers(pa.binary(), borders.size, [None, pa.py_buffer(offsets), buffer])
+        self._rows = rows
+
+    def pieces(self, *numbers: int, kind: pa.DataType | None = None) -> list[pa.Array]:
+        """The same pieces of each text.
+
+        Raises:
+            pyarrow.ArrowException: if they are to be strings and are not UTF-8.
+        """
+        places = np.arange(0, len(self._all), self._width) + np.array(numbers)[:, None]
+        found = self._all.take(pa.array(places.ravel())).cast(kind or pa.binary())
+        return [found[at : at + self._rows] for at in range(0, len(found), self._rows)] if self._rows else [found] * len(numbers)
+
+    def are(self, numbers: list[int], expected: bytes) -> Mask:
+        """Whether some pieces of each text, put together, are what is expected; they must be as long as that."""
+        places = np.arange(0, len(self._all), self._width)[:, None] + np.array(numbers)
+        said = rows_of(self._all.take(pa.array(places.ravel())), self._rows, len(expected))
+        same: Mask = said == np.frombuffer(expected, np.uint8)
+        return np.ones(self._rows, np.bool_) if same.all() else same.all(axis=1)
+
+
+def between(texts: pa.Array, begin: int, end: int | None = None, rows: Rows | None = None) -> pa.Array:
+    """A part of each text, from and to places that count from its end if they are negative; what a text does not have is left out.
+
+    Arrow's own function fails for some texts that are shorter than it expects.
+
+    Args:
+        texts: texts.
+        begin, end: the places; None for the end.
+        rows: of which texts; None for all.
+    """
+    offsets = offsets_of(texts)
+    starts, stops = (offsets[:-1], offsets[1:]) if rows is None else (offsets[rows], offsets[rows + 1])
+    borders = np.empty((len(starts), 2), np.int32)
+    borders[:, 0] = np.clip((stops if begin < 0 else starts) + begin, starts, stops)
+    borders[:, 1] = stops if end is None else np.clip((stops if end < 0 else starts) + end, borders[:, 0], stops)
+    return Cut(texts.buffers()[2], borders).pieces(0)[0]
+
+
+def rows_of(texts: pa.Array, rows: int, length: int) -> npt.NDArray[np.uint8]:
+    """The bytes of texts that all have the same length, text by text."""
+    return bytes_of(texts).reshape(rows, length)
+
+
+def are_ids(texts: pa.Array, digits: int) -> Mask:
+    """Which of texts with so many characters are ids as OTLP/JSON has them: lower-case hexadecimal, and not all zeros."""
+    said = rows_of(texts, len(texts), digits)
+    is_hexadecimal = ((said - ord("0")) < 10) | ((said - ord("a")) < 6)
+    is_zero = pa.compute.equal(texts, pa.scalar("0" * digits, texts.type))
+    none_is_zero = not pa.compute.any(is_zero).as_py()
+    if is_hexadecimal.all() and none_is_zero:
+        return np.ones(len(texts), np.bool_)
+    mask: Mask = is_hexadecimal.all(axis=1) & ~as_mask(is_zero)
+    return mask
+
+
+def are_digits(texts: pa.Array, digits: int) -> Mask:
+    """Which of texts with so many characters are decimal digits only."""
+    mask: Mask = ((rows_of(texts, len(texts), digits) - ord("0")) < 10).all(axis=1)
+    return mask
+
+
+def as_mask(truths: pa.Array) -> Mask:
+    """Arrow's truth values as NumPy's."""
+    mask: Mask = truths.to_numpy(zero_copy_only=False)
+    return mask
