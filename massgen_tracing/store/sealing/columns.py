@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -31,13 +31,33 @@ class NotPlain(Exception):
     """A value that the total reader has to judge."""
 
 
-def part(pattern: Pattern, sample: SpanRecord, row: records.Row, shown: frozenset[str], cut: Cut, counts: npt.NDArray[np.int16]) -> Part:
+@dataclass(frozen=True)
+class Sample:
+    """What the line that made a shape says.
+
+    Attributes:
+        pattern: the shape.
+        span: the line's span.
+        row: that span's row.
+        shown: the attributes that the row's `attributes` has.
+    """
+
+    pattern: Pattern
+    span: SpanRecord
+    row: records.Row
+    shown: frozenset[str]
+
+    @cached_property
+    def constants(self) -> dict[str, Any]:
+        """The columns that say the same of all spans of the shape, and those that are given others instead."""
+        return constants(self.row)
+
+
+def part(sample: Sample, cut: Cut, counts: npt.NDArray[np.int16]) -> Part:
     """The rows of lines of one shape.
 
     Args:
-        pattern: the shape.
-        sample, row: the span of the line that made it, and its row.
-        shown: the attributes that the row's `attributes` has.
+        sample: the shape.
         cut: the lines.
         counts: how many attributes each span had at its start, as `begun.counts` says it.
 
@@ -45,15 +65,16 @@ def part(pattern: Pattern, sample: SpanRecord, row: records.Row, shown: frozense
         NotPlain: if a value is not what it looks like.
     """
     try:
-        return _part(pattern, sample, row, shown, cut, counts)
+        return _part(sample, cut, counts)
     except (ValueError, pa.ArrowException) as error:
         raise NotPlain from error
 
 
-def _part(pattern: Pattern, sample: SpanRecord, row: records.Row, shown: frozenset[str], cut: Cut, counts: npt.NDArray[np.int16]) -> Part:
+def _part(sample: Sample, cut: Cut, counts: npt.NDArray[np.int16]) -> Part:
+    pattern, row = sample.pattern, sample.row
     texts = cut.pieces(*range(1, 2 * len(pattern.values), 2), kind=_STRING)
     fields = {value.kind: text for value, text in zip(pattern.values, texts, strict=True)}
-    columns = constants(row)
+    columns = dict(sample.constants)
     columns["trace_id"], columns["span_id"] = _id(fields["trace"], 32), _id(fields["span"], 16)
     if "parent" in fields:
         columns["parent_span_id"] = _id(fields["parent"], 16)
@@ -62,15 +83,15 @@ def _part(pattern: Pattern, sample: SpanRecord, row: records.Row, shown: frozens
     if "status" in fields:
         columns["otel_status_message"] = _said(fields["status"])
     if pattern.exception:
-        columns |= _exception(pattern, sample, row, _times(fields["event"]), texts)
+        columns |= _exception(sample, _times(fields["event"]), texts)
     text = _Joined("{")
     lengths = [text.length()]
     values: list[tuple[str, str, Any]] = []
     for key in pattern.keys:
         found = [(pattern.values[number].kind, *_READ[pattern.values[number].kind](texts[number])) for number in key.values]
-        if key.name not in shown:
+        if key.name not in sample.shown:
             continue
-        constant = sample.attributes[key.name]
+        constant = sample.span.attributes[key.name]
         text.add(f"{',' if len(lengths) > 1 else ''}{jsontext.dumps(key.name)}:")
         if key.kind == "array":
             text.add("[")
@@ -97,10 +118,11 @@ def _part(pattern: Pattern, sample: SpanRecord, row: records.Row, shown: frozens
 _MARK: Final = "\ue000"
 
 
-def _exception(pattern: Pattern, sample: SpanRecord, row: records.Row, times_ns: pa.Array, texts: Sequence[pa.Array]) -> dict[str, Any]:
+def _exception(sample: Sample, times_ns: pa.Array, texts: Sequence[pa.Array]) -> dict[str, Any]:
     """The columns that say which exception a span had."""
-    (event,) = sample.events
-    found = {key.name: _strings(texts[key.values[0]]) for key in pattern.exception}
+    (event,) = sample.span.events
+    exception = sample.pattern.exception
+    found = {key.name: _strings(texts[key.values[0]]) for key in exception}
     columns = {column: found[key][0] for column, key in records.EXCEPTION.items() if key in found}
     stamps = pc.binary_join_element_wise(pc.strftime(pc.divide(times_ns, 1000).cast(pa.timestamp("us", "UTC")), "%Y-%m-%dT%H:%M:%S"), "Z", "")
     # What stands between the values is taken from the text of the same event with marks instead of them.
@@ -110,10 +132,10 @@ def _exception(pattern: Pattern, sample: SpanRecord, row: records.Row, times_ns:
     text.add_column(stamps)
     for number, part in enumerate(re.split(f"{_MARK}[0-9]+{_MARK}", after)):
         if number:
-            text.add_column(found[pattern.exception[number - 1].name][1])
+            text.add_column(found[exception[number - 1].name][1])
         text.add(part)
     columns["otel_events"] = text.text()
-    before, after = row["otlp_rest"].split(str(event.time_ns), 1)
+    before, after = sample.row["otlp_rest"].split(str(event.time_ns), 1)
     columns["otlp_rest"] = pc.binary_join_element_wise(before, times_ns.cast(_STRING), after, "")
     return columns
 
@@ -132,7 +154,7 @@ class _Joined:
     def __init__(self, text: str) -> None:
         self._pieces: list[Any] = [text]
         self._constant = len(text)
-        self._lengths: list[pa.Array] = []
+        self._columns: list[pa.Array] = []
 
     def add(self, text: str) -> None:
         """The same text in each row."""
@@ -142,7 +164,7 @@ class _Joined:
     def add_column(self, texts: pa.Array) -> None:
         """Another text in each row."""
         self._pieces += [texts, ""]
-        self._lengths.append(pc.utf8_length(texts))
+        self._columns.append(texts)
 
     def add_value(self, kind: str, json: pa.Array) -> None:
         """Values in each row; of texts what stands between the quotes."""
@@ -154,27 +176,30 @@ class _Joined:
     def text(self) -> Any:
         """The whole; a scalar where all rows say the same."""
         pieces = [piece for piece in self._pieces if isinstance(piece, pa.Array) or piece]
-        return pc.binary_join_element_wise(*pieces, "") if self._lengths else pa.scalar(self._pieces[0])
+        return pc.binary_join_element_wise(*pieces, "") if self._columns else pa.scalar(self._pieces[0])
 
-    def length(self) -> Any:
-        """How many characters it has so far; asked for later."""
-        return self._constant, tuple(self._lengths)
+    def length(self) -> Callable[[], Any]:
+        """How many characters it has so far."""
+        constant, columns = self._constant, tuple(self._columns)
 
-
-def _lengths(counts: npt.NDArray[np.int16], lengths: Sequence[tuple[int, tuple[pa.Array, ...]]]) -> Any:
-    """How many characters of its attributes each span had at its start."""
-    column: Any = pa.scalar(None, pa.int32())
-    different = np.unique(counts).tolist()
-    for count in different:
-        if count == begun.UNKNOWN:
-            continue
-        constant, texts = lengths[count]
-        total: Any = pa.scalar(constant, pa.int32())
-        for each in texts:
-            total = pc.add(total, each)
-        if len(different) == 1:
+        def length() -> Any:
+            total: Any = pa.scalar(constant, pa.int32())
+            for each in columns:
+                total = pc.add(total, pc.utf8_length(each))
             return total
-        column = pc.if_else(pa.array(counts == count), total, column)
+
+        return length
+
+
+def _lengths(counts: npt.NDArray[np.int16], lengths: Sequence[Callable[[], Any]]) -> Any:
+    """How many characters of its attributes each span had at its start."""
+    different = np.unique(counts).tolist()
+    if len(different) == 1:
+        return lengths[different[0]]()
+    column: Any = pa.scalar(None, pa.int32())
+    for count in different:
+        if count != begun.UNKNOWN:
+            column = pc.if_else(pa.array(counts == count), lengths[count](), column)
     return column
 
 
@@ -212,12 +237,19 @@ _NUMBER: Final = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 
 
 def _doubles(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
-    if not pc.all(pc.match_substring_regex(texts, _NUMBER)).as_py():
+    numbers = texts.cast(pa.float64())
+    size = np.abs(numbers.to_numpy())
+    # Arrow writes these numbers as Python does, and others without a fraction or with other exponents.
+    is_common = (size >= 1e-4) & (size < 1e15) & (size % 1 != 0)
+    written = numbers.cast(_STRING)
+    if not is_common.all():
+        if not np.isfinite(size).all():
+            raise NotPlain
+        others = pa.array(~is_common)
+        written = pc.replace_with_mask(written, others, pa.array(map(repr, numbers.filter(others).to_pylist()), _STRING))
+    if not written.equals(texts) and not pc.all(pc.match_substring_regex(texts, _NUMBER)).as_py():
         raise NotPlain
-    numbers = list(map(float, texts.to_pylist()))
-    if not all(map(math.isfinite, numbers)):
-        raise NotPlain
-    return pa.array(numbers, pa.float64()), pa.array(map(repr, numbers), _STRING)
+    return numbers, written
 
 
 def _booleans(texts: pa.Array) -> tuple[pa.Array, pa.Array]:

@@ -50,7 +50,7 @@ _FIELDS: Final = re.compile(
     rb'"name":"(?P<name>' + _TEXT + rb')","kind":[0-5],'
     rb'"startTimeUnixNano":"(?P<start>' + _TIME + rb')","endTimeUnixNano":"(?P<end>' + _TIME + rb')","attributes":\[',
 )
-TAIL: Final = b"]}]}]}]}\n"
+TAIL: Final = b"]}]}]}]}"
 _SAME_LENGTH: Final = frozenset({"trace", "span", "parent", "event", "start", "end"})
 """Fields that have always as many characters."""
 
@@ -191,7 +191,7 @@ class Pattern:
 
 
 class Lines:
-    """Lines, without the head that they share, and where their quotes are."""
+    """Lines, without the head that they share and their ends, and where their quotes are."""
 
     def __init__(self, texts: pa.Array) -> None:
         data = slices.bytes_of(texts)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import itertools
 import json
 import os
@@ -19,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from io import BufferedReader, BytesIO
 from typing import IO, Final
 
 import pyarrow as pa
@@ -33,7 +33,6 @@ from massgen_tracing.store.reading.lines import LineDecoder
 from massgen_tracing.store.sealing import groups, sealed, typed
 from massgen_tracing.store.sealing.groups import Part
 from massgen_tracing.store.sealing.shapes import NotPlain, Shapes
-from massgen_tracing.store.sealing.slices import Block
 
 _GROUP_LINES: Final = 65_536
 """Lines whose spans make a row group, nearly; so many are held in memory."""
@@ -163,7 +162,7 @@ def _lock(descriptor: int, otherwise: str) -> None:
 class _Sealing:
     """One live file on its way."""
 
-    def __init__(self, path: Path, live: IO[bytes]) -> None:
+    def __init__(self, path: Path, live: BufferedReader) -> None:
         self._path = path
         self._live = live
         self._size = os.fstat(live.fileno()).st_size
@@ -208,20 +207,25 @@ class _Sealing:
 
     # --- reading -----------------------------------------------------------------------------------------------------------------
 
-    def _blocks(self) -> Iterator[Block]:
-        """The file as it was when sealing began, some lines at a time."""
-        at = 0
+    def _blocks(self) -> Iterator[tuple[bytearray, int]]:
+        """The file as it was when sealing began, some lines at a time: a buffer, which the next ones overwrite, and how many bytes they are."""
+        buffer = bytearray(min(self._size, _BLOCK_BYTES))
+        at = kept = 0
         while at < self._size:
             self._live.seek(at)
-            block = self._live.read(min(self._size - at, _BLOCK_BYTES))
-            if at + len(block) < self._size:
-                # A line that is torn here is read again; one that is longer than a block, whole.
-                whole = block.rfind(b"\n") + 1
-                block = memoryview(block)[:whole] if whole else block + self._live.readline(self._size - at - len(block))
-            if not block:
+            with memoryview(buffer) as view:
+                length = kept + self._live.readinto(view[kept : kept + self._size - at])
+            if length == kept:
                 return
-            at += len(block)
-            yield block
+            at += length - kept
+            whole = length if at == self._size else buffer.rfind(b"\n", 0, length) + 1
+            if whole:
+                yield buffer, whole
+            # A line that is torn here goes on in the next block, which has to have room for it.
+            kept = length - whole
+            if not whole:
+                buffer = buffer + bytes(len(buffer))
+            buffer[:kept] = buffer[whole:length]
 
     def _regular(self) -> Iterator[list[Part]]:
         """The rows of lines as our own writer writes them, group by group; only open spans are kept in memory longer."""
@@ -231,7 +235,7 @@ class _Sealing:
         lines = 0
         try:
             for block in self._blocks():
-                left = plain.take(block)
+                left = plain.take(*block)
                 others += [(_ended(decoder, line), None if start is None else _started(decoder, start)) for line, start in left]
                 if plain.lines - lines >= _GROUP_LINES:
                     yield _parts(plain, others)
@@ -251,7 +255,7 @@ class _Sealing:
         def lines() -> Iterator[bytes]:
             nonlocal torn
             self._lines = 0
-            for line in itertools.chain.from_iterable(map(io.BytesIO, self._blocks())):
+            for line in itertools.chain.from_iterable(BytesIO(buffer[:length]) for buffer, length in self._blocks()):
                 self._lines += 1
                 torn += _is_torn(line)
                 yield line

@@ -21,35 +21,31 @@ from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading import otlp
 from massgen_tracing.store.reading.lines import LineDecoder
 from massgen_tracing.store.sealing import begun, columns, patterns, sealed, slices
-from massgen_tracing.store.sealing.columns import NotPlain
+from massgen_tracing.store.sealing.columns import NotPlain, Sample
 from massgen_tracing.store.sealing.groups import Part
 from massgen_tracing.store.sealing.patterns import Lines, Pattern
-from massgen_tracing.store.sealing.slices import Block, Cut, Places, Rows
+from massgen_tracing.store.sealing.slices import Cut, Places, Rows
 from massgen_tracing.store.tables import records
 
 _MAX_SHAPES: Final = 256
 """So many kinds of lines with one head are told apart."""
 
+_END: Final = b"\n"
+"""Of a line; it is cut off, with the head."""
+
 Left = tuple[bytes, bytes | None]
 """A line that is not plain, and that of its span's start, where there is one."""
 
 
-@dataclass(slots=True)
-class _Shape:
+@dataclass(frozen=True)
+class _Shape(Sample):
     """What lines of one shape have in common.
 
     Attributes:
-        pattern: what they look like.
-        sample, row: the span of the first line, and its row.
-        shown: the attributes that the row's `attributes` has.
         tried: how many attributes spans of this shape have had at their start.
         tells: whether the row tells how the span was with so many.
     """
 
-    pattern: Pattern
-    sample: SpanRecord
-    row: records.Row
-    shown: frozenset[str]
     tried: list[int] = field(default_factory=list)
     tells: dict[int, bool] = field(default_factory=lambda: {begun.UNKNOWN: True, begun.OTHERWISE: False})
 
@@ -57,7 +53,7 @@ class _Shape:
         """Whether the row tells how the span was when it had its first *count* attributes only."""
         known = self.tells.get(count)
         if known is None:
-            known = self.tells[count] = sealed.start_length(sealed.begun(self.sample, count), self.row) is not None
+            known = self.tells[count] = sealed.start_length(sealed.begun(self.span, count), self.row) is not None
         return known
 
 
@@ -74,14 +70,18 @@ class Shapes:
         self._homes: dict[bytes, _Home] = {}
         self._parts: list[Part] = []
 
-    def take(self, block: Block) -> list[Left]:
+    def take(self, buffer: bytearray, length: int) -> list[Left]:
         """Take lines apart; returns those that are not that plain, or whose span began otherwise, each with its start.
+
+        Args:
+            buffer: the lines are at its beginning.
+            length: how many bytes they are.
 
         Raises:
             NotPlain: if a line is not one that our writer writes, or a span starts twice.
         """
         try:
-            lines = slices.of_lines(block)
+            lines = slices.of_lines(buffer, length)
         except ValueError:
             raise NotPlain from None
         self.lines += len(lines)
@@ -100,7 +100,7 @@ class Shapes:
 
     def unfinished(self) -> Iterable[bytes]:
         """The lines of starts whose spans have not ended."""
-        return (home.head + start for home in self._homes.values() for start in home.starts.to_pylist())
+        return (home.head + start + _END for home in self._homes.values() for start in home.starts.to_pylist())
 
     def parts(self) -> list[Part]:
         """The rows of all lines that were taken since the last time."""
@@ -113,7 +113,7 @@ class _Home:
 
     Attributes:
         head: what they begin with.
-        starts: what follows it in the lines of starts whose spans have not ended.
+        starts: what follows it in the lines of starts whose spans have not ended, without their ends.
     """
 
     def __init__(self, head: bytes, decoder: LineDecoder) -> None:
@@ -126,8 +126,8 @@ class _Home:
     def take(self, lines: pa.Array, rows: Rows) -> tuple[list[Part], list[Left]]:
         """The rows of those lines that begin with the head and are plain, and the other ones of these."""
         is_start = begun.are_starts(lines)[rows]
-        starts, ends = (slices.between(lines, len(self.head), rows=some) for some in (rows[is_start], rows[~is_start]))
-        if slices.controls(starts) + slices.controls(ends) != len(rows):
+        starts, ends = (slices.between(lines, len(self.head), -1, rows=some) for some in (rows[is_start], rows[~is_start]))
+        if slices.has_controls(starts) or slices.has_controls(ends):
             raise NotPlain
         starts, ended = pa.concat_arrays([self.starts, starts]), Lines(ends)
         ids = begun.started_ids(starts)
@@ -149,10 +149,10 @@ class _Home:
                     borders, counts = borders[told], counts[told]
                 if len(counts):
                     cut = Cut(ended.buffer, borders)
-                    parts.append(columns.part(shape.pattern, shape.sample, shape.row, shape.shown, cut, counts))
+                    parts.append(columns.part(shape, cut, counts))
         others = pa.array(np.sort(np.concatenate([*left, np.zeros(0, np.intp)])))
         pairs = zip(ended.texts.take(others).to_pylist(), starts.take(of_ended.take(others)).to_pylist(), strict=True)
-        return parts, [(self.head + line, None if start is None else self.head + start) for line, start in pairs]
+        return parts, [(self.head + line + _END, None if start is None else self.head + start + _END) for line, start in pairs]
 
     def _told_apart(self, lines: Lines, rows: Rows, left: list[Rows]) -> Iterator[tuple[_Shape, Rows, Places]]:
         """Lines with as many quotes by their shapes, and the borders of their pieces; those that are not plain go into *left*."""
@@ -176,7 +176,7 @@ class _Home:
     def _made(self, line: bytes) -> _Shape | None:
         """A new shape; None where the line is not plain."""
         pattern = patterns.of(line) if self._count < _MAX_SHAPES else None
-        span = None if pattern is None else self._decoder.span(self.head + line)
+        span = None if pattern is None else self._decoder.span(self.head + line + _END)
         if pattern is None or span is None or otlp.is_pending(span):
             return None
         self._count += 1
