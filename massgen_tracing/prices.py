@@ -24,10 +24,10 @@ _MODEL_ONLY: Final = frozenset({"chatcompletion", "openai_compatible", "litellm"
 
 
 def load() -> None:
-    """Load the price list, which a few hundredths of a second do where pydantic is loaded already, as clients of models do, and else most of a second.
+    """Load the price list: some hundredths of a second where pydantic is loaded already, as clients of models do, and else most of a second.
 
-    Called when a run begins, on the thread that begins it. A thread beside it would import while the program does: parts of Python's own library are
-    not made for that (`sysconfig` before 3.12 gives the second thread half of its variables), nor are modules that import each other.
+    Called when a run begins, on the thread that begins it. A thread beside it would import while the program does, for which parts of Python's own
+    library are not made (`sysconfig` before 3.12 gives the second thread half of its variables), nor are modules that import each other.
     """
     estimate("openai", "gpt-4o", 1, 0)
 
