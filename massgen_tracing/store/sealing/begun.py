@@ -71,6 +71,8 @@ def counts(pattern: Pattern, buffer: pa.Buffer, borders: Places, starts: pa.Arra
     for count in tried:
         same = _begun_with(pattern, count, buffer, borders[left], starts)
         found[left[same]] = count
+        if same.all():
+            return found
         left, starts = left[~same], starts.filter(pa.array(~same))
     if len(left):
         # These had another number of attributes, or say something else.

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.sealing import begun, slices, typed
 from massgen_tracing.store.sealing.groups import Part, constants, times
-from massgen_tracing.store.sealing.patterns import Key, Pattern
+from massgen_tracing.store.sealing.patterns import Pattern
 from massgen_tracing.store.sealing.slices import Cut
 from massgen_tracing.store.tables import jsontext, records
 

@@ -44,7 +44,7 @@ _FIELDS: Final = re.compile(
     rb'"traceId":"(?P<trace>(?!0{32})[0-9a-f]{32})","spanId":"(?P<span>(?!0{16})[0-9a-f]{16})",'
     rb'(?:"parentSpanId":"(?P<parent>(?!0{16})[0-9a-f]{16})",)?'
     rb'(?:"events":\[\{"timeUnixNano":"(?P<event>' + _TIME + rb')","name":"exception",'
-    rb'"attributes":\[(?P<exception>' + _EXCEPTION + rb"(?:," + _EXCEPTION + rb')*)\]\}\],)?'
+    rb'"attributes":\[(?P<exception>' + _EXCEPTION + rb"(?:," + _EXCEPTION + rb")*)\]\}\],)?"
     rb'(?:"status":\{"code":[0-2](?:,"message":"(?P<status>' + _TEXT + rb')")?\},)?'
     rb'(?:"dropped(?:Attributes|Events|Links)Count":[1-9][0-9]{0,8},){0,3}"flags":(?:0|[1-9][0-9]{0,8}),'
     rb'"name":"(?P<name>' + _TEXT + rb')","kind":[0-5],'
@@ -133,7 +133,8 @@ class Pattern:
             place: in the pattern's line.
         """
         number = int(np.searchsorted(self._borders, place, side="right")) - 1
-        return borders[:, number] + (place - self._borders[number])
+        there: Places = borders[:, number] + (place - self._borders[number])
+        return there
 
     @cached_property
     def constant(self) -> bytes:

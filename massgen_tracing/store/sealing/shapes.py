@@ -13,19 +13,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading import otlp
 from massgen_tracing.store.reading.lines import LineDecoder
 from massgen_tracing.store.sealing import begun, columns, patterns, sealed, slices
 from massgen_tracing.store.sealing.columns import NotPlain, Sample
 from massgen_tracing.store.sealing.groups import Part
-from massgen_tracing.store.sealing.patterns import Lines, Pattern
+from massgen_tracing.store.sealing.patterns import Lines
 from massgen_tracing.store.sealing.slices import Cut, Places, Rows
-from massgen_tracing.store.tables import records
 
 _MAX_SHAPES: Final = 256
 """So many kinds of lines with one head are told apart."""
@@ -61,98 +58,107 @@ class Shapes:
     """The shapes of one recording's lines.
 
     Attributes:
-        lines: how many were taken.
+        lines: how many were added.
     """
 
     def __init__(self, decoder: LineDecoder) -> None:
-        self._decoder = decoder
         self.lines = 0
+        self._decoder = decoder
         self._homes: dict[bytes, _Home] = {}
-        self._parts: list[Part] = []
 
-    def take(self, buffer: bytearray, length: int) -> list[Left]:
-        """Take lines apart; returns those that are not that plain, or whose span began otherwise, each with its start.
+    def add(self, buffer: bytearray, length: int) -> None:
+        """Add lines.
 
         Args:
-            buffer: the lines are at its beginning.
+            buffer: the lines are at its beginning; they are copied.
             length: how many bytes they are.
 
         Raises:
-            NotPlain: if a line is not one that our writer writes, or a span starts twice.
+            NotPlain: if a line is not one that our writer writes.
         """
         try:
             lines = slices.of_lines(buffer, length)
         except ValueError:
             raise NotPlain from None
         self.lines += len(lines)
-        left: list[Left] = []
+        is_start = begun.are_starts(lines)
         rows = np.arange(len(lines))
         while len(rows):
             head = self._decoder.head(lines[int(rows[0])].as_py())
             if head is None:
                 raise NotPlain
             has = slices.as_mask(pc.starts_with(lines, head))[rows]
-            parts, others = self._homes.setdefault(head, _Home(head, self._decoder)).take(lines, rows[has])
-            self._parts += parts
-            left += others
-            rows = rows[~has]
-        return left
+            home = self._homes.setdefault(head, _Home(head, self._decoder))
+            mine, rows = rows[has], rows[~has]
+            home.add(*(slices.between(lines, len(head), -1, rows=some) for some in (mine[is_start[mine]], mine[~is_start[mine]])))
+
+    def take(self) -> tuple[list[Part], list[Left]]:
+        """The rows of the plain ones of the lines that were added since the last time, and the others: those whose span began otherwise, too.
+
+        Raises:
+            NotPlain: if a span starts twice, or a value is not what it looks like.
+        """
+        parts: list[Part] = []
+        left: list[Left] = []
+        for home in self._homes.values():
+            home.take(parts, left)
+        return parts, left
 
     def unfinished(self) -> Iterable[bytes]:
         """The lines of starts whose spans have not ended."""
-        return (home.head + start + _END for home in self._homes.values() for start in home.starts.to_pylist())
-
-    def parts(self) -> list[Part]:
-        """The rows of all lines that were taken since the last time."""
-        parts, self._parts = self._parts, []
-        return parts
+        return (home.head + start + _END for home in self._homes.values() for start in home.unfinished())
 
 
 class _Home:
-    """The lines that begin with the same head, which names resource and scope.
+    """The lines that begin with the same head, which names resource and scope; of them is kept what follows it, without the end.
 
     Attributes:
         head: what they begin with.
-        starts: what follows it in the lines of starts whose spans have not ended, without their ends.
     """
 
     def __init__(self, head: bytes, decoder: LineDecoder) -> None:
         self.head = head
-        self.starts = pa.array([], pa.binary())
         self._decoder = decoder
+        self._starts: list[pa.Array] = []
+        self._ends: list[pa.Array] = []
         self._shapes: dict[int, list[_Shape]] = {}
         self._count = 0
 
-    def take(self, lines: pa.Array, rows: Rows) -> tuple[list[Part], list[Left]]:
-        """The rows of those lines that begin with the head and are plain, and the other ones of these."""
-        is_start = begun.are_starts(lines)[rows]
-        starts, ends = (slices.between(lines, len(self.head), -1, rows=some) for some in (rows[is_start], rows[~is_start]))
+    def add(self, starts: pa.Array, ends: pa.Array) -> None:
+        """Add lines that tell starts, and others."""
         if slices.has_controls(starts) or slices.has_controls(ends):
             raise NotPlain
-        starts, ended = pa.concat_arrays([self.starts, starts]), Lines(ends)
+        self._starts.append(starts)
+        self._ends.append(ends)
+
+    def unfinished(self) -> Iterable[bytes]:
+        """The starts whose spans have not ended."""
+        return (start for each in self._starts for start in each.to_pylist())
+
+    def take(self, parts: list[Part], left: list[Left]) -> None:
+        """Add the rows of plain lines to some, and the other lines to others."""
+        if not self._ends:
+            return
+        starts, ended = pa.concat_arrays(self._starts), Lines(pa.concat_arrays(self._ends))
         ids = begun.started_ids(starts)
         if pc.count_distinct(ids).as_py() < len(ids):
             raise NotPlain
         of_ended = pc.index_in(begun.ended_ids(ended.texts), ids)
         is_open = np.ones(len(starts), np.bool_)
         is_open[of_ended.drop_null().to_numpy()] = False
-        self.starts = starts.filter(pa.array(is_open))
-        parts: list[Part] = []
-        left: list[Rows] = []
+        self._starts, self._ends = [starts.filter(pa.array(is_open))], []
+        others: list[Rows] = []
         for alike in ended.alike():
-            for shape, rows, borders in self._told_apart(ended, alike, left):
+            for shape, rows, borders in self._told_apart(ended, alike, others):
                 counts = begun.counts(shape.pattern, ended.buffer, borders, starts.take(of_ended.take(pa.array(rows))), shape.tried)
-                untold = [count for count in np.unique(counts).tolist() if not shape.tells_start(count)]
-                if untold:
-                    told = ~np.isin(counts, untold)
-                    left.append(rows[~told])
-                    borders, counts = borders[told], counts[told]
-                if len(counts):
-                    cut = Cut(ended.buffer, borders)
-                    parts.append(columns.part(shape, cut, counts))
-        others = pa.array(np.sort(np.concatenate([*left, np.zeros(0, np.intp)])))
-        pairs = zip(ended.texts.take(others).to_pylist(), starts.take(of_ended.take(others)).to_pylist(), strict=True)
-        return parts, [(self.head + line + _END, None if start is None else self.head + start + _END) for line, start in pairs]
+                told = np.isin(counts, [count for count in np.unique(counts).tolist() if shape.tells_start(count)])
+                others.append(rows[~told])
+                if told.any():
+                    parts.append(columns.part(shape, Cut(ended.buffer, borders[told]), counts[told]))
+        if others:
+            rest = pa.array(np.sort(np.concatenate(others)))
+            for line, start in zip(ended.texts.take(rest).to_pylist(), starts.take(of_ended.take(rest)).to_pylist(), strict=True):
+                left.append((self.head + line + _END, None if start is None else self.head + start + _END))
 
     def _told_apart(self, lines: Lines, rows: Rows, left: list[Rows]) -> Iterator[tuple[_Shape, Rows, Places]]:
         """Lines with as many quotes by their shapes, and the borders of their pieces; those that are not plain go into *left*."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-Places = npt.NDArray[np.int32]
-"""Offsets into a buffer."""
+Places = npt.NDArray[np.signedinteger[Any]]
+"""Offsets into a buffer, of 32 bits."""
 
 Mask = npt.NDArray[np.bool_]
 
-Rows = npt.NDArray[np.intp]
+Rows = npt.NDArray[np.signedinteger[Any]]
 """Numbers of texts, ascending."""
 
 MAX_BYTES: Final = 2**30
@@ -116,7 +117,7 @@ class Cut:
         places = np.arange(0, len(self._all), self._width)[:, None] + np.array(numbers)
         said = rows_of(self._all.take(pa.array(places.ravel())), self._rows, len(expected))
         same: Mask = said == np.frombuffer(expected, np.uint8)
-        return np.ones(self._rows, np.bool_) if same.all() else same.all(axis=1)
+        return _of_rows(same)
 
 
 def between(texts: pa.Array, begin: int, end: int | None = None, rows: Rows | None = None) -> pa.Array:
@@ -126,7 +127,8 @@ def between(texts: pa.Array, begin: int, end: int | None = None, rows: Rows | No
 
     Args:
         texts: texts.
-        begin, end: the places; None for the end.
+        begin: the first place.
+        end: the last; None for the text's end.
         rows: of which texts; None for all.
     """
     offsets = offsets_of(texts)
@@ -146,17 +148,19 @@ def are_ids(texts: pa.Array, digits: int) -> Mask:
     """Which of texts with so many characters are ids as OTLP/JSON has them: lower-case hexadecimal, and not all zeros."""
     said = rows_of(texts, len(texts), digits)
     is_hexadecimal = ((said - ord("0")) < 10) | ((said - ord("a")) < 6)
-    is_zero = pa.compute.equal(texts, pa.scalar("0" * digits, texts.type))
-    none_is_zero = not pa.compute.any(is_zero).as_py()
-    if is_hexadecimal.all() and none_is_zero:
-        return np.ones(len(texts), np.bool_)
-    mask: Mask = is_hexadecimal.all(axis=1) & ~as_mask(is_zero)
-    return mask
+    return _of_rows(is_hexadecimal) & ~as_mask(pc.equal(texts, pa.scalar("0" * digits, texts.type)))
 
 
 def are_digits(texts: pa.Array, digits: int) -> Mask:
     """Which of texts with so many characters are decimal digits only."""
-    mask: Mask = ((rows_of(texts, len(texts), digits) - ord("0")) < 10).all(axis=1)
+    return _of_rows((rows_of(texts, len(texts), digits) - ord("0")) < 10)
+
+
+def _of_rows(truths: npt.NDArray[np.bool_]) -> Mask:
+    """In which rows all is true; most often in each."""
+    if truths.all():
+        return np.ones(len(truths), np.bool_)
+    mask: Mask = np.logical_and.reduce(truths, axis=1)
     return mask
 
 
