@@ -268,7 +268,7 @@ def test_lines_of_our_writer_are_taken_apart_by_shape(tmp_path: Path, monkeypatc
         return span(decoder, line)
 
     monkeypatch.setattr(LineDecoder, "span", watched)
-    lines = [line.encode() for line in run_lines(seed=1, spans=500)]
+    lines = [line.encode() for line in run_lines(seed=1, spans=4000)]
     assert seal.seal(live(tmp_path, lines)).sealed
     assert sum(b'"events"' in line for line in lines) > 5
     assert len(parsed) <= 10
