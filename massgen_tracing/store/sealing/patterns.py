@@ -172,18 +172,18 @@ class Pattern:
             lines: lines.
             rows: those of them to be looked at, ascending; they have as many quotes as the pattern's.
         """
-        borders = np.empty((len(rows), 2 * len(self.values) + 2), np.int32)
-        borders[:, 0], borders[:, -1] = lines.offsets[rows], lines.offsets[rows + 1]
         numbers, distances = self._anchors
         at_end = numbers == lines.counts[rows[0]]
-        borders[:, 1:-1] = lines.quotes[lines.first[rows][:, None] + np.where(at_end, 0, numbers)]
-        borders[:, 1:-1][:, at_end] = borders[:, -1:]
-        borders[:, 1:-1] += distances
+        # One row a border, not one a line, for then NumPy adds and compares many numbers that lie beside each other.
+        borders = np.empty((len(self._borders), len(rows)), np.int32)
+        borders[0], borders[-1] = lines.offsets[rows], lines.offsets[rows + 1]
+        borders[1:-1] = lines.quotes[lines.first[rows] + np.where(at_end, 0, numbers)[:, None]]
+        borders[1:-1][at_end] = borders[-1]
+        borders[1:-1] += distances[:, None]
         pieces, known = self._lengths
-        lengths = np.diff(borders, axis=1)
-        fits = (lengths[:, pieces] == known).all(axis=1) & (lengths >= 0).all(axis=1)
-        if not fits.all():
-            rows, borders = rows[fits], borders[fits]
+        lengths = np.diff(borders, axis=0)
+        fits = (lengths[pieces] == known[:, None]).all(axis=0) & (lengths.min(axis=0) >= 0)
+        rows, borders = rows[fits], np.ascontiguousarray(borders[:, fits].T)
         if len(rows):
             fits = Cut(lines.buffer, borders).are(list(range(0, borders.shape[1] - 1, 2)), self.constant)
             if not fits.all():
