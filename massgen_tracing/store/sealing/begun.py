@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from massgen_tracing.store.reading.lines import PENDING, PENDING_END, PENDING_START
+from massgen_tracing import semconv
+from massgen_tracing.store.reading.lines import PENDING, PENDING_START
 from massgen_tracing.store.sealing import slices
 from massgen_tracing.store.sealing.patterns import TAIL, Pattern
 from massgen_tracing.store.sealing.slices import Cut, Mask, Places
@@ -36,12 +37,15 @@ _KEY: Final = b'{"key":"'
 _SINCE: Final = b'","attributes":['
 _BEHIND: Final = b'"}}' + TAIL
 _MARKS: Final = PENDING.count(_KEY)
+_MARK: Final = semconv.SPAN_TYPE_PENDING[:4].encode()
+"""As much as tells a start from most ends."""
+
 _NO_PARENT: Final = pa.scalar(b"0" * _ID, pa.binary())
 
 
 def are_starts(lines: pa.Array) -> Mask:
-    """Which lines tell a start."""
-    return slices.as_mask(pc.equal(slices.between(lines, PENDING_START, PENDING_END), pa.scalar(PENDING, pa.binary())))
+    """Which lines look as one that tells a start; what else is in them is compared later."""
+    return slices.have(lines, PENDING_START + PENDING.index(_MARK), _MARK)
 
 
 def started_ids(starts: pa.Array) -> pa.Array:
@@ -68,22 +72,22 @@ def counts(pattern: Pattern, buffer: pa.Buffer, borders: Places, starts: pa.Arra
     left = np.flatnonzero(slices.as_mask(starts.is_valid()))
     if len(left) < len(starts):
         starts = starts.take(pa.array(left))
-    for count in tried:
+    found[left] = OTHERWISE
+    untried = iter([*tried])
+    tested: set[int] = set()
+    while len(left):
+        count = next(untried, None)
+        if count is None:
+            count = starts[0].as_py().count(_KEY) - _MARKS
+            if count in tested or count > len(pattern.keys):
+                left, starts = left[1:], starts[1:]
+                continue
+        tested.add(count)
         same = _begun_with(pattern, count, buffer, borders[left], starts)
         found[left[same]] = count
-        if same.all():
-            return found
-        left, starts = left[~same], starts.filter(pa.array(~same))
-    if len(left):
-        # These had another number of attributes, or say something else.
-        found[left] = OTHERWISE
-        had = pc.count_substring(starts, _KEY).to_numpy() - _MARKS
-        for count in np.unique(had[had <= len(pattern.keys)]).tolist():
-            rows = np.flatnonzero(had == count)
-            same = _begun_with(pattern, count, buffer, borders[left[rows]], starts.take(pa.array(rows)))
-            found[left[rows[same]]] = count
-            if same.any() and count not in tried:
-                tried.append(count)
+        if same.any() and count not in tried:
+            tried.append(count)
+        left, starts = left[~same], starts.filter(pa.array(~same)) if not same.all() else starts[:0]
     return found
 
 

@@ -242,6 +242,8 @@ def _merged(pieces: Sequence[Any], kind: pa.DataType, order: _Order) -> pa.Array
     """The columns of all parts as one, in order."""
     if all(piece is None for piece in pieces):
         return pa.nulls(len(order.places), kind)
+    if all(isinstance(piece, pa.Scalar) and piece == pieces[0] for piece in pieces):
+        return pa.repeat(pieces[0], len(order.places))
     whole = pa.concat_arrays([_array(piece, kind, rows) for piece, rows in zip(pieces, order.sizes, strict=True)])
     return whole.take(order.places)
 

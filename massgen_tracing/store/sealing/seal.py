@@ -41,7 +41,7 @@ _GROUP_BYTES: Final = 2**28
 _BLOCK_BYTES: Final = 2**21
 """Bytes of the live file that are read at once."""
 
-_ENDS: Final = 2**20
+_ENDS: Final = 2**16
 """Bytes at either end of the live file by which it is known again."""
 
 _IN_RUN: Final = re.compile(rf"{layout.RECORDING_STEM}(\.\d+)?{re.escape(layout.RECORDING_SUFFIX)}")

@@ -51,19 +51,22 @@ def bytes_of(texts: pa.Array) -> npt.NDArray[np.uint8]:
     return np.frombuffer(texts.buffers()[2], np.uint8, length, int(offsets[0])) if length else np.zeros(0, np.uint8)
 
 
-def _found(data: npt.NDArray[np.uint8], byte: int) -> Places:
-    """Where a byte is."""
-    found = [(np.flatnonzero(data[at : at + _STRIDE] == byte) + at).astype(np.int32) for at in range(0, len(data), _STRIDE)]
-    return np.concatenate(found) if found else np.zeros(0, np.int32)
+def _found(data: npt.NDArray[np.uint8], byte: int, but: Places | None = None) -> Places:
+    """Where a byte is, but for some of the places, which ascend."""
+    found = [np.zeros(0, np.int32)]
+    for at in range(0, len(data), _STRIDE):
+        here = data[at : at + _STRIDE] == byte
+        if but is not None:
+            first, last = np.searchsorted(but, (at, at + _STRIDE))
+            here[but[first:last] - at] = False
+        found.append((np.flatnonzero(here) + at).astype(np.int32))
+    return np.concatenate(found)
 
 
 def quotes(data: npt.NDArray[np.uint8]) -> Places:
     """Where the quotes of JSON texts are that begin and end strings: those before which an even number of backslashes stands."""
-    places = _found(data, _QUOTE)
     behind = _found(data[:-1], _BACKSLASH) + 1
     behind = behind[data[behind] == _QUOTE]
-    if not len(behind):
-        return places
     escaped = np.ones(len(behind), np.bool_)
     left, length = np.arange(len(behind)), 1
     while len(left):
@@ -71,7 +74,7 @@ def quotes(data: npt.NDArray[np.uint8]) -> Places:
         length += 1
         before = behind[left] - length
         left = left[(before >= 0) & (data[before] == _BACKSLASH)]
-    return np.delete(places, np.searchsorted(places, behind[escaped]))
+    return _found(data, _QUOTE, but=behind[escaped])
 
 
 def has_backslash(data: npt.NDArray[np.uint8]) -> bool:
@@ -137,6 +140,15 @@ def between(texts: pa.Array, begin: int, end: int | None = None, rows: Rows | No
     borders[:, 0] = np.clip((stops if begin < 0 else starts) + begin, starts, stops)
     borders[:, 1] = stops if end is None else np.clip((stops if end < 0 else starts) + end, borders[:, 0], stops)
     return Cut(texts.buffers()[2], borders).pieces(0)[0]
+
+
+def have(texts: pa.Array, place: int, expected: bytes) -> Mask:
+    """Which texts have some bytes at a place that counts from their end; none that is shorter."""
+    offsets = offsets_of(texts)
+    begins = offsets[1:] + place
+    places = np.maximum(begins, 0)[:, None] + np.arange(len(expected))
+    said = np.frombuffer(texts.buffers()[2], np.uint8)[places] == np.frombuffer(expected, np.uint8)
+    return _of_rows(said) & (begins >= offsets[:-1])
 
 
 def rows_of(texts: pa.Array, rows: int, length: int) -> npt.NDArray[np.uint8]:
