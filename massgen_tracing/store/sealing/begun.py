@@ -45,7 +45,11 @@ _NO_PARENT: Final = pa.scalar(b"0" * _ID, pa.binary())
 
 def are_starts(lines: pa.Array) -> Mask:
     """Which lines look as one that tells a start; what else is in them is compared later."""
-    return slices.have(lines, PENDING_START + PENDING.index(_MARK), _MARK)
+    offsets = slices.offsets_of(lines)
+    places = offsets[1:] + (PENDING_START + PENDING.index(_MARK))
+    are = places >= offsets[:-1]
+    are[are] = slices.Bytes(lines.buffers()[2], int(offsets[-1])).have(places[are], _MARK)
+    return are
 
 
 def started_ids(starts: pa.Array) -> pa.Array:

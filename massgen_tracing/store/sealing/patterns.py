@@ -1,25 +1,24 @@
 """What lines of one shape have in common: the pattern that a line makes of itself, and what it takes for others to be like it.
 
-Our writer writes the same keys in the same order with nothing between them, so that two lines of a shape differ in values only, and have the same
-number of quotes. Counting quotes tells where in any line of a shape its values begin and end; that all the rest is as in the first line is then
-compared, byte by byte.
+Our writer writes the same keys in the same order with nothing between them, so that two lines of a shape differ in values only. What stands before a
+value says where it begins, the next quote or bracket where it ends. All lines of a shape are compared with the first one at once, piece by piece, and
+byte by byte.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from massgen_tracing import semconv
 from massgen_tracing.store.sealing import slices
-from massgen_tracing.store.sealing.slices import Cut, Places
+from massgen_tracing.store.sealing.slices import Bytes, Places, Rows
 
 _TEXT: Final = rb'[^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*'
 _TIME: Final = rb"[1-8][0-9]{18}"
@@ -53,6 +52,17 @@ _FIELDS: Final = re.compile(
 TAIL: Final = b"]}]}]}]}"
 _SAME_LENGTH: Final = frozenset({"trace", "span", "parent", "event", "start", "end"})
 """Fields that have always as many characters."""
+
+_END: Final = {"name": '"', "status": '"', "string": '"', "int": '"', "double": "}", "bool": "}"}
+"""The character behind values that have not."""
+
+_TELLING: Final = ((75, 1), (105, 31))
+"""Places in a line, and how many bytes of it, that are likely to tell shapes apart: whether there is a parent, and how the name begins."""
+
+_WEIGHTS: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64)
+"""Make one number of those bytes."""
+
+_PADDING: Final = pa.array([b'"}' * slices.WINDOW + b"\0" * 2 * slices.WINDOW], pa.binary())
 
 _FIXED: Final = frozenset({semconv.LOGFIRE_SPAN_TYPE, semconv.LOGFIRE_LEVEL, semconv.HTTP_METHOD, semconv.HTTP_STATUS, semconv.HTTP_STATUS_OLD})
 """Attributes with few values that other columns are derived from: their value belongs to the shape."""
@@ -137,77 +147,60 @@ class Pattern:
         return there
 
     @cached_property
-    def constant(self) -> bytes:
-        """What stands between the values."""
-        return b"".join(self.line[begin:end] for begin, end in zip(self._borders[::2], self._borders[1::2], strict=True))
+    def _constants(self) -> list[bytes]:
+        """What stands before each value, and behind the last."""
+        return [self.line[begin:end] for begin, end in zip(self._borders[::2], self._borders[1::2], strict=True)]
 
-    @cached_property
-    def _lengths(self) -> tuple[Places, Places]:
-        """The pieces that always have the same length, and that length."""
-        same = [number for number in range(len(self._borders) - 1) if number % 2 == 0 or self.values[number // 2].kind in _SAME_LENGTH]
-        return np.array(same, np.int32), np.diff(self._borders)[same]
-
-    @cached_property
-    def _anchors(self) -> tuple[Places, Places]:
-        """For each border of a value, the number of the quote by which it is found, and how far it is from that; the line's end is the last."""
-        quotes = [*slices.quotes(np.frombuffer(self.line, np.uint8)), len(self.line)]
-        numbers, distances, number = [], [], 0
-        for value in self.values:
-            # The quote before a value's beginning and the one behind its end: what lies between has always the same length.
-            while quotes[number + 1] < value.begin:
-                number += 1
-            numbers.append(number)
-            distances.append(value.begin - int(quotes[number]))
-            behind = number
-            while quotes[behind] < value.end:
-                behind += 1
-            numbers.append(behind)
-            distances.append(value.end - int(quotes[behind]))
-        return np.array(numbers, np.int32), np.array(distances, np.int32)
-
-    def matching(self, lines: Lines, rows: Places) -> tuple[Places, Places]:
+    def matching(self, lines: Lines, rows: Rows) -> tuple[Rows, Places]:
         """Which lines are of the shape, and where their pieces begin and the last one ends.
 
         Args:
             lines: lines.
-            rows: those of them to be looked at, ascending; they have as many quotes as the pattern's.
+            rows: those of them to be looked at, ascending.
         """
-        numbers, distances = self._anchors
-        at_end = numbers == lines.counts[rows[0]]
-        # One row a border, not one a line, for then NumPy adds and compares many numbers that lie beside each other.
-        borders = np.empty((len(self._borders), len(rows)), np.int32)
-        borders[0], borders[-1] = lines.offsets[rows], lines.offsets[rows + 1]
-        borders[1:-1] = lines.quotes[lines.first[rows] + np.where(at_end, 0, numbers)[:, None]]
-        borders[1:-1][at_end] = borders[-1]
-        borders[1:-1] += distances[:, None]
-        pieces, known = self._lengths
-        lengths = np.diff(borders, axis=0)
-        fits = (lengths[pieces] == known[:, None]).all(axis=0) & (lengths.min(axis=0) >= 0)
-        rows, borders = rows[fits], np.ascontiguousarray(borders[:, fits].T)
-        if len(rows):
-            fits = Cut(lines.buffer, borders).are(list(range(0, borders.shape[1] - 1, 2)), self.constant)
+        ends = lines.offsets[rows + 1]
+        place = lines.offsets[rows]
+        borders = [place]
+        for value, constant in zip((*self.values, None), self._constants, strict=True):
+            fits = lines.data.have(place, constant)
+            if value is None:
+                fits &= place + len(constant) == ends
             if not fits.all():
-                rows, borders = rows[fits], borders[fits]
-        return rows, borders
+                rows, ends, place, *borders = (each[fits] for each in (rows, ends, place, *borders))
+            if not len(rows):
+                break
+            begin = place + len(constant)
+            borders.append(begin)
+            if value is not None:
+                place = begin + (value.end - value.begin) if value.kind in _SAME_LENGTH else lines.data.ends(begin, _END[value.kind])
+                borders.append(place)
+        return rows, np.stack(borders, axis=1)
 
 
 class Lines:
-    """Lines, without the head that they share and their ends, and where their quotes are."""
+    """Lines, without the head that they share and their ends.
 
-    def __init__(self, texts: pa.Array) -> None:
-        data = slices.bytes_of(texts)
-        self.texts = texts
-        self.buffer: pa.Buffer = texts.buffers()[2]
-        self.offsets = slices.offsets_of(texts)
-        self.quotes = slices.quotes(data)
-        first = np.searchsorted(self.quotes, self.offsets)
-        self.first, self.counts = first[:-1], np.diff(first)
+    Args:
+        pieces: arrays of lines.
+    """
 
-    def alike(self) -> Iterator[npt.NDArray[np.intp]]:
-        """The numbers of the lines, those together that have as many quotes."""
-        order = np.argsort(self.counts, kind="stable")
-        borders = np.flatnonzero(np.diff(self.counts[order])) + 1
-        return (rows for rows in np.split(order, borders) if len(rows))
+    def __init__(self, pieces: Iterable[pa.Array]) -> None:
+        # What is behind the last line belongs to none, but may be looked at.
+        padded = pa.concat_arrays([*pieces, _PADDING])
+        self.texts = padded[:-1]
+        self.buffer: pa.Buffer = padded.buffers()[2]
+        self.offsets = slices.offsets_of(self.texts)
+        self.data = Bytes(self.buffer, int(slices.offsets_of(padded)[-1]))
+
+    def alike(self) -> Iterator[tuple[int, Rows]]:
+        """The numbers of lines that are likely to have the same shape, for they have a parent or none and are named alike, and a number for these."""
+        if not len(self.texts):
+            return iter(())
+        said = np.concatenate([self.data.at(self.offsets[:-1] + place, count) for place, count in _TELLING], axis=1)
+        keys = said.view(np.uint64) @ _WEIGHTS
+        order = np.argsort(keys, kind="stable")
+        borders = np.flatnonzero(np.diff(keys[order])) + 1
+        return ((int(keys[rows[0]]), rows) for rows in np.split(order, borders))
 
 
 def of(line: bytes) -> Pattern | None:

@@ -139,7 +139,7 @@ class _Home:
         """Add the rows of plain lines to some, and the other lines to others."""
         if not self._ends:
             return
-        starts, ended = pa.concat_arrays(self._starts), Lines(pa.concat_arrays(self._ends))
+        starts, ended = pa.concat_arrays(self._starts), Lines(self._ends)
         ids = begun.started_ids(starts)
         if pc.count_distinct(ids).as_py() < len(ids):
             raise NotPlain
@@ -148,8 +148,8 @@ class _Home:
         is_open[of_ended.drop_null().to_numpy()] = False
         self._starts, self._ends = [starts.filter(pa.array(is_open))], []
         others: list[Rows] = []
-        for alike in ended.alike():
-            for shape, rows, borders in self._told_apart(ended, alike, others):
+        for key, alike in ended.alike():
+            for shape, rows, borders in self._told_apart(self._shapes.setdefault(key, []), ended, alike, others):
                 counts = begun.counts(shape.pattern, ended.buffer, borders, starts.take(of_ended.take(pa.array(rows))), shape.tried)
                 told = np.isin(counts, [count for count in np.unique(counts).tolist() if shape.tells_start(count)])
                 others.append(rows[~told])
@@ -160,9 +160,8 @@ class _Home:
             for line, start in zip(ended.texts.take(rest).to_pylist(), starts.take(of_ended.take(rest)).to_pylist(), strict=True):
                 left.append((self.head + line + _END, None if start is None else self.head + start + _END))
 
-    def _told_apart(self, lines: Lines, rows: Rows, left: list[Rows]) -> Iterator[tuple[_Shape, Rows, Places]]:
-        """Lines with as many quotes by their shapes, and the borders of their pieces; those that are not plain go into *left*."""
-        shapes = self._shapes.setdefault(int(lines.counts[rows[0]]), [])
+    def _told_apart(self, shapes: list[_Shape], lines: Lines, rows: Rows, left: list[Rows]) -> Iterator[tuple[_Shape, Rows, Places]]:
+        """Some lines by their shapes, which may be new, and the borders of their pieces; those that are not plain go into *left*."""
         number = 0
         while len(rows):
             if number == len(shapes):

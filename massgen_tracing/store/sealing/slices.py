@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import numpy as np
@@ -20,9 +21,13 @@ Rows = npt.NDArray[np.signedinteger[Any]]
 MAX_BYTES: Final = 2**30
 """Of one buffer, so that its offsets are numbers of 32 bits."""
 
-_QUOTE, _BACKSLASH, _SPACE = b'"\\ '
-_STRIDE: Final = 2**16
-"""Bytes that are searched at once: what is found in them is still in the processor's cache when it is stored."""
+_BACKSLASH, _SPACE = b"\\ "
+
+_SHORT: Final = 32
+WINDOW: Final = 128
+"""So many bytes are looked at at once, at most."""
+
+_UNTIL: Final = {end: re.compile(rb"[^\\%b]*(?:\\.[^\\%b]*)*" % (end.encode(), end.encode()), re.DOTALL) for end in '"}'}
 
 
 def of_lines(buffer: bytearray, length: int) -> pa.Array:
@@ -51,32 +56,6 @@ def bytes_of(texts: pa.Array) -> npt.NDArray[np.uint8]:
     return np.frombuffer(texts.buffers()[2], np.uint8, length, int(offsets[0])) if length else np.zeros(0, np.uint8)
 
 
-def _found(data: npt.NDArray[np.uint8], byte: int, but: Places | None = None) -> Places:
-    """Where a byte is, but for some of the places, which ascend."""
-    found = [np.zeros(0, np.int32)]
-    for at in range(0, len(data), _STRIDE):
-        here = data[at : at + _STRIDE] == byte
-        if but is not None:
-            first, last = np.searchsorted(but, (at, at + _STRIDE))
-            here[but[first:last] - at] = False
-        found.append((np.flatnonzero(here) + at).astype(np.int32))
-    return np.concatenate(found)
-
-
-def quotes(data: npt.NDArray[np.uint8]) -> Places:
-    """Where the quotes of JSON texts are that begin and end strings: those before which an even number of backslashes stands."""
-    behind = _found(data[:-1], _BACKSLASH) + 1
-    behind = behind[data[behind] == _QUOTE]
-    escaped = np.ones(len(behind), np.bool_)
-    left, length = np.arange(len(behind)), 1
-    while len(left):
-        escaped[left] = length % 2 == 1
-        length += 1
-        before = behind[left] - length
-        left = left[(before >= 0) & (data[before] == _BACKSLASH)]
-    return _found(data, _QUOTE, but=behind[escaped])
-
-
 def has_backslash(data: npt.NDArray[np.uint8]) -> bool:
     """Whether any text has an escape."""
     return bool((data == _BACKSLASH).any())
@@ -86,6 +65,52 @@ def has_controls(texts: pa.Array) -> bool:
     """Whether there are control characters; JSON has none in strings."""
     data = bytes_of(texts)
     return bool(len(data) and data.min() < _SPACE)
+
+
+class Bytes:
+    """A buffer that is looked at in many places at once; what is asked for must lie in it.
+
+    Args:
+        buffer: the buffer.
+        length: how many of its bytes count.
+    """
+
+    def __init__(self, buffer: pa.Buffer | bytearray, length: int) -> None:
+        self._buffer = buffer
+        self._length = length
+
+    def at(self, places: Places, count: int) -> npt.NDArray[np.uint8]:
+        """So many bytes at each place."""
+        # An array of all pieces of this length, which overlap; NumPy copies those that are asked for.
+        everywhere = np.ndarray((max(0, self._length - count + 1),), f"V{count}", self._buffer, strides=(1,))
+        return everywhere[places].view(np.uint8).reshape(len(places), count)
+
+    def have(self, places: Places, expected: bytes) -> Mask:
+        """At which places some bytes are."""
+        mask = _of_rows(self.at(places, min(len(expected), WINDOW)) == np.frombuffer(expected[:WINDOW], np.uint8))
+        if len(expected) > WINDOW:
+            mask[mask] = self.have(places[mask] + WINDOW, expected[WINDOW:])
+        return mask
+
+    def ends(self, places: Places, end: str) -> Places:
+        """Where what begins at each place ends: before a byte, which a backslash escapes."""
+        ends, left = places.copy(), np.arange(len(places))
+        for count in (_SHORT, WINDOW):
+            is_end = self.at(ends[left], count) == ord(end)
+            first = is_end.argmax(axis=1)
+            is_found = is_end[np.arange(len(left)), first]
+            ends[left] += np.where(is_found, first, count)
+            left = left[~is_found]
+            if not len(left):
+                break
+        # Few are that long or end with an escape, which may be that of the byte.
+        is_escaped = np.flatnonzero(self.at(np.maximum(ends - 1, places), 1)[:, 0] == _BACKSLASH)
+        until, data = _UNTIL[end], memoryview(self._buffer)
+        for number in {*left.tolist(), *is_escaped.tolist()}:
+            found = until.match(data, int(places[number]), self._length)
+            assert found is not None
+            ends[number] = found.end()
+        return ends
 
 
 class Cut:
@@ -140,15 +165,6 @@ def between(texts: pa.Array, begin: int, end: int | None = None, rows: Rows | No
     borders[:, 0] = np.clip((stops if begin < 0 else starts) + begin, starts, stops)
     borders[:, 1] = stops if end is None else np.clip((stops if end < 0 else starts) + end, borders[:, 0], stops)
     return Cut(texts.buffers()[2], borders).pieces(0)[0]
-
-
-def have(texts: pa.Array, place: int, expected: bytes) -> Mask:
-    """Which texts have some bytes at a place that counts from their end; none that is shorter."""
-    offsets = offsets_of(texts)
-    begins = offsets[1:] + place
-    places = np.maximum(begins, 0)[:, None] + np.arange(len(expected))
-    said = np.frombuffer(texts.buffers()[2], np.uint8)[places] == np.frombuffer(expected, np.uint8)
-    return _of_rows(said) & (begins >= offsets[:-1])
 
 
 def rows_of(texts: pa.Array, rows: int, length: int) -> npt.NDArray[np.uint8]:
