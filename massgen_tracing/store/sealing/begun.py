@@ -10,27 +10,28 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from massgen_tracing import semconv
 from massgen_tracing.store.reading.lines import PENDING, PENDING_START
 from massgen_tracing.store.sealing import slices
-from massgen_tracing.store.sealing.patterns import TAIL, Pattern
-from massgen_tracing.store.sealing.slices import Cut, Mask, Places
+from massgen_tracing.store.sealing.patterns import TAIL, Lines, Pattern
+from massgen_tracing.store.sealing.slices import Mask, Places, Rows
 
 UNKNOWN: Final = -1
 OTHERWISE: Final = -2
 """What stands for a number of attributes where no start is known, and where it says something else than the end."""
 
-_TRACE, _ID, _DIGITS = 32, 16, 19
+_TRACE_LENGTH, _ID, _DIGITS = 32, 16, 19
 """Characters of a trace's id, of a span's, and of a time."""
 
-_FRAME: Final = (b'"traceId":"', b'","spanId":"', b'","parentSpanId":"', b'",')
-"""What stands before, between and behind the ids of a start."""
+_TRACE: Final = len('"traceId":"')
+_OWN: Final = _TRACE + _TRACE_LENGTH + len('","spanId":"')
+_SPAN: Final = _OWN + _ID + len('","parentSpanId":"')
+_SINCE_NAME: Final = _SPAN + _ID + len('",')
+"""Where a start has its trace, an id of its own (where an end has that of its span), the id of its span, and what follows."""
 
-_OWN: Final = len(_FRAME[0]) + _TRACE + len(_FRAME[1])
-_SPAN: Final = _OWN + _ID + len(_FRAME[2])
-"""Where a start has an id of its own, as an end has that of its span; and where it has that of its span."""
+_FRAME: Final = ((0, b'"traceId":"'), (_TRACE + _TRACE_LENGTH, b'","spanId":"'), (_OWN + _ID, b'","parentSpanId":"'), (_SPAN + _ID, b'",'))
+"""What stands around these, and where."""
 
 _NAME: Final = b'"name":"'
 _KEY: Final = b'{"key":"'
@@ -40,7 +41,7 @@ _MARKS: Final = PENDING.count(_KEY)
 _MARK: Final = semconv.SPAN_TYPE_PENDING[:4].encode()
 """As much as tells a start from most ends."""
 
-_NO_PARENT: Final = pa.scalar(b"0" * _ID, pa.binary())
+_NO_PARENT: Final = b"0" * _ID
 
 
 def are_starts(lines: pa.Array) -> Mask:
@@ -62,66 +63,67 @@ def ended_ids(ends: pa.Array) -> pa.Array:
     return slices.between(ends, _OWN, _OWN + _ID)
 
 
-def counts(pattern: Pattern, buffer: pa.Buffer, borders: Places, starts: pa.Array, tried: list[int]) -> npt.NDArray[np.int16]:
+def counts(pattern: Pattern, ends: Lines, borders: Places, starts: Lines, rows: Rows, tried: list[int]) -> npt.NDArray[np.int16]:
     """How many of its attributes each span had when it started; `UNKNOWN` without a start, `OTHERWISE` where that says what its end does not.
 
     Args:
         pattern: the shape of the ends.
-        buffer: where these are.
-        borders: the borders of their pieces.
-        starts: for each of them, the line of its start, if there is one.
+        ends: lines.
+        borders: the borders of the pieces of those of them that are of this shape.
+        starts: lines of starts.
+        rows: for each of these ends, which of the starts is its span's; less than 0 for none.
         tried: counts that were found for this shape before; new ones are added.
     """
-    found = np.full(len(borders), UNKNOWN, np.int16)
-    left = np.flatnonzero(slices.as_mask(starts.is_valid()))
-    if len(left) < len(starts):
-        starts = starts.take(pa.array(left))
-    found[left] = OTHERWISE
+    found = np.where(rows < 0, UNKNOWN, OTHERWISE).astype(np.int16)
+    left = np.flatnonzero(rows >= 0)
     untried = iter([*tried])
     tested: set[int] = set()
     while len(left):
         count = next(untried, None)
         if count is None:
-            count = starts[0].as_py().count(_KEY) - _MARKS
+            count = starts.texts[int(rows[left[0]])].as_py().count(_KEY) - _MARKS
             if count in tested or count > len(pattern.keys):
-                left, starts = left[1:], starts[1:]
+                left = left[1:]
                 continue
         tested.add(count)
-        same = _begun_with(pattern, count, buffer, borders[left], starts)
+        same = _begun_with(pattern, count, ends, borders[left], starts, rows[left])
         found[left[same]] = count
         if same.any() and count not in tried:
             tried.append(count)
-        left, starts = left[~same], starts.filter(pa.array(~same)) if not same.all() else starts[:0]
+        left = left[~same]
     return found
 
 
-def _begun_with(pattern: Pattern, count: int, buffer: pa.Buffer, borders: Places, starts: pa.Array) -> Mask:
+def _begun_with(pattern: Pattern, count: int, ends: Lines, borders: Places, starts: Lines, rows: Rows) -> Mask:
     """Which starts say what their ends say of a span that had so many attributes then."""
     trace, parent, name, end = (pattern.field(field) for field in ("trace", "parent", "name", "end"))
     assert trace is not None
     assert name is not None
     assert end is not None
-    had = pattern.keys[count - 1].end if count else end.end + len(_SINCE)
-    places = [trace.begin, trace.end, *((parent.begin, parent.end) if parent else ()), name.begin - len(_NAME), end.begin, end.end, had]
-    said = np.stack([pattern.at(borders, place) for place in places], axis=1)
-    # From the end's line: the ids, the name and the start's time with all between them, and the attributes. What a start has besides is known.
+    named, timed, timed_end = (pattern.at(borders, place) for place in (name.begin - len(_NAME), end.begin, end.end))
+    had = pattern.at(borders, pattern.keys[count - 1].end if count else end.end + len(_SINCE))
+    # A start has all that its end has from the name to the attributes that it had, but for another time of its end, and ids and marks around it.
     marks = PENDING if count == 0 else b"," + PENDING
-    frame = [len(_FRAME[0]), _TRACE, len(_FRAME[1]), _ID, len(_FRAME[2]), _ID, len(_FRAME[3]), 0, _DIGITS, 0, len(marks), _ID, len(_BEHIND)]
-    lengths = np.tile(np.array(frame, np.int32), (len(said), 1))
-    lengths[:, 7], lengths[:, 9] = said[:, -3] - said[:, -4], said[:, -1] - said[:, -2]
-    offsets = slices.offsets_of(starts)
-    begins = np.empty((len(said), len(frame) + 1), np.int32)
-    begins[:, 0] = offsets[:-1]
-    np.cumsum(lengths, axis=1, out=begins[:, 1:])
-    begins[:, 1:] += offsets[:-1, None]
-    same: Mask = begins[:, -1] == offsets[1:]
-    rows = np.flatnonzero(same)
-    start, whole = Cut(starts.buffers()[2], begins[rows]), Cut(buffer, said[rows])
-    agrees = start.are([0, 2, 4, 6, 10, 12], b"".join(_FRAME) + marks + _BEHIND)
-    trace_id, own_id, since, time, attributes, parent_id = start.pieces(1, 3, 7, 8, 9, 11)
-    agrees &= slices.are_ids(own_id, _ID) & slices.are_digits(time, _DIGITS)
-    wanted = whole.pieces(0, len(places) - 4, len(places) - 2, *((2,) if parent else ()))
-    for here, there in zip((trace_id, since, attributes, parent_id), (*wanted, _NO_PARENT), strict=False):
-        agrees &= slices.as_mask(pc.equal(here, there))
-    same[rows] = agrees
+    begins = starts.offsets[rows]
+    since = begins + _SINCE_NAME
+    time = since + (timed - named)
+    attributes = time + _DIGITS
+    mark = attributes + (had - timed_end)
+    parent_id = mark + len(marks)
+    same: Mask = parent_id + (_ID + len(_BEHIND)) == starts.offsets[rows + 1]
+    some = np.flatnonzero(same)
+    here, there = starts.data, ends.data
+    agrees = slices.are_ids(here.at(begins[some] + _OWN, _ID)) & slices.are_digits(here.at(time[some], _DIGITS))
+    for place, text in _FRAME:
+        agrees &= here.have(begins[some] + place, text)
+    for places, text in ((mark, marks), (parent_id + _ID, _BEHIND)):
+        agrees &= here.have(places[some], text)
+    if parent is None:
+        agrees &= here.have(parent_id[some], _NO_PARENT)
+    else:
+        agrees &= here.same(parent_id[some], there, pattern.at(borders[some], parent.begin), _ID)
+    agrees &= here.same(begins[some] + _TRACE, there, pattern.at(borders[some], trace.begin), _TRACE_LENGTH)
+    for places, others, length in ((since, named, timed - named), (attributes, timed_end, had - timed_end)):
+        agrees &= here.same(places[some], there, others[some], length[some])
+    same[some] = agrees
     return same

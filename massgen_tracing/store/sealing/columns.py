@@ -204,7 +204,7 @@ def _lengths(counts: npt.NDArray[np.int16], lengths: Sequence[Callable[[], Any]]
 
 
 def _id(texts: pa.Array, digits: int) -> pa.Array:
-    if not slices.are_ids(texts, digits).all():
+    if not slices.are_ids(slices.rows_of(texts, digits)).all():
         raise NotPlain
     return texts
 

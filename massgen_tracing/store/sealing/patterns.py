@@ -53,8 +53,11 @@ TAIL: Final = b"]}]}]}]}"
 _SAME_LENGTH: Final = frozenset({"trace", "span", "parent", "event", "start", "end"})
 """Fields that have always as many characters."""
 
-_END: Final = {"name": '"', "status": '"', "string": '"', "int": '"', "double": "}", "bool": "}"}
-"""The character behind values that have not."""
+_BARE: Final = frozenset({"double", "bool"})
+"""Types that have a bracket behind them, not a quote."""
+
+_ESCAPED: Final = frozenset({"name", "status", "string"})
+"""Fields and types that may have escapes."""
 
 _TELLING: Final = ((75, 1), (105, 31))
 """Places in a line, and how many bytes of it, that are likely to tell shapes apart: whether there is a parent, and how the name begins."""
@@ -172,7 +175,10 @@ class Pattern:
             begin = place + len(constant)
             borders.append(begin)
             if value is not None:
-                place = begin + (value.end - value.begin) if value.kind in _SAME_LENGTH else lines.data.ends(begin, _END[value.kind])
+                if value.kind in _SAME_LENGTH:
+                    place = begin + (value.end - value.begin)
+                else:
+                    place = lines.data.ends(begin, "}" if value.kind in _BARE else '"', escapes=value.kind in _ESCAPED)
                 borders.append(place)
         return rows, np.stack(borders, axis=1)
 

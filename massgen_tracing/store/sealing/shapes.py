@@ -139,26 +139,25 @@ class _Home:
         """Add the rows of plain lines to some, and the other lines to others."""
         if not self._ends:
             return
-        starts, ended = pa.concat_arrays(self._starts), Lines(self._ends)
-        ids = begun.started_ids(starts)
+        starts, ended = Lines(self._starts), Lines(self._ends)
+        ids = begun.started_ids(starts.texts)
         if pc.count_distinct(ids).as_py() < len(ids):
             raise NotPlain
-        of_ended = pc.index_in(begun.ended_ids(ended.texts), ids)
-        is_open = np.ones(len(starts), np.bool_)
-        is_open[of_ended.drop_null().to_numpy()] = False
-        self._starts, self._ends = [starts.filter(pa.array(is_open))], []
+        of_ended = pc.index_in(begun.ended_ids(ended.texts), ids).fill_null(-1).to_numpy()
+        is_open = np.ones(len(ids), np.bool_)
+        is_open[of_ended[of_ended >= 0]] = False
+        self._starts, self._ends = [starts.texts.filter(pa.array(is_open))], []
         others: list[Rows] = []
         for key, alike in ended.alike():
             for shape, rows, borders in self._told_apart(self._shapes.setdefault(key, []), ended, alike, others):
-                counts = begun.counts(shape.pattern, ended.buffer, borders, starts.take(of_ended.take(pa.array(rows))), shape.tried)
+                counts = begun.counts(shape.pattern, ended, borders, starts, of_ended[rows], shape.tried)
                 told = np.isin(counts, [count for count in np.unique(counts).tolist() if shape.tells_start(count)])
                 others.append(rows[~told])
                 if told.any():
                     parts.append(columns.part(shape, Cut(ended.buffer, borders[told]), counts[told]))
-        if others:
-            rest = pa.array(np.sort(np.concatenate(others)))
-            for line, start in zip(ended.texts.take(rest).to_pylist(), starts.take(of_ended.take(rest)).to_pylist(), strict=True):
-                left.append((self.head + line + _END, None if start is None else self.head + start + _END))
+        for row in np.sort(np.concatenate(others)).tolist() if others else ():
+            line, start = ended.texts[row].as_py(), of_ended[row]
+            left.append((self.head + line + _END, None if start < 0 else self.head + starts.texts[int(start)].as_py() + _END))
 
     def _told_apart(self, shapes: list[_Shape], lines: Lines, rows: Rows, left: list[Rows]) -> Iterator[tuple[_Shape, Rows, Places]]:
         """Some lines by their shapes, which may be new, and the borders of their pieces; those that are not plain go into *left*."""

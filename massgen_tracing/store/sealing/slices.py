@@ -23,7 +23,6 @@ MAX_BYTES: Final = 2**30
 
 _BACKSLASH, _SPACE = b"\\ "
 
-_SHORT: Final = 32
 WINDOW: Final = 128
 """So many bytes are looked at at once, at most."""
 
@@ -92,25 +91,53 @@ class Bytes:
             mask[mask] = self.have(places[mask] + WINDOW, expected[WINDOW:])
         return mask
 
-    def ends(self, places: Places, end: str) -> Places:
-        """Where what begins at each place ends: before a byte, which a backslash escapes."""
-        ends, left = places.copy(), np.arange(len(places))
-        for count in (_SHORT, WINDOW):
-            is_end = self.at(ends[left], count) == ord(end)
+    def same(self, places: Places, other: Bytes, others: Places, length: Places | int) -> Mask:
+        """At which places the same bytes are as at others, as many as are told."""
+        lengths = np.broadcast_to(np.asarray(length, np.int32), places.shape)
+        mask = np.ones(len(places), np.bool_)
+        if not len(places):
+            return mask
+        count = min(WINDOW, 2 ** (int(lengths.min()).bit_length() - 1))
+        rows, at = np.arange(len(places)), 0
+        while len(rows):
+            # The last bytes are compared from their end, with some that were compared before.
+            shift = np.minimum(at, lengths[rows] - count)
+            mask[rows] &= _of_rows(self.at(places[rows] + shift, count) == other.at(others[rows] + shift, count))
+            at += count
+            rows = rows[lengths[rows] > at]
+        return mask
+
+    def ends(self, places: Places, end: str, *, escapes: bool) -> Places:
+        """Where what begins at each place ends: before a byte; *escapes* tells whether a backslash before it makes it one of many."""
+        first = _first(self.at(places, 8).view("<u8")[:, 0], ord(end))
+        ends, left = places + first, np.flatnonzero(first == 8)
+        if len(left):
+            is_end = self.at(ends[left], WINDOW) == ord(end)
             first = is_end.argmax(axis=1)
-            is_found = is_end[np.arange(len(left)), first]
-            ends[left] += np.where(is_found, first, count)
-            left = left[~is_found]
-            if not len(left):
-                break
+            ends[left] += first
+            left = left[~is_end[np.arange(len(left)), first]]
         # Few are that long or end with an escape, which may be that of the byte.
-        is_escaped = np.flatnonzero(self.at(np.maximum(ends - 1, places), 1)[:, 0] == _BACKSLASH)
-        until, data = _UNTIL[end], memoryview(self._buffer)
-        for number in {*left.tolist(), *is_escaped.tolist()}:
-            found = until.match(data, int(places[number]), self._length)
+        if escapes:
+            left = np.append(left, np.flatnonzero(self.at(np.maximum(ends - 1, places), 1)[:, 0] == _BACKSLASH))
+        data = memoryview(self._buffer)
+        for number in left.tolist():
+            found = _UNTIL[end].match(data, int(places[number]), self._length)
             assert found is not None
             ends[number] = found.end()
         return ends
+
+
+_ONES: Final = np.uint64(0x0101010101010101)
+_HIGHS: Final = np.uint64(0x8080808080808080)
+
+
+def _first(words: npt.NDArray[np.uint64], byte: int) -> Places:
+    """Which of the eight bytes of each word is the first that is *byte*; 8 where none is."""
+    differ = words ^ (np.uint64(byte) * _ONES)
+    marks = (differ - _ONES) & ~differ & _HIGHS  # the highest bit of the first byte that does not differ, and perhaps of some behind it
+    below = (marks & (~marks + np.uint64(1))) - np.uint64(1)
+    count = ((below & _ONES) * _ONES) >> np.uint64(56)
+    return np.where(marks == 0, 8, count.astype(np.int32) - 1)
 
 
 class Cut:
@@ -140,13 +167,6 @@ class Cut:
         found = self._all.take(pa.array(places.ravel())).cast(kind or pa.binary())
         return [found[at : at + self._rows] for at in range(0, len(found), self._rows)] if self._rows else [found] * len(numbers)
 
-    def are(self, numbers: list[int], expected: bytes) -> Mask:
-        """Whether some pieces of each text, put together, are what is expected; they must be as long as that."""
-        places = np.arange(0, len(self._all), self._width)[:, None] + np.array(numbers)
-        said = rows_of(self._all.take(pa.array(places.ravel())), self._rows, len(expected))
-        same: Mask = said == np.frombuffer(expected, np.uint8)
-        return _of_rows(same)
-
 
 def between(texts: pa.Array, begin: int, end: int | None = None, rows: Rows | None = None) -> pa.Array:
     """A part of each text, from and to places that count from its end if they are negative; what a text does not have is left out.
@@ -167,21 +187,19 @@ def between(texts: pa.Array, begin: int, end: int | None = None, rows: Rows | No
     return Cut(texts.buffers()[2], borders).pieces(0)[0]
 
 
-def rows_of(texts: pa.Array, rows: int, length: int) -> npt.NDArray[np.uint8]:
+def rows_of(texts: pa.Array, length: int) -> npt.NDArray[np.uint8]:
     """The bytes of texts that all have the same length, text by text."""
-    return bytes_of(texts).reshape(rows, length)
+    return bytes_of(texts).reshape(len(texts), length)
 
 
-def are_ids(texts: pa.Array, digits: int) -> Mask:
-    """Which of texts with so many characters are ids as OTLP/JSON has them: lower-case hexadecimal, and not all zeros."""
-    said = rows_of(texts, len(texts), digits)
-    is_hexadecimal = ((said - ord("0")) < 10) | ((said - ord("a")) < 6)
-    return _of_rows(is_hexadecimal) & ~as_mask(pc.equal(texts, pa.scalar("0" * digits, texts.type)))
+def are_ids(said: npt.NDArray[np.uint8]) -> Mask:
+    """Which rows of characters are ids as OTLP/JSON has them: lower-case hexadecimal, and not all zeros."""
+    return _of_rows(((said - ord("0")) < 10) | ((said - ord("a")) < 6)) & ~_of_rows(said == ord("0"))
 
 
-def are_digits(texts: pa.Array, digits: int) -> Mask:
-    """Which of texts with so many characters are decimal digits only."""
-    return _of_rows((rows_of(texts, len(texts), digits) - ord("0")) < 10)
+def are_digits(said: npt.NDArray[np.uint8]) -> Mask:
+    """Which rows of characters are decimal digits only."""
+    return _of_rows((said - ord("0")) < 10)
 
 
 def _of_rows(truths: npt.NDArray[np.bool_]) -> Mask:
