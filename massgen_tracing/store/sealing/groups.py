@@ -30,7 +30,7 @@ _FREQUENT: Final = 100
 _MAX_CHARACTERS: Final = 64
 """The longest text a key may have, on average, to be worth keeping twice."""
 
-_DIFFERENT: Final = frozenset({"trace_id", "span_id", "parent_span_id", "span_name", "message", "attributes"})
+_DIFFERENT: Final = frozenset({"trace_id", "span_name", "message", "span_id", "parent_span_id", "attributes"})
 """Texts that differ from row to row; all others recur."""
 
 _TIME: Final = sealed.FIXED.field("start_timestamp").type
@@ -127,15 +127,16 @@ class Groups:
         order = _order(parts)
         self.first_us = min(self.first_us, order.first_us)
         self.last_us = max(self.last_us, order.last_us)
-        columns = []
+        columns = {}
         for each in sealed.FIXED:
             pieces = [part.columns.get(each.name) for part in parts]
             recurs = each.type == pa.string() and each.name not in _DIFFERENT
-            columns.append(_recurring(pieces, order) if recurs else _merged(pieces, each.type, order))
+            columns[each.name] = _recurring(pieces, order) if recurs else _merged(pieces, each.type, order)
+        values = [{(key, kind): value for key, kind, value in part.values} for part in parts]
         for known in self.columns.values():
-            pieces = [next((value for key, kind, value in part.values if key == known.key and kind == known.kind), None) for part in parts]
-            columns.append(_merged(pieces, known.field.type, order))
-        return pa.table(columns, names=[*sealed.FIXED.names, *(known.column for known in self.columns.values())])
+            pieces = [said.get((known.key, known.kind)) for said in values]
+            columns[known.column] = _merged(pieces, known.field.type, order)
+        return pa.table(columns)
 
     def _note(self, part: Part) -> None:
         self.ids.append(_numbers(part.span_ids))

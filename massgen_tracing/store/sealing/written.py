@@ -117,7 +117,7 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 def _same_column(read: pa.Array, written: pa.Array) -> bool:
     """Whether two columns say the same; of dictionaries the order counts for nothing."""
-    if not pa.types.is_dictionary(written.type):
+    if read.equals(written) or not pa.types.is_dictionary(written.type):
         return bool(read.equals(written))
     places = pc.index_in(read.dictionary, written.dictionary).cast(pa.int32())
     return bool(places.take(read.indices).equals(written.indices))
