@@ -1,6 +1,7 @@
 """An ended recording -> one Parquet file, and back.
 
 seal        the way of one file, from its lines to its sealed file's name
-shapes      lines that look alike -> columns; groups puts columns together as row groups
+shapes      lines that look alike: patterns says which do, begun how their spans began, columns what they say; slices cuts them
+groups      puts columns together as row groups; written proves that the file gives them back
 sealed      the file's format; typed its columns for documented and frequent keys, rest what they leave out
 """

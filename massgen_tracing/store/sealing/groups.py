@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from massgen_tracing.model import SpanRecord
-from massgen_tracing.store.sealing import sealed, typed
+from massgen_tracing.store.sealing import sealed, slices, typed
 from massgen_tracing.store.tables import records
 
 _MAX_TRACES: Final = 4096
@@ -30,7 +30,7 @@ _FREQUENT: Final = 100
 _MAX_CHARACTERS: Final = 64
 """The longest text a key may have, on average, to be worth keeping twice."""
 
-_DIFFERENT: Final = frozenset({"trace_id", "span_id", "parent_span_id", "span_name", "message", "attributes"})
+_DIFFERENT: Final = frozenset({"trace_id", "span_name", "message", "span_id", "parent_span_id", "attributes"})
 """Texts that differ from row to row; all others recur."""
 
 _TIME: Final = sealed.FIXED.field("start_timestamp").type
@@ -127,15 +127,16 @@ class Groups:
         order = _order(parts)
         self.first_us = min(self.first_us, order.first_us)
         self.last_us = max(self.last_us, order.last_us)
-        columns = []
+        columns = {}
         for each in sealed.FIXED:
             pieces = [part.columns.get(each.name) for part in parts]
             recurs = each.type == pa.string() and each.name not in _DIFFERENT
-            columns.append(_recurring(pieces, order) if recurs else _merged(pieces, each.type, order))
+            columns[each.name] = _recurring(pieces, order) if recurs else _merged(pieces, each.type, order)
+        values = [{(key, kind): value for key, kind, value in part.values} for part in parts]
         for known in self.columns.values():
-            pieces = [next((value for key, kind, value in part.values if key == known.key and kind == known.kind), None) for part in parts]
-            columns.append(_merged(pieces, known.field.type, order))
-        return pa.table(columns, names=[*sealed.FIXED.names, *(known.column for known in self.columns.values())])
+            pieces = [said.get((known.key, known.kind)) for said in values]
+            columns[known.column] = _merged(pieces, known.field.type, order)
+        return pa.table(columns)
 
     def _note(self, part: Part) -> None:
         self.ids.append(_numbers(part.span_ids))
@@ -183,8 +184,8 @@ class Groups:
 
 def _numbers(ids: pa.Array) -> pa.Array:
     """Ids of sixteen digits as numbers, which take a third of the memory."""
-    digits = memoryview(ids.buffers()[2])[ids.offset * 16 : (ids.offset + len(ids)) * 16]
-    return pa.Array.from_buffers(pa.uint64(), len(ids), [None, pa.py_buffer(bytes.fromhex(str(digits, "ascii")))])
+    digits = slices.bytes_of(ids).tobytes().decode("ascii")
+    return pa.Array.from_buffers(pa.uint64(), len(ids), [None, pa.py_buffer(bytes.fromhex(digits))])
 
 
 def _worth(parts: Sequence[Part]) -> list[typed.Typed]:
@@ -242,6 +243,8 @@ def _merged(pieces: Sequence[Any], kind: pa.DataType, order: _Order) -> pa.Array
     """The columns of all parts as one, in order."""
     if all(piece is None for piece in pieces):
         return pa.nulls(len(order.places), kind)
+    if all(isinstance(piece, pa.Scalar) and piece == pieces[0] for piece in pieces):
+        return pa.repeat(pieces[0], len(order.places))
     whole = pa.concat_arrays([_array(piece, kind, rows) for piece, rows in zip(pieces, order.sizes, strict=True)])
     return whole.take(order.places)
 

@@ -13,51 +13,45 @@ import itertools
 import json
 import os
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
-from pyarrow import parquet
 
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading import liveness, otlp, recording
 from massgen_tracing.store.reading.lines import LineDecoder
-from massgen_tracing.store.sealing import groups, sealed, typed
+from massgen_tracing.store.sealing import groups, sealed, typed, written
+from massgen_tracing.store.sealing.columns import NotPlain
 from massgen_tracing.store.sealing.groups import Part
-from massgen_tracing.store.sealing.shapes import NotPlain, Shapes
+from massgen_tracing.store.sealing.shapes import Left, Shapes
 
 _GROUP_LINES: Final = 65_536
 """Lines whose spans make a row group, nearly; so many are held in memory."""
 
-_BLOCK_BYTES: Final = 2**20
+_GROUP_BYTES: Final = 2**28
+"""The same, where lines are long."""
+
+_BLOCK_BYTES: Final = 2**21
 """Bytes of the live file that are read at once."""
 
-_WITH_STATISTICS: Final = ("trace_id", "start_timestamp", "end_timestamp", "duration", "span_name", "kind", "level", "is_exception")
-_WITHOUT_DICTIONARY: Final = frozenset(
-    {"span_id", "start_timestamp", "end_timestamp", "created_at", "duration", "start_nanos", "end_nanos", "attributes"}
-)
+_ENDS: Final = 2**16
+"""Bytes at either end of the live file by which it is known again."""
+
 _IN_RUN: Final = re.compile(rf"{layout.RECORDING_STEM}(\.\d+)?{re.escape(layout.RECORDING_SUFFIX)}")
 _OUTSIDE_RUNS: Final = re.compile(rf"{layout.RECORDING_STEM}_\d{{8}}_\d{{6}}_\d{{6}}_\d+{re.escape(layout.RECORDING_SUFFIX)}")
 
 _SETTLED_SECONDS: Final = 60.0
 """How long a recording must have been left alone before a reader seals it in passing."""
 
-_COPY_BYTES: Final = 2**26
-"""How much of what was written is kept in memory until it is compared; more goes to a temporary file."""
-
 _BYTES_A_SECOND: Final = 10_000_000
 """Less than sealing manages, so that a reader can tell what it has no time for."""
-
-
-Copy = tempfile.SpooledTemporaryFile[bytes]
-"""What was written, until it has been compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +155,7 @@ def _lock(descriptor: int, otherwise: str) -> None:
 class _Sealing:
     """One live file on its way."""
 
-    def __init__(self, path: Path, live: IO[bytes]) -> None:
+    def __init__(self, path: Path, live: BufferedReader) -> None:
         self._path = path
         self._live = live
         self._size = os.fstat(live.fileno()).st_size
@@ -199,47 +193,50 @@ class _Sealing:
     def _digest(self, length: int) -> str:
         """Tells the live file's first bytes from those of any other; spans have random ids, so both ends of them are enough."""
         digest = hashlib.blake2b(digest_size=16)
-        for begin in (0, max(0, length - _BLOCK_BYTES)):
+        for begin in (0, max(0, length - _ENDS)):
             self._live.seek(begin)
-            digest.update(self._live.read(min(length, _BLOCK_BYTES)))
+            digest.update(self._live.read(min(length, _ENDS)))
         return digest.hexdigest()
 
     # --- reading -----------------------------------------------------------------------------------------------------------------
 
-    def _blocks(self) -> Iterator[list[bytes]]:
-        """All lines, some at a time."""
-        self._live.seek(0)
-        self._lines = 0
-        left = self._size
-        while left > 0 and (block := self._live.readlines(_BLOCK_BYTES)):
-            length = sum(map(len, block))
-            while length > left:
-                # Written since: what is sealed is the file as it was when sealing began.
-                last = block.pop()
-                length -= len(last)
-                if length < left:
-                    block.append(last[: left - length])
-                    length = left
-            left -= length
-            self._lines += len(block)
-            yield block
+    def _blocks(self) -> Iterator[tuple[bytearray, int]]:
+        """The file as it was when sealing began, some lines at a time: a buffer, which the next ones overwrite, and how many bytes they are."""
+        buffer = bytearray(min(self._size, _BLOCK_BYTES))
+        at = kept = 0
+        while at < self._size:
+            self._live.seek(at)
+            with memoryview(buffer) as view:
+                length = kept + self._live.readinto(view[kept : kept + self._size - at])
+            if length == kept:
+                return
+            at += length - kept
+            whole = length if at == self._size else buffer.rfind(b"\n", 0, length) + 1
+            if whole:
+                yield buffer, whole
+            # A line that is torn here goes on in the next block, which has to have room for it.
+            kept = length - whole
+            if not whole:
+                buffer = buffer + bytes(len(buffer))
+            buffer[:kept] = buffer[whole:length]
 
     def _regular(self) -> Iterator[list[Part]]:
         """The rows of lines as our own writer writes them, group by group; only open spans are kept in memory longer."""
         decoder = LineDecoder(otlp.Decoder())
         plain = Shapes(decoder)
-        others: list[tuple[SpanRecord, SpanRecord | None]] = []
-        lines = 0
+        lines = held = 0
         try:
-            for block in self._blocks():
-                left = plain.take(block)
-                others += [(_ended(decoder, line), None if start is None else _started(decoder, start)) for line, start in left]
-                lines += len(block)
-                if lines >= _GROUP_LINES:
-                    yield _parts(plain, others)
-                    others, lines = [], 0
-            others += [(recording.unfinished(_started(decoder, line), "interrupted"), None) for line in plain.unfinished()]
-            if parts := _parts(plain, others):
+            for buffer, length in self._blocks():
+                plain.add(buffer, length)
+                held += length
+                if plain.lines - lines >= _GROUP_LINES or held >= _GROUP_BYTES:
+                    lines, held = plain.lines, 0
+                    yield _parts(decoder, *plain.take())
+            self._lines = plain.lines
+            parts = _parts(decoder, *plain.take())
+            unfinished = groups.of_spans((recording.unfinished(_started(decoder, line), "interrupted"), None) for line in plain.unfinished())
+            parts += [] if unfinished is None else [unfinished]
+            if parts:
                 yield parts
         except NotPlain:
             raise _Irregular from None
@@ -251,7 +248,9 @@ class _Sealing:
 
         def lines() -> Iterator[bytes]:
             nonlocal torn
-            for line in itertools.chain.from_iterable(self._blocks()):
+            self._lines = 0
+            for line in itertools.chain.from_iterable(BytesIO(buffer[:length]) for buffer, length in self._blocks()):
+                self._lines += 1
                 torn += _is_torn(line)
                 yield line
 
@@ -287,20 +286,19 @@ class _Sealing:
             empty = [known.column for known in typed.COLUMNS.values() if first.column(known.column).null_count == len(first)]
             first = first.drop_columns(empty)
         rest = tables if following is None else itertools.chain([following], tables)
-        with tempfile.SpooledTemporaryFile(_COPY_BYTES, dir=str(temporary.parent)) as copy:
+        with contextlib.closing(written.Copies(temporary.parent)) as copies:
             with temporary.open("wb") as file:
-                with _writer(file, first.schema) as writer:
+                with written.writer(file, first.schema) as writer:
                     for table in itertools.chain([first], rest):
                         writer.write_table(table, row_group_size=len(table))
-                        _keep(copy, table)
+                        copies.add(table)
                     if once and made.repeats():
                         raise _Irregular
                     index = made.index(lines=self._lines, skipped=self._skipped, source_bytes=self._size, source_digest=self._digest(self._size))
                     writer.add_key_value_metadata(index.metadata())
                 file.flush()
                 os.fsync(file.fileno())
-            copy.seek(0)
-            _compare(temporary, copy, [each.name for each in first.schema if pa.types.is_dictionary(each.type)])
+            copies.compare(temporary, first.schema)
 
     def _replace(self, rename: Callable[[], None]) -> None:
         """Give the sealed file its name and remove the live one, while no writer can come."""
@@ -315,21 +313,10 @@ class _Sealing:
         _sync(self._path.parent)
 
 
-def _writer(file: IO[bytes], schema: pa.Schema) -> parquet.ParquetWriter:
-    return parquet.ParquetWriter(
-        file,
-        schema,
-        compression="zstd",
-        use_dictionary=[name for name in schema.names if name not in _WITHOUT_DICTIONARY],
-        write_statistics=[name for name in schema.names if name in _WITH_STATISTICS],
-        store_schema=False,
-    )
-
-
-def _parts(plain: Shapes, others: list[tuple[SpanRecord, SpanRecord | None]]) -> list[Part]:
-    """What was read since the last group."""
-    part = groups.of_spans(others)
-    return [*plain.parts(), *([] if part is None else [part])]
+def _parts(decoder: LineDecoder, parts: list[Part], left: list[Left]) -> list[Part]:
+    """All rows of a group: those of plain lines, and of the others that were left."""
+    others = groups.of_spans((_ended(decoder, line), None if start is None else _started(decoder, start)) for line, start in left)
+    return parts if others is None else [*parts, others]
 
 
 def _ended(decoder: LineDecoder, line: bytes) -> SpanRecord:
@@ -345,42 +332,6 @@ def _started(decoder: LineDecoder, line: bytes) -> SpanRecord:
     if start is None:
         raise _Irregular
     return start
-
-
-def _keep(copy: Copy, table: pa.Table) -> None:
-    """Append those columns to a file that have any values."""
-    said = table.select([name for name, column in zip(table.column_names, table.columns, strict=True) if column.null_count < len(table)])
-    with pa.ipc.new_stream(copy, said.schema) as stream:
-        stream.write_table(said)
-
-
-def _compare(path: Path, copy: Copy, texts: list[str]) -> None:
-    """Read the file back, group by group; *texts* are the columns that are dictionaries.
-
-    Raises:
-        RecordingError: if the disk gives back something else than was written.
-    """
-    with parquet.ParquetFile(path, read_dictionary=texts) as file:
-        for number in range(file.num_row_groups):
-            written = pa.ipc.open_stream(copy).read_all()  # to its end, for another one follows
-            read = file.read_row_group(number)
-            said = set(written.column_names)
-            empty = [column for name, column in zip(read.column_names, read.columns, strict=True) if name not in said]
-            same = all(_same(_whole(read.column(name)), _whole(written.column(name))) for name in said)
-            if not same or any(column.null_count < len(read) for column in empty):
-                raise RecordingError(f"What was written to {path} reads differently", hint="Check the disk; the recording was left as it is")
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies
-
-
-def _same(read: pa.Array, written: pa.Array) -> bool:
-    """Whether two columns say the same; of dictionaries the order counts for nothing."""
-    if not pa.types.is_dictionary(written.type):
-        return bool(read.equals(written))
-    places = pc.index_in(read.dictionary, written.dictionary).cast(pa.int32())
-    return bool(places.take(read.indices).equals(written.indices))
 
 
 def _is_torn(line: bytes) -> bool:

@@ -101,7 +101,21 @@ class Typed:
         return pa.field(self.column, ARROW[self.kind])
 
 
+_VARIED: Final = frozenset(
+    {
+        *(semconv.ERROR_MESSAGE, semconv.TASK, semconv.WINNER_REASON, semconv.VOTE_REASON),
+        *(semconv.GEN_AI_RESPONSE_ID, semconv.GEN_AI_TOOL_CALL_ID),
+        *(semconv.USAGE_INPUT, semconv.USAGE_OUTPUT, semconv.USAGE_REASONING, semconv.USAGE_CACHED_INPUT, semconv.ENFORCEMENT_BUFFER_CHARS),
+        *(semconv.GEN_AI_INPUT_TOKENS, semconv.GEN_AI_OUTPUT_TOKENS, semconv.GEN_AI_CACHE_READ_TOKENS, semconv.GEN_AI_REASONING_TOKENS),
+        *_DOCUMENTED["float"],
+    }
+)
+"""Documented keys whose values differ from span to span; of the others there are few."""
+
 COLUMNS: Final[dict[str, Typed]] = {key: Typed(key, key.replace(".", "_"), kind) for kind, keys in _DOCUMENTED.items() for key in keys}
+
+FEW_VALUES: Final = frozenset(known.column for key, known in COLUMNS.items() if key not in _VARIED)
+"""Columns of keys that have few values."""
 
 
 def named(keys: Iterable[tuple[str, str]], *, taken: Iterable[str]) -> list[Typed]:

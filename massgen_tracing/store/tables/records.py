@@ -8,7 +8,7 @@ OpenTelemetry's own log records are rows too, of kind `log`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
@@ -186,7 +186,7 @@ def _span_row(span: SpanRecord, shown: Attributes) -> Row:
         "level": _level(span, http["http_response_status_code"]),
         "log_body": None,
         "message": text(attributes.get(semconv.LOGFIRE_MSG)) or span.name,
-        "otel_events": jsontext.dumps([_event_json(event) for event in span.events]) if span.events else "[]",
+        "otel_events": events_text(span.events),
         "otel_links": jsontext.dumps([_link_json(link) for link in span.links]) if span.links else "[]",
         "otel_status_code": _STATUS_NAMES[span.status_code],
         "otel_status_message": span.status_message or None,
@@ -304,12 +304,16 @@ def _level(span: SpanRecord, http_status: int | None) -> int:
     return semconv.LEVELS["info"]
 
 
+EXCEPTION: Final = {
+    "exception_type": semconv.EXCEPTION_TYPE,
+    "exception_message": semconv.EXCEPTION_MESSAGE,
+    "exception_stacktrace": semconv.EXCEPTION_STACKTRACE,
+}
+"""The columns that say which exception there was, and the keys of its attributes that they are."""
+
+
 def _exception_columns(attributes: Attributes) -> Row:
-    return {
-        "exception_type": text(attributes.get(semconv.EXCEPTION_TYPE)),
-        "exception_message": text(attributes.get(semconv.EXCEPTION_MESSAGE)),
-        "exception_stacktrace": text(attributes.get(semconv.EXCEPTION_STACKTRACE)),
-    }
+    return {column: text(attributes.get(key)) for column, key in EXCEPTION.items()}
 
 
 def _http_columns(attributes: Attributes) -> Row:
@@ -360,6 +364,11 @@ def _resource_columns(said: str) -> Row:
         "telemetry_sdk_name": text(attributes.get(semconv.SDK_NAME)),
         "telemetry_sdk_version": text(attributes.get(semconv.SDK_VERSION)),
     }
+
+
+def events_text(events: Sequence[Event]) -> str:
+    """What the column of a span's events says."""
+    return jsontext.dumps([_event_json(event) for event in events]) if events else "[]"
 
 
 def _event_json(event: Event) -> dict[str, Any]:
