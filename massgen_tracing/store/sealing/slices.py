@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 Places = npt.NDArray[np.signedinteger[Any]]
 """Offsets into a buffer, of 32 bits."""
