@@ -178,7 +178,7 @@ OPTIONAL = [
 ]
 """Fields that only some lines have."""
 
-EXCEPTION_KEYS = ["exception.type", "exception.message", "exception.stacktrace", "exception.escaped", "", 'a"b', semconv.LOGFIRE_LEVEL]
+EXCEPTION_KEYS = ["exception.type", "exception.message", "exception.stacktrace", "exception.escaped", "", "\ue0000\ue000", semconv.LOGFIRE_LEVEL]
 
 
 @st.composite

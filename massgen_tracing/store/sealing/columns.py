@@ -116,24 +116,27 @@ def _part(sample: Sample, cut: Cut, counts: npt.NDArray[np.int16]) -> Part:
 
 
 _MARK: Final = "\ue000"
+"""A character for private use."""
 
 
 def _exception(sample: Sample, times_ns: pa.Array, texts: Sequence[pa.Array]) -> dict[str, Any]:
     """The columns that say which exception a span had."""
     (event,) = sample.span.events
-    exception = sample.pattern.exception
-    found = {key.name: _strings(texts[key.values[0]]) for key in exception}
+    found = {key.name: _strings(texts[key.values[0]]) for key in sample.pattern.exception}
     columns = {column: found[key][0] for column, key in records.EXCEPTION.items() if key in found}
-    stamps = pc.binary_join_element_wise(pc.strftime(pc.divide(times_ns, 1000).cast(pa.timestamp("us", "UTC")), "%Y-%m-%dT%H:%M:%S"), "Z", "")
+    stamps = pc.binary_join_element_wise(pc.strftime(pc.divide(times_ns, 1000).cast(pa.timestamp("us")), "%Y-%m-%dT%H:%M:%S"), "Z", "")
     # What stands between the values is taken from the text of the same event with marks instead of them.
     marked = records.events_text([replace(event, attributes={key: f"{_MARK}{number}{_MARK}" for number, key in enumerate(found)})])
     before, after = marked.split(records.stamp(event.time_ns), 1)
+    begin, *rest = re.split(f"{_MARK}[0-9]+{_MARK}", after)
+    if len(rest) != len(found):
+        raise NotPlain  # a key has such a mark itself
     text = _Joined(before)
     text.add_column(stamps)
-    for number, part in enumerate(re.split(f"{_MARK}[0-9]+{_MARK}", after)):
-        if number:
-            text.add_column(found[exception[number - 1].name][1])
-        text.add(part)
+    text.add(begin)
+    for (_, json), behind in zip(found.values(), rest, strict=True):
+        text.add_column(json)
+        text.add(behind)
     columns["otel_events"] = text.text()
     before, after = sample.row["otlp_rest"].split(str(event.time_ns), 1)
     columns["otlp_rest"] = pc.binary_join_element_wise(before, times_ns.cast(_STRING), after, "")
