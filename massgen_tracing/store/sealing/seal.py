@@ -35,7 +35,7 @@ from massgen_tracing.store.sealing.shapes import Left, Shapes
 _GROUP_LINES: Final = 65_536
 """Lines whose spans make a row group, nearly; so many are held in memory."""
 
-_GROUP_BYTES: Final = 2**28
+_GROUP_BYTES: Final = 2**27
 """The same, where lines are long."""
 
 _BLOCK_BYTES: Final = 2**21
