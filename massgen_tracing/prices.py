@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from functools import lru_cache
 from typing import Final
 
@@ -42,7 +44,17 @@ def estimate(provider: str, model: str, input_tokens: int, output_tokens: int, c
         output_tokens: tokens received, reasoning included.
         cached_input_tokens: those of the input that were read from a cache.
     """
-    from genai_prices import Usage, calc_price
+    global _is_loaded
+    if _is_missing:
+        return None
+    with _lock:
+        price = _estimate(provider, model, input_tokens, output_tokens, cached_input_tokens)
+        _is_loaded = True
+    return price
+
+
+def _estimate(provider: str, model: str, input_tokens: int, output_tokens: int, cached_input_tokens: int) -> float | None:
+    from genai_prices import Usage, calc_price  # which imports more when it is asked
 
     try:
         usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens, cache_read_tokens=cached_input_tokens or None)
@@ -62,3 +74,24 @@ def estimate(provider: str, model: str, input_tokens: int, output_tokens: int, c
 def _candidates(provider: str) -> tuple[str | None, ...]:
     """Provider ids to try; None lets the list find the provider by the model's name."""
     return (None,) if provider in _MODEL_ONLY else (_PROVIDERS.get(provider, provider), None)
+
+
+# --- fork ----------------------------------------------------------------------------------------------------------------------
+
+_lock = threading.RLock()
+_is_loaded = False
+_is_missing = False
+
+
+def _after_fork() -> None:
+    """A child has no list where another thread of its parent was loading it: what that thread was importing would be waited for, for ever.
+
+    Forks cannot wait for that thread instead, for it may wait for something that forking holds, as the lock of `logging`.
+    """
+    global _lock, _is_missing
+    _is_missing = not _is_loaded and not _lock.acquire(blocking=False)
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

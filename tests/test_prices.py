@@ -80,3 +80,31 @@ mt.shutdown()
 assert elsewhere == [], elsewhere
 """
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=60)
+
+
+def test_a_child_that_is_forked_while_the_list_is_loaded_goes_on_without_it(tmp_path: Path) -> None:
+    """A module that another thread of the parent was importing would keep it waiting; one that is forked later has the list."""
+    program = """
+import os, sys, threading, time
+from massgen_tracing import prices
+begun = threading.Event()
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "genai_prices.data":
+            begun.set()
+            time.sleep(0.5)
+sys.meta_path.insert(0, Slow())
+loading = threading.Thread(target=prices.load)
+loading.start()
+assert begun.wait(30)
+def has_list():
+    child = os.fork()
+    if child == 0:
+        os._exit(1 if prices.estimate("openai", "gpt-4o", 1, 1) else 0)
+    return bool(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+assert not has_list()
+loading.join()
+assert prices.estimate("openai", "gpt-4o", 1, 1)
+assert has_list()
+"""
+    subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", program], check=True, timeout=60, cwd=tmp_path)
