@@ -56,6 +56,7 @@ class Copies:
         self._directory = directory
         self._in_memory: list[pa.Table] = []
         self._bytes = 0
+        self._spilled = 0
         self._file: IO[bytes] | None = None
 
     def close(self) -> None:
@@ -75,6 +76,7 @@ class Copies:
             self._file = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115 - `close` closes it
         with pa.ipc.new_stream(self._file, said.schema) as stream:
             stream.write_table(said)
+        self._spilled += 1
 
     def compare(self, path: Path, schema: pa.Schema) -> None:
         """Read the file back, group by group.
@@ -88,26 +90,30 @@ class Copies:
         """
         texts = [each.name for each in schema if pa.types.is_dictionary(each.type)]
         with parquet.ParquetFile(path, read_dictionary=texts, pre_buffer=False) as file:
-            same = all(
-                _same(file.read_row_group(number, use_threads=False), written) for number, written in enumerate(self._all(file.num_row_groups))
+            same = file.num_row_groups == len(self._in_memory) + self._spilled and all(
+                _same(file.read_row_group(number, use_threads=False), written) for number, written in enumerate(self._all())
             )
         if not same:
             raise RecordingError(f"What was written to {path} reads differently", hint="Check the disk; the recording was left as it is")
 
-    def _all(self, count: int) -> Iterator[pa.Table]:
+    def _all(self) -> Iterator[pa.Table]:
         yield from self._in_memory
         if self._file is not None:
             self._file.seek(0)
-            for _ in range(count - len(self._in_memory)):
+            for _ in range(self._spilled):
                 yield pa.ipc.open_stream(self._file).read_all()  # to its end, for another one follows
 
 
 def _same(read: pa.Table, written: pa.Table) -> bool:
     """Whether a row group is as it was written, and has nothing in the columns that were left out."""
     said = set(written.column_names)
-    return len(read) == len(written) and all(
-        _same_column(_whole(column), _whole(written.column(name))) if name in said else column.null_count == len(read)
-        for name, column in zip(read.column_names, read.columns, strict=True)
+    return (
+        len(read) == len(written)
+        and said <= set(read.column_names)
+        and all(
+            _same_column(_whole(column), _whole(written.column(name))) if name in said else column.null_count == len(read)
+            for name, column in zip(read.column_names, read.columns, strict=True)
+        )
     )
 
 
@@ -117,7 +123,9 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 def _same_column(read: pa.Array, written: pa.Array) -> bool:
     """Whether two columns say the same; of dictionaries the order counts for nothing."""
-    if read.equals(written) or not pa.types.is_dictionary(written.type):
-        return bool(read.equals(written))
+    if read.equals(written):
+        return True
+    if not pa.types.is_dictionary(written.type):
+        return False
     places = pc.index_in(read.dictionary, written.dictionary).cast(pa.int32())
     return bool(places.take(read.indices).equals(written.indices))
