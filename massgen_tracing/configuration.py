@@ -275,17 +275,17 @@ def _run_of_parent() -> layout.RunDirectory | None:
     return layout.run_of(Path(attempt)) if attempt else None
 
 
-def _open_run(root: str | None, run: layout.RunDirectory | None) -> layout.RunDirectory | None:
-    """The directory of a session: *run*, which this process belongs to, or a new one; None where nothing is recorded, for want of a root.
+def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layout.RunDirectory | None) -> layout.RunDirectory | None:
+    """The directory of a session: *given*, or *parent*, which this process belongs to, or a new one; none is made without a root.
 
     Loads the price list, too: its agents have not begun.
     """
     with guard.guarded("prices"):
         prices.load()
-    if root is None:
-        return None
-    if run is not None:
-        return run
+    if given is not None or root is None:
+        return given
+    if parent is not None:
+        return parent
     try:
         return layout.new_run(root)
     except OSError as error:

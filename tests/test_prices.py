@@ -61,8 +61,9 @@ def test_impossible_usage_has_no_price(usage: tuple[int, int, int]) -> None:
     assert prices.estimate("openai", "gpt-4o", *usage) is None
 
 
-def test_nothing_is_imported_beside_the_program(tmp_path: Path) -> None:
-    """A run imports on the thread that it runs on: two threads in the middle of importing the same things may each find half of them."""
+@pytest.mark.parametrize("run", ["None", "mt.layout.new_run(sys.argv[1])"], ids=["own directory", "given directory"])
+def test_a_run_imports_as_it_begins(run: str, tmp_path: Path) -> None:
+    """On the thread that it runs on, for two threads in the middle of importing the same things may each find half of them; nothing later on."""
     program = """
 import sys, threading
 elsewhere = []
@@ -70,16 +71,18 @@ def hook(event, arguments):
     if event == "import" and threading.current_thread() is not threading.main_thread():
         elsewhere.append(arguments[0])
 sys.addaudithook(hook)
-import massgen_tracing as mt
+import massgen_tracing as mt, massgen_tracing.layout
 tracer = mt.configure(root=sys.argv[1], enabled=True, logfire=False)
-with tracer.session("question", ["a"]) as session:
+with tracer.session("question", ["a"], run=RUN) as session:
     assert "genai_prices" in sys.modules
+    loaded = set(sys.modules)
     with session.agent_round("a", number=0), tracer.llm_call("openai", model="gpt-4o") as call:
         call.record_usage(input=10, output=10)
+    assert set(sys.modules) == loaded
 mt.shutdown()
 assert elsewhere == [], elsewhere
 """
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program.replace("RUN", run), str(tmp_path)], check=True, timeout=60)
 
 
 def test_a_child_that_is_forked_while_the_list_is_loaded_goes_on_without_it(tmp_path: Path) -> None:

@@ -154,8 +154,7 @@ class Session(Handle):
         return number
 
     def _prepare(self, base: Context) -> Context:
-        if self.run is None:
-            self.run = self._tracer.open_run()
+        self.run = self._tracer.open_run(self.run)
         own: dict[str, Any] = {
             semconv.TASK: self._question,
             semconv.NUM_AGENTS: len(self.agents) or None,

@@ -46,7 +46,7 @@ class Tracer:
     Args:
         spans: OpenTelemetry's tracer, which makes the spans.
         service_name: who is running.
-        open_run: makes what a new run needs, with its directory where it is recorded.
+        open_run: makes what a run needs; its argument is the directory it has already, and the result the directory it has then.
         price: estimates what a model call costs.
         remote: the Context of the process that started this one; spans without a parent here are its children.
         strict: raise `UsageError` where the caller is wrong, instead of a counted warning.
@@ -62,7 +62,7 @@ class Tracer:
         spans: OtelTracer,
         *,
         service_name: str,
-        open_run: Callable[[], RunDirectory | None] | None = None,
+        open_run: Callable[[RunDirectory | None], RunDirectory | None] | None = None,
         price: Price | None = None,
         remote: Context | None = None,
         strict: bool = False,
@@ -260,9 +260,9 @@ class Tracer:
         """A text that is no attribute (a status description), bounded and scrubbed."""
         return str(clean("", text))
 
-    def open_run(self) -> RunDirectory | None:
-        """A new run's directory; None where nothing is recorded."""
-        return None if self._open_run is None else self._open_run()
+    def open_run(self, run: RunDirectory | None) -> RunDirectory | None:
+        """Make what a run needs; returns its directory, which is *run* where that is given, and None where nothing is recorded."""
+        return run if self._open_run is None else self._open_run(run)
 
     def misuse(self, kind: str, problem: str, *, expected: str | None = None, got: object | None = None, hint: str | None = None) -> None:
         """The caller is wrong: an error in strict mode, else a counted warning.

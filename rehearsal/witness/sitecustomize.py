@@ -1,4 +1,5 @@
-"""Looks on inside a process of a rehearsal: context resets that fail, before any filter; what is current when the main coroutine has ended.
+"""Looks on inside a process of a rehearsal: context resets that fail, before any filter; what is current when the main coroutine has ended; when
+this package and its price list were imported.
 
 Says on SIGUSR1 what every task waits for.
 
@@ -12,8 +13,9 @@ import logging
 import os
 import signal
 import sys
+import time
 
-_seen = {"argv": sys.argv[:1], "failed_detaches": 0, "left_current": []}
+_seen = {"argv": sys.argv[:1], "failed_detaches": 0, "left_current": [], "imported": []}
 
 
 def _watch_logging():
@@ -26,6 +28,14 @@ def _watch_logging():
         return exception(self, msg, *args, **kwargs)
 
     logging.Logger.exception = watched
+
+
+def _watch_imports():
+    def hook(event, arguments):
+        if event == "import" and arguments[0].startswith(("massgen_tracing", "genai_prices")):
+            _seen["imported"].append([arguments[0], time.time_ns()])
+
+    sys.addaudithook(hook)
 
 
 def _current():
@@ -72,4 +82,5 @@ if "MASSGEN_REHEARSAL_WITNESS" in os.environ:
     signal.signal(signal.SIGUSR1, _tell)
     _watch_logging()
     _watch_coroutines()
+    _watch_imports()
     atexit.register(_write)

@@ -21,7 +21,7 @@ from tests.sinks.collector import collecting, texts
 
 EVERY_VERSION = pytest.mark.parametrize("version", VERSIONS)
 
-STEADY = {agent_id: Part(tools=0, seconds=(0.1 + 0.5 * place, 0.1 + 0.5 * place), vote="agent1") for place, agent_id in enumerate(agents(3))}
+STEADY = {agent_id: Part(tools=0, seconds=(0.1 + place, 0.1 + place), vote="agent1") for place, agent_id in enumerate(agents(3))}
 """Agents whose order does not hang on who wins a race of milliseconds."""
 
 
