@@ -79,7 +79,8 @@ def ask(sql: str, *sources: Path, min_us: int | None = None, max_us: int | None 
     head, body, afterwards = execute.answer(
         sql, [str(path) for path in sources], params={}, min_us=min_us, max_us=max_us, limit=100, max_bytes=2**20, on_stage=lambda _: None
     )
-    afterwards()
+    if afterwards is not None:
+        afterwards()
     return pa.ipc.open_stream(body).read_all().to_pylist(), head["report"]
 
 

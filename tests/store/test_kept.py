@@ -95,3 +95,33 @@ def test_a_sealed_file_that_was_deleted_has_no_rows(tmp_path: Path) -> None:
     files[0].unlink()
     files[2].unlink()
     assert names(tmp_path) == []
+
+
+def test_statements_that_read_different_columns_do_not_mislead_each_other(tmp_path: Path, engines: list[datafusion.SessionContext]) -> None:
+    """What an engine knows of a file's columns from one statement is right for the next, which reads others of the same file."""
+    for number in range(1, 6):
+        lines = [
+            otlp.line(otlp.span(number * 10 + n, f"n{n}", trace=f"{number:032x}", start_ms=1000 * number + n, end_ms=1000 * number + 2 * n + 1,
+                                attributes={"massgen.agent_id": f"agent_{n}", "massgen.round": n, f"own.{number}": number}))
+            for n in range(3)
+        ]  # fmt: skip
+        path = otlp.write_run(tmp_path, f"log_2027011{number}_080000_000000", lines) / "turn_1" / "attempt_1" / "trace.otlp.jsonl"
+        assert seal.seal(path).sealed is not None
+    statements = [
+        "SELECT attributes->>'massgen.agent_id' AS agent FROM records WHERE duration > 0.002 ORDER BY 1",
+        "SELECT duration FROM records WHERE attributes->>'own.3' = '3' ORDER BY 1",
+        "SELECT attributes->>'own.2' AS own FROM records WHERE (attributes->'massgen.round')::int = 2 ORDER BY 1",
+        "SELECT max(attributes->>'massgen.agent_id') FROM records WHERE span_name = 'n1'",
+        "SELECT min(duration) FROM records WHERE attributes ? 'own.4'",
+        "SELECT message FROM records_all WHERE attributes->>'own.5' IS NOT NULL ORDER BY start_timestamp DESC LIMIT 2",
+        "SELECT (attributes->'massgen.round')::int AS round FROM records WHERE trace_id = '00000000000000000000000000000002' ORDER BY 1",
+        "SELECT count(*) FROM records WHERE start_timestamp > (SELECT min(start_timestamp) FROM records)",
+    ]
+    fresh = []
+    for sql in statements:
+        engines.clear()
+        fresh.append(names(tmp_path, sql=sql))
+    assert all(fresh)
+    for order in (statements, statements[::-1], statements[::2] + statements[1::2]):
+        assert {sql: names(tmp_path, sql=sql) for sql in order} == dict(zip(statements, fresh, strict=True))
+    assert len(engines) == 1

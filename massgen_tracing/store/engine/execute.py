@@ -10,6 +10,8 @@ import bisect
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +23,9 @@ from massgen_tracing.errors import QueryError, RecordingError
 from massgen_tracing.store.engine import first, limits, refusals
 from massgen_tracing.store.engine.answer import Cut
 from massgen_tracing.store.engine.damage import gone, of_storage, unreadable
-from massgen_tracing.store.engine.sources import Sources, Window, choose, tables
+from massgen_tracing.store.engine.first import First
+from massgen_tracing.store.engine.sources import EMPTY, Sources, Window, choose, tables
+from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.roots import catalogue
 from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.sealing import seal
@@ -43,7 +47,7 @@ def answer(
     limit: int,
     max_bytes: int,
     on_stage: Callable[[str], None],
-) -> tuple[dict[str, Any], pa.Buffer, Callable[[], None]]:
+) -> tuple[dict[str, Any], pa.Buffer, Callable[[], None] | None]:
     """Answer a worker's request.
 
     Args:
@@ -54,10 +58,10 @@ def answer(
         max_us: leave out what started after.
         limit: rows at most.
         max_bytes: bytes of them at most.
-        on_stage: told "reading" when it begins to read, "asking" when everything is read.
+        on_stage: told "reading" before it reads whatever there is, "asking" when everything is read.
 
     Returns:
-        How the answer was cut and the report; the rows as an Arrow IPC stream; what is to be done when they have been given.
+        How the answer was cut and the report; the rows as an Arrow IPC stream; what is to be done when they have been given, if anything.
 
     Raises:
         QueryError: if the statement is refused or fails.
@@ -67,25 +71,64 @@ def answer(
     statement = dialect.translate(sql, params)
     if limit < 1:
         raise QueryError("The row limit cannot be right", expected="a number from 1", got=limit)
-    on_stage("reading")
-    window = Window(min_us, max_us)
-    traces = direct.find(statement.text).traces
-    files = [path for place in sources for path in catalogue.files_with(place, Wanted(traces, min_us, max_us))]
+    question = _Question(statement, first.wanted(statement.text), direct.find(statement.text).traces, Window(min_us, max_us), limit, max_bytes)
+    wanted = Wanted(question.traces, min_us, max_us)
+    files = first.few(question.first, sources, limit + 1) if wanted.everything else None
+    answered = None if files is None else _answer_from(files, sources, question, lambda: None)
+    if files is None or answered is None or not answered.is_enough(question):
+        on_stage("reading")
+        files = tuple(path for place in sources for path in catalogue.files_with(place, wanted))
+        answered = _answer_from(files, sources, question, lambda: on_stage("asking"))
+    head = {"cut": answered.cut, "report": dataclasses.asdict(answered.report)}
+    own = list(filter(seal.is_own, files))
+    return head, answered.body, partial(seal.seal_settled, own, seconds=_SEALING_SECONDS) if own else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A statement, and what of it says which files and rows have to be read."""
+
+    statement: dialect.Statement
+    first: First | None
+    traces: frozenset[str] | None
+    window: Window
+    limit: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """So many rows as an Arrow IPC stream, how they were cut, and what was read for them."""
+
+    body: pa.Buffer
+    rows: int
+    cut: Cut
+    report: Report
+
+    def is_enough(self, question: _Question) -> bool:
+        """Whether reading more would give no more rows."""
+        return bool(self.cut) or (question.first is not None and self.rows >= question.first.enough(question.limit + 1))
+
+
+def _answer_from(files: Sequence[Path], sources: Sequence[str], question: _Question, on_read: Callable[[], None]) -> _Answered:
+    """The answer that *files* give, without those of them that turn out to be gone or damaged."""
     named = set(map(Path, sources))
     lost: dict[Path, str] = {}
     while True:
-        chosen = choose((path for path in files if path not in lost), named=named, traces=traces, window=window)
+        chosen = choose((path for path in files if path not in lost), named=named, traces=question.traces, window=question.window)
         if not lost:
-            on_stage("asking")
+            on_read()
         try:
             with limits.memory():
-                table, cut, asked = ask(statement, chosen, window=window, limit=limit, max_bytes=max_bytes)
+                table, cut, asked = ask(question.statement, chosen, window=question.window, limit=question.limit, max_bytes=question.max_bytes)
                 sink = pa.BufferOutputStream()
                 with pa.ipc.new_stream(sink, table.schema) as writer:
                     writer.write_table(table)
             found = gone(asked)
             if not found:
-                break
+                report = chosen.recording.report
+                report.lost |= {str(path): reason for path, reason in lost.items()}
+                return _Answered(sink.getvalue(), table.num_rows, cut, report)
         except QueryError as error:
             # A file may turn out to be damaged after it was chosen: the others have an answer all the same.
             suspects = [path for path, _ in chosen.sealed if path not in named] if of_storage(error) else []
@@ -93,10 +136,6 @@ def answer(
             if not found:
                 raise
         lost |= found
-    report = chosen.recording.report
-    report.lost |= {str(path): reason for path, reason in lost.items()}
-    head = {"cut": cut, "report": dataclasses.asdict(report)}
-    return head, sink.getvalue(), lambda: seal.seal_settled(files, seconds=_SEALING_SECONDS)
 
 
 def ask(
@@ -116,18 +155,15 @@ def ask(
         QueryError: if the engine refuses the statement or fails at it.
     """
     asked = direct.find(statement.text) if typed_columns and sources.sealed else direct.Direct(statement.text)
-    options = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
     try:
+        # Planned as it was written first: its errors and its titles are those that people know.
+        titles = [functions.plain(name) for name in _plan(_planner(lists=statement.lists), statement.text, statement.params).schema().names]
         with _engine(lists=statement.lists) as context:
             for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
                 with tables(context, step.sources, window=step.window, asked=asked):
-                    frame = context.sql_with_options(statement.text, options, param_values=parameters.bound(statement.params))
-                    names = [functions.plain(name) for name in frame.schema().names]
-                    if asked.tables:
-                        # Planned as it was written first: its errors and its titles are those that people know.
-                        frame = context.sql_with_options(asked.text, options, param_values=parameters.bound(statement.params))
+                    frame = _plan(context, asked.text, statement.params)
                     batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
-                    table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(names)
+                    table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(titles)
                     table = table.drop_columns(list(statement.hidden))
                 if step.enough is None or cut or table.num_rows >= step.enough:
                     break  # the last step is enough in any case
@@ -137,6 +173,22 @@ def ask(
     except BaseException as error:
         # The engine's panics are no Exception.
         raise refusals.refusal(error, statement) from error
+
+
+_OPTIONS: Final = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
+
+
+def _plan(context: datafusion.SessionContext, text: str, params: Mapping[str, Value]) -> datafusion.DataFrame:
+    return context.sql_with_options(text, _OPTIONS, param_values=parameters.bound(params))
+
+
+@lru_cache(maxsize=2)
+def _planner(*, lists: bool) -> datafusion.SessionContext:
+    """An engine whose tables are empty, to plan with and never to ask."""
+    context = _new_engine(lists=lists)
+    for name, empty in EMPTY.items():
+        context.register_record_batches(name, [[empty]])
+    return context
 
 
 def _collect(frame: datafusion.DataFrame, limit: int, max_bytes: int) -> tuple[list[pa.RecordBatch], Cut]:

@@ -6,13 +6,20 @@ the files that have anything as new, it gives rows that come before any other; i
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
+from massgen_tracing import layout
+from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.engine.sources import Sources, Window
+from massgen_tracing.store.roots import catalogue
+from massgen_tracing.store.sealing import sealed
 from massgen_tracing.store.sealing.sealed import Index
 from massgen_tracing.store.sql import direct
 from massgen_tracing.store.sql.functions import JSON_FUNCTIONS
@@ -44,6 +51,9 @@ _LEAST: Final = 4096
 _OF_A_FILE: Final = 256
 """A file with fewer rows counts as having so many, for opening it costs as much as reading them."""
 
+_MANY_RUNS: Final = 100
+"""Fewer are looked through in a millisecond, and then the report tells of each."""
+
 _GROWTH: Final = 16
 """Each time that there are not enough, so many times more rows are asked."""
 
@@ -55,12 +65,19 @@ class First:
     Attributes:
         rows: how many; None where it does not say.
         newest: whether by their start, the latest first; otherwise any will do.
+        every: whether each row counts, without any condition.
     """
 
     rows: int | None
     newest: bool
+    every: bool
+
+    def enough(self, limit: int) -> int:
+        """How many rows are enough where *limit* of them are taken at most."""
+        return limit if self.rows is None else min(self.rows, limit)
 
 
+@lru_cache(maxsize=16)
 def wanted(sql: str) -> First | None:
     """What a statement wants; None where more than its first rows has to be read."""
     items = group_brackets(sql, tokenize(sql))
@@ -79,10 +96,11 @@ def wanted(sql: str) -> First | None:
             key = key[2:]
         if len(clauses) > 1 or key[:2] != [_TIME.upper(), "DESC"] or not (key[2:] == [] or key[2] in {",", "NULLS", "LIMIT", "OFFSET"}):
             return None
+    every = "WHERE" not in top
     if "LIMIT" not in top:
-        return First(None, newest)
+        return First(None, newest, every)
     number, *after = top[top.index("LIMIT") + 1 :] or [""]
-    return First(int(number), newest) if number.isdecimal() and (not after or after[0] == "OFFSET") else None
+    return First(int(number), newest, every) if number.isdecimal() and (not after or after[0] == "OFFSET") else None
 
 
 def _flat(items: Sequence[Item]) -> Iterator[Token]:
@@ -132,6 +150,39 @@ class Step:
     enough: int | None = None
 
 
+def few(first: First | None, places: Sequence[str], limit: int) -> tuple[Path, ...] | None:
+    """Recordings that have enough rows, of the newest runs where there are many; None where others may have to be read as well.
+
+    Args:
+        first: what the statement wants.
+        places: roots, directories and files.
+        limit: how many rows of the answer are taken at most.
+    """
+    if first is None or first.newest or not first.every:
+        return None
+    listed = [catalogue.newest_first(place) for place in places]
+    runs = list(itertools.chain.from_iterable(listed))
+    if not all(listed) or len(runs) < _MANY_RUNS:
+        return None
+    found: list[Path] = []
+    rows = 0
+    for run in runs[: len(runs) // 4]:
+        files = catalogue.below(run)
+        found += files
+        rows += sum(map(_ended, files))
+        if rows >= first.enough(limit):
+            return tuple(found)
+    return None
+
+
+def _ended(path: Path) -> int:
+    """How many ended spans a sealed file has; none where it cannot be read, which its reader reports."""
+    with contextlib.suppress(RecordingError):
+        index = sealed.index(path) if layout.is_sealed(path) else None
+        return 0 if index is None else index.spans - index.pending
+    return 0
+
+
 def steps(first: First | None, sources: Sources, window: Window, limit: int) -> Iterator[Step]:
     """What to ask until there are enough rows.
 
@@ -141,7 +192,7 @@ def steps(first: First | None, sources: Sources, window: Window, limit: int) -> 
         window: the rows that are asked for.
         limit: how many rows of the answer are taken at most.
     """
-    enough = 0 if first is None else min(limit if first.rows is None else first.rows, limit)
+    enough = 0 if first is None else first.enough(limit)
     if first is not None and enough:
         part = _newest if first.newest else _some
         rows = max(_FIRST * enough, _LEAST)

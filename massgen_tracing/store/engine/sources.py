@@ -135,9 +135,12 @@ def _traces(path: Path, index: Index) -> Iterable[str]:
     return found
 
 
-_NO_RECORDS: Final = pa.RecordBatch.from_pylist([], schema=records.SCHEMA)
-_NO_POINTS: Final = pa.RecordBatch.from_pylist([], schema=metrics.SCHEMA)
-"""Without any batch the engine would not know the columns."""
+EMPTY: Final = {
+    records.TABLE: pa.RecordBatch.from_pylist([], schema=records.SCHEMA),
+    records.TABLE_ALL: pa.RecordBatch.from_pylist([], schema=records.SCHEMA),
+    metrics.TABLE: pa.RecordBatch.from_pylist([], schema=metrics.SCHEMA),
+}
+"""The tables without rows. Without any batch the engine would not know the columns."""
 
 
 @contextlib.contextmanager
@@ -152,27 +155,29 @@ def tables(context: SessionContext, sources: Sources, *, window: Window, asked: 
     """
     accesses = asked.accesses
     recording = sources.recording
-    live, points = [], []
+    starts = asked.reads(records.TABLE_ALL)
+    live = []
     if recording.spans or recording.logs:
-        live = records.table(recording, starts=asked.all_rows, min_us=window.min_us, max_us=window.max_us).to_batches()
-    if recording.points:
-        points = metrics.table(recording.points, min_us=window.min_us, max_us=window.max_us).to_batches()
-    context.register_record_batches(metrics.TABLE, [points or [_NO_POINTS]])
+        live = records.table(recording, starts=starts, min_us=window.min_us, max_us=window.max_us).to_batches()
+    if asked.reads(metrics.TABLE):
+        points = metrics.table(recording.points, min_us=window.min_us, max_us=window.max_us).to_batches() if recording.points else []
+        context.register_record_batches(metrics.TABLE, [points or [EMPTY[metrics.TABLE]]])
     text = [f"{access.function}(attributes, '{_quoted(access.key)}')" for access in accesses]
+    columns = _columns(asked)
     frames: list[_Rows] = []
     links: list[_Links] = []  # stay while the engine reads
     if live or not sources.sealed:
-        frames.append(_Rows(context.read_batches(live or [_NO_RECORDS]), text))
+        frames.append(_Rows(context.read_batches(live or [EMPTY[records.TABLE]]), text))
     for alike, paths in _alike(sources.sealed, accesses).items():
-        frame = _within(_scan(context, paths, alike.schema(), links), window)
+        frame = _within(_scan(context, paths, alike.schema(columns), links), window)
         said = [typed.expression(access.function, known) for access, known in zip(accesses, alike.keys, strict=True)]
         frames.append(_Rows(frame, [one or other for one, other in zip(said, text, strict=True)], pending=alike.pending))
-        if alike.begun and asked.all_rows:
+        if alike.begun and starts:
             frames.append(_Rows(_begun(frame), text, starts=True))
-    plain = [(rows, rows.frame.select(*records.SCHEMA.names)) for rows in frames]
-    _register(context, plain, {records.TABLE: records.TABLE, records.TABLE_ALL: records.TABLE_ALL})
+    if plain := asked.plain - {metrics.TABLE}:
+        _register(context, [(rows, rows.frame.select(*records.SCHEMA.names)) for rows in frames], dict(zip(plain, plain, strict=True)))
     if asked.tables:
-        _register(context, [(rows, rows.wide(accesses)) for rows in frames], asked.tables)
+        _register(context, [(rows, rows.wide(columns, accesses)) for rows in frames], asked.tables)
     try:
         yield
     finally:
@@ -196,10 +201,20 @@ class _Rows:
     pending: bool = True
     starts: bool = False
 
-    def wide(self, accesses: Sequence[Access]) -> DataFrame:
+    def wide(self, columns: Sequence[str], accesses: Sequence[Access]) -> DataFrame:
         """The rows with the further columns."""
         further = [self.frame.parse_sql_expr(said).alias(access.column) for said, access in zip(self.said, accesses, strict=True)]
-        return self.frame.select(*records.SCHEMA.names, *further)
+        return self.frame.select(*columns, *further)
+
+
+_ALWAYS: Final = frozenset({"attributes", "kind", "start_timestamp"})
+"""Columns that rows are told apart by, and that accesses may need."""
+
+
+def _columns(asked: Direct) -> Sequence[str]:
+    """The columns of records that are read: planning costs as much as there are, and few statements read many."""
+    everything = asked.reads(records.TABLE_ALL) or not asked.plain.isdisjoint({records.TABLE, records.TABLE_ALL})
+    return [name for name in records.SCHEMA.names if everything or name in _ALWAYS or name in asked.names]
 
 
 def _register(context: SessionContext, frames: Sequence[tuple[_Rows, DataFrame]], names: dict[str, str]) -> None:
@@ -228,10 +243,11 @@ class _Alike:
     pending: bool
     begun: bool
 
-    def schema(self) -> pa.Schema:
-        """The columns that are read; those that a file does not have are empty."""
+    def schema(self, columns: Sequence[str]) -> pa.Schema:
+        """What is read of the files for these columns of records; what a file does not have is empty."""
         further = {known.column: known.field for known in self.keys if known is not None and known.column}
-        return pa.schema([*sealed.SCHEMA, *(item for name, item in further.items() if name not in sealed.SCHEMA.names)])
+        own = sealed.SCHEMA if len(columns) == len(records.SCHEMA) else [records.SCHEMA.field(name) for name in columns]
+        return pa.schema({item.name: item for item in (*own, *further.values())}.values())
 
 
 def _alike(files: Sequence[tuple[Path, Index]], accesses: Sequence[Access]) -> dict[_Alike, list[Path]]:

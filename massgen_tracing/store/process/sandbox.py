@@ -42,6 +42,12 @@ _START_SECONDS: Final = 60.0
 _AFTERWARDS_SECONDS: Final = 30.0
 """For what a worker does after an answer; it is short, and nobody may hang on it."""
 
+_STAGES: Final = {
+    "reading": (", while the recordings were still being read", "Let `massgen-tracing compact` seal ended runs: reading them then costs nothing"),
+    "asking": ("", "Ask for less: a time window, one trace_id, or a join with a condition"),
+}
+"""Where a statement may be stopped, and what to do about it."""
+
 _BOOT: Final = "import sys; sys.path[:] = sys.argv[2:]; from massgen_tracing.store.process.worker import main; main(sys.argv[1])"
 _VARIABLES: Final = frozenset({"PATH", "HOME", "LANG", "TZ", "TZDIR", "SYSTEMROOT", "VIRTUAL_ENV"})
 _VARIABLE_PREFIXES: Final = ("LC_", "LD_", "DYLD_", "PYTHON")
@@ -333,23 +339,20 @@ class _Conversation:
         if not self._worker.ready:
             self._next(_START_SECONDS, "The process that answers queries did not start")
             self._worker.ready = True
-        stopped = f"The statement was stopped after {self._timeout:g} seconds"
         try:
             self._next(_START_SECONDS, "The process that answers queries does not take the statement")
         except _Died:
             raise _Gone from None
+        stopped = f"The statement was stopped after {self._timeout:g} seconds"
         deadline = time.monotonic() + self._timeout
-        head, body = self._next(self._timeout, stopped)
-        if head["event"] == "reading":
-            hint = "Let `massgen-tracing compact` seal ended runs: reading them then costs nothing"
-            head, body = self._next(deadline - time.monotonic(), f"{stopped}, while the recordings were still being read", hint)
-        if head["event"] == "asking":
-            hint = "Ask for less: a time window, one trace_id, or a join with a condition"
-            head, body = self._next(deadline - time.monotonic(), stopped, hint)
+        head: dict[str, Any] = {"event": "asking"}
+        while head["event"] in _STAGES:
+            so_far, hint = _STAGES[head["event"]]
+            head, body = self._next(deadline - time.monotonic(), stopped + so_far, hint)
         if head["event"] == "error":
             return (head, body), True
-        done, _ = self._next(_AFTERWARDS_SECONDS, "The process that answers queries did not come to an end")
-        return (head, body), not done["retire"]
+        last = head if head["done"] else self._next(_AFTERWARDS_SECONDS, "The process that answers queries did not come to an end")[0]
+        return (head, body), not last["retire"]
 
     def _next(self, seconds: float, problem: str, hint: str | None = None) -> wire.Message:
         deadline = time.monotonic() + seconds

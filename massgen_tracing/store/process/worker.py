@@ -76,6 +76,10 @@ def _answer_all(requests: queue.SimpleQueue[dict[str, Any]], output: int, busy: 
         os._exit(1)
 
 
+def _is_to_retire() -> bool:
+    return limits.resident_bytes() > _RETIRING_BYTES
+
+
 def _answer(execute: ModuleType, request: dict[str, Any], output: int) -> None:
     wire.send(output, {"event": "begun"})
     limits.alarm(request.pop("timeout") + _ALARM_SECONDS)
@@ -84,10 +88,11 @@ def _answer(execute: ModuleType, request: dict[str, Any], output: int) -> None:
         os.chdir(directory or "/")
     try:
         head, body, afterwards = execute.answer(**request, on_stage=lambda stage: wire.send(output, {"event": stage}))
-        wire.send(output, {"event": "answer", **head}, body)
+        wire.send(output, {"event": "answer", **head, "retire": _is_to_retire(), "done": afterwards is None}, body)
         limits.alarm(0)
-        afterwards()
-        wire.send(output, {"event": "done", "retire": limits.resident_bytes() > _RETIRING_BYTES})
+        if afterwards is not None:
+            afterwards()
+            wire.send(output, {"event": "done", "retire": _is_to_retire()})
     except MassGenTracingError as error:
         wire.send(output, {"event": "error", "kind": type(error).__name__, "text": str(error)})
     finally:

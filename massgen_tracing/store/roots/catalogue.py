@@ -118,6 +118,16 @@ def files_with(source: Path | str, wanted: Wanted) -> tuple[Path, ...]:
     return relevant(Path(source), found, wanted) if is_root(Path(source)) else found
 
 
+def newest_first(root: Path | str) -> tuple[str | Path, ...]:
+    """What lies in the directories of a root, the newest run first, for `below`; nothing where *root* is something else."""
+    return tuple(entry for part in _PARTS for entry in reversed(_entries(os.path.join(root, part))))
+
+
+def below(entry: str | Path) -> tuple[Path, ...]:
+    """The recordings of one of the entries that `newest_first` gives."""
+    return tuple(_own(entry)) if isinstance(entry, str) else (entry,)
+
+
 def is_root(path: Path) -> bool:
     """Whether *path* is where runs are recorded."""
     return any((path / part).is_dir() for part in _PARTS)

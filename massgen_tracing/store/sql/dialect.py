@@ -21,6 +21,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from massgen_tracing import semconv
@@ -121,7 +122,16 @@ def translate(sql: str, params: Mapping[str, Value] | None = None) -> Statement:
     Raises:
         QueryError: if it is not one SELECT, asks for something that is not supported, or lacks a parameter's value.
     """
-    values = dict(params or {})
+    return _translated(sql, dict(params)) if params else _without_values(sql)
+
+
+@lru_cache(maxsize=16)
+def _without_values(sql: str) -> Statement:
+    """Statements are asked again and again; values could be equal and different, as 1 and True are."""
+    return _translated(sql, {})
+
+
+def _translated(sql: str, values: dict[str, Value]) -> Statement:
     _check_characters(sql)
     tokens = tokenize(sql)
     while tokens and tokens[-1].word == ";":

@@ -7,6 +7,7 @@ function of JSON says of `attributes` is then such a column. Everything else sta
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,6 +19,7 @@ from massgen_tracing.store.tables import metrics, records
 
 _FUNCTIONS: Final = frozenset({*typed.NULLS, "json_contains"})
 _TABLES: Final = frozenset({records.TABLE, records.TABLE_ALL})
+ALL_TABLES: Final = frozenset({*_TABLES, metrics.TABLE})
 _SET_WORDS: Final = frozenset({"UNION", "EXCEPT", "INTERSECT"})
 _AFTER_FROM: Final = frozenset({"WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "FETCH", "WINDOW"})
 _BEFORE_STAR: Final = frozenset({"SELECT", "DISTINCT", "ALL", ",", "."})
@@ -41,17 +43,20 @@ class Direct:
         tables: for each table that it reads under another name, that name.
         accesses: the columns that those tables need.
         traces: the only traces that the statement can have rows of; None where it may have rows of any.
+        plain: the tables that it may read under their own names.
+        names: what it names, in small letters; the columns that it reads of tables under other names are among them.
     """
 
     text: str
     tables: dict[str, str] = field(default_factory=dict)
     accesses: list[Access] = field(default_factory=list)
     traces: frozenset[str] | None = None
+    plain: frozenset[str] = ALL_TABLES
+    names: frozenset[str] = frozenset()
 
-    @property
-    def all_rows(self) -> bool:
-        """Whether pending rows of spans that have ended may be asked for."""
-        return records.TABLE_ALL in self.text.lower()
+    def reads(self, table: str) -> bool:
+        """Whether rows of a table may be asked for."""
+        return table in self.plain or table in self.tables
 
 
 @lru_cache(maxsize=16)
@@ -69,11 +74,11 @@ def find(sql: str) -> Direct:
     if not redefined:
         for select in selects:
             found.look_into(select)
-    mentions = sum(token.is_name and token.text.lower() in {*_TABLES, metrics.TABLE} for token in tokens)
+    names = Counter(token.text.lower() for token in tokens if token.is_name)
     asked = [trace for select in selects if (trace := _trace(select)) is not None]
     # A column may be qualified by the table's name; only where every mention is a FROM of its own is it certain which rows are read.
-    certain = not redefined and len(asked) == mentions
-    return found.result(frozenset(asked) if certain and asked else None)
+    certain = not redefined and len(asked) == sum(names[table] for table in ALL_TABLES)
+    return found.result(frozenset(asked) if certain and asked else None, names)
 
 
 def _selects(items: tuple[Item, ...]) -> Iterator[list[Item]]:
@@ -167,6 +172,7 @@ class _Finder:
             self._prefix += "_"
         self._edits: list[tuple[int, int, str]] = []
         self._tables: dict[str, str] = {}
+        self._replaced: Counter[str] = Counter()
         self._accesses: dict[tuple[str, str], Access] = {}
 
     def look_into(self, select: list[Item]) -> None:
@@ -184,6 +190,7 @@ class _Finder:
         if not calls:
             return
         hidden = self._tables.setdefault(name, f"{self._prefix}_{name}")
+        self._replaced[name] += 1
         self._edits.append((table.start, table.end, hidden if alias is not None else f"{hidden} AS {name}"))
         for function, group, key in calls:
             access = self._accesses.setdefault(
@@ -215,11 +222,12 @@ class _Finder:
         literal = items[2]
         return literal.text if isinstance(literal, Token) and literal.kind == Kind.STRING else None
 
-    def result(self, traces: frozenset[str] | None) -> Direct:
-        """The statement with all columns put in."""
+    def result(self, traces: frozenset[str] | None, names: Counter[str]) -> Direct:
+        """The statement with all columns put in; *names* says how often it names what."""
         out, at = [], 0
         for start, end, text in sorted(self._edits):
             out += [self._sql[at:start], text]
             at = end
         out.append(self._sql[at:])
-        return Direct("".join(out), self._tables, list(self._accesses.values()), traces)
+        plain = ALL_TABLES & (names - self._replaced).keys()
+        return Direct("".join(out), self._tables, list(self._accesses.values()), traces, plain, frozenset(names))
