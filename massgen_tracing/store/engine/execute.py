@@ -156,8 +156,7 @@ def ask(
     """
     asked = direct.find(statement.text) if typed_columns and sources.sealed else direct.Direct(statement.text)
     try:
-        # Planned as it was written first: its errors and its titles are those that people know.
-        titles = [functions.plain(name) for name in _plan(_planner(lists=statement.lists), statement.text, statement.params).schema().names]
+        titles = _titles(statement)
         with _engine(lists=statement.lists) as context:
             for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
                 with tables(context, step.sources, window=step.window, asked=asked):
@@ -180,6 +179,13 @@ _OPTIONS: Final = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow
 
 def _plan(context: datafusion.SessionContext, text: str, params: Mapping[str, Value]) -> datafusion.DataFrame:
     return context.sql_with_options(text, _OPTIONS, param_values=parameters.bound(params))
+
+
+@lru_cache(maxsize=16)
+def _titles(statement: dialect.Statement) -> Sequence[str]:
+    """The names of the answer's columns. The statement is planned as it was written first: its errors and its titles are those that people know."""
+    planned = _plan(_planner(lists=statement.lists), statement.text, statement.params)
+    return [functions.plain(name) for name in planned.schema().names]
 
 
 @lru_cache(maxsize=2)

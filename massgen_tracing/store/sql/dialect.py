@@ -80,9 +80,9 @@ _ONE_ROW_A_ROW: Final = frozenset({"DISTINCT", "EXCEPT", "INTERSECT", "UNION"})
 """With these, a further column makes other rows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Statement:
-    """A statement for the engine, and the way back to what was written.
+    """A statement for the engine, and the way back to what was written. One that is asked again without values is the same object.
 
     Attributes:
         text: what the engine gets.
