@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import datafusion
 import pyarrow as pa
 import pytest
 
 from massgen_tracing import errors
-from massgen_tracing.store.engine import execute
+from massgen_tracing.store.engine import engines, execute
+from massgen_tracing.store.engine.engines import Engine
 from massgen_tracing.store.sealing import seal
 from tests.store import otlp
 
@@ -20,13 +20,13 @@ NAMES = "SELECT span_name FROM records ORDER BY span_name"
 
 
 @pytest.fixture(autouse=True)
-def engines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[datafusion.SessionContext]]:
+def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Engine]]:
     """The engines that are kept: none at first."""
-    idle: dict[bool, list[datafusion.SessionContext]] = {False: [], True: []}
-    monkeypatch.setattr(execute, "_idle", idle)
+    idle: dict[bool, list[Engine]] = {False: [], True: []}
+    monkeypatch.setattr(engines, "_idle", idle)
     yield idle[False]
-    for kept in idle.values():
-        kept.clear()
+    for each in idle.values():
+        each.clear()
 
 
 def names(*sources: Path, sql: str = NAMES) -> list[str | None]:
@@ -48,25 +48,25 @@ def sealed_run(root: Path, number: int, name: str) -> Path:
     return outcome.sealed
 
 
-def test_an_engine_is_asked_again_and_knows_nothing_of_the_statement_before(tmp_path: Path, engines: list[datafusion.SessionContext]) -> None:
+def test_an_engine_is_asked_again_and_knows_nothing_of_the_statement_before(tmp_path: Path, kept: list[Engine]) -> None:
     """The tables of one query are gone when it has its answer, also those that it has under other names."""
     sealed_run(tmp_path, 1, "a")
     sql = "SELECT attributes->>'massgen.agent_id' FROM records"
     assert names(tmp_path) == ["a"]
     assert names(tmp_path, sql=sql) == [None]
-    (engine,) = engines
-    assert engine.catalog().schema().names() == set()
+    (engine,) = kept
+    assert engine.context.catalog().schema().names() == set()
     assert names(tmp_path) == ["a"]
-    assert [id(each) for each in engines] == [id(engine)]
+    assert [id(each) for each in kept] == [id(engine)]
 
 
-def test_an_engine_that_failed_is_not_asked_again(tmp_path: Path, engines: list[datafusion.SessionContext]) -> None:
+def test_an_engine_that_failed_is_not_asked_again(tmp_path: Path, kept: list[Engine]) -> None:
     """Whatever state it is in after an error, the next query has another one."""
     sealed_run(tmp_path, 1, "a")
     names(tmp_path)
     with pytest.raises(errors.QueryError):
         names(tmp_path, sql="SELECT 1 / 0")
-    assert engines == []
+    assert kept == []
     assert names(tmp_path) == ["a"]
 
 
@@ -97,7 +97,7 @@ def test_a_sealed_file_that_was_deleted_has_no_rows(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_statements_that_read_different_columns_do_not_mislead_each_other(tmp_path: Path, engines: list[datafusion.SessionContext]) -> None:
+def test_statements_that_read_different_columns_do_not_mislead_each_other(tmp_path: Path, kept: list[Engine]) -> None:
     """What an engine knows of a file's columns from one statement is right for the next, which reads others of the same file."""
     for number in range(1, 6):
         lines = [
@@ -119,9 +119,9 @@ def test_statements_that_read_different_columns_do_not_mislead_each_other(tmp_pa
     ]
     fresh = []
     for sql in statements:
-        engines.clear()
+        kept.clear()
         fresh.append(names(tmp_path, sql=sql))
     assert all(fresh)
     for order in (statements, statements[::-1], statements[::2] + statements[1::2]):
         assert {sql: names(tmp_path, sql=sql) for sql in order} == dict(zip(statements, fresh, strict=True))
-    assert len(engines) == 1
+    assert len(kept) == 1

@@ -7,9 +7,8 @@ files, no catalogue, no settings.
 from __future__ import annotations
 
 import bisect
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -20,17 +19,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from massgen_tracing.errors import QueryError, RecordingError
-from massgen_tracing.store.engine import first, limits, refusals
+from massgen_tracing.store.engine import engines, first, limits, refusals
 from massgen_tracing.store.engine.answer import Cut
 from massgen_tracing.store.engine.damage import gone, of_storage, unreadable
 from massgen_tracing.store.engine.first import First
-from massgen_tracing.store.engine.sources import EMPTY, Sources, Window, choose, tables
+from massgen_tracing.store.engine.sources import Sources, Window, choose, tables
 from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.roots import catalogue
 from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.sealing import seal
-from massgen_tracing.store.sql import dialect, direct, functions, measures, parameters
-from massgen_tracing.store.sql.tokens import MOST_LEVELS
+from massgen_tracing.store.sql import dialect, direct, functions, parameters
 from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value
 
 _SEALING_SECONDS: Final = 0.5
@@ -157,10 +155,10 @@ def ask(
     asked = direct.find(statement.text) if typed_columns and sources.sealed else direct.Direct(statement.text)
     try:
         titles = _titles(statement)
-        with _engine(lists=statement.lists) as context:
+        with engines.taken(lists=statement.lists) as engine:
             for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
-                with tables(context, step.sources, window=step.window, asked=asked):
-                    frame = _plan(context, asked.text, statement.params)
+                with tables(engine, step.sources, window=step.window, asked=asked):
+                    frame = _plan(engine.context, asked.text, statement.params)
                     batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
                     table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(titles)
                     table = table.drop_columns(list(statement.hidden))
@@ -184,17 +182,8 @@ def _plan(context: datafusion.SessionContext, text: str, params: Mapping[str, Va
 @lru_cache(maxsize=16)
 def _titles(statement: dialect.Statement) -> Sequence[str]:
     """The names of the answer's columns. The statement is planned as it was written first: its errors and its titles are those that people know."""
-    planned = _plan(_planner(lists=statement.lists), statement.text, statement.params)
+    planned = _plan(engines.planner(lists=statement.lists), statement.text, statement.params)
     return [functions.plain(name) for name in planned.schema().names]
-
-
-@lru_cache(maxsize=2)
-def _planner(*, lists: bool) -> datafusion.SessionContext:
-    """An engine whose tables are empty, to plan with and never to ask."""
-    context = _new_engine(lists=lists)
-    for name, empty in EMPTY.items():
-        context.register_record_batches(name, [[empty]])
-    return context
 
 
 def _collect(frame: datafusion.DataFrame, limit: int, max_bytes: int) -> tuple[list[pa.RecordBatch], Cut]:
@@ -212,41 +201,6 @@ def _collect(frame: datafusion.DataFrame, limit: int, max_bytes: int) -> tuple[l
         batches.append(batch)
         rows, size = rows + batch.num_rows, size + batch.nbytes
     return batches, ""
-
-
-_idle: Final[dict[bool, list[datafusion.SessionContext]]] = {False: [], True: []}
-"""Engines that have answered, by whether they read lists of columns."""
-
-
-@contextlib.contextmanager
-def _engine(*, lists: bool) -> Iterator[datafusion.SessionContext]:
-    """An engine that nobody else uses meanwhile. One that has answered is kept, for it knows the footers that it has read; one that failed is not."""
-    kept = _idle[lists]
-    context = kept.pop() if kept else _new_engine(lists=lists)
-    yield context
-    kept.append(context)
-
-
-def _new_engine(*, lists: bool) -> datafusion.SessionContext:
-    config = (
-        datafusion.SessionConfig()
-        .with_information_schema(enabled=False)
-        # PostgreSQL has no `* EXCEPT (…)`, which DataFusion documents.
-        .set("datafusion.sql_parser.dialect", "Generic" if lists else "PostgreSQL")
-        .set("datafusion.sql_parser.recursion_limit", str(2 * MOST_LEVELS))
-        .set("datafusion.execution.time_zone", "+00:00")
-        .set("datafusion.execution.parquet.schema_force_view_types", "false")
-        .set("datafusion.execution.parquet.pushdown_filters", "true")
-        # Planning reads the footers, which are then kept: the statistics say which files are enough, and which cannot have newer rows.
-        .set("datafusion.execution.collect_statistics", "true")
-        # Sealed files have none.
-        .set("datafusion.execution.parquet.bloom_filter_on_read", "false")
-    )
-    runtime = datafusion.RuntimeEnvBuilder().with_disk_manager_disabled().with_greedy_memory_pool(limits.POOL_BYTES)
-    context = datafusion.SessionContext(config, runtime)
-    functions.register(context)
-    measures.register(context)
-    return context
 
 
 def _microsecond_times(table: pa.Table) -> pa.Table:

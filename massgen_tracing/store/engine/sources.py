@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from datafusion import DataFrame, SessionContext
 from pyarrow import parquet
 
 from massgen_tracing import layout
+from massgen_tracing.store.engine.engines import EMPTY, Engine
 from massgen_tracing.store.reading.recording import Recording
 from massgen_tracing.store.roots.reader import Reader
 from massgen_tracing.store.sealing import seal, sealed, typed
@@ -135,54 +136,67 @@ def _traces(path: Path, index: Index) -> Iterable[str]:
     return found
 
 
-EMPTY: Final = {
-    records.TABLE: pa.RecordBatch.from_pylist([], schema=records.SCHEMA),
-    records.TABLE_ALL: pa.RecordBatch.from_pylist([], schema=records.SCHEMA),
-    metrics.TABLE: pa.RecordBatch.from_pylist([], schema=metrics.SCHEMA),
-}
-"""The tables without rows. Without any batch the engine would not know the columns."""
-
-
 @contextlib.contextmanager
-def tables(context: SessionContext, sources: Sources, *, window: Window, asked: Direct) -> Iterator[None]:
-    """Make `records_all`, `records` and `metrics` known to an engine, for as long as the block runs.
+def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct) -> Iterator[None]:
+    """Make `records_all`, `records` and `metrics` known to an engine, as far as they are asked for, for as long as the block runs.
 
     Args:
-        context: the engine.
+        engine: the engine.
         sources: what there is to read.
         window: rows outside of it are left out.
         asked: what is asked of the tables.
     """
-    accesses = asked.accesses
-    recording = sources.recording
-    starts = asked.reads(records.TABLE_ALL)
-    live = []
+    context, recording = engine.context, sources.recording
+    groups = _alike(sources.sealed, asked.accesses)
+    links = [_linked(tuple((os.path.abspath(path), _stamp(path)) for path in paths)) for paths in groups.values()]
     if recording.spans or recording.logs:
-        live = records.table(recording, starts=starts, min_us=window.min_us, max_us=window.max_us).to_batches()
+        live = records.table(recording, starts=asked.reads(records.TABLE_ALL), min_us=window.min_us, max_us=window.max_us).to_batches()
+        views = _views(context, live, groups, links, window, asked)
+    else:  # then the same files are the same rows
+        key = asked.text, asked.plain, window, *(link.directory for link in links)
+        views, _ = engine.once(key, lambda: (_views(context, [], groups, links, window, asked), links))
+    for name, view in views.items():
+        context.register_view(name, view)
     if asked.reads(metrics.TABLE):
         points = metrics.table(recording.points, min_us=window.min_us, max_us=window.max_us).to_batches() if recording.points else []
         context.register_record_batches(metrics.TABLE, [points or [EMPTY[metrics.TABLE]]])
-    text = [f"{access.function}(attributes, '{_quoted(access.key)}')" for access in accesses]
-    columns = _columns(asked)
-    frames: list[_Rows] = []
-    links: list[_Links] = []  # stay while the engine reads
-    if live or not sources.sealed:
-        frames.append(_Rows(context.read_batches(live or [EMPTY[records.TABLE]]), text))
-    for alike, paths in _alike(sources.sealed, accesses).items():
-        frame = _within(_scan(context, paths, alike.schema(columns), links), window)
-        said = [typed.expression(access.function, known) for access, known in zip(accesses, alike.keys, strict=True)]
-        frames.append(_Rows(frame, [one or other for one, other in zip(said, text, strict=True)], pending=alike.pending))
-        if alike.begun and starts:
-            frames.append(_Rows(_begun(frame), text, starts=True))
-    if plain := asked.plain - {metrics.TABLE}:
-        _register(context, [(rows, rows.frame.select(*records.SCHEMA.names)) for rows in frames], dict(zip(plain, plain, strict=True)))
-    if asked.tables:
-        _register(context, [(rows, rows.wide(columns, accesses)) for rows in frames], asked.tables)
     try:
         yield
     finally:
-        for name in (metrics.TABLE, records.TABLE, records.TABLE_ALL, *asked.tables.values()):
+        for name in {*views, metrics.TABLE}:
             context.deregister_table(name)
+
+
+def _views(
+    context: SessionContext,
+    live: Sequence[pa.RecordBatch],
+    groups: Mapping[_Alike, Sequence[Path]],
+    links: Sequence[_Links],
+    window: Window,
+    asked: Direct,
+) -> dict[str, DataFrame]:
+    """The tables of spans by the names that they are read under."""
+    accesses = asked.accesses
+    starts = asked.reads(records.TABLE_ALL)
+    text = [f"{access.function}(attributes, '{_quoted(access.key)}')" for access in accesses]
+    columns = _columns(asked)
+    rows: list[_Rows] = []
+    if live or not groups:
+        rows.append(_Rows(context.read_batches(list(live) or [EMPTY[records.TABLE]]), text))
+    for alike, link in zip(groups, links, strict=True):
+        frame = _within(context.read_parquet(link.directory, schema=alike.schema(columns)), window)
+        said = [typed.expression(access.function, known) for access, known in zip(accesses, alike.keys, strict=True)]
+        rows.append(_Rows(frame, [one or other for one, other in zip(said, text, strict=True)], pending=alike.pending))
+        if alike.begun and starts:
+            rows.append(_Rows(_begun(frame), text, starts=True))
+    views: dict[str, DataFrame] = {}
+    if plain := asked.plain - {metrics.TABLE}:
+        frames = [each.frame.select(*records.SCHEMA.names) for each in rows]
+        views |= {name: _table(name, rows, frames) for name in plain}
+    if asked.tables:
+        frames = [each.wide(columns, accesses) for each in rows]
+        views |= {own: _table(name, rows, frames) for name, own in asked.tables.items()}
+    return views
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,13 +231,11 @@ def _columns(asked: Direct) -> Sequence[str]:
     return [name for name in records.SCHEMA.names if everything or name in _ALWAYS or name in asked.names]
 
 
-def _register(context: SessionContext, frames: Sequence[tuple[_Rows, DataFrame]], names: dict[str, str]) -> None:
-    """Make rows known as those of the tables that are asked for."""
-    if records.TABLE_ALL in names:
-        context.register_view(names[records.TABLE_ALL], _union([frame for _, frame in frames]))
-    if records.TABLE in names:
-        ended = [frame.filter(_NOT_PENDING) if rows.pending else frame for rows, frame in frames if not rows.starts]
-        context.register_view(names[records.TABLE], _union(ended))
+def _table(name: str, rows: Sequence[_Rows], frames: Sequence[DataFrame]) -> DataFrame:
+    """`records` or `records_all`, of *frames* that are made from *rows*."""
+    if name == records.TABLE_ALL:
+        return _union(frames)
+    return _union([frame.filter(_NOT_PENDING) if each.pending else frame for each, frame in zip(rows, frames, strict=True) if not each.starts])
 
 
 _NOT_PENDING: Final = datafusion.col("kind") != datafusion.lit(records.PENDING)
@@ -292,15 +304,6 @@ def _within(frame: DataFrame, window: Window) -> DataFrame:
     return frame
 
 
-def _scan(context: SessionContext, paths: Sequence[Path], schema: pa.Schema, links: list[_Links]) -> DataFrame:
-    """Many files as one table; the engine takes a directory, so the chosen files are put into one.
-
-    The engine keeps what it knows of a directory and of the files in it: files that have changed are put into another one.
-    """
-    links.append(_linked(tuple((os.path.abspath(path), _stamp(path)) for path in paths)))
-    return context.read_parquet(links[-1].directory, schema=schema)
-
-
 def _stamp(path: Path) -> tuple[int, ...]:
     """What changes with a file."""
     try:
@@ -311,7 +314,11 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 
 class _Links:
-    """A directory of links to files; it goes when nobody needs it any more, or this process ends."""
+    """A directory of links to files, for the engine takes many files as one table only from a directory.
+
+    It goes when nobody needs it any more, or this process ends. The engine keeps what it knows of a directory and of the files in it: files that have
+    changed are put into another one.
+    """
 
     def __init__(self, paths: Iterable[str]) -> None:
         self.directory = tempfile.mkdtemp(prefix="massgen-tracing-")

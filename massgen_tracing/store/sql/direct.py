@@ -229,5 +229,5 @@ class _Finder:
             out += [self._sql[at:start], text]
             at = end
         out.append(self._sql[at:])
-        plain = ALL_TABLES & (names - self._replaced).keys()
+        plain = ALL_TABLES.intersection(names - self._replaced)
         return Direct("".join(out), self._tables, list(self._accesses.values()), traces, plain, frozenset(names))

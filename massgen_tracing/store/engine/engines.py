@@ -1,0 +1,88 @@
+"""Engines: DataFusion as statements need it, without files, catalogue or settings of its own; kept from one statement to the next."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+
+import datafusion
+import pyarrow as pa
+
+from massgen_tracing.store.engine import limits
+from massgen_tracing.store.sql import functions, measures
+from massgen_tracing.store.sql.tokens import MOST_LEVELS
+from massgen_tracing.store.tables import metrics, records
+
+EMPTY: Final = {
+    records.TABLE: pa.RecordBatch.from_pylist([], schema=records.SCHEMA),
+    records.TABLE_ALL: pa.RecordBatch.from_pylist([], schema=records.SCHEMA),
+    metrics.TABLE: pa.RecordBatch.from_pylist([], schema=metrics.SCHEMA),
+}
+"""The tables without rows. Without any batch an engine would not know the columns."""
+
+_MOST_KEPT: Final = 16
+
+Made = TypeVar("Made")
+
+
+@dataclass(slots=True)
+class Engine:
+    """An engine, which knows the footers that it has read, and what was made with it."""
+
+    context: datafusion.SessionContext
+    _made: dict[Hashable, Any] = field(default_factory=dict)
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What was made under a key, or is now; of the last few."""
+        made: Made = self._made.pop(key) if key in self._made else make()
+        self._made[key] = made
+        if len(self._made) > _MOST_KEPT:
+            del self._made[next(iter(self._made))]
+        return made
+
+
+_idle: Final[dict[bool, list[Engine]]] = {False: [], True: []}
+"""Engines that have answered, by whether they read lists of columns."""
+
+
+@contextlib.contextmanager
+def taken(*, lists: bool) -> Iterator[Engine]:
+    """An engine that nobody else uses meanwhile. One that has answered is kept; one that failed is not."""
+    kept = _idle[lists]
+    engine = kept.pop() if kept else Engine(_new(lists=lists))
+    yield engine
+    kept.append(engine)
+
+
+@lru_cache(maxsize=2)
+def planner(*, lists: bool) -> datafusion.SessionContext:
+    """An engine whose tables are empty, to plan with and never to ask."""
+    context = _new(lists=lists)
+    for name, empty in EMPTY.items():
+        context.register_record_batches(name, [[empty]])
+    return context
+
+
+def _new(*, lists: bool) -> datafusion.SessionContext:
+    config = (
+        datafusion.SessionConfig()
+        .with_information_schema(enabled=False)
+        # PostgreSQL has no `* EXCEPT (…)`, which DataFusion documents.
+        .set("datafusion.sql_parser.dialect", "Generic" if lists else "PostgreSQL")
+        .set("datafusion.sql_parser.recursion_limit", str(2 * MOST_LEVELS))
+        .set("datafusion.execution.time_zone", "+00:00")
+        .set("datafusion.execution.parquet.schema_force_view_types", "false")
+        .set("datafusion.execution.parquet.pushdown_filters", "true")
+        # Planning reads the footers, which are then kept: the statistics say which files are enough, and which cannot have newer rows.
+        .set("datafusion.execution.collect_statistics", "true")
+        # Sealed files have none.
+        .set("datafusion.execution.parquet.bloom_filter_on_read", "false")
+    )
+    runtime = datafusion.RuntimeEnvBuilder().with_disk_manager_disabled().with_greedy_memory_pool(limits.POOL_BYTES)
+    context = datafusion.SessionContext(config, runtime)
+    functions.register(context)
+    measures.register(context)
+    return context
