@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from massgen_tracing import errors
 from massgen_tracing.store.engine import engines, execute
@@ -29,10 +31,10 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Engine]]:
         each.clear()
 
 
-def names(*sources: Path, sql: str = NAMES) -> list[str | None]:
+def names(*sources: Path, sql: str = NAMES, min_us: int | None = None) -> list[str | None]:
     """The first column of an answer that is given in this process."""
     _, body, _ = execute.answer(
-        sql, [str(path) for path in sources], params={}, min_us=None, max_us=None, limit=100, max_bytes=2**20, on_stage=lambda _: None
+        sql, [str(path) for path in sources], params={}, min_us=min_us, max_us=None, limit=100, max_bytes=2**20, on_stage=lambda _: None
     )
     table = pa.ipc.open_stream(body).read_all()
     rows: list[str | None] = table.column(0).to_pylist()
@@ -97,31 +99,63 @@ def test_a_sealed_file_that_was_deleted_has_no_rows(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_statements_that_read_different_columns_do_not_mislead_each_other(tmp_path: Path, kept: list[Engine]) -> None:
-    """What an engine knows of a file's columns from one statement is right for the next, which reads others of the same file."""
+VALUES = [
+    *(f"attributes->>'{key}'" for key in ("massgen.agent_id", "massgen.round", "own.1", "own.3", "none")),
+    "(attributes->'massgen.round')::int::text",
+    "json_length(attributes)::text",
+    "attributes_json_schema",
+    "duration::text",
+    "span_name",
+    "span_id",
+]
+CONDITIONS = [
+    "",
+    "WHERE duration > 0.002",
+    "WHERE span_name = 'n1'",
+    "WHERE trace_id = '00000000000000000000000000000002'",
+    "WHERE attributes->>'own.3' = '3'",
+    "WHERE (attributes->'massgen.round')::int > 0",
+    "WHERE attributes ? 'own.2'",
+    "WHERE start_timestamp > (SELECT min(start_timestamp) FROM records)",
+]
+SHAPES = [
+    "SELECT {value} AS said FROM {table} {where} ORDER BY 1",
+    "SELECT {value} AS said FROM {table} {where} ORDER BY start_timestamp DESC, 1 LIMIT 2",
+    "SELECT max({value}) AS said FROM {table} {where}",
+    "SELECT said FROM (SELECT {value} AS said, * FROM {table} {where}) ORDER BY 1",
+    "SELECT count(*)::text || ({value}) AS said FROM {table} {where} GROUP BY {value} ORDER BY 1",
+]
+STATEMENTS = st.builds(
+    lambda shape, value, table, where: shape.format(value=value, table=table, where=where),
+    st.sampled_from(SHAPES),
+    st.sampled_from(VALUES),
+    st.sampled_from(["records", "records_all"]),
+    st.sampled_from(CONDITIONS),
+)
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root of five sealed runs that have some keys of their own."""
+    root = tmp_path_factory.mktemp("root")
     for number in range(1, 6):
         lines = [
             otlp.line(otlp.span(number * 10 + n, f"n{n}", trace=f"{number:032x}", start_ms=1000 * number + n, end_ms=1000 * number + 2 * n + 1,
                                 attributes={"massgen.agent_id": f"agent_{n}", "massgen.round": n, f"own.{number}": number}))
             for n in range(3)
         ]  # fmt: skip
-        path = otlp.write_run(tmp_path, f"log_2027011{number}_080000_000000", lines) / "turn_1" / "attempt_1" / "trace.otlp.jsonl"
+        path = otlp.write_run(root, f"log_2027011{number}_080000_000000", lines) / "turn_1" / "attempt_1" / "trace.otlp.jsonl"
         assert seal.seal(path).sealed is not None
-    statements = [
-        "SELECT attributes->>'massgen.agent_id' AS agent FROM records WHERE duration > 0.002 ORDER BY 1",
-        "SELECT duration FROM records WHERE attributes->>'own.3' = '3' ORDER BY 1",
-        "SELECT attributes->>'own.2' AS own FROM records WHERE (attributes->'massgen.round')::int = 2 ORDER BY 1",
-        "SELECT max(attributes->>'massgen.agent_id') FROM records WHERE span_name = 'n1'",
-        "SELECT min(duration) FROM records WHERE attributes ? 'own.4'",
-        "SELECT message FROM records_all WHERE attributes->>'own.5' IS NOT NULL ORDER BY start_timestamp DESC LIMIT 2",
-        "SELECT (attributes->'massgen.round')::int AS round FROM records WHERE trace_id = '00000000000000000000000000000002' ORDER BY 1",
-        "SELECT count(*) FROM records WHERE start_timestamp > (SELECT min(start_timestamp) FROM records)",
-    ]
-    fresh = []
-    for sql in statements:
-        kept.clear()
-        fresh.append(names(tmp_path, sql=sql))
-    assert all(fresh)
-    for order in (statements, statements[::-1], statements[::2] + statements[1::2]):
-        assert {sql: names(tmp_path, sql=sql) for sql in order} == dict(zip(statements, fresh, strict=True))
+    return root
+
+
+@given(st.lists(st.tuples(STATEMENTS, st.sampled_from([None, 3_000_000])), min_size=2, max_size=6))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_one_statement_leaves_does_not_mislead_the_next(several: Path, kept: list[Engine], asked: list[tuple[str, int | None]]) -> None:
+    """Whatever is asked one after the other of the same files, an engine that has answered before says what a new one says."""
+    kept.clear()
+    again = [names(several, sql=sql, min_us=min_us) for sql, min_us in asked]
     assert len(kept) == 1
+    for (sql, min_us), rows in zip(asked, again, strict=True):
+        kept.clear()
+        assert names(several, sql=sql, min_us=min_us) == rows

@@ -119,6 +119,8 @@ def same(root: Path, sql: str) -> pa.Table:
         "SELECT CASE WHEN (attributes->'massgen.is_winner')::bool THEN 1 END AS w FROM records WHERE span_name LIKE 'agent.%'",
         "SELECT attributes->'massgen.round', attributes->>'nothing', (attributes->'nothing')::int, attributes ? 'nothing' FROM records",
         "SELECT attributes->>'it''s' AS quoted FROM records",
+        # The engine finds a fault in its own plan of these columns.
+        "SELECT attributes->>'massgen.round' AS round FROM records WHERE attributes->>'massgen.round' = '0' ORDER BY start_timestamp DESC, 1",
     ],
 )
 def test_statements_mean_the_same_with_typed_columns(root: Path, sql: str) -> None:

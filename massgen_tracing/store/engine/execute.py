@@ -154,22 +154,35 @@ def ask(
     """
     asked = direct.find(statement.text) if typed_columns and sources.sealed else direct.Direct(statement.text)
     try:
-        titles = _titles(statement)
-        with engines.taken(lists=statement.lists) as engine:
-            for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
-                with tables(engine, step.sources, window=step.window, asked=asked):
-                    frame = _plan(engine.context, asked.text, statement.params)
-                    batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
-                    table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(titles)
-                    table = table.drop_columns(list(statement.hidden))
-                if step.enough is None or cut or table.num_rows >= step.enough:
-                    break  # the last step is enough in any case
-        return _microsecond_times(table), cut, tuple(path for path, _ in step.sources.sealed)
+        try:
+            return _ask(statement, asked, sources, window, limit, max_bytes)
+        except Exception as error:
+            if not (asked.tables and refusals.is_own_fault(error)):
+                raise
+            # The engine has lost its way among the typed columns; the text says the same.
+            return _ask(statement, direct.Direct(statement.text), sources, window, limit, max_bytes)
     except (KeyboardInterrupt, SystemExit, GeneratorExit, QueryError, RecordingError):
         raise
     except BaseException as error:
         # The engine's panics are no Exception.
         raise refusals.refusal(error, statement) from error
+
+
+def _ask(
+    statement: dialect.Statement, asked: direct.Direct, sources: Sources, window: Window, limit: int, max_bytes: int
+) -> tuple[pa.Table, Cut, tuple[Path, ...]]:
+    """The same, with the engine's own errors; *asked* is the statement, or the same with typed columns."""
+    titles = _titles(statement)
+    with engines.taken(lists=statement.lists) as engine:
+        for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
+            with tables(engine, step.sources, window=step.window, asked=asked):
+                frame = _plan(engine.context, asked.text, statement.params)
+                batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
+                table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(titles)
+                table = table.drop_columns(list(statement.hidden))
+            if step.enough is None or cut or table.num_rows >= step.enough:
+                break  # the last step is enough in any case
+    return _microsecond_times(table), cut, tuple(path for path, _ in step.sources.sealed)
 
 
 _OPTIONS: Final = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)

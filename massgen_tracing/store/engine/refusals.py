@@ -99,6 +99,11 @@ _ELSEWHERE: Final = {
 """What others call a function, and how the same is said here."""
 
 
+def is_own_fault(error: BaseException) -> bool:
+    """Whether the engine says that it has made a plan that is wrong, and not that the statement is."""
+    return any(said in str(error) for said in ("SanityCheckPlan", "Internal error"))
+
+
 def refusal(error: BaseException, statement: Statement) -> QueryError:
     """What to tell about an error of the engine."""
     if isinstance(error, MemoryError) or "Resources exhausted" in str(error) or "malloc of size" in str(error):

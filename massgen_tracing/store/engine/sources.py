@@ -153,7 +153,8 @@ def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct) -
         live = records.table(recording, starts=asked.reads(records.TABLE_ALL), min_us=window.min_us, max_us=window.max_us).to_batches()
         views = _views(context, live, groups, links, window, asked)
     else:  # then the same files are the same rows
-        key = asked.text, asked.plain, window, *(link.directory for link in links)
+        # The text does not say which keys its columns stand for.
+        key = (*asked.accesses, *asked.tables.items(), asked.plain, asked.names, window, *(link.directory for link in links))
         views, _ = engine.once(key, lambda: (_views(context, [], groups, links, window, asked), links))
     for name, view in views.items():
         context.register_view(name, view)
