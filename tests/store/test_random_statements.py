@@ -49,11 +49,11 @@ def texts(draw: st.DrawFn, of: str) -> str:
 @st.composite
 def conditions(draw: st.DrawFn, of: str = "", depth: int = 0) -> str:
     """What may stand after WHERE."""
-    kind = draw(st.integers(0, 9 if depth > 1 else 12))
+    kind = draw(st.integers(0, 10 if depth > 1 else 13))
     key, text = draw(KEYS), draw(texts(of))
-    if kind > 9:
+    if kind > 10:
         one, other = draw(conditions(of, depth + 1)), draw(conditions(of, depth + 1))
-        return [f"({one} AND {other})", f"({one} OR {other})", f"NOT ({one})"][kind - 10]
+        return [f"({one} AND {other})", f"({one} OR {other})", f"NOT ({one})"][kind - 11]
     return [
         f"{text} = '{draw(st.sampled_from(['agent_a', '1', '0', 'true', 'p']))}'",
         f"{of}attributes ? '{key}'",
@@ -65,6 +65,7 @@ def conditions(draw: st.DrawFn, of: str = "", depth: int = 0) -> str:
         f"{of}attributes->'{key}' = {draw(st.integers(0, 2))}",
         f"{text} = {draw(texts(of))}",
         f"{of}trace_id = '{draw(st.integers(1, 3)):032x}'",
+        f"{text} IS {draw(st.sampled_from(['', 'NOT ']))}DISTINCT FROM 'agent_a'",
     ][kind]
 
 

@@ -230,6 +230,7 @@ class _Rewriter:
         self._titles(parts)
         self._day(parts)
         self._quantified(items)
+        self._distinct(parts)
 
     def statement(self, end: int, *, lists: bool) -> Statement:
         """The text with all edits made."""
@@ -582,6 +583,18 @@ class _Rewriter:
             column = Atom(tuple(names)) if names else None
             if column is not None and column.name is not None and len(names) in {1, 3} and _is_word(inside[0], "SELECT"):
                 self._close(column.end, " AS quantified")
+
+    # --- distinct ----------------------------------------------------------------------------------------------------------------
+
+    def _distinct(self, parts: Parts) -> None:
+        """`a IS DISTINCT FROM b AND c` gets brackets: the engine's parser takes all of `b AND c` for what `a` is compared with."""
+        words = [part.word if isinstance(part, Token) else "" for part in parts]
+        for at in range(1, len(parts)):
+            length = 3 if words[at : at + 3] == ["IS", "DISTINCT", "FROM"] else 4 if words[at : at + 4] == ["IS", "NOT", "DISTINCT", "FROM"] else 0
+            after = at + length
+            if length and words[after + 1 : after + 2] in (["AND"], ["OR"]) and words[at - 1] == words[after] == "":
+                self._open(parts[at - 1].start, "(")
+                self._close(parts[after].end, ")")
 
     # --- titles ------------------------------------------------------------------------------------------------------------------
 
