@@ -144,7 +144,12 @@ def test_nothing_outside_the_tables_can_be_reached(root: Path, sql: str) -> None
         ("SELECT attributes->>'x' FROM records WHERE x y", "at line 1, column 46"),
         ("SELECT sum(attributes->'x') FROM records", "The function `sum` (line 1, column 8) cannot take values of the type"),
         ("SELECT sum(attributes->'x') FROM records", "(attributes->'key')::int"),
-        ("SELECT span_name::int FROM records", "Cannot cast string"),
+        ("SELECT span_name::int FROM records", "The statement failed: Cannot cast string"),
+        ("SELECT span_id FROM records WHERE (attributes->>'massgen.agent_id')::int = 1", "The statement failed: Cannot cast string 'agent_"),
+        (
+            "SELECT count(*) FILTER (WHERE span_id IN (SELECT parent_span_id FROM records)) FROM records",
+            "A subquery cannot stand here. Subqueries go into SELECT, WHERE, HAVING and FROM",
+        ),
         ("SELECT 1/0", "Divide by zero"),
     ],
 )

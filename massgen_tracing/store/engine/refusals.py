@@ -17,10 +17,12 @@ _MOST_NEAR: Final = 3
 
 _NOISE: Final = re.compile(
     r"^(DataFusion error: |SQL error: |Error during planning: |Schema error: |Execution error: |Arrow error: |External error: |ValueError: "
-    r"|This feature is not implemented: |Internal error: |Compute error: |External: |Parquet error: "
+    r"|This feature is not implemented: |Internal error: |Compute error: |Cast error: |External: |Parquet error: "
     r"|Optimizer rule '\w+' failed\s+caused by\s+|type_coercion\s+caused by\s+|Error evaluating filter predicate: "
     r"|NotImplemented\(\"|ParserError\(\")+"
 )
+_WRAPPED: Final = re.compile(r'^ArrowError\(\w+\("(.*)"\), Some\(""\)\)$', re.DOTALL)
+_SUBQUERY: Final = re.compile(r"^Physical plan does not support logical expression (Exists|InSubquery|ScalarSubquery|SetComparison)\(.*", re.DOTALL)
 _PARSER_PLACE: Final = re.compile(r" at Line: (\d+), Column: (\d+)")
 _COLUMN: Final = re.compile(r'No field named (?P<name>(?:"[^"]*"|[^\s".]+)(?:\.(?:"[^"]*"|[^\s".]+))*)\.')
 _COLUMNS: Final = re.compile(r"Valid fields are (.*)", re.DOTALL)
@@ -42,6 +44,10 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     (
         "OuterReferenceColumn",
         "A subquery in FROM cannot use the row beside it; `unnest` goes into the SELECT: SELECT unnest(tags) AS tag FROM records",
+    ),
+    (
+        "A subquery cannot stand here",
+        "Subqueries go into SELECT, WHERE, HAVING and FROM; in the ON of a join or in FILTER, join with what they select",
     ),
     ("table '", "The tables are records, records_all and metrics"),
     ("which would be ambiguous", "Give the column another name than the one that the rows are ordered by"),
@@ -108,7 +114,7 @@ def refusal(error: BaseException, statement: Statement) -> QueryError:
     """What to tell about an error of the engine."""
     if isinstance(error, MemoryError) or "Resources exhausted" in str(error) or "malloc of size" in str(error):
         return limits.too_much_memory()
-    text = functions.plain(_NOISE.sub("", str(error)))
+    text = functions.plain(_WRAPPED.sub(r"\1", _NOISE.sub("", str(error))))
     if "RecursionLimitExceeded" in text:
         return too_deep()
     return _column(text, statement) or _function(text, statement) or _mismatch(text, statement) or _other(text, statement)
@@ -186,6 +192,7 @@ def _other(text: str, statement: Statement) -> QueryError:
     text = " ".join(text.split()).removesuffix('")')
     text = _PARSER_PLACE.sub(lambda match: f" at {statement.place(int(match[1]), int(match[2]))}", text)
     text = _TREE.sub(r"\1 is not supported", text)
+    text = _SUBQUERY.sub("A subquery cannot stand here", text)
     hint = next((hint for said, hint in _HINTS if said in text), None)
     name = next((group for group in found.groups() if group), None) if (found := _NAMED.search(text)) else None
     for called, operator in _OPERATORS.items():
