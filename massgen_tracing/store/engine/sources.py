@@ -136,6 +136,10 @@ def _traces(path: Path, index: Index) -> Iterable[str]:
     return found
 
 
+_FEW_FILES: Final = 64
+"""Views of more are not kept: each holds the statistics of all columns of its files."""
+
+
 @contextlib.contextmanager
 def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct) -> Iterator[None]:
     """Make `records_all`, `records` and `metrics` known to an engine, as far as they are asked for, for as long as the block runs.
@@ -149,11 +153,13 @@ def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct) -
     context, recording = engine.context, sources.recording
     groups = _alike(sources.sealed, asked.accesses)
     links = [_linked(tuple((os.path.abspath(path), _stamp(path)) for path in paths)) for paths in groups.values()]
+    live = []
     if recording.spans or recording.logs:
         live = records.table(recording, starts=asked.reads(records.TABLE_ALL), min_us=window.min_us, max_us=window.max_us).to_batches()
+    if live or len(sources.sealed) > _FEW_FILES:
         views = _views(context, live, groups, links, window, asked)
-    else:  # then the same files are the same rows
-        # The text does not say which keys its columns stand for.
+    else:
+        # The same files are the same rows; the statement's text does not say which keys its columns stand for.
         key = (*asked.accesses, *asked.tables.items(), asked.plain, asked.names, window, *(link.directory for link in links))
         views, _ = engine.once(key, lambda: (_views(context, [], groups, links, window, asked), links))
     for name, view in views.items():
