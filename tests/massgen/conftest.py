@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -51,14 +52,16 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     parameters = [getattr(item, "callspec", None) for item in request.session.items]
     asked = [found.params["ran"] for found in parameters if found is not None and "ran" in found.params]
 
-    def run(version: str, name: str) -> Ran:
+    def run(version: str, name: str, place: Path) -> Ran:
         case, here = CASES[name], _find(version)
         assert here is not None
-        with stage(here, case.script(), case.setup, place=tmp_path_factory.mktemp("massgen")) as where:
+        with stage(here, case.script(), case.setup, place=place) as where:
             return where.run(where.massgen(*case.options))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {(version, name): pool.submit(run, version, name) for version, name in dict.fromkeys(asked) if _find(version)}
+        # Directories are made here: where several threads ask for the first one, pytest removes it again.
+        there = [(version, name) for version, name in dict.fromkeys(asked) if _find(version)]
+        yield {(version, name): pool.submit(run, version, name, tmp_path_factory.mktemp("massgen")) for version, name in there}
         pool.shutdown(cancel_futures=True)
 
 
