@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.engine import execute, first, sources
+from massgen_tracing.store.engine.engines import Engine
 from massgen_tracing.store.engine.first import First
 from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.roots import catalogue
@@ -116,9 +119,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     tables = sources.tables
 
-    def watched(context: object, chosen: sources.Sources, **given: object) -> object:
+    def watched(engine: Engine, chosen: sources.Sources, **given: Any) -> AbstractContextManager[None]:
         counts.append(len(chosen.sealed))
-        return tables(context, chosen, **given)  # type: ignore[arg-type]
+        return tables(engine, chosen, **given)
 
     monkeypatch.setattr(execute, "tables", watched)
     return counts
@@ -151,7 +154,7 @@ def test_files_that_would_nearly_all_be_asked_are_asked_at_once(tmp_path: Path, 
     assert read == [5]
 
 
-def asked(root: Path, sql: str, *, limit: int = 100) -> tuple[list[dict[str, object]], Report]:
+def asked(root: Path, sql: str, *, limit: int = 100) -> tuple[list[dict[str, Any]], Report]:
     """The rows of an answer, and what was read for it."""
     head, body, _ = execute.answer(sql, [str(root)], params={}, min_us=None, max_us=None, limit=limit, max_bytes=2**20, on_stage=lambda _: None)
     return pa.ipc.open_stream(body).read_all().to_pylist(), Report(**head["report"])
@@ -181,7 +184,7 @@ def test_any_rows_of_many_runs_are_the_newest_runs(tmp_path: Path, many: None) -
     oldest = next((tmp_path / "massgen_logs" / "log_20270110_080000_000000").rglob("*.parquet"))
     oldest.write_bytes(b"garbage")
     rows, report = asked(tmp_path, "SELECT span_id FROM records LIMIT 2")
-    assert sorted(row["span_id"] for row in rows) == [otlp.span_id(23), otlp.span_id(24)]  # type: ignore[type-var]
+    assert sorted(row["span_id"] for row in rows) == [otlp.span_id(23), otlp.span_id(24)]
     assert (report.files, report.lost) == (1, {})
     for sql in ("SELECT span_id FROM records", "SELECT span_id FROM records WHERE duration >= 0 LIMIT 2", "SELECT count(*) FROM records"):
         assert list(asked(tmp_path, sql)[1].lost) == [str(oldest)]
@@ -193,8 +196,8 @@ def test_where_the_newest_runs_turn_out_to_be_lost_others_are_read(tmp_path: Pat
     newest = next((tmp_path / "massgen_logs" / "log_20270121_080000_000000").rglob("*.parquet"))
     choose = sources.choose
 
-    def deleted(paths: Iterable[Path], **given: object) -> sources.Sources:
-        chosen = choose(list(paths), **given)  # type: ignore[arg-type]
+    def deleted(paths: Iterable[Path], **given: Any) -> sources.Sources:
+        chosen = choose(list(paths), **given)
         newest.unlink(missing_ok=True)
         return chosen
 

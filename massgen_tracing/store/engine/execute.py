@@ -18,6 +18,7 @@ import datafusion
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from massgen_tracing import layout
 from massgen_tracing.errors import QueryError, RecordingError
 from massgen_tracing.store.engine import engines, first, limits, refusals
 from massgen_tracing.store.engine.answer import Cut
@@ -78,8 +79,8 @@ def answer(
         files = tuple(path for place in sources for path in catalogue.files_with(place, wanted))
         answered = _answer_from(files, sources, question, lambda: on_stage("asking"))
     head = {"cut": answered.cut, "report": dataclasses.asdict(answered.report)}
-    own = list(filter(seal.is_own, files))
-    return head, answered.body, partial(seal.seal_settled, own, seconds=_SEALING_SECONDS) if own else None
+    live = [path for path in files if not layout.is_sealed(path)]
+    return head, answered.body, partial(seal.seal_settled, live, seconds=_SEALING_SECONDS) if live else None
 
 
 @dataclass(frozen=True, slots=True)

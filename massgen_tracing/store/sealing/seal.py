@@ -104,13 +104,15 @@ def seal(path: Path) -> Outcome:
 
 
 def seal_settled(files: Iterable[Path], *, seconds: float) -> None:
-    """Seal what can be sealed in passing: live recordings of our own that are left alone for a while, in about so many seconds. Never raises."""
+    """Seal what can be sealed in passing: recordings left alone for a while, in about so many seconds. Never raises."""
     deadline = time.monotonic() + seconds
     for path in files:
         left = deadline - time.monotonic()
         if left <= 0:
             return
         with contextlib.suppress(RecordingError, OSError):
+            if not is_own(path):
+                continue
             status = path.stat()
             settled = time.time() - status.st_mtime > _SETTLED_SECONDS
             if settled and status.st_size <= left * _BYTES_A_SECOND and os.access(path.parent, os.W_OK):
