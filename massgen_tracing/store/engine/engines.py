@@ -12,7 +12,7 @@ import datafusion
 import pyarrow as pa
 
 from massgen_tracing.store.engine import limits
-from massgen_tracing.store.sql import functions, measures
+from massgen_tracing.store.sql import functions, lengths, measures
 from massgen_tracing.store.sql.tokens import MOST_LEVELS
 from massgen_tracing.store.tables import metrics, records
 
@@ -87,4 +87,5 @@ def _new(*, lists: bool) -> datafusion.SessionContext:
     context = datafusion.SessionContext(config, runtime)
     functions.register(context)
     measures.register(context)
+    lengths.register(context)
     return context

@@ -59,10 +59,7 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     ("FETCH clause", "Write LIMIT n"),
     ("'AtArrow'", "For JSON compare keys: attributes->>'key' = 'value'. For arrays: tags @> ARRAY['a']"),
     ("PGOverlap", "Write array_has_any(tags, ARRAY['a', 'b'])"),
-    (
-        "Cannot coerce arithmetic",
-        "A value of a JSON text needs a cast to be computed with: (attributes->'key')::int. An interval is written INTERVAL '1 hour'",
-    ),
+    ("temporal operation", _OF_LENGTHS),
     ("Utf8 = Boolean", "The text of a truth value is 'true' or 'false'; (attributes->'key')::bool is one"),
     ("Float64 > Interval", "`duration` is a number of seconds: duration > 1"),
     ("Cannot infer common argument type", "Cast one side to the type of the other: (attributes->>'key')::int"),
