@@ -9,6 +9,7 @@ byte of the statement as it stands:
 - `level >= 'warn'`                    gets the level's number
 - `time_bucket('5 minutes', t)`        becomes date_bin
 - `extract(epoch FROM '5 minutes')`     gets the word INTERVAL
+- `unnest($list)`                       gets the list's type
 - `* EXCEPT (…)` and the like           are read by another parser of the engine
 
 A select item that is only a JSON operator gets the title that Logfire gives it.
@@ -343,10 +344,20 @@ class _Rewriter:
                 self._interval(given[0][0])
         elif function == "extract" and len(group.items) == 3 and _LENGTH.fullmatch(self._said(group.items[2])):
             self._interval(group.items[2])
+        elif function == "unnest":
+            self._lists(group.items)
         elif function == "level_num" and given:
             self._level_literal(given[0])
         if function != name.text.lower():
             self._replace(name.start, name.end, function)
+
+    def _lists(self, items: tuple[Item, ...]) -> None:
+        """The engine has to know what lists are of, before it has their values, where it makes rows of them."""
+        for item in items:
+            if isinstance(item, Group):
+                self._lists(item.items)
+            elif item.kind == Kind.PARAMETER and (kind := parameters.list_cast(self.params[item.text[1:]])) is not None:
+                self._close(item.end, f"::{kind}")
 
     def _said(self, item: Item) -> str:
         """The text that a literal or a parameter is; empty for anything else."""
