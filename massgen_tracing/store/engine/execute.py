@@ -31,7 +31,7 @@ from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.roots import catalogue
 from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.sealing import seal
-from massgen_tracing.store.sql import dialect, direct, functions, lengths, parameters
+from massgen_tracing.store.sql import dialect, direct, functions, lengths, parameters, schema
 from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value
 
 _SEALING_SECONDS: Final = 0.5
@@ -72,13 +72,16 @@ def answer(
     statement = dialect.translate(sql, params)
     if limit < 1:
         raise QueryError("The row limit cannot be right", expected="a number from 1", got=limit)
-    question = _Question(statement, first.wanted(statement.text), direct.find(statement.text).traces, Window(min_us, max_us), limit, max_bytes)
+    found = direct.find(statement.text)
+    question = _Question(statement, first.wanted(statement.text), found.traces, Window(min_us, max_us), limit, max_bytes)
     wanted = Wanted(question.traces, min_us, max_us)
     files = first.few(question.first, sources, limit + 1) if wanted.everything else None
     answered = None if files is None else _answer_from(files, sources, question, lambda: None)
     if files is None or answered is None or not answered.is_enough(question):
         on_stage("reading")
-        files = tuple(path for place in sources for path in catalogue.files_with(place, wanted))
+        # What columns there are can be asked before there is any recording.
+        only_schema = schema.NAME in statement.text.lower() and not found.reads_any
+        files = () if only_schema else tuple(path for place in sources for path in catalogue.files_with(place, wanted))
         answered = _answer_from(files, sources, question, lambda: on_stage("asking"))
     head = {"cut": answered.cut, "report": dataclasses.asdict(answered.report)}
     live = [path for path in files if not layout.is_sealed(path)]
@@ -194,6 +197,8 @@ _OPTIONS: Final = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow
 
 
 def _plan(context: datafusion.SessionContext, text: str, params: Mapping[str, Value]) -> datafusion.DataFrame:
+    if schema.NAME in text.lower():
+        engines.know_schema(context)
     return context.sql_with_options(text, _OPTIONS, param_values=parameters.bound(params))
 
 
@@ -213,7 +218,8 @@ def _exact(statement: dialect.Statement) -> str:
 
     def type_of(text: str) -> str | None:
         try:
-            _plan(engines.planner(lists=statement.lists), text, statement.params)
+            # Some types, such as those of conditions, are looked at when the plan is optimised.
+            _plan(engines.planner(lists=statement.lists), text, statement.params).optimized_logical_plan()
         except Exception as error:  # noqa: BLE001 - what else may be wrong is said where the statement itself is planned
             found = _PROBED.search(str(error))
             return None if found is None else found[1]

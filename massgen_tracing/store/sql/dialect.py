@@ -11,6 +11,7 @@ byte of the statement as it stands:
 - `extract(epoch FROM '5 minutes')`     gets the word INTERVAL
 - `unnest($list)`                       gets the list's type
 - `* EXCEPT (…)` and the like           are read by another parser of the engine
+- `SHOW COLUMNS FROM records`           becomes a query of information_schema
 
 A select item that is only a JSON operator gets the title that Logfire gives it.
 """
@@ -27,7 +28,7 @@ from typing import Final
 
 from massgen_tracing import semconv
 from massgen_tracing.errors import QueryError, one_of
-from massgen_tracing.store.sql import levels, operands, parameters, syntax
+from massgen_tracing.store.sql import levels, operands, parameters, schema, syntax
 from massgen_tracing.store.sql.syntax import Atom, Binary, Cast, Expression, Parts, Unary
 from massgen_tracing.store.sql.tokens import Group, Item, Kind, Token, arguments, comments, group_brackets, position, tokenize, too_deep
 from massgen_tracing.store.terms import Value
@@ -137,6 +138,10 @@ def _translated(sql: str, values: dict[str, Value]) -> Statement:
     tokens = tokenize(sql)
     while tokens and tokens[-1].word == ";":
         tokens.pop()
+    asked = schema.query(sql, tokens)
+    if asked is not None:
+        parameters.check(sql, [], values)
+        return Statement(asked, sql, values, lists=False, hidden=(), _moves=((0, 0),))
     _check_query(sql, tokens)
     parameters.check(sql, [token for token in tokens if token.kind == Kind.PARAMETER], values)
     words = [token.word for token in tokens]
@@ -174,7 +179,7 @@ def _check_query(sql: str, tokens: list[Token]) -> None:
     if refused is not None:
         raise QueryError(
             f"`{refused.text}` at {position(sql, refused.start)} is refused",
-            expected="one SELECT (or WITH … SELECT); recordings can only be read",
+            expected="one SELECT (or WITH … SELECT), SHOW COLUMNS FROM or DESCRIBE a table; recordings can only be read",
         )
 
 

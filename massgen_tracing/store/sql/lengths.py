@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from massgen_tracing.store.sql import syntax
 from massgen_tracing.store.sql.syntax import Atom, Parts
-from massgen_tracing.store.sql.tokens import Group, Item, Kind, Token, arguments, group_brackets, tokenize
+from massgen_tracing.store.sql.tokens import Group, Item, Token, arguments, group_brackets, tokenize
 
 TypeOf = Callable[[str], str | None]
 """The engine's name for the type of what `PROBE` is given in a statement; None where it does not say."""
@@ -99,10 +99,6 @@ class _Operand:
     def is_literal(self) -> bool:
         """Whether it is a text, a number or a parameter."""
         return len(self.tokens) == 1 and not self.tokens[0].is_name
-
-    @property
-    def is_text(self) -> bool:
-        return len(self.tokens) == 1 and self.tokens[0].kind in {Kind.STRING, Kind.OTHER_TEXT}
 
     @property
     def names_interval(self) -> bool:
@@ -236,9 +232,8 @@ class _Rewriter:
                 intervals.append(operand)
             elif not operand.is_literal and kind not in _DURATIONS:
                 return
-        if intervals:
-            for operand in (*intervals, *(each for each in operands if each.is_text)):
-                self._edits |= {(operand.start, operand.start, f"{_LENGTH}("), (operand.end, operand.end, ")")}
+        for operand in intervals:
+            self._edits |= {(operand.start, operand.start, f"{_LENGTH}("), (operand.end, operand.end, ")")}
 
     def _type(self, operand: _Operand) -> str:
         """The type of an operand; empty where it is not known."""
