@@ -125,9 +125,7 @@ def is_own(path: Path) -> bool:
         return False
     if path.parent.name == layout.TRACES_DIR:
         return _OUTSIDE_RUNS.fullmatch(path.name) is not None
-    attempt, turn, run, *_ = (*(parent.name for parent in path.absolute().parents), "", "", "")
-    in_run = attempt.startswith("attempt_") and turn.startswith("turn_") and run.startswith(layout.RUN_PREFIX)
-    return in_run and _IN_RUN.fullmatch(path.name) is not None
+    return layout.is_in_run(path.parent) and _IN_RUN.fullmatch(path.name) is not None
 
 
 @contextlib.contextmanager
