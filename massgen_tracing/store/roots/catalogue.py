@@ -59,7 +59,7 @@ class Run:
 
 
 def runs(root: Path | str) -> list[Run]:
-    """The runs under *root*, newest first; reads nothing but the names in one directory.
+    """The runs under *root*, the latest name first; reads nothing but the names in one directory. `order.newest_first` knows their times.
 
     Raises:
         RecordingError: if *root* does not exist or is no directory.
