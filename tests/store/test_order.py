@@ -24,6 +24,10 @@ NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 ZONES = ("Pacific/Honolulu", "America/New_York", "UTC", "Europe/Paris", "Asia/Kolkata", "Pacific/Auckland")
 
 
+BEGUN = st.lists(st.tuples(st.integers(0, 40 * 60), st.sampled_from(ZONES)), min_size=1, max_size=8, unique_by=lambda run: run[0])
+"""Minutes after noon, each with the zone of a run's name."""
+
+
 def run_in(root: Path, began: datetime, zone: str, *, recorded: bool = True, kept: bool = True) -> Path:
     """A run whose name is of a zone; *kept* where its directory has the times of its making."""
     log_dir = root / layout.LOGS_DIR / began.astimezone(ZoneInfo(zone)).strftime(layout.RUN_TIME_FORMAT)
@@ -42,7 +46,7 @@ def names(root: Path) -> list[str]:
     return [run.run_id for run in order.newest_first(catalogue.runs(root))]
 
 
-@given(begun=st.lists(st.tuples(st.integers(0, 40 * 60), st.sampled_from(ZONES)), min_size=1, max_size=8, unique_by=lambda run: run[0]), kept=st.booleans())
+@given(begun=BEGUN, kept=st.booleans())
 @settings(max_examples=25, deadline=None)
 def test_runs_of_any_zones_come_in_the_order_of_time(
     tmp_path_factory: pytest.TempPathFactory, *, begun: Sequence[tuple[int, str]], kept: bool

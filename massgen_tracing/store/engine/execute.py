@@ -254,17 +254,21 @@ _OFFSET: Final = re.compile(r"[+-]\d\d:?\d\d")
 def _check_zones(schema: pa.Schema, statement: dialect.Statement) -> None:
     """See that the zones of `AT TIME ZONE` exist: the engine does not look them up before it has to."""
     for zone in {zone for item in schema for zone in _ZONE.findall(str(item.type))} - _ENGINES_UTC:
-        try:
-            known = bool(_OFFSET.fullmatch(zone)) or zoneinfo.ZoneInfo(zone)
-        except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
-            known = False
-        if not known:
+        if not _OFFSET.fullmatch(zone) and not _is_known(zone):
             place = statement.place_of(zone)
             raise QueryError(
                 f"There is no time zone {zone!r} here{f' ({place})' if place else ''}",
                 expected="a name of the IANA database, such as 'Europe/Paris', or an offset, such as '+02:00'",
                 hint=None if zoneinfo.available_timezones() else "This machine has no such database: pip install tzdata",
             )
+
+
+def _is_known(zone: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(zone)
+    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
+        return False
+    return True
 
 
 def _in_microseconds(table: pa.Table) -> pa.Table:

@@ -62,7 +62,9 @@ def replay(place: Place, run: Run) -> Imported:
         contextvars.Context().run(stage.play, place, run)
     acts = [rnd.ended.kind for rnd in run.rounds if rnd.ended is not None]
     tools = len(run.tools) + sum(len(rnd.tools) for rnd in run.rounds)
-    return Imported(place, tuple(stage.spans), len(run.rounds), acts.count("answer"), acts.count("vote"), tools, len(run.subagents), tuple(run.missing))
+    return Imported(
+        place, tuple(stage.spans), len(run.rounds), acts.count("answer"), acts.count("vote"), tools, len(run.subagents), tuple(run.missing)
+    )
 
 
 class _Ids(IdGenerator):
@@ -134,13 +136,14 @@ class _Stage(SpanProcessor):
         for number, tool in enumerate(run.tools):
             self._tool(session, tool, f"tool\0{number}")
         for name, inner, started in run.subagents:
-            contextvars.Context().run(self._subagent, session.context, name, inner, started)
+            contextvars.Context().run(self._subagent, session, name, inner, started)
         self._now = run.end
         session.end()
 
-    def _subagent(self, parent: Context, name: str, place: Place, run: Run) -> None:
+    def _subagent(self, parent: Session, name: str, place: Place, run: Run) -> None:
         """A subagent's run, whose ids are its own."""
-        otel_context.attach(parent)
+        assert parent.context is not None
+        otel_context.attach(parent.context)
         around, self._within = self._within, f"{self._within}subagent\0{name}\0{place.run.turn}\0{place.run.attempt}\0"
         self.play(place, run)
         self._within = around
