@@ -24,8 +24,8 @@ _UTC: Final = frozenset({"None", "UTC"})
 def value(item: Any) -> Any:
     """A value of a result in JSON's types.
 
-    Times are ISO 8601 with microseconds, in UTC or with the offset of their zone. Lengths of time are seconds, those of months ISO 8601 too. What JSON
-    has no word for is null.
+    Times are ISO 8601 with microseconds, in UTC or with the offset of their zone. Lengths of time are seconds, those of months ISO 8601 too.
+    What JSON has no word for is null.
     """
     match item:
         case datetime():

@@ -83,11 +83,11 @@ def _information() -> dict[str, pa.Table]:
     context = datafusion.SessionContext(datafusion.SessionConfig().with_information_schema(enabled=True))
     for name, empty in EMPTY.items():
         context.register_record_batches(name, [[empty]])
-    own = "table_schema = 'public' ORDER BY table_name"
-    columns = context.sql(f"SELECT * FROM information_schema.columns WHERE {own}, ordinal_position").to_arrow_table()
+    of_columns = "SELECT * FROM information_schema.columns WHERE table_schema = 'public' ORDER BY table_name, ordinal_position"
+    columns = context.sql(of_columns).to_arrow_table()
     names = zip(columns["table_name"].to_pylist(), columns["column_name"].to_pylist(), strict=True)
     meanings = pa.array([(METRICS if table == metrics.TABLE else RECORDS)[column] for table, column in names])
-    tables = context.sql(f"SELECT * FROM information_schema.tables WHERE {own}").to_arrow_table()
+    tables = context.sql("SELECT * FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name").to_arrow_table()
     return {"columns": columns.append_column("description", meanings), "tables": tables}
 
 

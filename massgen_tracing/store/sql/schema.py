@@ -18,7 +18,7 @@ _DESCRIBED: Final = "column_name, data_type, is_nullable, description"
 _COLUMNS_OF: Final = "SELECT {} FROM information_schema.columns WHERE table_name = '{}' ORDER BY ordinal_position"
 _ALL_TABLES: Final = "SELECT table_catalog, table_schema, table_name, table_type FROM information_schema.tables"
 
-ALL_COLUMNS: Final = f"SELECT table_name, {_DESCRIBED} FROM information_schema.columns"
+ALL_COLUMNS: Final = "SELECT table_name, column_name, data_type, is_nullable, description FROM information_schema.columns"
 """Every column of every table."""
 
 

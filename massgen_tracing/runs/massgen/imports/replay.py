@@ -62,9 +62,8 @@ def replay(place: Place, run: Run) -> Imported:
         contextvars.Context().run(stage.play, place, run)
     acts = [rnd.ended.kind for rnd in run.rounds if rnd.ended is not None]
     tools = len(run.tools) + sum(len(rnd.tools) for rnd in run.rounds)
-    return Imported(
-        place, tuple(stage.spans), len(run.rounds), acts.count("answer"), acts.count("vote"), tools, len(run.subagents), tuple(run.missing)
-    )
+    made = (len(run.rounds), acts.count("answer"), acts.count("vote"), tools, len(run.subagents))
+    return Imported(place, tuple(stage.spans), *made, tuple(run.missing))
 
 
 class _Ids(IdGenerator):
