@@ -131,15 +131,14 @@ def test_every_price_is_the_same(provider: types.Provider) -> None:
         {"input": 150_001},
         {"input": 300_000, "cache_write": 1, "output": 1, "output_reasoning": 3},
     ]
-    for model in provider.models:
-        found = CATALOG.model(provider.id, model.id.lower())
-        entry = next(entry for entry in CATALOG._models(provider.id) if entry["id"] == model.id)
+    for model, entry in zip(provider.models, CATALOG._models(provider.id), strict=True):
+        assert entry["id"] == model.id
         for at in moments(model):
             for leaves in counts:
                 tokens = wholes(leaves)
                 theirs = library_prices(model, provider, usage_of(tokens), at)
                 assert rates.cost(rates.in_force(entry["prices"], at), tokens) == theirs, (model.id, at, leaves)
-        if found is entry:
+        if CATALOG.model(provider.id, model.id.lower()) is entry:
             assert prices.estimate(provider.id, model.id, 1234, 567, at=NOON.timestamp()) == float(
                 calc_price(
                     Usage(input_tokens=1234, output_tokens=567), model_ref=model.id, provider_id=provider.id, genai_request_timestamp=NOON
