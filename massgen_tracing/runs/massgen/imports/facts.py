@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from massgen_tracing.runs.massgen.imports.places import Place
-from massgen_tracing.trace.calls import Usage
+from massgen_tracing.trace.usage import Usage
 
 ActKind = Literal["answer", "vote", "ignored_vote", "error", "timeout", "cancelled"]
 """What ends a round. An ignored vote does: the agent starts again."""
