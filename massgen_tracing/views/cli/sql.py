@@ -104,7 +104,7 @@ def _parameter(said: str) -> tuple[str, store.Value]:
 
 def _statement(args: argparse.Namespace) -> str:
     if (args.statement is not None) + (args.file is not None) + args.schema != 1:
-        raise QueryError("There has to be one statement", expected="SQL as an argument, --file FILE or --schema, and one of them only")
+        raise QueryError("There has to be one statement", expected="SQL as an argument, or --file FILE, or --schema, and one of them only")
     if args.schema:
         from massgen_tracing.store.sql import schema
 
