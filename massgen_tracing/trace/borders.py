@@ -136,7 +136,8 @@ def _steps_alone(work: Any) -> Bound | None:
 def _stream_kind(stream: Any) -> Bound | None:
     if isinstance(stream, AsyncIterable):
         return _bound_async
-    return _bound_sync if isinstance(stream, Iterable) and not isinstance(stream, Collection) else None
+    # Futures and old coroutines are iterable, for `yield from`; collections have their items already.
+    return _bound_sync if isinstance(stream, Iterable) and not isinstance(stream, Collection) and not inspect.isawaitable(stream) else None
 
 
 _FUTURES: Final = (asyncio.Future, concurrent.futures.Future)
@@ -222,7 +223,8 @@ class _BoundFunction:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what makes a method, a context manager or the like of an object: this is none
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return getattr(self._work, name)
+        # What marks a coroutine function (`inspect.markcoroutinefunction`) holds for a partial of it, too.
+        return getattr(self._work if hasattr(self._work, name) else _unwrapped(self._work), name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         carrier: dict[str, str] = {}
@@ -232,9 +234,14 @@ class _BoundFunction:
 
 def _with_code(work: Any) -> Any:
     """The function that runs when *work*, a partial or an object with `__call__` perhaps, is called."""
+    work = _unwrapped(work)
+    return work if hasattr(work, "__code__") or isinstance(work, type) else type(work).__call__
+
+
+def _unwrapped(work: Any) -> Any:
     while isinstance(work, functools.partial):
         work = work.func
-    return work if hasattr(work, "__code__") or isinstance(work, type) else type(work).__call__
+    return work
 
 
 def _bound_elsewhere(work: Callable[..., Any], carrier: dict[str, str], then: Then) -> _BoundFunction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import gc
 import inspect
@@ -64,7 +65,7 @@ def test_interleaved_agents_keep_their_ids(bound: bool, strangers: int) -> None:
         calls = [span for span in captured.ended if span.name.startswith("llm")]
         rounds = {span.context.span_id: span for span in captured.ended if span.name.startswith("agent")}
     assert len(calls) == 4
-    ids = [(span.attributes or {})["massgen.agent_id"] for span in calls]
+    ids = [str((span.attributes or {})["massgen.agent_id"]) for span in calls]
     assert sorted(ids) == (["a", "a", "b", "b"] if bound else ["a", "b", "b", "b"])
     assert len(rounds) == 2
     assert abs(ids.count("a") - 2) == strangers
@@ -186,11 +187,9 @@ def test_nothing_is_held_in_a_circle(caught: bool) -> None:
         bound = mt.bind_stream(stream())
         next(bound)
         error = Thrown()
-        references = [weakref.ref(error), weakref.ref(bound)]
-        try:
-            bound.throw(error)  # type: ignore[attr-defined]
-        except Thrown:
-            pass
+        references: list[weakref.ref[Any]] = [weakref.ref(error), weakref.ref(bound)]
+        with contextlib.suppress(Thrown):
+            bound.throw(error)
         del error, bound
         assert [reference() for reference in references] == [None, None]
     finally:
@@ -299,10 +298,8 @@ def _generator(body: list[str], log: list[str]) -> Generator[Any, Any, Any]:
             finally:
                 log.append("cleaned")
         elif what == "context":  # what is raised by itself has no context, whatever was thrown before
-            try:
+            with contextlib.suppress(Exception):
                 yield f"context{i}"
-            except Exception:
-                pass
             try:
                 raise Boom
             except Boom as error:
