@@ -77,7 +77,7 @@ def test_a_process_pool_gets_the_span_with_the_bound_function(method: str, tmp_p
 async def test_a_bound_function_of_any_kind_can_be_sent() -> None:
     """Partials, methods, coroutine and stream functions too; elsewhere they run below the span in which they were bound."""
     with capture() as captured, captured.tracer.span("parent") as parent:
-        works = [functools.partial(_span_of), _Sent().method, _span_later, functools.partial(_span_later)]
+        works: list[Callable[[], Any]] = [functools.partial(_span_of), _Sent().method, _span_later, functools.partial(_span_later)]
         sent = [pickle.dumps(mt.bind(work)) for work in works] + [pickle.dumps(mt.bind_stream(_spans))]
     received = [pickle.loads(each) for each in sent]
     found = [received[0](), received[1](), await received[2](), await received[3](), *received[4]()]
