@@ -2,7 +2,8 @@
 
 A program is a number of parts, each of which leaves something open or does something at the end (streams that nobody finished, threads, children,
 `atexit` handlers, `__del__`), and an ending. It writes the key of each span that it has ended into a ledger, a file of its own, so that what was
-lost can be seen. Run untraced (the facade switched off) it is what is expected: its exit code, its output.
+lost can be seen. Run untraced (the facade switched off) it is what is expected: its exit code, its output. Lines that begin with `~` are
+printed by what is finalized, and their order is the interpreter's affair.
 """
 
 from __future__ import annotations
@@ -63,14 +64,15 @@ def foreign(key):
         return part(key)  # OpenTelemetry without a provider complains of blocks that are left in another context
     return part(key, otel.get_tracer("foreign").start_as_current_span(key, attributes={"exit.key": key}))
 
-def stream(key):
+def stream(key, said=True):
     try:
         with session(key + ".session") as run, part(key + ".round", run.agent_round("a", attributes={"exit.key": key + ".round"})):
             for number in range(3):
                 with part(f"{key}.call{number}", tracer.llm_call("openai", model="m", attributes={"exit.key": f"{key}.call{number}"})):
                     yield number
     finally:
-        print("closed", key)
+        if said:
+            print("~ closed", key)
 
 async def astream(key):
     try:
@@ -80,7 +82,7 @@ async def astream(key):
                     await asyncio.sleep(0)
                     yield number
     finally:
-        print("closed", key)
+        print("~ closed", key)
 """
 
 BEFORE: Final[dict[str, str]] = {
@@ -97,7 +99,7 @@ def late_{n}():
     "a finalizer that prints": """
 class Watched_{n}:
     def __del__(self, print=print):
-        print("finalized {n}")
+        print("~ finalized {n}")
 watched_{n} = Watched_{n}()
 """,
 }
@@ -126,7 +128,7 @@ sys.held_{n} = held_{n}
 class Cycle_{n}:
     pass
 cycle = Cycle_{n}()
-cycle.itself, cycle.stream = cycle, stream("p{n}")
+cycle.itself, cycle.stream = cycle, stream("p{n}", said=False)  # who knows when it is collected
 next(cycle.stream)
 del cycle
 """,
@@ -189,14 +191,14 @@ class Ends_{n}:
         self.part.__enter__()
     def __del__(self, print=print):
         self.part.__exit__(None, None, None)
-        print("ended {n}")
+        print("~ ended {n}")
 held_{n} = Ends_{n}()
 """,
     "__del__ makes spans": """
 class Makes_{n}:
     def __del__(self, tracer=tracer, print=print):
         with tracer.session("late"), tracer.span("late"):
-            print("made {n}")
+            print("~ made {n}")
 held_{n} = Makes_{n}()
 """,
     "a finalizer ends a span": """
@@ -403,13 +405,13 @@ class Ending:
 
     Attributes:
         code: its exit code, negative for a signal; None where it did not end.
-        output, errors: what it printed, without what names the run or our own frames.
+        output, errors: what it printed, without what names the run or our own frames, and with what was finalized last.
         lost: keys of spans that had ended and are not in the recording.
         text: everything that it printed to stderr.
     """
 
     code: int | None
-    output: str
+    output: tuple[str, ...]
     errors: str
     lost: tuple[str, ...]
     text: str
@@ -446,21 +448,23 @@ class Running:
             "MASSGEN_TRACING_ROOT": str(place / "root"),
             "PYTHONHASHSEED": "0",
         }
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(words, cwd=place, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True)
+        # Files, for a program's children may outlive it, as those of a pool do when it is killed.
+        with (place / "output").open("wb") as output, (place / "errors").open("wb") as errors:
+            self._process = subprocess.Popen(
+                words, cwd=place, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, start_new_session=True
+            )
 
     def ending(self) -> Ending:
-        """Wait for its end, and for that of its children: they have its output."""
-        try:
-            output, errors = self._process.communicate(timeout=LIMIT)
-            code: int | None = self._process.returncode
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            output, errors = self._process.communicate()
-            code = None
-        text = errors.decode()
-        return Ending(code, output.decode(), _comparable(text), tuple(self._lost()) if self._traced else (), text)
+        """Wait for its end."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(LIMIT)
+        code = self._process.returncode
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        errors = (self._place / "errors").read_text()
+        lost = tuple(self._lost()) if self._traced else ()
+        return Ending(code, _in_order((self._place / "output").read_text()), _comparable(errors), lost, errors)
 
     def _lost(self) -> Iterator[str]:
         ledger = self._place / "ledger"
@@ -486,11 +490,16 @@ def _attributes(span: Mapping[str, Any]) -> dict[str, str]:
 
 
 _OUR_FRAME: Final = re.compile(r'^( *)File "[^"]*[/\\]massgen_tracing[/\\][^"]*", line .*\n(?:\1 +.*\n)*', re.MULTILINE)
-_ADDRESS: Final = re.compile(r"0x[0-9a-f]+")
+_NUMBER: Final = re.compile(r"0x[0-9a-f]+|pid=\d+")
 
 
-def _comparable(text: str) -> str:
-    return _ADDRESS.sub("0x", _OUR_FRAME.sub("", text))
+def _comparable(errors: str) -> str:
+    return _NUMBER.sub("number", _OUR_FRAME.sub("", errors))
+
+
+def _in_order(output: str) -> tuple[str, ...]:
+    lines = output.splitlines()
+    return (*(line for line in lines if line[0] != "~"), *sorted(line for line in lines if line[0] == "~"))
 
 
 def interpreter(version: str) -> str | None:
