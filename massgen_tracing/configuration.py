@@ -19,7 +19,7 @@ from opentelemetry import trace as otel_trace
 from massgen_tracing import guard, layout, prices, semconv, settings
 from massgen_tracing._version import __version__
 from massgen_tracing.model import RUN_CONTEXT_KEY
-from massgen_tracing.trace import borders, carriers
+from massgen_tracing.trace import borders, carriers, factory
 from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.trace import TracerProvider
 
-    from massgen_tracing.trace.provider import Pipeline
+    from massgen_tracing.trace.pipeline import Pipeline
 
 EXIT_TIMEOUT: Final = 2.0
 """Seconds that backends may take at exit."""
@@ -132,6 +132,9 @@ def get_tracer() -> Tracer:
     return _tracer
 
 
+factory.configured_by(lambda: _tracer.spans)
+
+
 def root() -> str | None:
     """The directory of runs and recordings; None where nothing is recorded."""
     return _root
@@ -209,7 +212,8 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     """
     global _pipeline
     from massgen_tracing.trace.payload import clean_all
-    from massgen_tracing.trace.provider import SHARED, Pipeline
+    from massgen_tracing.trace.pipeline import Pipeline
+    from massgen_tracing.trace.provider import SHARED
 
     root, run = values["root"], _run_of_parent()
     processors: list[SpanProcessor] = []
@@ -252,7 +256,7 @@ def _record_beside(provider: TracerProvider, root: str) -> partial[layout.RunDir
     global _pipeline
     from massgen_tracing.sinks.recording import Recording
     from massgen_tracing.trace.payload import clean_all
-    from massgen_tracing.trace.provider import Pipeline
+    from massgen_tracing.trace.pipeline import Pipeline
 
     run = _run_of_parent()
     recording = Recording(root, run)
