@@ -517,4 +517,6 @@ def faults(program: Program, place: Path, python: str, modes: Sequence[str]) -> 
     path.write_text(program.source())
     running = {mode: Running(path, python, mode, place / mode) for mode in ("untraced", *modes)}
     endings = {mode: each.ending() for mode, each in running.items()}
-    return [f"{mode}: {fault}" for mode in modes for fault in endings[mode].differs(endings["untraced"])]
+    untraced = endings["untraced"]
+    assert {str(n) for n in range(len(program.parts))} <= set(untraced.output), f"The program itself is wrong:\n{untraced.errors}"
+    return [f"{mode}: {fault}" for mode in modes for fault in endings[mode].differs(untraced)]
