@@ -47,13 +47,14 @@ class part:  # a span, whose end is written down when it is over
     def __init__(self, key, opener=None, pid=os.getpid):
         self.key, self.opener, self.pid = key, opener or tracer.span(key, {"exit.key": key}), pid()
 
-    def __enter__(self):
+    def __enter__(self, current=mt.get_tracer):
         self.opener.__enter__()
+        self.counts = current() is tracer  # what begins after a shutdown is not recorded
         return self.opener
 
     def __exit__(self, *error, ended=ended, pid=os.getpid):
         self.opener.__exit__(*error)
-        if self.pid == pid():  # in a forked child it is the parent's to end
+        if self.counts and self.pid == pid():  # in a forked child it is the parent's to end
             ended(self.key)
 
 def session(key):
