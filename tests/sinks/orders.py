@@ -8,6 +8,7 @@ PROGRAMS.json is a list of `{"place": directory, "program": text, "environment":
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -29,6 +30,7 @@ SECONDS = 60
 def main(path: str) -> None:
     """Run the programs, one after the other; in the child the interpreter ends as it does anywhere."""
     prices.load()
+    gc.freeze()  # a collection in a child would copy all of it
     for each in json.loads(Path(path).read_text(encoding="utf-8")):
         place = Path(each["place"])
         place.mkdir(parents=True)
