@@ -21,7 +21,7 @@ from massgen_tracing import guard, layout, prices, semconv, settings
 from massgen_tracing._version import __version__
 from massgen_tracing.errors import compose, one_of
 from massgen_tracing.model import RUN_CONTEXT_KEY
-from massgen_tracing.trace import borders, carriers
+from massgen_tracing.trace import borders, carriers, factory
 from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from massgen_tracing.sinks.logfire import Follower
-    from massgen_tracing.trace.provider import Pipeline
+    from massgen_tracing.trace.pipeline import Pipeline
 
 EXIT_TIMEOUT: Final = 2.0
 """Seconds that backends may take at exit."""
@@ -121,6 +121,9 @@ def configure(
 def get_tracer() -> Tracer:
     """The configured tracer; one that does nothing before `configure()`. Never an error."""
     return _tracer
+
+
+factory.configured_by(lambda: _tracer.spans)
 
 
 def root() -> str | None:
@@ -267,7 +270,8 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
         given_endpoint: the collector that the caller has named, where it was not a variable that did.
     """
     global _pipeline, _to_logfire
-    from massgen_tracing.trace.provider import SHARED, Pipeline
+    from massgen_tracing.trace.pipeline import Pipeline
+    from massgen_tracing.trace.provider import SHARED
 
     root, run = values["root"] if values["record"] else None, _run_of_parent()
     processors = [*_recording(root, run), *(_export(given_endpoint) if given_endpoint else ())]
@@ -296,7 +300,8 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
 def _set_up_beside(provider: TracerProvider, values: dict[str, Any], make: partial[Tracer], *, record: bool) -> Tracer:
     """The caller's own provider, with the local recording in it where that is asked for; returns the tracer."""
     global _pipeline
-    from massgen_tracing.trace.provider import SHARED, Pipeline
+    from massgen_tracing.trace.pipeline import Pipeline
+    from massgen_tracing.trace.provider import SHARED
 
     root, run = values["root"] if record else None, _run_of_parent()
     processors = _recording(root, run)

@@ -23,7 +23,7 @@ from massgen_tracing.trace.exceptions import MAX_CHARS
 from massgen_tracing.trace.payload import clean_all, cut_clean, encodable
 
 if TYPE_CHECKING:
-    from massgen_tracing.trace.provider import Pipeline
+    from massgen_tracing.trace.pipeline import Pipeline
 
 _SHOWN_NAME: Final = 80
 """Characters of a span's name in a message."""

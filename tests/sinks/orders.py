@@ -18,7 +18,7 @@ from pathlib import Path
 
 import logfire  # noqa: F401 - what every program would load anyway
 import openai  # noqa: F401
-import opentelemetry.exporter.otlp.proto.http.trace_exporter  # noqa: F401
+import opentelemetry.exporter.otlp.proto.http.trace_exporter
 import opentelemetry.sdk.trace  # noqa: F401
 
 import massgen_tracing.sinks.recording  # noqa: F401
