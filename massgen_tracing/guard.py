@@ -140,6 +140,25 @@ def guarded(kind: str) -> Iterator[None]:
         swallow(kind, error)
 
 
+@contextlib.contextmanager
+def overheard(*loggers: str) -> Iterator[list[str]]:
+    """Keep back what these loggers say in the block, so that it can be said in one line; yields their messages."""
+    messages: list[str] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        messages.append(record.getMessage())
+        return False
+
+    found = [logging.getLogger(name) for name in loggers]
+    for each in found:
+        each.addFilter(keep)
+    try:
+        yield messages
+    finally:
+        for each in found:
+            each.removeFilter(keep)
+
+
 def _said(error: Exception) -> str:
     """The error in one line, whatever its own text is."""
     try:

@@ -16,6 +16,7 @@ _EXPORTER_LOGGERS: Final = (
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "opentelemetry.exporter.otlp.proto.grpc.exporter",
 )
+_SETTINGS_LOGGERS: Final = (*_EXPORTER_LOGGERS, "opentelemetry.exporter.otlp.proto.http._common")
 _TRACES_PATH: Final = "v1/traces"
 _DAY_MS: Final = 86_400_000
 
@@ -31,7 +32,11 @@ def otlp_processor(endpoint: str, *, whole: bool = False) -> SpanProcessor | Non
         whole: whether it is the URL of traces itself, to which no path is added.
     """
     try:
-        exporter = _exporter(endpoint, whole=whole)
+        with guard.overheard(*_SETTINGS_LOGGERS) as passed_over:
+            exporter = _exporter(endpoint, whole=whole)
+        if passed_over:
+            problem = f"Of the OTEL_EXPORTER_OTLP_* variables some are passed over ({'; '.join(passed_over)})"
+            guard.report("otlp.settings", compose(problem, hint="Correct or unset them"))
     except ImportError:
         missing = MissingPackageError("Export to a collector", "opentelemetry-exporter-otlp")
         guard.report("otlp.package", f"{missing} The run goes on and is recorded locally.")

@@ -11,6 +11,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from opentelemetry import trace as otel_trace
 from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider
@@ -25,6 +26,7 @@ _VARIABLE = "OTEL_PYTHON_TRACER_PROVIDER"
 Follow = Callable[[ApiTracerProvider], bool]
 """Follows a provider; returns whether it can be followed."""
 
+_theirs: Final = otel_trace.set_tracer_provider
 _follow: Follow | None = None
 _ours = False
 
@@ -33,12 +35,10 @@ def take(follow: Follow) -> None:
     """Make the package's own provider the global one where nobody has set another; follow the one that is set, and any that is set later."""
     global _follow
     if _follow is None:
-        otel_trace.set_tracer_provider = functools.wraps(otel_trace.set_tracer_provider)(functools.partial(_set, otel_trace.set_tracer_provider))
+        otel_trace.set_tracer_provider = _set
     _follow = follow
-    present = _present()
-    if isinstance(present, ProxyTracerProvider):
-        with our_own():
-            otel_trace.set_tracer_provider(SHARED)
+    if isinstance(_present(), ProxyTracerProvider):
+        _theirs(SHARED)
     notice()
 
 
@@ -71,11 +71,11 @@ def announce(provider: ApiTracerProvider) -> None:
         SHARED.announced = provider
 
 
-def _set(theirs: Callable[[ApiTracerProvider], None], tracer_provider: ApiTracerProvider) -> None:
-    """OpenTelemetry's `set_tracer_provider`."""
-    if _ours and not isinstance(_present(), ProxyTracerProvider):
+@functools.wraps(_theirs)
+def _set(tracer_provider: ApiTracerProvider) -> None:
+    if _ours:
         return
-    if not _ours and tracer_provider is not SHARED and _follow is not None and not isinstance(tracer_provider, NoOpTracerProvider):
+    if tracer_provider is not SHARED and _follow is not None and not isinstance(tracer_provider, NoOpTracerProvider):
         with guard.guarded("global_provider"):
             followed = _follow(tracer_provider)
             if followed and SHARED.announced is None:
@@ -84,14 +84,17 @@ def _set(theirs: Callable[[ApiTracerProvider], None], tracer_provider: ApiTracer
                 SHARED.others.report_unfollowed(tracer_provider)
         if SHARED.announced is tracer_provider:
             return
-    theirs(tracer_provider)
+    _theirs(tracer_provider)
 
 
 def _present() -> ApiTracerProvider:
     """The global provider; OpenTelemetry's placeholder where its variable names one that cannot be loaded."""
     try:
-        return otel_trace.get_tracer_provider()
+        with guard.overheard("opentelemetry.util._providers"):
+            return otel_trace.get_tracer_provider()
     except Exception as error:  # noqa: BLE001 - what the variable names may raise anything
-        problem = f"The environment variable {_VARIABLE} names a tracer provider that cannot be loaded ({type(error).__name__}: {error})"
-        guard.report("settings.tracer_provider", compose(problem, got=os.environ.get(_VARIABLE), hint="Spans go to this package's own; unset it"))
+        problem = f"The environment variable {_VARIABLE} names a tracer provider that cannot be loaded"
+        guard.report(
+            "settings.tracer_provider", compose(problem, got=os.environ.get(_VARIABLE), hint="Spans go to this package's own; unset it"), error=error
+        )
         return ProxyTracerProvider()

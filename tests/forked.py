@@ -1,6 +1,6 @@
 """Runs many small programs, each in a process of its own that is forked from this one, where the slow imports have been done.
 
-    python -m tests.sinks.orders PROGRAMS.json
+    python -m tests.forked PROGRAMS.json
 
 PROGRAMS.json is a list of `{"place": directory, "program": text, "environment": variables}`. Beside each program's directory come its `stdout` and
 `stderr`, and its exit code in `code`.
