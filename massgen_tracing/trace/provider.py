@@ -203,7 +203,6 @@ class TracerProvider(ApiTracerProvider):
         self.masked: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
         """Takes out of a facade's record what the delegate's own scrubbing would not see."""
         self.others = Others()
-        self._added: tuple[Added, ...] = ()
 
     def get_tracer(
         self,
@@ -227,7 +226,7 @@ class TracerProvider(ApiTracerProvider):
             shown: where the spans of other providers are shown.
             delegate: who makes the facade's spans instead.
         """
-        own.processors += self._added
+        own.processors += self.others.added
         self.pipeline = own if delegate is None else None
         self.delegate = delegate
         self.others.shown = shown
@@ -245,14 +244,13 @@ class TracerProvider(ApiTracerProvider):
     def add_span_processor(self, processor: SpanProcessor) -> None:
         """Show every later span to *processor* too, whatever is configured later."""
         added = Added(processor)
-        self._added += (added,)
         self.others.added += (added,)
         if self.pipeline is not None:
             self.pipeline.processors += (added,)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Hand on what processors hold back; each may take *timeout_millis* milliseconds."""
-        waiting: list[Any] = [*(self._added if self.pipeline is None else self.pipeline.processors), self.announced, self.delegate]
+        waiting: list[Any] = [*(self.others.added if self.pipeline is None else self.pipeline.processors), self.announced, self.delegate]
         done = [flush(timeout_millis) is not False for each in waiting if (flush := getattr(each, "force_flush", None)) is not None]
         return all(done)
 
