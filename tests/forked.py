@@ -22,14 +22,12 @@ import opentelemetry.exporter.otlp.proto.http.trace_exporter
 import opentelemetry.sdk.trace  # noqa: F401
 
 import massgen_tracing.sinks.recording  # noqa: F401
-from massgen_tracing import prices
 
 SECONDS = 60
 
 
 def main(path: str) -> None:
     """Run the programs, one after the other; in the child the interpreter ends as it does anywhere."""
-    prices.load()
     gc.freeze()  # a collection in a child would copy all of it
     for each in json.loads(Path(path).read_text(encoding="utf-8")):
         place = Path(each["place"])

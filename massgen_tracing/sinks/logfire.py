@@ -244,4 +244,5 @@ def _keep_ours(match: ScrubMatch) -> Any:
 
 
 def _report_unusable(what: str, error: Exception) -> None:
+    guard.passing(error)
     guard.report("logfire.configure", f"Logfire could not be {what} ({type(error).__name__}: {error}). {_GOES_ON}", error=error)

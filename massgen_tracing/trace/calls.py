@@ -204,6 +204,10 @@ class LlmCall(_RoundWork):
         self._complete = False
         return super()._begin()
 
+    def _portable(self) -> dict[str, Any]:
+        own = {"_provider": self._provider, "_model": self._model, "_usage": Usage(), "_began": 0.0, "_complete": False}
+        return {**super()._portable(), **own}
+
     def _cancelled(self) -> None:
         if not self._complete:  # a consumer that stops at the finish reason has had all of the answer
             super()._cancelled()

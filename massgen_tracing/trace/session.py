@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span as ApiSpan
@@ -194,12 +194,17 @@ class Session(Handle):
             "name": self.name,
             "agents": self.agents,
             "run": None,
-            "_lock": finalization.Lock(),
             "_question": self._question,
             "_rounds": dict(self._rounds),
             "_answers": dict(self._answers),
             "_winner_label": None,
         }
+
+    @classmethod
+    def _received(cls, carrier: Mapping[str, str], known: Mapping[str, Any]) -> Self:
+        session = super()._received(carrier, known)
+        session._lock = finalization.Lock()  # noqa: SLF001 - of this class
+        return session
 
     def _opened(self, span: ApiSpan) -> ApiSpan:
         return OpenerSpan(span, self, self._spans)
