@@ -141,6 +141,25 @@ def guarded(kind: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def overheard(*loggers: str) -> Iterator[list[str]]:
+    """Keep back what these loggers say in the block, so that it can be said in one line; yields their messages."""
+    messages: list[str] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        messages.append(record.getMessage())
+        return False
+
+    found = [logging.getLogger(name) for name in loggers]
+    for each in found:
+        each.addFilter(keep)
+    try:
+        yield messages
+    finally:
+        for each in found:
+            each.removeFilter(keep)
+
+
+@contextlib.contextmanager
 def ignored() -> Iterator[None]:
     """Pass over what goes wrong in the block: what it is for is worth having, its absence is no harm."""
     try:

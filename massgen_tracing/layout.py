@@ -20,6 +20,9 @@ LOGS_DIR: Final = "massgen_logs"
 RUN_VARIABLE: Final = "MASSGEN_TRACING_RUN"
 """The environment variable by which a process that belongs to a run is told the attempt's directory: what it records goes there too."""
 
+TOOL_LOG_VARIABLE: Final = "MASSGEN_TRACING_TOOL_LOG"
+"""The environment variable that names the file in which the coordinator's tool server logs its calls."""
+
 TRACES_DIR: Final = "traces"
 """Recordings of work outside any run."""
 

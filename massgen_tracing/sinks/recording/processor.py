@@ -18,6 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext
 
 from massgen_tracing import guard, layout, semconv
 from massgen_tracing.model import RUN_CONTEXT_KEY
@@ -25,6 +26,9 @@ from massgen_tracing.sinks.recording.file import AppendFile, close_all
 from massgen_tracing.sinks.recording.lines import SpanLines, head
 
 _MAX_HEADS: Final = 256
+_MAX_TRACES: Final = 4096
+"""Runs whose traces are remembered: what is written in them later, without saying so, is theirs."""
+
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -60,6 +64,7 @@ class Recording(SpanProcessor):
         self._ids = random.Random()  # noqa: S311 - ids, not secrets
         self._files: dict[layout.RunDirectory | None, _RunFile] = {}
         self._open: dict[int, tuple[_RunFile, SpanLines]] = {}
+        self._traces_of: dict[int, tuple[layout.RunDirectory | None, int | None]] = {}
         self._heads: dict[int, tuple[InstrumentationScope | None, Resource, str]] = {}
         # Re-entrant, because the garbage collector may end an abandoned stream's span in the middle of anything.
         self._lock = threading.RLock()
@@ -93,19 +98,37 @@ class Recording(SpanProcessor):
             guard.swallow("Recording.on_end", error)
 
     def _started(self, span: ReadableSpan, context: Context) -> None:
-        run = context.get(RUN_CONTEXT_KEY)
-        place = run if isinstance(run, layout.RunDirectory) else self._run
         identity = span.get_span_context()
         assert identity is not None
+        run = context.get(RUN_CONTEXT_KEY)
+        place = run if isinstance(run, layout.RunDirectory) else self._place_below(span.parent)
         lines = SpanLines(self._head(span), span, identity, self.clean)
         with self._lock:
             target = self._files.get(place)
             if target is None:
                 target = self._files[place] = _RunFile(AppendFile(partial(self._path, place)), place)
+                self._remember(span, identity.trace_id, place)
             target.open_spans += 1
         self._open[identity.span_id] = target, lines
         if (span.attributes or _NOTHING).get(semconv.LOGFIRE_SPAN_TYPE) != semconv.SPAN_TYPE_LOG:
             target.file.write(lines.start(span, self._ids.getrandbits(64) or 1).encode())
+
+    def _place_below(self, parent: SpanContext | None) -> layout.RunDirectory | None:
+        """The run of a span whose Context names none: some libraries keep of a Context only the parent's ids, as in a header."""
+        if parent is None:
+            return self._run
+        above = self._open.get(parent.span_id)
+        if above is not None:
+            return above[0].place
+        place, outside = self._traces_of.get(parent.trace_id, (self._run, None))
+        return self._run if parent.span_id == outside else place
+
+    def _remember(self, first: ReadableSpan, trace_id: int, place: layout.RunDirectory | None) -> None:
+        """A run whose trace may go on when it is over; what is beside its first span is not in it."""
+        if place is not None:
+            if len(self._traces_of) >= _MAX_TRACES:
+                del self._traces_of[next(iter(self._traces_of))]
+            self._traces_of[trace_id] = place, None if first.parent is None else first.parent.span_id
 
     def _release(self, span: ReadableSpan, target: _RunFile) -> None:
         with self._lock:
