@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import context as otel_context
 from opentelemetry import trace as otel_trace
 
-from massgen_tracing import guard, layout, prices, semconv, settings
+from massgen_tracing import finalization, guard, layout, prices, semconv, settings
 from massgen_tracing._version import __version__
 from massgen_tracing.errors import compose, one_of
 from massgen_tracing.model import RUN_CONTEXT_KEY
@@ -191,22 +191,40 @@ def shutdown(timeout: float = 5.0) -> bool:
 
         SHARED.clear()
         done = pipeline.shutdown(timeout)
-    if not done:
-        guard.report("shutdown.timeout", f"A backend did not take its last spans within {timeout:g} s; they are in the local recording.")
-    if seals and root is not None:
-        from massgen_tracing.sinks.recording.ended import seal_apart
-
-        seal_apart(root)
-    _write_problems(root)
+    _after(done, timeout, root, seals=seals)
     return done
 
 
 def _end() -> None:
-    """At the end of the process."""
+    """At the end of the process: the backends are stopped as by `shutdown`, and the recording goes on.
+
+    What other exit handlers and finalizers trace after this one is in it too; it needs no end.
+    """
     from massgen_tracing.trace.others import Added
+    from massgen_tracing.trace.provider import SHARED
 
     Added.ending = True
-    shutdown(EXIT_TIMEOUT)
+    with _lock:
+        if _pipeline is None:
+            return
+        done = _pipeline.shutdown(EXIT_TIMEOUT)
+        for pipeline in (_pipeline, SHARED.others.shown):
+            if pipeline is not None:
+                pipeline.processors = tuple(processor for processor in pipeline.processors if hasattr(processor, "resume"))
+        for processor in _pipeline.processors:
+            processor.resume()  # type: ignore[attr-defined]  # a recording's
+    _after(done, EXIT_TIMEOUT, _root, seals=_seals)
+
+
+def _after(done: bool, timeout: float, root: str | None, *, seals: bool) -> None:
+    """Say what was not done in time, have the recordings sealed where that is asked for, and leave word of what went wrong."""
+    if not done:
+        guard.report("shutdown.timeout", f"A backend did not take its last spans within {timeout:g} s; they are in the local recording.")
+    if seals and root is not None:
+        from massgen_tracing.sinks.recording import seal_apart  # loaded already, with the recording
+
+        seal_apart(root)
+    _write_problems(root)
 
 
 def _set_up_as(values: dict[str, Any], provider: TracerProvider | None, given: dict[str, Any]) -> Tracer:
@@ -403,7 +421,7 @@ def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layou
         _notice_others()
     if given is not None or root is None:
         return given
-    if parent is not None:
+    if parent is not None or finalization.begun():  # what is left of the interpreter is not enough for a directory's name
         return parent
     try:
         return layout.new_run(root)

@@ -151,6 +151,10 @@ class Recording(SpanProcessor):
                 self._syncer.sync(target.file, close=False)
         self._syncer.stop()
 
+    def resume(self) -> None:
+        """Take spans that begin after a `shutdown` too: at the end of the process, where there is no other recording to come."""
+        self._stopped = False
+
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the processor protocol
         """Nothing is ever held back."""
         return True
