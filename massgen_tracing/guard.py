@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
+
+from massgen_tracing import finalization
 
 logger: Final = logging.getLogger("massgen_tracing")
 
@@ -46,13 +47,12 @@ class Problem:
 
 
 _problems: dict[str, Problem] = {}
-_lock = threading.RLock()
-"""Re-entrant: a collected generator may end its span, and report, in the middle of a report."""
+_lock = finalization.Lock()
 _observer: Callable[[str, BaseException | None], None] | None = None
 
 
 def report(kind: str, message: str, *, error: BaseException | None = None, lost: int = 0, level: int = logging.WARNING) -> None:
-    """Count a problem; log it the first time its kind is seen.
+    """Count a problem; log it the first time its kind is seen, unless the interpreter ends: a handler may wait for a lock that nobody gives back.
 
     Args:
         kind: short stable name; one line is logged per kind and process.
@@ -69,7 +69,7 @@ def report(kind: str, message: str, *, error: BaseException | None = None, lost:
         problem.count += 1
         problem.lost += lost
         problem.last = time.time()
-    if first:
+    if first and not finalization.begun():
         # A handler is the caller's own code, and may raise.
         with contextlib.suppress(Exception):
             logger.log(level, "%s", message)
@@ -84,6 +84,19 @@ def swallow(kind: str, error: Exception) -> None:
         f"Tracing failed inside ({kind}: {_said(error)}); the run goes on without it. `massgen-tracing doctor` shows how often; please report it.",
         error=error,
     )
+
+
+def passing(error: BaseException) -> None:
+    """Placeholder until main has it."""
+
+
+@contextlib.contextmanager
+def ignored(kind: type[Exception]) -> Iterator[None]:
+    """Go on without what the block was to do, where it fails in this expected way."""
+    try:
+        yield
+    except kind as error:
+        passing(error)
 
 
 @contextlib.contextmanager
@@ -107,6 +120,8 @@ def _said(error: Exception) -> str:
 def _detail(error: BaseException | None) -> str:
     if error is None:
         return ""
+    if finalization.begun():  # a traceback's lines are read from files, by modules that may have to be imported
+        return type(error).__name__
     try:
         return "".join(traceback.format_exception(error))[-_MAX_DETAIL:]
     except Exception:  # noqa: BLE001 - formatting runs the exception's own code
@@ -134,7 +149,7 @@ def observe(observer: Callable[[str, BaseException | None], None] | None) -> Non
 def _after_fork() -> None:
     # A thread of the parent may have held the lock at the moment of the fork.
     global _lock
-    _lock = threading.RLock()
+    _lock = finalization.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -6,10 +6,10 @@ import logging
 import os
 from typing import Final
 
-from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
-from massgen_tracing import guard
+from massgen_tracing import finalization, guard
 from massgen_tracing.errors import MissingPackageError
 
 _EXPORTER_LOGGERS: Final = (
@@ -53,8 +53,15 @@ class _Export(BatchSpanProcessor):
         self._line = _OneLine(endpoint)
         super().__init__(exporter, schedule_delay_millis=1000)
 
+    def on_end(self, span: ReadableSpan) -> None:
+        """Have an ended span sent with the next batch; not once the interpreter ends, for then the thread that sends is stopped, with its locks."""
+        if not finalization.begun():
+            super().on_end(span)
+
     def shutdown(self) -> None:
-        super().shutdown()  # type: ignore[no-untyped-call]
+        """Send what is left, for as long as the exporter takes."""
+        if not finalization.begun():
+            super().shutdown()  # type: ignore[no-untyped-call]
         self._line.remove()
 
     def shutdown_within(self, seconds: float) -> None:
@@ -63,7 +70,8 @@ class _Export(BatchSpanProcessor):
         if batches is None:
             self.shutdown()
             return
-        batches.shutdown(timeout_millis=int(seconds * 1000))
+        if not finalization.begun():
+            batches.shutdown(timeout_millis=int(seconds * 1000))
         self._line.silent = True
 
     def give_up(self) -> None:
