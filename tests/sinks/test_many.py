@@ -29,7 +29,7 @@ from massgen_tracing.store.sealing import seal
 from massgen_tracing.trace.session import Session
 from massgen_tracing.trace.tracer import Tracer
 from tests.sinks import lines
-from tests.sinks.test_recording import descriptors, is_locked
+from tests.sinks.test_recording import descriptors, eventually, is_locked
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_runs_that_are_over_leave_nothing_but_their_recordings(tracer: Tracer, t
         session.end()
         assert not liveness.writer_alive(recording_of(session))
         assert all(liveness.writer_alive(recording_of(other)) for other in sessions[number + 1 :])
-    assert descriptors() == set()
+    eventually(None, lambda: not descriptors())  # the thread that syncs may just have one open
     assert left_beside(tmp_path) == []
     assert all(lines.names(recording_of(session)) == ["coordination.session"] for session in sessions)
 
@@ -182,7 +182,7 @@ def test_a_run_never_looks_dead_while_it_goes_on(tracer: Tracer, tmp_path: Path)
 
     with ThreadPoolExecutor(8) as pool:
         paths = [path for found in pool.map(work, range(8)) for path in found]
-    assert descriptors() == set()
+    eventually(None, lambda: not descriptors())  # the thread that syncs may just have one open
     assert left_beside(tmp_path) == []
     for path in paths:
         assert len(lines.started(path)) == len(lines.names(path)) >= 2
@@ -244,7 +244,7 @@ def test_a_run_is_over_when_its_session_is(tracer: Tracer, kept: list[Any]) -> N
     with tracer.session("q", agents=["a"]) as session:
         kept.append(tracer.span("left open").start())
     assert not is_locked(recording_of(session))
-    assert descriptors() == set()
+    eventually(None, lambda: not descriptors())  # the thread that syncs may just have one open
     assert seal.seal(recording_of(session)).sealed is not None
 
 
@@ -273,7 +273,7 @@ def test_what_comes_later_is_written_and_the_file_let_go_again(tracer: Tracer, k
         assert is_locked(path)
         kept[1].end()
     assert not is_locked(path)
-    assert descriptors() == set()
+    eventually(None, lambda: not descriptors())  # the thread that syncs may just have one open
     assert lines.names(path) == ["coordination.session", "late", "later", "afterwards"]
 
 
@@ -451,5 +451,5 @@ def test_threads_that_switch_at_every_step(tracer: Tracer, monkeypatch: pytest.M
     finally:
         sys.setswitchinterval(before)
     assert all(lines.names(path) == ["0", "1", "2", "coordination.session"] for path in paths)
-    assert descriptors() == set()
+    eventually(None, lambda: not descriptors())  # the thread that syncs may just have one open
     assert left_beside(tmp_path) == []

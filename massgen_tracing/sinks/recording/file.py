@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+import weakref
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
@@ -29,8 +30,8 @@ RETRY_AFTER_NS: Final = 1_000_000_000
 _LOCK_ATTEMPTS: Final = 50
 _LOCK_PAUSE_SECONDS: Final = 0.002
 
-_open: Final[dict[AppendFile, None]] = {}
-"""The files that are open."""
+_open: Final[dict[int, weakref.ref[AppendFile]]] = {}
+"""The files that are open, by their objects' identities."""
 
 
 class AppendFile:
@@ -93,17 +94,23 @@ class AppendFile:
             self._vouched = False
             vouchers.withdraw(self.path)
 
+    def __del__(self) -> None:
+        with guard.guarded("recording.release"):
+            self.close()
+
     def make_way(self) -> None:
         """Close the file until its next line; readers know that what it records goes on."""
         file = self._file
         if file is None:
-            _open.pop(self, None)
+            _open.pop(id(self), None)
             return
         inode = file.inode
         error = self._vouch(inode)
         del file
         self._let_go()
-        if error is not None and (error := self._vouch(inode)) is not None:  # for want of a descriptor, of which there is one now
+        if error is not None:
+            error = self._vouch(inode)  # there is a free descriptor now
+        if error is not None and self.path.exists():
             guard.report(
                 "recording.voucher",
                 f"Nothing can be written beside the recording {self.path} ({error.strerror or error}). It is recorded, but is taken for interrupted"
@@ -119,7 +126,7 @@ class AppendFile:
 
     def _let_go(self) -> None:
         self._file = None
-        _open.pop(self, None)
+        _open.pop(id(self), None)
 
     def _vouch(self, inode: int) -> OSError | None:
         self._vouched = True
@@ -155,7 +162,7 @@ class AppendFile:
                 self._failed(error)
                 return None
             self._file = file
-            _open[self] = None
+            _open[id(self)] = weakref.ref(self)
             lost, self._lines = (self._lines, 0) if size == 0 else (0, self._lines)
             if lost and not any(layout.sealed_beside(self.path)):
                 guard.report(
@@ -223,7 +230,7 @@ class AppendFile:
 def _make_room(most_open: int) -> bool:
     """Close those that were written longest ago until no more than so many are open; whether there was any to be closed."""
     found = False
-    while len(_open) > max(most_open, 0) and (files := list(_open)):
+    while len(_open) > max(most_open, 0) and (files := [file for known in list(_open.values()) if (file := known()) is not None]):
         found = True
         min(files, key=_used).make_way()
     return found
