@@ -9,7 +9,7 @@ from typing import Final
 from massgen_tracing import guard
 
 try:
-    import fcntl
+    import fcntl as fcntl  # noqa: PLC0414 - for the other modules
     import resource
 except ImportError:  # Windows has no flock; readers there take an unfinished span for an interrupted one
     fcntl = resource = None  # type: ignore[assignment]

@@ -107,8 +107,8 @@ class Recording(SpanProcessor):
 
     # --- a span's start and end ------------------------------------------------------------------------------------------------------
     #
-    # No locks: the garbage collector, or a signal handler, may start and end spans in the middle of anything here. Sets and dicts change in one step, and
-    # a file that is let go too early is opened again.
+    # No locks: the garbage collector, or a signal handler, may start and end spans in the middle of anything here. Sets and dicts change in one
+    # step, and a file that is let go too early is opened again.
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Record that a span has started; a point record has no start of its own."""
@@ -163,17 +163,17 @@ class Recording(SpanProcessor):
         identity = span.get_span_context()
         if identity is None:
             return
-        known = span.recorded if type(span) is OwnSpan else None
-        own = isinstance(known, _OpenSpan) and known.recording is self
-        if not own:
-            known = self._strangers.get(identity.span_id)
+        own = span if type(span) is OwnSpan else None
+        known = None if own is None else own.recorded
+        if not isinstance(known, _OpenSpan) or known.recording is not self:
+            own, known = None, self._strangers.get(identity.span_id)
         # Unknown is a span that started before this recording was, or in the process that this one was forked from.
-        if not isinstance(known, _OpenSpan) or known.target is None:
+        if known is None or known.target is None:
             return
         target = known.target
         target.file.write(known.lines.end(span, identity).encode())
-        if own:
-            span.recorded = None
+        if own is not None:
+            own.recorded = None
         else:
             self._strangers.pop(identity.span_id, None)
         known.target = None
