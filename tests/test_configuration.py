@@ -50,7 +50,7 @@ def test_the_last_configuration_holds_alone(tmp_path: Path) -> None:
     """Configured three times, a span is recorded once, where the last one says; nothing of the earlier ones is left."""
     for number in range(3):
         tracer = mt.configure(root=tmp_path / str(number), enabled=True, service_name=f"service {number}")
-        assert tracer.service_name == f"service {number}"
+        assert tracer.spans.service_name == f"service {number}"
     with tracer.span("work"):
         pass
     assert [path.parent.parent.name for path in lines.recordings(tmp_path)] == ["2"]
@@ -268,7 +268,7 @@ def test_a_root_that_cannot_be_written_does_not_stop_the_end(tmp_path: Path, swa
 
 def test_configurations_are_freed(tmp_path: Path) -> None:
     """Fifty configurations leave one pipeline's worth of objects at most."""
-    from massgen_tracing.trace.provider import Pipeline
+    from massgen_tracing.trace.pipeline import Pipeline
 
     for _ in range(50):
         mt.configure(root=tmp_path, enabled=True)
