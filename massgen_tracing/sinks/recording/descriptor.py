@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from typing import Final
 
@@ -71,7 +72,21 @@ class Descriptor:
         self.number = -1
 
     def __del__(self) -> None:
-        self.close()
+        try:
+            self.close()
+        except BaseException as error:  # noqa: BLE001 - out of here it would reach nobody
+            self.close()
+            _interrupted.append(error)
+
+
+_interrupted: Final[list[BaseException]] = []
+"""What signal handlers of the program have raised while a descriptor was closed."""
+
+
+def deliver() -> None:
+    """Raise, in the main thread, what a signal handler of the program raised where a descriptor was let go: the program has yet to get it."""
+    if _interrupted and threading.get_ident() == threading.main_thread().ident:
+        raise _interrupted.pop()
 
 
 def _out_of_the_way(number: int) -> int:

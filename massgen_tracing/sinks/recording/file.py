@@ -19,7 +19,7 @@ from typing import Final
 
 from massgen_tracing import finalization, guard, layout
 from massgen_tracing.sinks.recording import vouchers
-from massgen_tracing.sinks.recording.descriptor import Descriptor, fcntl, most
+from massgen_tracing.sinks.recording.descriptor import Descriptor, deliver, fcntl, most
 
 CHECK_EVERY_NS: Final = 10_000_000
 """How often a writer looks whether its file still has a name: writes into a deleted file succeed and are lost."""
@@ -89,10 +89,12 @@ class AppendFile:
     def close(self) -> None:
         """Release the file, for what it records is over; a later line opens it again."""
         self._lines = 0
-        self._let_go()
-        if self._vouched:
-            self._vouched = False
-            vouchers.withdraw(self.path)
+        try:
+            self._let_go()
+        finally:
+            if self._vouched:
+                self._vouched = False  # first, so that `_vouch` in another thread takes back what it is giving
+                vouchers.withdraw(self.path)
 
     def __del__(self) -> None:
         with guard.guarded("recording.release"):
@@ -127,6 +129,7 @@ class AppendFile:
     def _let_go(self) -> None:
         self._file = None
         _open.pop(id(self), None)
+        deliver()
 
     def _vouch(self, inode: int) -> OSError | None:
         self._vouched = True

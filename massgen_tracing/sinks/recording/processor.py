@@ -172,13 +172,14 @@ class Recording(SpanProcessor):
             return
         target = known.target
         target.file.write(known.lines.end(span, identity).encode())
+        over = self.let_go(id(known), target)
         if own is not None:
             own.recorded = None
         else:
             self._strangers.pop(identity.span_id, None)
         known.target = None
         name = span.name
-        if self.let_go(id(known), target) or name == semconv.SESSION or name.startswith("agent."):
+        if over or name == semconv.SESSION or name.startswith("agent."):
             self._syncer.want(target.file.path)
 
     def let_go(self, known: int, target: _RunFile) -> bool:

@@ -7,6 +7,7 @@ the middle of `threading` itself too. It never starts where the interpreter is o
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import time
@@ -57,6 +58,7 @@ class Syncer:
                 "recording.sync",
                 "The disk takes recordings more slowly than runs end. Nothing is lost unless the power fails: they are written, and on the disk"
                 " when the system puts them there.",
+                level=logging.INFO,
             )
         worker = self._worker.get(None)
         if worker is not None:

@@ -49,10 +49,11 @@ class _Vouchers:
     def withdraw(self, recording: Path) -> None:
         with self.lock:
             path = layout.Voucher.path(recording)
-            if self._given.pop(path, None) is None:
+            if path not in self._given:
                 return
             with guard.ignored(OSError):
                 path.unlink(missing_ok=True)
+            self._given.pop(path, None)
             if not self._given and self._path is not None:
                 with guard.ignored(OSError):
                     self._path.unlink(missing_ok=True)
