@@ -132,15 +132,6 @@ def sort(kind: str, error: Exception) -> Exception | None:
 
 
 @contextlib.contextmanager
-def ignored(kind: type[Exception]) -> Iterator[None]:
-    """Go on without what the block was to do, where it fails in this way, which is to be expected."""
-    try:
-        yield
-    except kind as error:
-        passing(error)
-
-
-@contextlib.contextmanager
 def guarded(kind: str) -> Iterator[None]:
     """Swallow what goes wrong in the block, which is the package's own."""
     try:
@@ -150,11 +141,11 @@ def guarded(kind: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def ignored() -> Iterator[None]:
-    """Pass over what goes wrong in the block: what it is for is worth having, its absence is no harm."""
+def ignored(kind: type[Exception] = Exception) -> Iterator[None]:
+    """Pass over what goes wrong in the block, in this way: what it is for is worth having, its absence is no harm."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - so it is meant
+    except kind as error:
         passing(error)
 
 

@@ -327,7 +327,7 @@ def test_a_time_limit_that_ends_inside_the_recording_reaches_the_program(
     (ours,) = (number for number in our_numbers() if os.readlink(f"/proc/self/fd/{number}").startswith(str(session.run.log_dir)))
     if call in {"open", "pread"}:
         os.close(ours)  # so that it has to be opened again
-    monkeypatch.setattr(recording_file.os, call, interrupted)
+    monkeypatch.setattr(os, call, interrupted)
     armed.set()
     try:
         if call == "close":
