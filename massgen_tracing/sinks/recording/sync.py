@@ -147,7 +147,8 @@ class _Worker:
         try:
             while not self.hurry:
                 if self.due:
-                    self._next()
+                    with guard.guarded("recording.sync"):  # the next file still wants its turn
+                        self._next()
                     continue
                 self._idle = True  # said before looking again, so that whoever adds a path after that look wakes us
                 if not self.due and not self._tokens.get():
