@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
-import weakref
+import sys
+from collections.abc import Mapping
 from typing import Final
 
 from massgen_tracing import guard
@@ -22,7 +22,9 @@ _SHARE: Final = 8
 _HIGH: Final = 500
 """Where the numbers of our descriptors begin; below the usual limit of 1,024."""
 
-_descriptors: Final[weakref.WeakSet[Descriptor]] = weakref.WeakSet()
+_all: Final[set[Descriptor]] = set()
+_leaving: Final[dict[int, Descriptor]] = {}
+"""Those that are to be closed as soon as no thread uses them."""
 
 
 def most() -> int:
@@ -33,26 +35,28 @@ def most() -> int:
 
 def close_all() -> None:
     """In a forked child: let go of the parent's files, whose locks say that the parent is alive."""
-    for descriptor in list(_descriptors):
+    _leaving.clear()
+    for descriptor in list(_all):
         descriptor.close()
 
 
 class Descriptor:
-    """An open file descriptor, closed when the last one who uses it lets go.
+    """An open file descriptor.
 
-    A thread that is about to write holds it, so its number cannot meanwhile be closed and given to a stranger's file.
+    A thread that is about to write holds it, so its number cannot meanwhile be closed and given to a stranger's file: `leave` waits for that. It
+    has no destructor: what a signal handler of the program's raises in one is lost.
 
     Args:
         number: as `os.open` gave it.
     """
 
-    __slots__ = ("__weakref__", "device", "inode", "number")
+    __slots__ = ("device", "inode", "number")
 
     def __init__(self, number: int) -> None:
         self.number = _out_of_the_way(number)
         status = os.fstat(self.number)
         self.device, self.inode = status.st_dev, status.st_ino
-        _descriptors.add(self)
+        _all.add(self)
 
     def names(self) -> int:
         """How many names the file has; -1 where the number is not this file's any more (a daemon closes what it finds open)."""
@@ -65,28 +69,39 @@ class Descriptor:
         self.number = -1  # for good: the next one to open this file may be given the same number
         return -1
 
+    def leave(self) -> None:
+        """Have it closed by `close_unused`."""
+        _leaving[id(self)] = self
+
     def close(self) -> None:
+        """Close it at once; nobody else may be using it."""
         if self.names() >= 0:
             with guard.ignored(OSError):
                 os.close(self.number)
         self.number = -1
-
-    def __del__(self) -> None:
-        try:
-            self.close()
-        except BaseException as error:  # noqa: BLE001 - out of here it would reach nobody
-            self.close()
-            _interrupted.append(error)
+        _all.discard(self)
 
 
-_interrupted: Final[list[BaseException]] = []
-"""What signal handlers of the program have raised while a descriptor was closed."""
+def close_unused() -> None:
+    """Close what has been left, as far as no thread is writing through it; the others when they are left by the last one."""
+    for key in list(_leaving):
+        with guard.ignored(KeyError):  # another thread was faster
+            if _references(_leaving, key) == _UNUSED:
+                try:
+                    _leaving[key].close()
+                except BaseException:  # a signal handler's of the program, whose traceback would now be one that uses it
+                    _leaving[key].close()
+                    raise
+                finally:
+                    del _leaving[key]
 
 
-def deliver() -> None:
-    """Raise, in the main thread, what a signal handler of the program raised where a descriptor was let go: the program has yet to get it."""
-    if _interrupted and threading.get_ident() == threading.main_thread().ident:
-        raise _interrupted.pop()
+def _references(held: Mapping[int, object], key: int) -> int:
+    return sys.getrefcount(held[key])
+
+
+_UNUSED: Final = _references({0: object()}, 0) + 1
+"""References to a descriptor that only `_leaving` and `_all` hold."""
 
 
 def _out_of_the_way(number: int) -> int:

@@ -13,13 +13,14 @@ import errno
 import os
 import time
 import weakref
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
 from massgen_tracing import finalization, guard, layout
 from massgen_tracing.sinks.recording import vouchers
-from massgen_tracing.sinks.recording.descriptor import Descriptor, deliver, fcntl, most
+from massgen_tracing.sinks.recording.descriptor import Descriptor, close_unused, fcntl, most
 
 CHECK_EVERY_NS: Final = 10_000_000
 """How often a writer looks whether its file still has a name: writes into a deleted file succeed and are lost."""
@@ -84,6 +85,9 @@ class AppendFile:
             return False
         self._torn = False
         self._lines += 1
+        if self._file is not file:  # let go meanwhile
+            del file
+            close_unused()
         return True
 
     def close(self) -> None:
@@ -95,10 +99,6 @@ class AppendFile:
             if self._vouched:
                 self._vouched = False  # first, so that `_vouch` in another thread takes back what it is giving
                 vouchers.withdraw(self.path)
-
-    def __del__(self) -> None:
-        with guard.guarded("recording.release"):
-            self.close()
 
     def make_way(self) -> None:
         """Close the file until its next line; readers know that what it records goes on."""
@@ -127,9 +127,13 @@ class AppendFile:
         self._let_go()
 
     def _let_go(self) -> None:
+        file = self._file
+        if file is not None:
+            file.leave()
         self._file = None
         _open.pop(id(self), None)
-        deliver()
+        del file
+        close_unused()
 
     def _vouch(self, inode: int) -> OSError | None:
         self._vouched = True
@@ -165,7 +169,7 @@ class AppendFile:
                 self._failed(error)
                 return None
             self._file = file
-            _open[id(self)] = weakref.ref(self)
+            _open[id(self)] = weakref.ref(self, partial(_dropped, id(self), self.path, file))
             lost, self._lines = (self._lines, 0) if size == 0 else (0, self._lines)
             if lost and not any(layout.sealed_beside(self.path)):
                 guard.report(
@@ -179,9 +183,13 @@ class AppendFile:
     def _opened(self) -> Descriptor:
         while True:
             file = Descriptor(self._number())
-            if fcntl is None or self._lock(file):
-                return file
-            # Sealed into another file just now: what follows begins a new one.
+            try:
+                if fcntl is None or self._lock(file):
+                    return file
+            except BaseException:  # of a signal handler of the program's
+                file.close()
+                raise
+            file.close()  # sealed into another file just now: what follows begins a new one
 
     def _number(self) -> int:
         while True:
@@ -228,6 +236,14 @@ class AppendFile:
             f"The recording {self.path} cannot be written ({why}). The run goes on; what is not recorded is counted,"
             " and recording resumes when it can."
         )
+
+
+def _dropped(identity: int, path: Path, file: Descriptor, _: object) -> None:
+    """Close the file of a recording that was dropped as it was."""
+    _open.pop(identity, None)
+    with guard.guarded("recording.dropped"):
+        file.close()
+        vouchers.withdraw(path)
 
 
 def _make_room(most_open: int) -> bool:

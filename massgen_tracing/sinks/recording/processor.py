@@ -7,7 +7,6 @@ import random
 import weakref
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +39,7 @@ class _RunFile:
     session begins that has the run to itself (in a process that belongs to the run, in a forked child), it is over when no span is open.
 
     Attributes:
-        sessions, spans: what is open of it; by identity, so that they keep nothing.
+        spans, sessions: what is open of it, by identity; of its sessions only the identities.
         bounded: whether sessions are its bounds.
         kept: whether the file stays open whatever is open of it: that of spans outside of runs, until the end.
     """
@@ -53,29 +52,25 @@ class _RunFile:
         self.kept = place is None
         self.bounded = False
         self.sessions: set[int] = set()
-        self.spans: set[int] = set()
+        self.spans: dict[int, _OpenSpan] = {}
 
     def goes_on(self) -> bool:
         """Whether it is not over yet."""
         return bool(self.sessions) if self.bounded else self.kept or bool(self.spans)
 
 
-class _OpenSpan:
-    """A span that has begun and not ended. It lives no longer than the span does: of one that nobody can end any more nothing is left."""
+class _OpenSpan(weakref.ref[ReadableSpan]):
+    """A span that has begun and not ended, as long as somebody can end it: of one that is dropped nothing is left when the next one starts.
 
-    __slots__ = ("lines", "recording", "target", "watch")
+    Nothing of ours runs when a span is freed, but for a method of a list: what a signal handler of the program's raises then would be lost.
+    """
 
-    def __init__(self, recording: Recording, target: _RunFile, lines: SpanLines) -> None:
-        self.recording = recording
-        self.target: _RunFile | None = target
-        self.lines = lines
-        self.watch: object = None
+    __slots__ = ("identity", "lines", "recording", "target")
 
-    def __del__(self) -> None:
-        target = self.target
-        if target is not None:
-            with guard.guarded("recording.collected"):
-                self.recording.let_go(id(self), target)
+    recording: Recording
+    target: _RunFile
+    lines: SpanLines
+    identity: int
 
 
 class Recording(SpanProcessor):
@@ -100,6 +95,7 @@ class Recording(SpanProcessor):
         self._files: dict[layout.RunDirectory | None, _RunFile] = {}
         self._strangers: dict[int, _OpenSpan] = {}
         """Open spans that are not our own, by id: at their ends others stand for them."""
+        self._dropped: list[weakref.ref[ReadableSpan]] = []
         self._heads: dict[int, tuple[InstrumentationScope | None, Resource, str]] = {}
         self._syncer = Syncer()
         self._stopped = False
@@ -133,6 +129,8 @@ class Recording(SpanProcessor):
             raise
 
     def _started(self, span: ReadableSpan, context: Context) -> None:
+        if self._dropped:
+            self._forget_dropped()
         run = context.get(RUN_CONTEXT_KEY)
         place = run if isinstance(run, layout.RunDirectory) else self._run
         identity = span.get_span_context()
@@ -144,8 +142,12 @@ class Recording(SpanProcessor):
             target = self._files.setdefault(place, _RunFile(AppendFile(self._path(place), self._root), place))
             if place is not None:
                 self._syncer.begin()
-        known = _OpenSpan(self, target, SpanLines(self._head(span), span, identity, self.clean))
-        target.spans.add(id(known))
+        known = _OpenSpan(span, self._dropped.append)
+        known.recording = self
+        known.target = target
+        known.identity = identity.span_id
+        known.lines = SpanLines(self._head(span), span, identity, self.clean)
+        target.spans[id(known)] = known
         if is_session and place is not None and place != self._run:
             target.sessions.add(id(known))
             target.bounded = True
@@ -153,7 +155,6 @@ class Recording(SpanProcessor):
             span.recorded = known
         else:
             self._strangers[identity.span_id] = known
-            known.watch = weakref.ref(span, partial(_forget, self._strangers, identity.span_id))
         if is_session or name.startswith("agent."):
             self._syncer.begin()
         if (span.attributes or _NOTHING).get(semconv.LOGFIRE_SPAN_TYPE) != semconv.SPAN_TYPE_LOG:
@@ -168,24 +169,34 @@ class Recording(SpanProcessor):
         if not isinstance(known, _OpenSpan) or known.recording is not self:
             own, known = None, self._strangers.get(identity.span_id)
         # Unknown is a span that started before this recording was, or in the process that this one was forked from.
-        if known is None or known.target is None:
+        if known is None:
             return
-        target = known.target
-        target.file.write(known.lines.end(span, identity).encode())
-        over = self.let_go(id(known), target)
+        known.target.file.write(known.lines.end(span, identity).encode())
+        over = self._forget(known)
         if own is not None:
             own.recorded = None
-        else:
-            self._strangers.pop(identity.span_id, None)
-        known.target = None
         name = span.name
         if over or name == semconv.SESSION or name.startswith("agent."):
-            self._syncer.want(target.file.path)
+            self._syncer.want(known.target.file.path)
 
-    def let_go(self, known: int, target: _RunFile) -> bool:
-        """Count a span no longer among the open ones; returns whether its run is over, and then the file is released."""
-        target.spans.discard(known)
-        target.sessions.discard(known)
+    def _forget(self, known: _OpenSpan) -> bool:
+        """Count a span no longer among the open ones; returns whether its run is over, and then its file is released."""
+        target = known.target
+        target.spans.pop(id(known), None)
+        target.sessions.discard(id(known))
+        if self._strangers.get(known.identity) is known:
+            del self._strangers[known.identity]
+        return self._released(target)
+
+    def _forget_dropped(self) -> None:
+        while self._dropped:
+            known = self._dropped[-1]
+            assert isinstance(known, _OpenSpan)
+            self._forget(known)
+            with guard.ignored(ValueError):  # another thread was faster
+                self._dropped.remove(known)
+
+    def _released(self, target: _RunFile) -> bool:
         if target.goes_on():
             return False
         if self._files.get(target.place) is target:
@@ -206,10 +217,11 @@ class Recording(SpanProcessor):
         it all.
         """
         self._stopped = True
+        self._forget_dropped()
         for target in list(self._files.values()):
             target.kept = False
             self._syncer.want(target.file.path)
-            self.let_go(0, target)
+            self._released(target)
         self._syncer.stop(seconds * _PART)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the processor protocol
@@ -224,6 +236,7 @@ class Recording(SpanProcessor):
             target.file.abandon()
         self._files = {}
         self._strangers = {}
+        self._dropped = []
         self._heads = {}
 
     def _path(self, place: layout.RunDirectory | None) -> Path:
@@ -243,10 +256,6 @@ class Recording(SpanProcessor):
                 self._heads.clear()
             known = self._heads[id(scope)] = scope, resource, head(resource, scope)
         return known[2]
-
-
-def _forget(strangers: dict[int, _OpenSpan], span_id: int, _: object) -> None:
-    strangers.pop(span_id, None)
 
 
 _PROCESS_START: Final = datetime.now().astimezone().strftime("trace_%Y%m%d_%H%M%S_%f")

@@ -57,6 +57,8 @@ class _Vouchers:
             if not self._given and self._path is not None:
                 with guard.ignored(OSError):
                     self._path.unlink(missing_ok=True)
+                if self._file is not None:
+                    self._file.close()
                 self._path = self._file = None
 
     def _writer(self, root: Path) -> Path:
@@ -68,10 +70,12 @@ class _Vouchers:
             if self._file is not None and self._file.names() > 0:
                 return self._path
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            file = Descriptor(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
-            with guard.ignored(BlockingIOError):  # somebody tidies up, and may be about to remove it
-                fcntl.flock(file.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._file = file
+            file: Descriptor | None = Descriptor(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
+            with guard.ignored(BlockingIOError):  # somebody tidies up, and is about to remove it
+                fcntl.flock(file.number, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[union-attr]
+                file, self._file = self._file, file
+            if file is not None:
+                file.close()
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(self._path))
 
 
