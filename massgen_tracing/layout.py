@@ -6,6 +6,7 @@ construction.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ TRACES_DIR: Final = "traces"
 
 RUN_PREFIX: Final = "log_"
 RUN_TIME_FORMAT: Final = "log_%Y%m%d_%H%M%S_%f"
+OLD_RUN_TIME_FORMAT: Final = "log_%Y%m%d_%H%M%S"
+"""As MassGen's first versions named runs."""
+
 RECORDING_STEM: Final = "trace"
 RECORDING_SUFFIX: Final = ".otlp.jsonl"
 SEALED_SUFFIX: Final = ".parquet"
@@ -117,6 +121,23 @@ def run_of(path: Path) -> RunDirectory | None:
     parts = dict(part.rsplit("_", 1) for part in absolute.relative_to(log_dir).parts[:2] if "_" in part)
     numbers = {name: int(number) for name, number in parts.items() if number.isdecimal()}
     return RunDirectory(log_dir, numbers.get("turn", 1), numbers.get("attempt", 1))
+
+
+def is_in_run(directory: Path) -> bool:
+    """Whether a directory is where a run's recording lies: an attempt's or, in older layouts, a turn's or the run's itself."""
+    names = [folder.name for folder in (Path(os.path.abspath(directory)), *Path(os.path.abspath(directory)).parents)]
+    for prefix in ("attempt_", "turn_"):
+        if names[0].startswith(prefix):
+            del names[0]
+    return bool(names) and names[0].startswith(RUN_PREFIX)
+
+
+def started_at(name: str) -> datetime | None:
+    """The local time that a run's directory name tells; None for another name."""
+    for form in (RUN_TIME_FORMAT, OLD_RUN_TIME_FORMAT):
+        with contextlib.suppress(ValueError):
+            return datetime.strptime(name, form)  # noqa: DTZ007 - names carry local time
+    return None
 
 
 def new_run(root: Path | str, *, now: datetime | None = None) -> RunDirectory:

@@ -414,7 +414,7 @@ print(json.dumps([figures, len(kept), [problem.kind for problem in guard.problem
 """
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_twenty_thousand_sessions_with_spans_that_nobody_ends(tmp_path: Path) -> None:
     """Under fifty descriptors, and memory that stays where it is."""
     with program(SOAK, str(tmp_path)) as process:
@@ -429,7 +429,7 @@ def test_twenty_thousand_sessions_with_spans_that_nobody_ends(tmp_path: Path) ->
     assert recorded > 20_000 * 4.9
 
 
-@pytest.mark.soak
+@pytest.mark.long
 def test_threads_that_switch_at_every_step(tracer: Tracer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Runs that begin, push each other out and end in twelve threads at a switch interval of a microsecond: each ends with its lines, released."""
     monkeypatch.setattr(recording_file, "most", lambda: 3)
