@@ -46,6 +46,9 @@ INDEX_FILE: Final = ".recordings.json"
 PROBLEMS_FILE: Final = "tracing_problems.jsonl"
 """What the package swallowed, one JSON object a line, for `massgen-tracing doctor`."""
 
+WRITER_PREFIX: Final = ".writer."
+"""In a root: begins the names of files that a process holds locked for as long as it vouches for recordings by a `Voucher`."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
@@ -79,6 +82,37 @@ class RunDirectory:
     def final_answer(self, agent_id: str) -> Path:
         """Where the winner's answer lies."""
         return self.attempt_dir / FINAL_DIR / agent_id / ANSWER_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Voucher:
+    """What lies beside a recording that its writer had to close for want of descriptors, and says that the run goes on all the same.
+
+    It holds for this recording, whose inode it names, as long as somebody holds the file locked that it names.
+
+    Attributes:
+        inode: of the recording; its device is the voucher's own.
+        writer: the locked file, seen from the directory of the recording.
+    """
+
+    inode: int
+    writer: str
+
+    @staticmethod
+    def path(recording: Path) -> Path:
+        """Where the voucher of a recording lies."""
+        return recording.with_name(f".{recording.name}.open")
+
+    def encode(self) -> bytes:
+        """The voucher's content."""
+        return f"{self.inode} {self.writer}".encode("utf-8", "surrogateescape")
+
+    @classmethod
+    def decode(cls, content: bytes) -> Voucher | None:
+        """What a voucher says; None where it is none."""
+        inode, _, writer = content.decode("utf-8", "surrogateescape").partition(" ")
+        named = inode.isdecimal() and os.path.basename(writer).startswith(WRITER_PREFIX)
+        return cls(int(inode), writer) if named else None
 
 
 def run_of(path: Path) -> RunDirectory | None:

@@ -6,10 +6,10 @@ import logging
 import os
 from typing import Final
 
-from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
-from massgen_tracing import guard
+from massgen_tracing import finalization, guard
 from massgen_tracing.errors import MissingPackageError, compose
 
 _EXPORTER_LOGGERS: Final = (
@@ -62,8 +62,15 @@ class _Export(BatchSpanProcessor):
         timeout = _number("OTEL_BSP_EXPORT_TIMEOUT", 30_000, _DAY_MS)
         super().__init__(exporter, queue, _number("OTEL_BSP_SCHEDULE_DELAY", 1000, _DAY_MS), batch, timeout)
 
+    def on_end(self, span: ReadableSpan) -> None:
+        """Have an ended span sent with the next batch; not once the interpreter ends, for then the thread that sends is stopped, with its locks."""
+        if not finalization.begun():
+            super().on_end(span)
+
     def shutdown(self) -> None:
-        super().shutdown()  # type: ignore[no-untyped-call]
+        """Send what is left, for as long as the exporter takes."""
+        if not finalization.begun():
+            super().shutdown()  # type: ignore[no-untyped-call]
         self._line.remove()
 
     def shutdown_within(self, seconds: float) -> None:
@@ -72,7 +79,8 @@ class _Export(BatchSpanProcessor):
         if batches is None:
             self.shutdown()
             return
-        batches.shutdown(timeout_millis=int(seconds * 1000))
+        if not finalization.begun():
+            batches.shutdown(timeout_millis=int(seconds * 1000))
         self._line.silent = True
 
     def give_up(self) -> None:

@@ -485,7 +485,7 @@ def test_a_writer_that_opens_a_file_just_being_removed_makes_a_new_one(tmp_path:
             sealer.close()
 
     monkeypatch.setattr("massgen_tracing.sinks.recording.file.time.sleep", pause)
-    file = AppendFile(lambda: path)
+    file = AppendFile(path, tmp_path)
     assert file.write(b"new\n")
     assert path.read_bytes() == b"new\n"
     file.close()

@@ -301,11 +301,14 @@ class _Sealing:
         descriptor = self._live.fileno()
         _lock(descriptor, "its writer still runs")
         status = os.fstat(descriptor)
+        if liveness.vouched_for(self._path, status.st_ino):
+            raise _Left("its writer still runs")
         if status.st_size != self._size or not os.path.samestat(status, self._path.stat()):
             raise _Left("it has changed meanwhile")
         rename()
         _sync(self._path.parent)
         self._path.unlink()
+        layout.Voucher.path(self._path).unlink(missing_ok=True)  # of a writer that was killed
         _sync(self._path.parent)
 
 
