@@ -305,13 +305,17 @@ def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layou
 def _resource(service_name: str) -> Resource:
     from opentelemetry.sdk.resources import Resource
 
-    return Resource.create(
-        {
-            semconv.SERVICE_NAME: service_name,
-            semconv.SERVICE_INSTANCE_ID: uuid.uuid4().hex,
-            semconv.PROCESS_PID: os.getpid(),
-            semconv.HOST_NAME: socket.gethostname(),
-        }
+    from massgen_tracing.trace.origin import clean_resource
+
+    return clean_resource(
+        Resource.create(
+            {
+                semconv.SERVICE_NAME: service_name,
+                semconv.SERVICE_INSTANCE_ID: uuid.uuid4().hex,
+                semconv.PROCESS_PID: os.getpid(),
+                semconv.HOST_NAME: socket.gethostname(),
+            }
+        )
     )
 
 

@@ -16,7 +16,7 @@ from massgen_tracing.errors import UsageError, compose
 from massgen_tracing.layout import RunDirectory
 from massgen_tracing.trace.clock import CLOCK
 from massgen_tracing.trace.current import adopted, current
-from massgen_tracing.trace.payload import clean, clean_all
+from massgen_tracing.trace.payload import clean, clean_all, clean_name
 
 Price = Callable[[str, str, int, int, int], float | None]
 """(provider, model, input, output, cached input) -> USD, or None for an unknown model."""
@@ -66,7 +66,7 @@ class SpanFactory:
         if self.cleans:
             return self._start_span(name, context, kind, attributes), None
         now, measure = CLOCK.start()
-        return self._start_span(name, context, kind, clean_all(attributes), start_time=now), measure
+        return self._start_span(clean_name(name), context, kind, clean_all(attributes), start_time=now), measure
 
     @staticmethod
     def until(measure: int | None) -> int | None:
