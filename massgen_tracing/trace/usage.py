@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+import math
+from decimal import Decimal
+from numbers import Number
+from typing import Final, NamedTuple, TypeVar
+
+from massgen_tracing import guard
 
 _Number = TypeVar("_Number", int, float)
 
@@ -36,6 +41,63 @@ class Usage(NamedTuple):
             _sum(self.cost, other.cost),
         )
 
+    def updated(self, later: Usage) -> Usage:
+        """What is known after a *later* report of the same call: providers report running totals, so a field that it gives replaces."""
+        return Usage(*(old if new is None else new for old, new in zip(self, later, strict=True)))
+
 
 def _sum(a: _Number | None, b: _Number | None) -> _Number | None:
     return b if a is None else a if b is None else a + b
+
+
+# --- numbers as callers have them ------------------------------------------------------------------------------------------------------
+
+_MAX_COUNT: Final = 2**63 - 1
+_MAX_DIGITS: Final = 40
+
+COUNT: Final = "a whole number, 0 or more"
+AMOUNT: Final = "an amount in USD, 0 or more"
+
+
+def count(value: object) -> int:
+    """*value* as a count, whatever type of number, or text of one, it is.
+
+    Raises:
+        ValueError: it is none, or the meaning is not plain.
+    """
+    if type(value) is int and 0 <= value <= _MAX_COUNT:
+        return value
+    try:
+        number = amount(value)
+    except ValueError as error:
+        guard.passing(error)
+        raise ValueError(COUNT) from error
+    exact = int(value) if isinstance(value, int | Decimal) else int(number)
+    if exact != number or exact > _MAX_COUNT:
+        raise ValueError(COUNT)
+    return exact
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a number of some type, or a text, which may be one's."""
+    return isinstance(value, Number | str | bytes | bytearray)
+
+
+def amount(value: object) -> float:
+    """*value* as an amount, whatever type of number, or text of one, it is.
+
+    Raises:
+        ValueError: it is none, or the meaning is not plain.
+    """
+    try:
+        item = getattr(value, "item", None)  # numpy's scalars
+        plain = item() if callable(item) else value
+        if isinstance(plain, bool) or not isinstance(plain, Number | str) or (isinstance(plain, str) and len(plain) > _MAX_DIGITS):
+            raise ValueError(AMOUNT)
+        number = float(plain)  # type: ignore[arg-type]  # a complex number raises
+    except Exception as error:
+        guard.passing(error)
+        raise ValueError(AMOUNT) from error
+    if not math.isfinite(number) or number < 0:
+        raise ValueError(AMOUNT)
+    return number
