@@ -20,6 +20,7 @@ from massgen_tracing.trace.current import adopted, current
 from massgen_tracing.trace.payload import clean, clean_all, clean_name, cut_clean
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 _SAID: Final = 300
 """Characters of what a caller passed, in a message about it."""
@@ -134,7 +135,7 @@ class SpanFactory:
             raise UsageError(problem, expected=expected, got=got, hint=hint)
         guard.report(f"usage.{kind}", compose(problem, expected, got, hint))
 
-    def take(self, name: str, value: object, read: Callable[[object], T], otherwise: T) -> T:
+    def take(self, name: str, value: object, read: Callable[[object], T], otherwise: U) -> T | U:
         """An argument as what it stands for; *otherwise* where it stands for nothing of the kind, which is a mistake of the caller's.
 
         Args:

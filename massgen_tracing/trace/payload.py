@@ -141,13 +141,13 @@ def clean_name(name: object) -> str:
 
 
 def text_of(value: object) -> str:
-    """The text that *value* is or stands for, as an id or a name: an enumeration's member for its value, None for nothing; never raises."""
+    """The text that *value* is or stands for, as an id or a name: an enumeration's member for its value; never raises."""
     if type(value) is str:
         return value
     try:
         if isinstance(value, enum.Enum):
             value = value.value
-        return "" if value is None else str.__str__(value) if isinstance(value, str) else str(value)
+        return str.__str__(value) if isinstance(value, str) else str(value)
     except Exception as error:  # noqa: BLE001 - a stranger's __str__ may raise anything
         guard.passing(error)
         return f"<unreadable {type(value).__name__}>"

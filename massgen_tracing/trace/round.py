@@ -296,8 +296,8 @@ def _is_said(text: object) -> bool:
 
 def _checked(usage: object) -> Usage:
     if isinstance(usage, Usage):
-        *tokens, cost = usage
-        return Usage(*[None if each is None else count(each) for each in tokens], None if cost is None else amount(cost))
+        whole = [None if tokens is None else count(tokens) for tokens in usage[:4]]
+        return Usage(whole[0], whole[1], whole[2], whole[3], None if usage.cost is None else amount(usage.cost))
     found = usage_of(reported(usage).usage)
     if found == Usage():
         raise ValueError("a Usage")

@@ -153,7 +153,7 @@ class Session(Work, RoundOpeners):
         self._winner_label = label = optional(label)
         self.set(semconv.WINNER, optional(agent_id))
         self.set(semconv.WINNER_LABEL, label)
-        self.set(semconv.VOTES, self._spans.take("votes", votes, arguments.votes, {}) or None)
+        self.set(semconv.VOTES, self._spans.take("votes", votes, arguments.votes, None) or None)
         self.set(semconv.WINNER_REASON, reason)
 
     def final_answer(self, agent_id: str, text: object = "") -> None:

@@ -33,8 +33,8 @@ _UNSET: Final = Status(StatusCode.UNSET)
 class Span(Single, ReadableSpan, ApiSpan):
     """One live span; made by `massgen_tracing.trace.provider.Tracer`, never directly.
 
-    Times are Unix nanoseconds. Names, texts and attribute values are cleaned when they are set (`massgen_tracing.trace.payload`); setting anything after the end
-    changes nothing, as OpenTelemetry asks.
+    Times are Unix nanoseconds. Names, texts and attribute values are cleaned when they are set (`massgen_tracing.trace.payload`); setting anything
+    after the end changes nothing, as OpenTelemetry asks.
     """
 
     def __init__(

@@ -43,7 +43,13 @@ class Usage(NamedTuple):
 
     def updated(self, later: Usage) -> Usage:
         """What is known after a *later* report of the same call: providers report running totals, so a field that it gives replaces."""
-        return Usage(*(old if new is None else new for old, new in zip(self, later, strict=True)))
+        return Usage(
+            self.input if later.input is None else later.input,
+            self.output if later.output is None else later.output,
+            self.reasoning if later.reasoning is None else later.reasoning,
+            self.cached_input if later.cached_input is None else later.cached_input,
+            self.cost if later.cost is None else later.cost,
+        )
 
 
 def _sum(a: _Number | None, b: _Number | None) -> _Number | None:
@@ -92,9 +98,8 @@ def amount(value: object) -> float:
     try:
         item = getattr(value, "item", None)  # numpy's scalars
         plain = item() if callable(item) else value
-        if isinstance(plain, bool) or not isinstance(plain, Number | str) or (isinstance(plain, str) and len(plain) > _MAX_DIGITS):
-            raise ValueError(AMOUNT)
-        number = float(plain)  # type: ignore[arg-type]  # a complex number raises
+        is_number = isinstance(plain, Number) and not isinstance(plain, bool)
+        number = float(plain) if is_number or (isinstance(plain, str) and len(plain) <= _MAX_DIGITS) else math.nan  # type: ignore[arg-type]
     except Exception as error:
         guard.passing(error)
         raise ValueError(AMOUNT) from error

@@ -195,7 +195,7 @@ ORDINARY = [
     "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 da39a3ee5e6b4b0d3255bfef95601890afd80709",
     "/home/bob/.massgen/massgen_logs/log_20261121_124614_942159/turn_1/attempt_1/agent_a/20261121_124404_122894/answer.txt",
     "chatcmpl-AbCdEf0123456789 msg_01AbCdEfGhIjKlMnOpQrStUv gen-1700000000-AbCdEf0123456789 run_0123456789abcdef thread_AbCdEf0123456789abcdef",
-    "claude-sonnet-4-5-20250929 gpt-5-mini-2025-08-07 accounts/fireworks/models/llama-v3p1-405b-instruct us.anthropic.claude-3-7-sonnet-20250219-v1:0",
+    "claude-sonnet-4-5-20250929 gpt-5-mini accounts/fireworks/models/llama-v3p1-405b-instruct us.anthropic.claude-3-7-sonnet-20250219-v1:0",
 ]
 
 
