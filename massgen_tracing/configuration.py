@@ -58,6 +58,7 @@ def configure(
     enabled: bool | None = None,
     strict: bool | None = None,
     full_content: bool | None = None,
+    price_list: str | os.PathLike[str] | None = None,
 ) -> Tracer:
     """Set up tracing for this process; called again, it replaces what was set up before.
 
@@ -77,6 +78,7 @@ def configure(
         enabled: False makes every call a no-op that costs next to nothing; default on.
         strict: raise `massgen_tracing.errors.UsageError` where the facade is called wrongly, instead of a counted warning.
         full_content: record messages, tool arguments and results in full, not as previews.
+        price_list: a file with newer prices than those that come with the package, as genai-prices publishes them (`data.json`).
 
     Returns:
         The configured tracer, which `get_tracer()` returns from now on.
@@ -92,11 +94,14 @@ def configure(
         "enabled": enabled,
         "strict": strict,
         "full_content": full_content,
+        "price_list": None if price_list is None else os.path.abspath(price_list),
     }
     with _lock:
         shutdown(EXIT_TIMEOUT)
         values = settings.resolve(given)
         borders.bypass(not values["enabled"])
+        with guard.guarded("prices"):
+            prices.use(values["price_list"])
         if not values["enabled"]:
             return _NOOP
         make = partial(
@@ -280,12 +285,7 @@ def _run_of_parent() -> layout.RunDirectory | None:
 
 
 def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layout.RunDirectory | None) -> layout.RunDirectory | None:
-    """The directory of a session: *given*, or *parent*, which this process belongs to, or a new one; none is made without a root.
-
-    Loads the price list, too: its agents have not begun.
-    """
-    with guard.guarded("prices"):
-        prices.load()
+    """The directory of a session: *given*, or *parent*, which this process belongs to, or a new one; none is made without a root."""
     if given is not None or root is None:
         return given
     if parent is not None:
@@ -293,6 +293,7 @@ def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layou
     try:
         return layout.new_run(root)
     except OSError as error:
+        guard.passing(error)
         guard.report(
             "recording.directory",
             f"No run directory can be made under {Path(root).resolve()} ({error.strerror or error}). The run goes on without being recorded."
@@ -332,5 +333,6 @@ def _write_problems(root: str | None) -> None:
             for problem in found:
                 said = {"message": scrub(problem.message), "detail": scrub(problem.detail)}
                 file.write(json.dumps({"pid": os.getpid(), "version": __version__, **asdict(problem), **said}) + "\n")
-    except OSError:
+    except OSError as error:
+        guard.passing(error)
         guard.logger.debug("the problems could not be written to %s", path, exc_info=True)

@@ -1,18 +1,18 @@
-"""What callers pass, as what it stands for; each reader raises ValueError, with what was expected, for what stands for nothing of the kind."""
+"""What callers pass, as what it stands for; each reader raises `Unfit` for what stands for nothing of the kind."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from enum import Enum
 from itertools import islice
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 from opentelemetry.context import Context
 
+from massgen_tracing import guard
 from massgen_tracing.layout import RunDirectory
-from massgen_tracing.trace.payload import MAX_ATTRIBUTES, clean_name
-from massgen_tracing.trace.usage import count
+from massgen_tracing.trace.payload import MAX_ATTRIBUTES, clean_name, text_of
+from massgen_tracing.trace.usage import Unfit, count
 
 _MANY: Final = 1000
 _LABEL: Final = re.compile(r"agent[0-9]+\.(?:[0-9]+|final)")
@@ -29,19 +29,29 @@ def optional(value: object) -> str | None:
 
 
 def identifiers(value: object) -> list[str]:
-    """Ids or names: one alone is a list of one."""
+    """Ids or names: one alone is a list of one, a mapping stands for its keys."""
     if value is None:
         return []
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes | bytearray | Enum | Mapping):
-        return [identifier(item) for item in islice(value, _MANY)]
-    if isinstance(value, Mapping):
-        return [identifier(key) for key in islice(value, _MANY)]
+    try:
+        if isinstance(value, Iterable) and not isinstance(value, str | bytes | bytearray | type):
+            return [identifier(item) for item in islice(value, _MANY)]
+    except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
+        guard.passing(error)
     return [identifier(value)]
 
 
-def is_label(value: object) -> TypeGuard[str]:
+def is_label(value: object) -> bool:
     """Whether it is the label of an answer, as `agent1.2`."""
-    return isinstance(value, str) and _LABEL.fullmatch(value) is not None
+    return _LABEL.fullmatch(text_of(value)) is not None
+
+
+def is_true(value: object) -> bool:
+    """Whether it counts as true."""
+    try:
+        return bool(value)
+    except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
+        guard.passing(error)
+        return False
 
 
 def attributes(value: object) -> Mapping[Any, Any]:
@@ -56,7 +66,7 @@ def attributes(value: object) -> Mapping[Any, Any]:
         ]
         if all(len(pair) == 2 for pair in pairs):
             return dict(pairs)
-    raise ValueError("a mapping of names to values, or pairs of them")
+    raise Unfit("a mapping of names to values, or pairs of them")
 
 
 def votes(value: object) -> dict[str, int]:
@@ -65,13 +75,13 @@ def votes(value: object) -> dict[str, int]:
         return {}
     expected = "a mapping of labels to numbers of votes"
     if isinstance(value, str | bytes | bytearray) or not isinstance(value, Iterable):
-        raise ValueError(expected)  # noqa: TRY004 - what every reader raises
+        raise Unfit(expected)
     items = list(islice(value.items() if isinstance(value, Mapping) else value, _MANY))
     found: dict[str, int] = {}
     for item in items:
         if isinstance(item, tuple | list):
             if len(item) != 2:
-                raise ValueError(expected)
+                raise Unfit(expected)
             label, number = item
             found[identifier(label)] = count(number)
         else:
@@ -84,11 +94,18 @@ def context(value: object) -> Context:
     """An OpenTelemetry Context."""
     if isinstance(value, Mapping):
         return Context(dict(value))
-    raise ValueError("an OpenTelemetry Context")
+    raise Unfit("an OpenTelemetry Context")
+
+
+def exception(value: object) -> BaseException:
+    """An exception, which something was left with."""
+    if isinstance(value, BaseException):
+        return value
+    raise Unfit("an exception")
 
 
 def run_directory(value: object) -> RunDirectory:
     """A run's directory."""
     if isinstance(value, RunDirectory):
         return value
-    raise ValueError("a RunDirectory (massgen_tracing.layout)")
+    raise Unfit("a RunDirectory (massgen_tracing.layout)")

@@ -11,14 +11,14 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from massgen_tracing import guard, semconv
 from massgen_tracing.errors import one_of
-from massgen_tracing.trace.arguments import identifier, identifiers, optional
+from massgen_tracing.trace.arguments import identifier, identifiers, is_true, optional
 from massgen_tracing.trace.carriers import inject
 from massgen_tracing.trace.factory import SpanFactory
 from massgen_tracing.trace.handle import Handle
 from massgen_tracing.trace.lenient import lenient
 from massgen_tracing.trace.payload import preview, text_of
 from massgen_tracing.trace.reported import Reported, reported, usage_of
-from massgen_tracing.trace.usage import Usage, amount, count, is_number
+from massgen_tracing.trace.usage import Unfit, Usage, amount, count, is_number
 
 
 @lenient
@@ -205,7 +205,7 @@ class LlmCall(_RoundWork):
             input = None  # noqa: A001
         else:
             nothing = input is output is reasoning is cached_input is cost is None
-            said = reported(raw) if nothing and raw is not None else Reported({})
+            said = self._spans.take("raw", raw, reported, Reported({})) if nothing and raw is not None else Reported({})
         if said.usage:
             self._raw.update(said.usage)
             self._usage = self._usage.updated(usage_of(self._raw))
@@ -238,6 +238,10 @@ class LlmCall(_RoundWork):
         self._usage = Usage()
         self._raw = {}
         return super()._begin()
+
+    def _portable(self) -> dict[str, Any]:
+        own = {"_provider": self._provider, "_model": self._model, "_answered_by": None, "_usage": Usage(), "_raw": {}}
+        return {**super()._portable(), **own, "_began": 0.0, "_complete": False}
 
     def _cancelled(self) -> None:
         if not self._complete:  # a consumer that stops at the finish reason has had all of the answer
@@ -278,7 +282,7 @@ class ToolCall(_RoundWork):
     def record_result(self, result: object, *, is_error: bool = False) -> None:
         """Note what the tool gave back, as a bounded preview; *is_error* where the tool itself says that it failed."""
         self.set(semconv.GEN_AI_TOOL_RESULT, preview(result, full=self._spans.full_content))
-        if is_error:
+        if is_true(is_error):
             self.set(semconv.ERROR_TYPE, semconv.TOOL_ERROR)
             self.span.set_status(StatusCode.ERROR, semconv.TOOL_ERROR)
 
@@ -298,8 +302,8 @@ class McpCall(ToolCall):
             meta: what else belongs in there; not changed.
         """
         carrier = dict(self._spans.attributes(meta, {}))
-        if self._context is not None:
-            inject(carrier, self._context)
+        if self.context is not None:
+            inject(carrier, self.context)
         return carrier
 
 
@@ -311,7 +315,7 @@ def open_span(spans: SpanFactory, name: object, attributes: object, base: object
 def _reported(answer: object) -> Reported:
     said = reported(answer)
     if not said.usage:
-        raise ValueError("a number of tokens, or a provider's answer, its usage or an event of its stream that tells it")
+        raise Unfit("a number of tokens, or a provider's answer, its usage or an event of its stream that tells it")
     return said
 
 

@@ -17,7 +17,8 @@ from massgen_tracing.layout import RunDirectory
 from massgen_tracing.trace import arguments
 from massgen_tracing.trace.clock import CLOCK
 from massgen_tracing.trace.current import adopted, current
-from massgen_tracing.trace.payload import clean, clean_all, clean_name, cut_clean
+from massgen_tracing.trace.payload import attribute_key, clean, clean_all, clean_name, cut_clean
+from massgen_tracing.trace.usage import Unfit
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -69,21 +70,17 @@ class SpanFactory:
         return adopted(current(), self.remote)
 
     def start(self, name: str, context: Context, kind: SpanKind, attributes: Mapping[str, Any]) -> tuple[ApiSpan, int | None]:
-        """Start an OpenTelemetry span; also returns what `until` takes to tell when it ends."""
+        """Start an OpenTelemetry span; also returns what `CLOCK.since` takes to tell when it ends, where it does not keep its own time."""
         if self.cleans:
             return self._start_span(name, context, kind, attributes), None
         now, measure = CLOCK.start()
         return self._start_span(clean_name(name), context, kind, clean_all(attributes), start_time=now), measure
 
-    @staticmethod
-    def until(measure: int | None) -> int | None:
-        """When a span ends that ends now, in Unix nanoseconds; None where it keeps its own time."""
-        return None if measure is None else CLOCK.since(measure)
-
     def set_attribute(self, span: ApiSpan, key: str, value: object) -> None:
         """Set an attribute of any type; never raises."""
         try:
             if not self.cleans:
+                key = attribute_key(key)
                 value = clean(key, value)
             if value is not None:
                 span.set_attribute(key, value)  # type: ignore[arg-type]
@@ -141,7 +138,7 @@ class SpanFactory:
         Args:
             name: the argument's.
             value: what was passed.
-            read: tells what it stands for; raises ValueError with what was expected.
+            read: tells what it stands for; raises `Unfit`.
             otherwise: what holds then.
 
         Raises:
@@ -151,7 +148,7 @@ class SpanFactory:
             return read(value)
         except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
             guard.passing(error)
-            expected = str(error) if type(error) is ValueError else None
+            expected = str(error) if isinstance(error, Unfit) else None
         self.misuse(f"argument.{name}", f"The argument {name} is not what it can be", expected=expected, got=value)
         return otherwise
 

@@ -92,6 +92,7 @@ def _fitted(
             else:
                 fitting[each.name] = None
     if tell and wrong:
-        expected = f"{method.__name__}({', '.join(map(str, parameters))})"
+        bare = [each.replace(annotation=each.empty) for each in parameters]
+        expected = f"{method.__name__}{signature.replace(parameters=bare, return_annotation=signature.empty)}"
         owner._spans.misuse(f"arguments.{method.__name__}", f"{method.__name__}() was called with {', '.join(wrong)}", expected=expected)  # noqa: SLF001
     return args, fitting

@@ -13,6 +13,7 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan
 
 from massgen_tracing.trace.arguments import is_label
 from massgen_tracing.trace.calls import LlmCall, McpCall, ToolCall, Work
+from massgen_tracing.trace.payload import text_of
 from massgen_tracing.trace.round import Presentation, Round
 from massgen_tracing.trace.session import Session
 from massgen_tracing.trace.usage import Usage
@@ -74,7 +75,7 @@ class _NoopHandle:
     first_chunk = record_response = record_usage = record_content = record_result = count_answer = _nothing
 
     def answer(self, label: object = None, *args: Any, **options: Any) -> str:
-        return label if is_label(label) else ""
+        return text_of(label) if is_label(label) else ""
 
     def _no_text(self, *args: Any, **options: Any) -> str:
         return ""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 from massgen_tracing import guard
-from massgen_tracing.trace.usage import Usage, amount, count
+from massgen_tracing.trace.usage import Unfit, Usage, amount, count
 
 _Number = TypeVar("_Number", int, float)
 
@@ -104,7 +104,15 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
 
 
 def as_mapping(value: object) -> Mapping[str, Any]:
-    """What an answer, as an object or a dict, holds by name; empty for what holds nothing."""
+    """What an answer, as an object or a dict, holds by name; empty for what holds nothing, or cannot be read."""
+    try:
+        return _held(value)
+    except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
+        guard.passing(error)
+        return {}
+
+
+def _held(value: object) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return value
     if value is None or isinstance(value, type | str | bytes | int | float):
@@ -141,8 +149,8 @@ class _Numbers:
             if value is not None:
                 try:
                     return read(value)
-                except ValueError as error:
-                    guard.passing(error)
+                except Unfit:
+                    continue
         return None
 
 

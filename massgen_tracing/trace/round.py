@@ -11,7 +11,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from massgen_tracing import semconv
 from massgen_tracing.errors import one_of
-from massgen_tracing.trace.arguments import identifier, identifiers, is_label, optional
+from massgen_tracing.trace.arguments import identifier, identifiers, is_label, is_true, optional
 from massgen_tracing.trace.belonging import ROUND_KEY, InSession
 from massgen_tracing.trace.calls import Work
 from massgen_tracing.trace.exceptions import describe, is_timeout
@@ -20,7 +20,7 @@ from massgen_tracing.trace.lenient import lenient
 from massgen_tracing.trace.opener import OpenerSpan
 from massgen_tracing.trace.payload import preview, text_of
 from massgen_tracing.trace.reported import reported, usage_of
-from massgen_tracing.trace.usage import Usage, amount, count
+from massgen_tracing.trace.usage import Unfit, Usage, amount, count
 
 
 @lenient
@@ -165,7 +165,7 @@ class Round(Work):
             more: attributes too.
         """
         reason = identifier(reason)
-        if not any_reason and reason not in semconv.ENFORCEMENT_REASONS:
+        if not is_true(any_reason) and reason not in semconv.ENFORCEMENT_REASONS:
             self._spans.misuse("enforcement", "Unknown enforcement reason", expected=one_of(semconv.ENFORCEMENT_REASONS), got=reason)
         self.event(
             "enforcement",
@@ -238,15 +238,15 @@ class Round(Work):
     def _event(self, name: str, attributes: Mapping[str, Any]) -> None:
         if not self._check_open(name):
             return
-        self._spans.point(name, {**self.identity, **attributes}, base=self._context)
+        self._spans.point(name, {**self.identity, **attributes}, base=self.context)
 
     def _check_open(self, what: str) -> bool:
         """Whether the round has a place for it; a round that has ended still has, though it is not the right one."""
         if self.is_open:
             return True
-        state = "has not started" if self._context is None else "has ended"
+        state = "has not started" if self.context is None else "has ended"
         self._spans.misuse("round", f"{what!r} came outside of its round: {self.name} {state}", hint="Call it inside the round's with block")
-        return self._context is not None
+        return self.context is not None
 
     def _end_as(self, outcome: str, attributes: Mapping[str, Any]) -> None:
         self._outcome = outcome
@@ -300,7 +300,7 @@ def _checked(usage: object) -> Usage:
         return Usage(whole[0], whole[1], whole[2], whole[3], None if usage.cost is None else amount(usage.cost))
     found = usage_of(reported(usage).usage)
     if found == Usage():
-        raise ValueError("a Usage")
+        raise Unfit("a Usage")
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span as ApiSpan
@@ -137,7 +137,7 @@ class Session(Work, RoundOpeners):
         """A point event, `Coordination event: {event_type}`; attributes as for `Tracer.span`."""
         event_type = identifier(event_type)
         own = {semconv.EVENT_TYPE: event_type, **self._spans.attributes(attributes, more)}
-        self._spans.point(semconv.EVENT_NAME.format(type=event_type), own, base=self._context)
+        self._spans.point(semconv.EVENT_NAME.format(type=event_type), own, base=self.context)
 
     def winner(
         self,
@@ -161,7 +161,7 @@ class Session(Work, RoundOpeners):
         agent_id = identifier(agent_id)
         said = preview(text, full=self._spans.full_content) if text_of(text) else None
         self._spans.point(
-            semconv.FINAL_ANSWER_NAME.format(agent_id=agent_id), {semconv.AGENT_ID: agent_id, semconv.ANSWER_PREVIEW: said}, base=self._context
+            semconv.FINAL_ANSWER_NAME.format(agent_id=agent_id), {semconv.AGENT_ID: agent_id, semconv.ANSWER_PREVIEW: said}, base=self.context
         )
 
     def answer_label(self, agent_id: str, count: int | None = None) -> str:
@@ -180,12 +180,14 @@ class Session(Work, RoundOpeners):
 
     def next_answer(self, agent_id: str) -> str:
         """The label of an answer that the agent gives now, which is counted."""
+        agent_id = identifier(agent_id)
         with self._lock:
             self.count_answer(agent_id)
             return self.answer_label(agent_id, self._answers[agent_id])
 
     def count_answer(self, agent_id: str) -> None:
         """Note that an agent has answered, under a label of its own."""
+        agent_id = identifier(agent_id)
         with self._lock:
             self._answers[agent_id] = self._answers.get(agent_id, 0) + 1
 
@@ -200,6 +202,7 @@ class Session(Work, RoundOpeners):
 
     def next_round(self, agent_id: str, number: int | None = None) -> int:
         """The number of an agent's next round, from 0; *number* where it is given, and the ones after it go on from there."""
+        agent_id, number = identifier(agent_id), self._number("number", number)
         with self._lock:
             number = self._rounds.get(agent_id, 0) if number is None else number
             self._rounds[agent_id] = max(self._rounds.get(agent_id, 0), number + 1)
@@ -240,12 +243,17 @@ class Session(Work, RoundOpeners):
             "name": self.name,
             "agents": self.agents,
             "run": None,
-            "_lock": finalization.Lock(),
             "_question": self._question,
             "_rounds": dict(self._rounds),
             "_answers": dict(self._answers),
             "_winner_label": None,
         }
+
+    @classmethod
+    def _received(cls, carrier: Mapping[str, str], known: Mapping[str, Any]) -> Self:
+        session = super()._received(carrier, known)
+        session._lock = finalization.Lock()  # noqa: SLF001 - of this class
+        return session
 
     def _opened(self, span: ApiSpan) -> ApiSpan:
         return OpenerSpan(span, self, self._spans)
@@ -253,4 +261,4 @@ class Session(Work, RoundOpeners):
     def _finish(self) -> None:
         label = self.take_winner_label()
         if label is not None:
-            self._spans.point(semconv.WINNER_NAME.format(label=label), {semconv.WINNER_LABEL: label}, base=self._context)
+            self._spans.point(semconv.WINNER_NAME.format(label=label), {semconv.WINNER_LABEL: label}, base=self.context)

@@ -56,6 +56,10 @@ def _sum(a: _Number | None, b: _Number | None) -> _Number | None:
     return b if a is None else a if b is None else a + b
 
 
+class Unfit(ValueError):
+    """A value that stands for nothing of the kind that was asked for; the message is what was expected."""
+
+
 # --- numbers as callers have them ------------------------------------------------------------------------------------------------------
 
 _MAX_COUNT: Final = 2**63 - 1
@@ -69,31 +73,34 @@ def count(value: object) -> int:
     """*value* as a count, whatever type of number, or text of one, it is.
 
     Raises:
-        ValueError: it is none, or the meaning is not plain.
+        Unfit: it is none, or the meaning is not plain.
     """
     if type(value) is int and 0 <= value <= _MAX_COUNT:
         return value
     try:
         number = amount(value)
-    except ValueError as error:
-        guard.passing(error)
-        raise ValueError(COUNT) from error
+    except Unfit:
+        raise Unfit(COUNT) from None
     exact = int(value) if isinstance(value, int | Decimal) else int(number)
     if exact != number or exact > _MAX_COUNT:
-        raise ValueError(COUNT)
+        raise Unfit(COUNT)
     return exact
 
 
 def is_number(value: object) -> bool:
     """Whether it is a number of some type, or a text, which may be one's."""
-    return isinstance(value, Number | str | bytes | bytearray)
+    try:
+        return isinstance(value, Number | str | bytes | bytearray)
+    except Exception as error:  # noqa: BLE001 - a stranger's __class__ may raise anything
+        guard.passing(error)
+        return False
 
 
 def amount(value: object) -> float:
     """*value* as an amount, whatever type of number, or text of one, it is.
 
     Raises:
-        ValueError: it is none, or the meaning is not plain.
+        Unfit: it is none, or the meaning is not plain.
     """
     try:
         item = getattr(value, "item", None)  # numpy's scalars
@@ -102,7 +109,7 @@ def amount(value: object) -> float:
         number = float(plain) if is_number or (isinstance(plain, str) and len(plain) <= _MAX_DIGITS) else math.nan  # type: ignore[arg-type]
     except Exception as error:
         guard.passing(error)
-        raise ValueError(AMOUNT) from error
+        raise Unfit(AMOUNT) from error
     if not math.isfinite(number) or number < 0:
-        raise ValueError(AMOUNT)
+        raise Unfit(AMOUNT)
     return number
