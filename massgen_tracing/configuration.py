@@ -84,18 +84,22 @@ def configure(
         The configured tracer, which `get_tracer()` returns from now on.
     """
     global _tracer, _root, _seals, _given, _at_exit
-    given: dict[str, Any] = {
-        "service_name": service_name,
-        "logfire": logfire,
-        "otlp_endpoint": otlp_endpoint,
-        "record": record,
-        "root": root,
-        "seal": seal,
-        "enabled": enabled,
-        "strict": strict,
-        "full_content": full_content,
-        "price_list": None if price_list is None else os.path.abspath(price_list),
-    }
+    given = settings.checked(
+        {
+            "service_name": service_name,
+            "logfire": logfire,
+            "otlp_endpoint": otlp_endpoint,
+            "record": record,
+            "root": root,
+            "seal": seal,
+            "enabled": enabled,
+            "strict": strict,
+            "full_content": full_content,
+            "price_list": price_list,
+        }
+    )
+    if given["price_list"] is not None:
+        given["price_list"] = os.path.abspath(given["price_list"])
     with _lock:
         shutdown(EXIT_TIMEOUT)
         values = settings.resolve(given)
@@ -115,7 +119,7 @@ def configure(
         _given = given
         if tracer_provider is not None:
             open_run = partial(_open_run, None, None)
-            if record:
+            if given["record"]:
                 _root = os.path.abspath(values["root"])
                 _seals = values["seal"]
                 open_run = _record_beside(tracer_provider, _root)
@@ -123,7 +127,7 @@ def configure(
         else:
             _root = os.path.abspath(values["root"])  # the program may go elsewhere
             _seals = values["seal"] and values["record"]
-            _tracer = _set_up(values, make, otlp_endpoint)
+            _tracer = _set_up(values, make, given["otlp_endpoint"])
         # Blocks are left by setting what was current before. Where nothing was, that would be a variable more than there was: so it is set now.
         otel_context.attach(otel_context.get_current())
         if not _at_exit:

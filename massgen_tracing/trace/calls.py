@@ -240,7 +240,7 @@ class LlmCall(_RoundWork):
         return super()._begin()
 
     def _portable(self) -> dict[str, Any]:
-        own = {"_provider": self._provider, "_model": self._model, "_answered_by": None, "_usage": Usage(), "_raw": {}}
+        own: dict[str, Any] = {"_provider": self._provider, "_model": self._model, "_answered_by": None, "_usage": Usage(), "_raw": {}}
         return {**super()._portable(), **own, "_began": 0.0, "_complete": False}
 
     def _cancelled(self) -> None:

@@ -31,25 +31,34 @@ def lenient(kind: T) -> T:
     return kind
 
 
-def takes_anything(method: F) -> F:
-    """The same for one method."""
+def takes_anything(method: F, misuse: Callable[..., None] | None = None) -> F:
+    """The same for one method.
+
+    Args:
+        method: the method, or a function.
+        misuse: what is told of arguments that do not fit, as `SpanFactory.misuse`; None: that of the method's owner.
+    """
+    own = 1 if misuse is None else 0
+    """How many arguments are not the caller's."""
 
     @functools.wraps(method)
-    def called(self: Any, *args: Any, **options: Any) -> Any:
+    def called(*args: Any, **options: Any) -> Any:
         try:
-            return method(self, *args, **options)
+            return method(*args, **options)
         except UsageError:  # strict
             raise
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.passing(error)
-            misfit = isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None
-            if misfit:
-                args, options = _fitted(method, self, args, options)
+            if isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None:  # they do not fit
+                args, options, wrong = _fitted(method, args, options)
+                if wrong:
+                    report = misuse or args[0]._spans.misuse  # noqa: SLF001 - every owner has it
+                    report(f"arguments.{method.__name__}", f"{method.__name__}() was called with {wrong}", expected=_shown(method))
             else:
                 guard.swallow(method.__name__, error)
-                args, options = _fitted(method, self, (), {}, tell=False)
+                args, options, _ = _fitted(method, args[:own], {})
         try:
-            return method(self, *args, **options)
+            return method(*args, **options)
         except UsageError:
             raise
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
@@ -59,12 +68,9 @@ def takes_anything(method: F) -> F:
     return called  # type: ignore[return-value]
 
 
-def _fitted(
-    method: Callable[..., Any], owner: Any, args: tuple[Any, ...], options: Mapping[str, Any], *, tell: bool = True
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments as far as the method takes them, and None for the rest of what it asks for."""
-    signature = inspect.signature(method)
-    parameters = list(signature.parameters.values())[1:]  # without self
+def _fitted(method: Callable[..., Any], args: tuple[Any, ...], options: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any], str]:
+    """The arguments as far as the method takes them, with None for the rest of what it asks for; and what was wrong, in words."""
+    parameters = list(inspect.signature(method).parameters.values())
     places = [each for each in parameters if each.kind in _BY_PLACE]
     names = {each.name for each in parameters if each.kind in _BY_NAME}
     takes_more = any(each.kind is Parameter.VAR_KEYWORD for each in parameters)
@@ -79,8 +85,8 @@ def _fitted(
             fitting[name] = value
         else:
             wrong.append(f"an unknown {name}")
-    if twice and "attributes" in names - placed:
-        fitting["attributes"] = [*twice.items(), *arguments.attributes(fitting.get("attributes")).items()]
+    if "attributes" in names - placed:
+        fitting["attributes"] = {**twice, **_attributes(fitting.get("attributes"))}
     else:
         wrong += [f"{name} twice" for name in twice]
     args = args[: len(places)]
@@ -91,8 +97,18 @@ def _fitted(
                 args = (*args, None)
             else:
                 fitting[each.name] = None
-    if tell and wrong:
-        bare = [each.replace(annotation=each.empty) for each in parameters]
-        expected = f"{method.__name__}{signature.replace(parameters=bare, return_annotation=signature.empty)}"
-        owner._spans.misuse(f"arguments.{method.__name__}", f"{method.__name__}() was called with {', '.join(wrong)}", expected=expected)  # noqa: SLF001
-    return args, fitting
+    return args, fitting, ", ".join(wrong)
+
+
+def _attributes(given: object) -> Mapping[Any, Any]:
+    try:
+        return arguments.attributes(given)
+    except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
+        guard.passing(error)
+        return {"attributes": given}
+
+
+def _shown(method: Callable[..., Any]) -> str:
+    signature = inspect.signature(method)
+    bare = [each.replace(annotation=each.empty) for each in signature.parameters.values() if each.name != "self"]
+    return f"{method.__name__}{signature.replace(parameters=bare, return_annotation=signature.empty)}"
