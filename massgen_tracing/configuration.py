@@ -20,6 +20,7 @@ from massgen_tracing import guard, layout, prices, semconv, settings
 from massgen_tracing._version import __version__
 from massgen_tracing.model import RUN_CONTEXT_KEY
 from massgen_tracing.trace import borders, carriers, factory
+from massgen_tracing.trace.lenient import function_takes_anything
 from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ _given: dict[str, Any] = {}
 _at_exit = False
 
 
+def _misfit(kind: str, problem: str, expected: str) -> None:
+    settings.misuse(None, kind, problem, expected)
+
+
+@function_takes_anything(_misfit)
 def configure(
     *,
     service_name: str | None = None,
@@ -100,6 +106,12 @@ def configure(
     )
     if given["price_list"] is not None:
         given["price_list"] = os.path.abspath(given["price_list"])
+    if tracer_provider is not None and not hasattr(type(tracer_provider), "get_tracer"):
+        expected = "an OpenTelemetry tracer provider"
+        settings.misuse(
+            given["strict"], "configure.tracer_provider", "configure() was called with a wrong tracer_provider", expected, tracer_provider
+        )
+        tracer_provider = None
     with _lock:
         shutdown(EXIT_TIMEOUT)
         values = settings.resolve(given)

@@ -88,12 +88,29 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
             except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
                 guard.passing(error)
                 values[setting.name], got = None, values[setting.name]
-                strict = resolve({"strict": values.get("strict")})["strict"]
-                problem, expected = f"configure() was called with a wrong {setting.name}", str(error) if type(error) is ValueError else None
-                if strict:
-                    raise UsageError(problem, expected=expected, got=got) from None
-                guard.report(f"usage.configure.{setting.name}", compose(problem, expected, type(got).__name__, "It counts as not given"))
+                expected = str(error) if type(error) is ValueError else None
+                misuse(values.get("strict"), f"configure.{setting.name}", f"configure() was called with a wrong {setting.name}", expected, got)
     return values
+
+
+def misuse(strict: object, kind: str, problem: str, expected: str | None = None, got: object = None) -> None:
+    """`configure()` is called in a way that cannot be right: an error in strict mode, else a counted warning.
+
+    Args:
+        strict: the caller's argument.
+        kind: short stable name.
+        problem: what is wrong.
+        expected: what would have been right.
+        got: what was found; its type is shown, for it may be a secret.
+
+    Raises:
+        UsageError: in strict mode.
+    """
+    shown = None if got is None else type(got).__name__
+    hint = "It counts as not given"
+    if resolve({"strict": strict})["strict"]:
+        raise UsageError(problem, expected=expected, got=shown, hint=hint)
+    guard.report(f"usage.{kind}", compose(problem, expected, shown, hint))
 
 
 def resolve(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> dict[str, Any]:

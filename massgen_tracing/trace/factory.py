@@ -121,7 +121,7 @@ class SpanFactory:
             guard.swallow("open_run", error)
             return run
 
-    def misuse(self, kind: str, problem: str, *, expected: str | None = None, got: object | None = None, hint: str | None = None) -> None:
+    def misuse(self, kind: str, problem: str, expected: str | None = None, *, got: object | None = None, hint: str | None = None) -> None:
         """The caller is wrong: an error in strict mode, else a counted warning.
 
         Raises:

@@ -31,7 +31,7 @@ def lenient(kind: T) -> T:
     return kind
 
 
-def takes_anything(method: F, misuse: Callable[..., None] | None = None) -> F:
+def takes_anything(method: F, misuse: Callable[[str, str, str], None] | None = None) -> F:
     """The same for one method.
 
     Args:
@@ -52,8 +52,8 @@ def takes_anything(method: F, misuse: Callable[..., None] | None = None) -> F:
             if isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None:  # they do not fit
                 args, options, wrong = _fitted(method, args, options)
                 if wrong:
-                    report = misuse or args[0]._spans.misuse  # noqa: SLF001 - every owner has it
-                    report(f"arguments.{method.__name__}", f"{method.__name__}() was called with {wrong}", expected=_shown(method))
+                    problem = f"arguments.{method.__name__}", f"{method.__name__}() was called with {wrong}", _shown(method)
+                    (misuse or args[0]._spans.misuse)(*problem)  # noqa: SLF001 - every owner has it
             else:
                 guard.swallow(method.__name__, error)
                 args, options, _ = _fitted(method, args[:own], {})
@@ -66,6 +66,15 @@ def takes_anything(method: F, misuse: Callable[..., None] | None = None) -> F:
             return None
 
     return called  # type: ignore[return-value]
+
+
+def function_takes_anything(misuse: Callable[[str, str, str], None]) -> Callable[[F], F]:
+    """The same for a function of the facade.
+
+    Args:
+        misuse: is told of arguments that do not fit: a short stable name, what is wrong, and what was expected.
+    """
+    return lambda function: takes_anything(function, misuse)
 
 
 def _fitted(method: Callable[..., Any], args: tuple[Any, ...], options: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any], str]:

@@ -6,8 +6,10 @@ import decimal
 import enum
 import inspect
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,13 +65,14 @@ def refused(swallowed: list[str]) -> list[str]:
 
 def test_unknown_keywords_are_attributes_of_every_opener() -> None:
     """As Logfire has it: `span("x", pattern="y")`; on the tracer and on handles alike, beside `attributes=`."""
+    alice: Any = {"name": "Alice"}  # which a type checker would take for the span's name
     with capture() as captured:
         tracer = captured.tracer
         with tracer.session("q", ["a"], pattern="s", attributes={"more": 1}), tracer.agent_round("a", pattern="r") as rnd:
             for opener in (tracer, rnd):
                 with opener.llm_call("openai", pattern="l"), opener.mcp_call("s", "t", pattern="m"), opener.tool_call("t", pattern="t"):
                     pass
-                with opener.span("x", pattern="w", **{"name": "Alice"}):  # a type checker would take it for the span's
+                with opener.span("x", pattern="w", **alice):
                     pass
             rnd.event("e", pattern="e")
             tracer.event("e", pattern="e")
@@ -262,4 +265,43 @@ def test_no_call_raises_whatever_it_is_given(calls: list[tuple[tuple[type, str],
         assert all(type(key) is str for key in span.attributes or {})
 
 
-SETTINGS = ["service_name", "logfire", "otlp_endpoint", "record", "root", "seal", "tracer_provider", "enabled", "strict", "full_content", "unknown"]
+SETTINGS = [*inspect.signature(mt.configure).parameters, "unknown"]
+
+
+@given(st.dictionaries(st.sampled_from(SETTINGS), ANYTHING, max_size=3), st.lists(ANYTHING, max_size=1))
+def test_configure_takes_anything(options: dict[str, Any], args: list[Any]) -> None:
+    """Whatever the arguments are, a tracer comes back and works; what is refused is counted."""
+    kinds: list[str] = []
+    observed = guard._observer
+    guard.observe(lambda kind, _: kinds.append(kind))
+    with tempfile.TemporaryDirectory() as root:
+        options = {"logfire": False, **options, "record": False, "otlp_endpoint": "", "strict": False}
+        options["root"] = options.get("root", root)
+        if options["logfire"] is True:
+            options["logfire"] = None
+        try:
+            tracer = mt.configure(*args, **options)
+            with tracer.session("q", ["a"]) as session, session.agent_round("a"):
+                pass
+        finally:
+            mt.shutdown()
+            guard.observe(observed)
+    assert [problem for problem in guard.problems() if not problem.kind.startswith(("usage.", "prices.file"))] == []
+    guard.reset()
+    assert ("unknown" not in options and not args) or "usage.arguments.configure" in kinds
+
+
+@pytest.mark.parametrize(("name", "value"), [("root", 5), ("root", "a\0b"), ("record", "perhaps"), ("service_name", 7), ("tracer_provider", "sdk")])
+def test_a_wrong_argument_of_configure_counts_as_not_given(name: str, value: Any, swallowed: list[str], tmp_path: Path) -> None:
+    """One line says which, and what it can be; strict raises."""
+    options: dict[str, Any] = {"root": tmp_path, "logfire": False, name: value}
+    with pytest.raises(UsageError, match=name):
+        mt.configure(**options, strict=True)
+    assert mt.configure(**{**options, "record": False}).enabled
+    assert refused(swallowed) == ([f"usage.configure.{name}"] if name != "record" else [])
+
+
+@pytest.mark.parametrize("value", ["false", 0, "off"])
+def test_an_argument_of_configure_is_read_as_its_variable_is(value: Any) -> None:
+    """Programs that read settings from files pass texts and numbers."""
+    assert mt.configure(enabled=value).enabled is False
