@@ -22,6 +22,7 @@ from massgen_tracing._version import __version__
 from massgen_tracing.errors import compose, one_of
 from massgen_tracing.model import RUN_CONTEXT_KEY
 from massgen_tracing.trace import borders, carriers, factory
+from massgen_tracing.trace.lenient import function_takes_anything
 from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ _given: dict[str, Any] = {}
 _at_exit = False
 
 
+def _misfit(kind: str, problem: str, expected: str) -> None:
+    settings.misuse(None, kind, problem, expected)
+
+
+@function_takes_anything(_misfit)
 def configure(
     *,
     service_name: str | None = None,
@@ -89,18 +95,28 @@ def configure(
         The configured tracer, which `get_tracer()` returns from now on.
     """
     global _tracer, _given, _at_exit
-    given: dict[str, Any] = {
-        "service_name": service_name,
-        "logfire": logfire,
-        "otlp_endpoint": otlp_endpoint,
-        "record": record,
-        "root": root,
-        "seal": seal,
-        "enabled": enabled,
-        "strict": strict,
-        "full_content": full_content,
-        "price_list": None if price_list is None else os.path.abspath(price_list),
-    }
+    given = settings.checked(
+        {
+            "service_name": service_name,
+            "logfire": logfire,
+            "otlp_endpoint": otlp_endpoint,
+            "record": record,
+            "root": root,
+            "seal": seal,
+            "enabled": enabled,
+            "strict": strict,
+            "full_content": full_content,
+            "price_list": price_list,
+        }
+    )
+    if given["price_list"] is not None:
+        given["price_list"] = os.path.abspath(given["price_list"])
+    if tracer_provider is not None and not hasattr(type(tracer_provider), "get_tracer"):
+        expected = "an OpenTelemetry tracer provider"
+        settings.misuse(
+            given["strict"], "configure.tracer_provider", "configure() was called with a wrong tracer_provider", expected, tracer_provider
+        )
+        tracer_provider = None
     with _lock:
         shutdown(EXIT_TIMEOUT)
         values = settings.resolve(given)
@@ -440,13 +456,17 @@ def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layou
 def _resource(service_name: str) -> Resource:
     from opentelemetry.sdk.resources import Resource
 
-    return Resource.create(
-        {
-            semconv.SERVICE_NAME: service_name,
-            semconv.SERVICE_INSTANCE_ID: uuid.uuid4().hex,
-            semconv.PROCESS_PID: os.getpid(),
-            semconv.HOST_NAME: socket.gethostname(),
-        }
+    from massgen_tracing.trace.origin import clean_resource
+
+    return clean_resource(
+        Resource.create(
+            {
+                semconv.SERVICE_NAME: service_name,
+                semconv.SERVICE_INSTANCE_ID: uuid.uuid4().hex,
+                semconv.PROCESS_PID: os.getpid(),
+                semconv.HOST_NAME: socket.gethostname(),
+            }
+        )
     )
 
 

@@ -260,7 +260,7 @@ IDENTIFIERS: Final = frozenset({
     GEN_AI_OPERATION, GEN_AI_CONVERSATION, GEN_AI_AGENT, GEN_AI_PROVIDER, GEN_AI_SYSTEM, GEN_AI_REQUEST_MODEL, GEN_AI_RESPONSE_MODEL,
     GEN_AI_RESPONSE_ID, GEN_AI_TOOL_NAME, GEN_AI_TOOL_CALL_ID, MCP_METHOD, NETWORK_TRANSPORT, ERROR_TYPE,
 })  # fmt: skip
-"""Keys whose values are names and ids that the system itself gives: there is nothing in them to be scrubbed."""
+"""Keys whose values are names and ids, mostly such as the system itself gives."""
 
 # --- Logfire's own attributes ------------------------------------------------------------------------------------------------------
 

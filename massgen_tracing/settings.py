@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from massgen_tracing import guard, layout
-from massgen_tracing.errors import compose
+from massgen_tracing.errors import UsageError, compose
 
 PREFIX: Final = "MASSGEN_TRACING_"
 """What the names of this package's own variables begin with."""
@@ -25,7 +25,7 @@ class Setting:
         name: the argument of `configure()`.
         variable: the environment variable.
         default: what holds without either.
-        parse: the variable's text as a value; raises ValueError.
+        parse: the variable's text, or the argument, as a value; raises ValueError with what it can be.
         doc: what it does.
         fallback: OpenTelemetry's own variable for it, which counts where ours says nothing, and its text as a value.
     """
@@ -33,21 +33,31 @@ class Setting:
     name: str
     variable: str
     default: Any
-    parse: Callable[[str], Any]
+    parse: Callable[[Any], Any]
     doc: str
     fallback: tuple[str, Callable[[str], Any]] | None = None
 
 
-def _boolean(text: str) -> bool:
+def _boolean(value: object) -> bool:
     words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if isinstance(value, bool):
+        return value
     try:
-        return words[text.strip().lower()]
+        return words[str(value).strip().lower()]
     except KeyError:
         raise ValueError("true or false") from None
 
 
-def _text(text: str) -> str:
-    return text
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError("a text")
+
+
+def _path(value: object) -> str:
+    if isinstance(value, str | os.PathLike) and "\0" not in (path := os.fspath(value)):
+        return os.fsdecode(path)
+    raise ValueError("a path")
 
 
 def _not_disabled(text: str) -> bool:
@@ -59,15 +69,57 @@ SETTINGS: Final = (
             ("OTEL_SDK_DISABLED", _not_disabled)),
     Setting("service_name", "OTEL_SERVICE_NAME", "massgen", _text, "who is running: `service.name` of every span"),
     Setting("record", "MASSGEN_TRACING_RECORD", True, _boolean, "write the local recording"),
-    Setting("root", "MASSGEN_TRACING_ROOT", layout.DEFAULT_ROOT, _text, "directory of runs and recordings"),
+    Setting("root", "MASSGEN_TRACING_ROOT", layout.DEFAULT_ROOT, _path, "directory of runs and recordings"),
     Setting("seal", "MASSGEN_TRACING_SEAL", False, _boolean, "at the end, have a process of its own seal the recordings into Parquet"),
     Setting("logfire", "MASSGEN_TRACING_LOGFIRE", False, _boolean, "also export to Logfire (token from LOGFIRE_TOKEN or `logfire auth`)"),
     Setting("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", None, _text, "also export to an OTLP collector, such as http://localhost:4318"),
     Setting("strict", "MASSGEN_TRACING_STRICT", False, _boolean, "raise where the facade is called wrongly, instead of a counted warning"),
     Setting("full_content", "MASSGEN_TRACING_FULL_CONTENT", False, _boolean,
             "record messages, tool arguments and results in full, not as previews"),
-    Setting("price_list", "MASSGEN_TRACING_PRICE_LIST", None, _text, "file with newer prices than the package's: genai-prices' `data.json`"),
+    Setting("price_list", "MASSGEN_TRACING_PRICE_LIST", None, _path, "file with newer prices than the package's: genai-prices' `data.json`"),
 )  # fmt: skip
+
+
+def checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The caller's arguments as what they stand for; one that stands for nothing that its setting can be is not given, which is said.
+
+    Args:
+        given: the caller's arguments; None is "not given".
+
+    Raises:
+        UsageError: instead, in strict mode.
+    """
+    values = dict(given)
+    for setting in sorted(SETTINGS, key=lambda setting: setting.name != "strict"):  # which says how to say it
+        if values.get(setting.name) is not None:
+            try:
+                values[setting.name] = setting.parse(values[setting.name])
+            except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
+                guard.passing(error)
+                values[setting.name], got = None, values[setting.name]
+                expected = str(error) if type(error) is ValueError else None
+                misuse(values.get("strict"), f"configure.{setting.name}", f"configure() was called with a wrong {setting.name}", expected, got)
+    return values
+
+
+def misuse(strict: object, kind: str, problem: str, expected: str | None = None, got: object = None) -> None:
+    """`configure()` is called in a way that cannot be right: an error in strict mode, else a counted warning.
+
+    Args:
+        strict: the caller's argument.
+        kind: short stable name.
+        problem: what is wrong.
+        expected: what would have been right.
+        got: what was found; its type is shown, for it may be a secret.
+
+    Raises:
+        UsageError: in strict mode.
+    """
+    shown = None if got is None else type(got).__name__
+    hint = "It counts as not given"
+    if resolve({"strict": strict})["strict"]:
+        raise UsageError(problem, expected=expected, got=shown, hint=hint)
+    guard.report(f"usage.{kind}", compose(problem, expected, shown, hint))
 
 
 def resolve(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -11,15 +11,22 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from massgen_tracing import guard, semconv
 from massgen_tracing.errors import one_of
+from massgen_tracing.trace.arguments import identifier, identifiers, is_true, optional
 from massgen_tracing.trace.carriers import inject
 from massgen_tracing.trace.factory import SpanFactory
 from massgen_tracing.trace.handle import Handle
-from massgen_tracing.trace.payload import preview
-from massgen_tracing.trace.usage import Usage
+from massgen_tracing.trace.lenient import lenient
+from massgen_tracing.trace.payload import preview, text_of
+from massgen_tracing.trace.reported import Reported, reported, usage_of
+from massgen_tracing.trace.usage import Unfit, Usage, amount, count, is_number
 
 
+@lenient
 class Openers:
-    """Opens what an agent does, below one place: that of a handle, or on the tracer the current one."""
+    """Opens what an agent does, below one place: that of a handle, or on the tracer the current one.
+
+    Every opener takes *attributes* as a mapping or as pairs; keyword arguments that it does not know are attributes too.
+    """
 
     __slots__ = ()
 
@@ -40,6 +47,7 @@ class Openers:
         server_port: int | None = None,
         attributes: Mapping[str, Any] | None = None,
         base: Context | None = None,
+        **more: Any,
     ) -> LlmCall:
         """One model call: `llm.{provider}.{operation}`, to be left when its stream has ended.
 
@@ -51,10 +59,22 @@ class Openers:
             server_port: its port.
             attributes: more of the caller's own.
             base: the Context that it starts in; None: the one of this place.
+            more: attributes too.
         """
+        provider, operation = identifier(provider), identifier(operation)
         if operation not in semconv.LLM_OPERATIONS:
             self._spans.misuse("llm_operation", "Unknown operation of a model call", expected=one_of(semconv.LLM_OPERATIONS), got=operation)
-        return LlmCall(self._spans, provider, model, operation, server_address, server_port, attributes, base or self.context)
+        named = {
+            semconv.GEN_AI_OPERATION: "chat",
+            semconv.GEN_AI_PROVIDER: provider,
+            semconv.GEN_AI_SYSTEM: provider,
+            semconv.GEN_AI_REQUEST_MODEL: (model := optional(model)),
+            semconv.GEN_AI_REQUEST_STREAM: True if operation == "stream" else None,
+            semconv.SERVER_ADDRESS: server_address,
+            semconv.SERVER_PORT: server_port,
+            **self._spans.attributes(attributes, more),
+        }
+        return LlmCall(self._spans, provider, model, operation, named, self._spans.base(base, self.context))
 
     def mcp_call(
         self,
@@ -66,6 +86,7 @@ class Openers:
         transport: str | None = None,
         attributes: Mapping[str, Any] | None = None,
         base: Context | None = None,
+        **more: Any,
     ) -> McpCall:
         """One MCP tool call: `mcp.{server}.{tool}`. Send its `meta()` as the request's `params._meta`.
 
@@ -77,8 +98,18 @@ class Openers:
             transport: `pipe` for stdio, `tcp` for HTTP (OpenTelemetry's `network.transport`).
             attributes: more of the caller's own.
             base: the Context that it starts in; None: the one of this place.
+            more: attributes too.
         """
-        return McpCall(self._spans, server, tool, arguments, call_id, transport, attributes, base or self.context)
+        tool = identifier(tool)
+        named = {
+            **_tool(self._spans, tool, arguments, call_id),
+            semconv.GEN_AI_OPERATION: "execute_tool",
+            semconv.MCP_METHOD: "tools/call",
+            semconv.NETWORK_TRANSPORT: optional(transport),
+            **self._spans.attributes(attributes, more),
+        }
+        name = semconv.MCP_NAME.format(server=identifier(server), tool=tool)
+        return McpCall(self._spans, name, named, self._spans.base(base, self.context))
 
     def tool_call(
         self,
@@ -88,9 +119,12 @@ class Openers:
         call_id: str | None = None,
         attributes: Mapping[str, Any] | None = None,
         base: Context | None = None,
+        **more: Any,
     ) -> ToolCall:
         """The wrapper around one tool call of any kind: `Tool execution: {name}`; arguments as for `mcp_call`."""
-        return ToolCall(self._spans, name, arguments, call_id, attributes, base or self.context)
+        name = identifier(name)
+        named = {**_tool(self._spans, name, arguments, call_id), **self._spans.attributes(attributes, more)}
+        return ToolCall(self._spans, semconv.TOOL_NAME.format(name=name), named, self._spans.base(base, self.context))
 
 
 class Work(Handle, Openers):
@@ -108,38 +142,23 @@ class _RoundWork(Work):
         return self._given if self.round is None else {**self.round.identity, **self._given}
 
 
+@lenient
 class LlmCall(_RoundWork):
     """One model call, `llm.{provider}.{operation}`; lasts until its stream has ended."""
 
     kind: ClassVar[SpanKind] = SpanKind.CLIENT
 
-    __slots__ = ("_began", "_complete", "_model", "_provider", "_usage")
+    __slots__ = ("_answered_by", "_began", "_complete", "_model", "_provider", "_raw", "_usage")
 
     def __init__(
-        self,
-        spans: SpanFactory,
-        provider: str,
-        model: str | None,
-        operation: str,
-        server_address: str | None,
-        server_port: int | None,
-        attributes: Mapping[str, Any] | None,
-        base: Context | None,
+        self, spans: SpanFactory, provider: str, model: str | None, operation: str, attributes: Mapping[str, Any], base: Context | None
     ) -> None:
-        named = {
-            semconv.GEN_AI_OPERATION: "chat",
-            semconv.GEN_AI_PROVIDER: provider,
-            semconv.GEN_AI_SYSTEM: provider,
-            semconv.GEN_AI_REQUEST_MODEL: model,
-            semconv.GEN_AI_REQUEST_STREAM: True if operation == "stream" else None,
-            semconv.SERVER_ADDRESS: server_address,
-            semconv.SERVER_PORT: server_port,
-            **(attributes or {}),
-        }
-        super().__init__(spans, semconv.LLM_NAME.format(provider=provider, operation=operation), named, base)
+        super().__init__(spans, semconv.LLM_NAME.format(provider=provider, operation=operation), attributes, base)
         self._provider = provider
         self._model = model
+        self._answered_by: str | None = None
         self._usage = Usage()
+        self._raw: dict[str, Any] = {}
         self._began = 0.0
         self._complete = False
 
@@ -151,47 +170,57 @@ class LlmCall(_RoundWork):
             self.set(semconv.GEN_AI_TIME_TO_FIRST_CHUNK, seconds)
             self.set(semconv.GEN_AI_CLIENT_TIME_TO_FIRST_CHUNK, seconds)
 
-    def record_response(self, *, model: str | None = None, id: str | None = None, finish_reasons: Sequence[str] | None = None) -> None:  # noqa: A002
+    def record_response(self, *, model: str | None = None, id: str | None = None, finish_reasons: Sequence[str] | str | None = None) -> None:  # noqa: A002
         """Note what the provider says of its answer: the model that gave it, its id, why it stopped."""
-        self.set(semconv.GEN_AI_RESPONSE_MODEL, model)
+        self._answered_by = optional(model) or self._answered_by
+        self.set(semconv.GEN_AI_RESPONSE_MODEL, optional(model))
         self.set(semconv.GEN_AI_RESPONSE_ID, id)
-        self.set(semconv.GEN_AI_FINISH_REASONS, list(finish_reasons) if finish_reasons else None)
-        self._complete = self._complete or bool(finish_reasons)
+        reasons = identifiers(finish_reasons)
+        self.set(semconv.GEN_AI_FINISH_REASONS, reasons or None)
+        self._complete = self._complete or bool(reasons)
 
     def record_usage(
         self,
-        input: int | None = None,  # noqa: A002
+        input: object = None,  # noqa: A002
         output: int | None = None,
         reasoning: int | None = None,
         cached_input: int | None = None,
         cost: float | None = None,
         raw: Mapping[str, Any] | None = None,
     ) -> None:
-        """Note the call's tokens; a later call replaces an earlier one (providers report running totals).
+        """Note the call's tokens, or some of them: what is not given keeps what was known; what is replaces it (providers report running totals).
 
         Args:
-            input: tokens sent, cached ones included. A provider that reports them apart is normalised by the caller, who passes *raw* too.
+            input: tokens sent, cached ones included; or the provider's answer, an event of its stream or its usage, as an object or a dict, from
+                which all of this is read (`massgen_tracing.trace.reported`).
             output: tokens received, reasoning included.
             reasoning: those of *output* that were reasoning.
             cached_input: those of *input* that were read from a cache.
-            cost: USD as the provider reports it; None: estimated from the price list, absent for a model that it does not know.
-            raw: the provider's own usage, kept beside.
+            cost: USD as the provider reports it, which stands until another is; without one it is estimated at the end of the call from all its
+                tokens, and absent for a model that the price list does not know.
+            raw: the provider's own usage, kept beside; where nothing else is given, it is read.
         """
-        unknown_cost = False
-        if cost is None and self._spans.price is not None and self._model is not None and (input is not None or output is not None):
-            try:
-                cost = self._spans.price(self._provider, self._model, input or 0, output or 0, cached_input or 0)
-                unknown_cost = cost is None
-            except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-                guard.swallow("prices", error)
-        self._usage = Usage(input, output, reasoning, cached_input, cost)
-        self.set(semconv.GEN_AI_INPUT_TOKENS, input)
-        self.set(semconv.GEN_AI_OUTPUT_TOKENS, output)
-        self.set(semconv.GEN_AI_REASONING_TOKENS, reasoning)
-        self.set(semconv.GEN_AI_CACHE_READ_TOKENS, cached_input)
-        self.set(semconv.OPERATION_COST, cost)
-        self.set(semconv.COST_UNKNOWN, unknown_cost or None)
-        self.set(semconv.USAGE_RAW, raw)
+        if input is not None and not is_number(input):
+            said = self._spans.take("input", input, _reported, Reported({}))
+            input = None  # noqa: A001
+        else:
+            nothing = input is output is reasoning is cached_input is cost is None
+            said = self._spans.take("raw", raw, reported, Reported({})) if nothing and raw is not None else Reported({})
+        if said.usage:
+            self._raw.update(said.usage)
+            self._usage = self._usage.updated(usage_of(self._raw))
+            if said.model is not None or said.id is not None:
+                self.record_response(model=said.model, id=said.id)
+        take = self._count
+        given = Usage(take("input", input), take("output", output), take("reasoning", reasoning), take("cached_input", cached_input), None)
+        if cost is not None:
+            given = given._replace(cost=self._spans.take("cost", cost, amount, None))
+        self._usage = used = self._usage.updated(given)
+        self.set(semconv.GEN_AI_INPUT_TOKENS, used.input)
+        self.set(semconv.GEN_AI_OUTPUT_TOKENS, used.output)
+        self.set(semconv.GEN_AI_REASONING_TOKENS, used.reasoning)
+        self.set(semconv.GEN_AI_CACHE_READ_TOKENS, used.cached_input)
+        self.set(semconv.USAGE_RAW, self._raw or None if raw is None else raw)
 
     def record_content(self, *, input: object = None, output: object = None) -> None:  # noqa: A002
         """Note messages as bounded previews, in full where full content was asked for."""
@@ -199,44 +228,66 @@ class LlmCall(_RoundWork):
         self.set(semconv.GEN_AI_INPUT_MESSAGES, preview(input, full=full))
         self.set(semconv.GEN_AI_OUTPUT_MESSAGES, preview(output, full=full))
 
+    def _count(self, name: str, value: object) -> int | None:
+        return None if value is None else self._spans.take(name, value, count, None)
+
     def _begin(self) -> Mapping[str, Any]:
         self._began = time.perf_counter()
         self._complete = False
+        self._answered_by = None
+        self._usage = Usage()
+        self._raw = {}
         return super()._begin()
 
     def _portable(self) -> dict[str, Any]:
-        own = {"_provider": self._provider, "_model": self._model, "_usage": Usage(), "_began": 0.0, "_complete": False}
-        return {**super()._portable(), **own}
+        own: dict[str, Any] = {"_provider": self._provider, "_model": self._model, "_answered_by": None, "_usage": Usage(), "_raw": {}}
+        return {**super()._portable(), **own, "_began": 0.0, "_complete": False}
 
     def _cancelled(self) -> None:
         if not self._complete:  # a consumer that stops at the finish reason has had all of the answer
             super()._cancelled()
 
     def _finish(self) -> None:
-        if self.round is not None and self._usage != Usage():
-            self.round.add_usage(self._usage)
-            self._usage = Usage()
+        used = self._usage
+        if used == Usage():
+            return
+        if used.cost is None:
+            used = used._replace(cost=self._estimated(used))
+        self.set(semconv.OPERATION_COST, used.cost)
+        if self.round is not None:
+            self.round.add_usage(used)
+
+    def _estimated(self, used: Usage) -> float | None:
+        """What the tokens cost by the price list: of the model that was asked for, or else of the one that answered."""
+        price, models = self._spans.price, [model for model in (self._model, self._answered_by) if model is not None]
+        if price is None or not models or used.input is used.output is None:
+            return None
+        try:
+            for model in models:
+                cost = price(self._provider, model, used.input or 0, used.output or 0, used.cached_input or 0)
+                if cost is not None:
+                    return cost
+            self.set(semconv.COST_UNKNOWN, True)
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+            guard.swallow("prices", error)
+        return None
 
 
+@lenient
 class ToolCall(_RoundWork):
     """The wrapper around one tool call of any kind, `Tool execution: {name}`."""
 
     __slots__ = ()
 
-    def __init__(
-        self, spans: SpanFactory, name: str, arguments: object, call_id: str | None, attributes: Mapping[str, Any] | None, base: Context | None
-    ) -> None:
-        named = {**_tool(spans, name, arguments, call_id), **(attributes or {})}
-        super().__init__(spans, semconv.TOOL_NAME.format(name=name), named, base)
-
     def record_result(self, result: object, *, is_error: bool = False) -> None:
         """Note what the tool gave back, as a bounded preview; *is_error* where the tool itself says that it failed."""
         self.set(semconv.GEN_AI_TOOL_RESULT, preview(result, full=self._spans.full_content))
-        if is_error:
+        if is_true(is_error):
             self.set(semconv.ERROR_TYPE, semconv.TOOL_ERROR)
             self.span.set_status(StatusCode.ERROR, semconv.TOOL_ERROR)
 
 
+@lenient
 class McpCall(ToolCall):
     """One MCP tool call, `mcp.{server}.{tool}` (OpenTelemetry MCP conventions: the client's `tools/call`)."""
 
@@ -244,36 +295,28 @@ class McpCall(ToolCall):
 
     __slots__ = ()
 
-    def __init__(
-        self,
-        spans: SpanFactory,
-        server: str,
-        tool: str,
-        arguments: object,
-        call_id: str | None,
-        transport: str | None,
-        attributes: Mapping[str, Any] | None,
-        base: Context | None,
-    ) -> None:
-        named = {
-            semconv.GEN_AI_OPERATION: "execute_tool",
-            semconv.MCP_METHOD: "tools/call",
-            semconv.NETWORK_TRANSPORT: transport,
-            **(attributes or {}),
-        }
-        super().__init__(spans, tool, arguments, call_id, named, base)
-        self.name = semconv.MCP_NAME.format(server=server, tool=tool)
-
     def meta(self, meta: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The request's `params._meta` with this span's W3C trace context in it (MCP SEP-414), so that the server's spans become its children.
 
         Args:
             meta: what else belongs in there; not changed.
         """
-        carrier = dict(meta or {})
+        carrier = dict(self._spans.attributes(meta, {}))
         if self.context is not None:
             inject(carrier, self.context)
         return carrier
+
+
+def open_span(spans: SpanFactory, name: object, attributes: object, base: object, place: Context | None, more: Mapping[str, Any]) -> Work:
+    """A span of the caller's own, in the Context *base*, else in that of its *place*."""
+    return Work(spans, text_of(name) or "span", spans.attributes(attributes, more), spans.base(base, place))
+
+
+def _reported(answer: object) -> Reported:
+    said = reported(answer)
+    if not said.usage:
+        raise Unfit("a number of tokens, or a provider's answer, its usage or an event of its stream that tells it")
+    return said
 
 
 def _tool(spans: SpanFactory, name: str, arguments: object, call_id: str | None) -> dict[str, Any]:

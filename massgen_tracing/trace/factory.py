@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from opentelemetry.context import Context
 from opentelemetry.trace import NoOpTracer, SpanKind
@@ -14,9 +14,17 @@ from opentelemetry.trace import Tracer as OtelTracer
 from massgen_tracing import guard, semconv
 from massgen_tracing.errors import UsageError, compose
 from massgen_tracing.layout import RunDirectory
+from massgen_tracing.trace import arguments
 from massgen_tracing.trace.clock import CLOCK
 from massgen_tracing.trace.current import adopted, current
-from massgen_tracing.trace.payload import clean, clean_all
+from massgen_tracing.trace.payload import attribute_key, clean, clean_all, clean_name, cut_clean
+from massgen_tracing.trace.usage import Unfit
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+_SAID: Final = 300
+"""Characters of what a caller passed, in a message about it."""
 
 Price = Callable[[str, str, int, int, int], float | None]
 """(provider, model, input, output, cached input) -> USD, or None for an unknown model."""
@@ -66,12 +74,13 @@ class SpanFactory:
         if self.cleans:
             return self._start_span(name, context, kind, attributes), None
         now, measure = CLOCK.start()
-        return self._start_span(name, context, kind, clean_all(attributes), start_time=now), measure
+        return self._start_span(clean_name(name), context, kind, clean_all(attributes), start_time=now), measure
 
     def set_attribute(self, span: ApiSpan, key: str, value: object) -> None:
         """Set an attribute of any type; never raises."""
         try:
             if not self.cleans:
+                key = attribute_key(key)
                 value = clean(key, value)
             if value is not None:
                 span.set_attribute(key, value)  # type: ignore[arg-type]
@@ -106,17 +115,54 @@ class SpanFactory:
 
     def open_run(self, run: RunDirectory | None) -> RunDirectory | None:
         """Make what a run needs; returns its directory, which is *run* where that is given, and None where nothing is recorded."""
-        return run if self._open_run is None else self._open_run(run)
+        try:
+            return run if self._open_run is None else self._open_run(run)
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+            guard.swallow("open_run", error)
+            return run
 
-    def misuse(self, kind: str, problem: str, *, expected: str | None = None, got: object | None = None, hint: str | None = None) -> None:
+    def misuse(self, kind: str, problem: str, expected: str | None = None, *, got: object | None = None, hint: str | None = None) -> None:
         """The caller is wrong: an error in strict mode, else a counted warning.
 
         Raises:
             UsageError: in strict mode.
         """
+        problem, got = cut_clean(problem, _SAID), clean("", got, _SAID)
         if self.strict:
             raise UsageError(problem, expected=expected, got=got, hint=hint)
         guard.report(f"usage.{kind}", compose(problem, expected, got, hint))
+
+    def take(self, name: str, value: object, read: Callable[[object], T], otherwise: U) -> T | U:
+        """An argument as what it stands for; *otherwise* where it stands for nothing of the kind, which is a mistake of the caller's.
+
+        Args:
+            name: the argument's.
+            value: what was passed.
+            read: tells what it stands for; raises `Unfit`.
+            otherwise: what holds then.
+
+        Raises:
+            UsageError: in strict mode.
+        """
+        try:
+            return read(value)
+        except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
+            guard.passing(error)
+            expected = str(error) if isinstance(error, Unfit) else None
+        self.misuse(f"argument.{name}", f"The argument {name} is not what it can be", expected=expected, got=value)
+        return otherwise
+
+    def attributes(self, given: object, more: Mapping[str, Any]) -> Mapping[Any, Any]:
+        """The caller's own attributes: those given as such, in any form, and the keyword arguments that have no other meaning."""
+        if given is None:
+            return more
+        return {**self.take("attributes", given, arguments.attributes, {"attributes": given}), **more}
+
+    def base(self, given: object, place: Context | None) -> Context | None:
+        """The Context that something starts in: the one given, else that of its place."""
+        if given is None or given is place:
+            return place
+        return self.take("base", given, arguments.context, place)
 
 
 _configured: Callable[[], SpanFactory] = partial(SpanFactory, NoOpTracer())

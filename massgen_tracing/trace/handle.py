@@ -16,14 +16,16 @@ from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode, get_
 from opentelemetry.trace import Span as ApiSpan
 
 from massgen_tracing import finalization, guard, semconv
-from massgen_tracing.trace import factory
+from massgen_tracing.trace import arguments, factory
 from massgen_tracing.trace.belonging import ROUND_KEY, SESSION_KEY, InRound, InSession
 from massgen_tracing.trace.carriers import extract, inject
 from massgen_tracing.trace.clock import CLOCK
 from massgen_tracing.trace.current import SPAN_KEY, Blocks
 from massgen_tracing.trace.exceptions import exception_attributes, is_failure, summary, type_name
 from massgen_tracing.trace.factory import SpanFactory
+from massgen_tracing.trace.lenient import takes_anything
 from massgen_tracing.trace.single import Single
+from massgen_tracing.trace.usage import count
 
 _NOTHING: Final[dict[str, Any]] = {}
 
@@ -123,6 +125,7 @@ class Handle(Single):
         """Whether the span has started and not ended; of another process's it is not known, and taken for granted."""
         return self._life in {_Life.OPEN, _Life.ELSEWHERE}
 
+    @takes_anything
     def set(self, key: str, value: object) -> None:
         """Set one attribute, of any type: it is bounded, scrubbed and made JSON-safe. None sets nothing."""
         self._spans.set_attribute(self.span, key, value)
@@ -148,6 +151,7 @@ class Handle(Single):
                 self._turn.release()
         return self
 
+    @takes_anything
     def end(self, error: BaseException | None = None, at: int | None = None) -> None:
         """End the span, as failed or cancelled where *error* says so. A second call changes nothing.
 
@@ -155,6 +159,11 @@ class Handle(Single):
             error: what the work was left with.
             at: when it ended, in nanoseconds since the epoch; None: now.
         """
+        error = None if error is None else self._spans.take("error", error, arguments.exception, None)
+        at = None if at is None else self._spans.take("at", at, count, None)
+        self._end(error, at)
+
+    def _end(self, error: BaseException | None = None, at: int | None = None) -> None:
         try:
             self._unended.pop()
         except IndexError:  # not open, or another thread ends it
@@ -194,7 +203,7 @@ class Handle(Single):
                 raise meant_for_program from None
         else:
             if exc is None and not self._blocks:
-                self.end()
+                self._end()
             else:
                 self._left(exc)
 
@@ -265,7 +274,7 @@ class Handle(Single):
     def _left(self, error: BaseException | None) -> None:
         """A block was left: the last one ends the span; an error that leaves another one is on the span all the same."""
         if not self._blocks:
-            self.end(error)
+            self._end(error)
         elif error is not None and is_failure(error):
             with guard.guarded("handle.note"):
                 self._note(error)

@@ -11,7 +11,9 @@ from typing import Any, Final, cast
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan
 
+from massgen_tracing.trace.arguments import is_label
 from massgen_tracing.trace.calls import LlmCall, McpCall, ToolCall, Work
+from massgen_tracing.trace.payload import text_of
 from massgen_tracing.trace.round import Presentation, Round
 from massgen_tracing.trace.session import Session
 from massgen_tracing.trace.usage import Usage
@@ -20,7 +22,7 @@ from massgen_tracing.trace.usage import Usage
 class _NoopSpan(NonRecordingSpan):
     """OpenTelemetry's invalid span; called as an opener it gives the handle that does nothing."""
 
-    def __call__(self, name: str, attributes: Mapping[str, Any] | None = None) -> _NoopHandle:
+    def __call__(self, *args: Any, **options: Any) -> _NoopHandle:
         return _NOOP
 
 
@@ -72,23 +74,22 @@ class _NoopHandle:
     set = end = event = winner = vote = error = timeout = restarted = cancelled = enforcement = add_usage = final_answer = _nothing
     first_chunk = record_response = record_usage = record_content = record_result = count_answer = _nothing
 
-    def answer(self, label: str | None = None, text: str = "") -> str:
-        return label or ""
+    def answer(self, label: object = None, *args: Any, **options: Any) -> str:
+        return text_of(label) if is_label(label) else ""
 
-    def answer_label(self, agent_id: str, count: int | None = None) -> str:
+    def _no_text(self, *args: Any, **options: Any) -> str:
         return ""
 
-    def take_winner_label(self) -> str | None:
+    answer_label = next_answer = _no_text
+
+    def take_winner_label(self, *args: Any, **options: Any) -> str | None:
         return None
 
-    def next_round(self, agent_id: str, number: int | None = None) -> int:
-        return number or 0
+    def next_round(self, *args: Any, **options: Any) -> int:
+        return 0
 
-    def next_answer(self, agent_id: str) -> str:
-        return ""
-
-    def meta(self, meta: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return dict(meta or {})
+    def meta(self, meta: object = None, *args: Any, **options: Any) -> dict[str, Any]:
+        return dict(meta) if isinstance(meta, Mapping) else {}
 
 
 _NOOP: Final = _NoopHandle()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from opentelemetry.context import Context
 from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.trace import SpanContext, Status, StatusCode
 
-from massgen_tracing.trace.calls import Work
+from massgen_tracing.trace.calls import Work, open_span
 from massgen_tracing.trace.factory import SpanFactory
 from massgen_tracing.trace.handle import Handle
+from massgen_tracing.trace.lenient import takes_anything
 from massgen_tracing.trace.single import Single
 
 
@@ -25,9 +27,10 @@ class OpenerSpan(Single, ApiSpan):
         self._handle = handle
         self._spans = spans
 
-    def __call__(self, name: str, attributes: Mapping[str, Any] | None = None) -> Work:
+    @takes_anything
+    def __call__(self, name: str, attributes: Mapping[str, Any] | None = None, *, base: Context | None = None, **more: Any) -> Work:
         """A span below this one; see `Tracer.span`."""
-        return Work(self._spans, name, attributes, self._handle.context)
+        return open_span(self._spans, name, attributes, base, self._handle.context, more)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _span_of, (self._handle,)

@@ -10,11 +10,12 @@ import datetime as dt
 import enum
 import json
 import math
+import re
 from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Any, Final
 
-from massgen_tracing import semconv
+from massgen_tracing import guard, semconv
 from massgen_tracing.model import AttributeValue
 from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub
 
@@ -26,6 +27,9 @@ MAX_ATTRIBUTES: Final = 256
 
 PREVIEW_CHARS: Final = 2000
 """Characters of message content and of tool arguments and results, unless full content was asked for."""
+
+MAX_NAME: Final = 256
+"""Characters of a name: of a span, an event, an agent, a tool, an instrumentation scope."""
 
 _MAX_DEPTH: Final = 12
 _MAX_ITEMS: Final = 1000
@@ -52,6 +56,11 @@ _MAX_CACHED: Final = 8192
 _cleaned: dict[tuple[object, object], str] = {}
 """Short texts recur (agent ids, models, tool names): each is looked at once."""
 
+_names: dict[object, str] = {}
+"""Names that were looked at, as they are recorded."""
+
+_PLAIN_ID: Final = re.compile(r"(?:resp|call|toolu|msg|run|req|item|thread|chatcmpl(?=-))[_-][A-Za-z0-9]+|[0-9a-f]{16,32}")
+"""Ids that no other call has, in which no secret can stand: looking for one would cost more than all else about them."""
 
 _keys: dict[object, str] = {}
 """Keys that were looked at and are none of a secret, as they are recorded."""
@@ -73,7 +82,8 @@ def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue
         return value  # type: ignore[return-value]
     try:
         return _bound(_Converter(max_bytes).convert(value, 0), max_bytes)
-    except Exception:  # noqa: BLE001 - a stranger's object may raise anything
+    except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
+        guard.passing(error)
         return f"<unreadable {kind.__name__}>"
 
 
@@ -104,7 +114,7 @@ def clean_all(attributes: Mapping[str, object], limit: int = MAX_ATTRIBUTES) -> 
 
 def _new_key(given: object) -> str:
     """*given* as an attribute's key; remembered where it does not name a secret, so that it need not be looked at again."""
-    key = attribute_key(given)
+    key = _bounded(given, _MAX_KEY)
     if type(given) is str and len(given) <= _SHORT and not is_secret_key(key):
         if len(_keys) >= _MAX_CACHED:
             _keys.clear()
@@ -113,14 +123,41 @@ def _new_key(given: object) -> str:
 
 
 def attribute_key(key: object) -> str:
-    """*key* as an attribute's key: a text without lone surrogates, and not longer than a name needs to be."""
-    if type(key) is str and len(key) <= _MAX_KEY and key.isascii():
-        return key
+    """*key* as an attribute's key: a text, scrubbed, without lone surrogates, and not longer than a name needs to be."""
+    known = _keys.get(key) if type(key) is str else None
+    return _new_key(key) if known is None else known
+
+
+def clean_name(name: object) -> str:
+    """*name* as the name of a span, an event or a scope: scrubbed, at most `MAX_NAME` characters. Names recur: each is looked at once."""
+    known = _names.get(name) if type(name) is str else None
+    if known is None:
+        known = _bounded(name, MAX_NAME)
+        if type(name) is str and len(name) <= MAX_NAME:
+            if len(_names) >= _MAX_CACHED:
+                _names.clear()
+            _names[name] = known
+    return known
+
+
+def text_of(value: object) -> str:
+    """The text that *value* is or stands for, as an id or a name: an enumeration's member for its value; never raises."""
+    if type(value) is str:
+        return value
     try:
-        text = encodable(str(key)[: _MAX_KEY + 1])
-    except Exception:  # noqa: BLE001 - a stranger's __str__ may raise anything
-        return f"<unreadable {type(key).__name__}>"
-    return text if len(text) <= _MAX_KEY else f"{text[: _MAX_KEY - 1]}…"
+        if isinstance(value, enum.Enum):
+            value = value.value
+        return str.__str__(value) if isinstance(value, str) else str(value)
+    except Exception as error:  # noqa: BLE001 - a stranger's __str__ may raise anything
+        guard.passing(error)
+        return f"<unreadable {type(value).__name__}>"
+
+
+def _bounded(name: object, limit: int) -> str:
+    """A name or a key, scrubbed and cut to *limit* characters."""
+    text = text_of(name)
+    start, whole = _scrubbed_start(text, limit)
+    return start if whole and len(start) <= limit else f"{start[: limit - 1]}…"
 
 
 def preview(value: object, *, full: bool = False) -> AttributeValue:
@@ -166,7 +203,8 @@ def to_json(value: object) -> str:
         if type(value) is str:
             return json.dumps(value, ensure_ascii=False)
         return _dump(_Converter(MAX_BYTES).convert(value, 0))
-    except Exception:  # noqa: BLE001 - a stranger's object may raise anything
+    except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
+        guard.passing(error)
         return json.dumps(f"<unreadable {type(value).__name__}>")
 
 
@@ -186,8 +224,8 @@ def _text(key: str, value: str, max_bytes: int) -> str:
         item = (key, value)
         done = _cleaned.get(item)
         if done is None:
-            if key in semconv.IDENTIFIERS:
-                done = encodable(value)
+            if key in semconv.IDENTIFIERS and _PLAIN_ID.fullmatch(value) is not None:
+                done = value
             else:
                 done = MARK if is_secret_key(key) else scrub(encodable(value))
             if len(key) <= _SHORT:
@@ -240,7 +278,8 @@ def _dump(value: Any) -> str:
     """JSON text that any reader takes: without NaN and infinities, which JSON does not know."""
     try:
         return json.dumps(value, ensure_ascii=False, default=repr, allow_nan=False)
-    except ValueError:
+    except ValueError as error:
+        guard.passing(error)
         return json.dumps(_finite(value), ensure_ascii=False, default=repr)
 
 
@@ -258,7 +297,8 @@ def _shorten_json(text: str, limit: int, measure: Callable[[str], int]) -> str |
         return None
     try:
         return _fit(json.loads(text, parse_constant=str), limit, measure)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        guard.passing(error)
         return None
 
 
@@ -318,7 +358,8 @@ class _Converter:
         self._nodes -= 1
         try:
             return self._convert(value, depth)
-        except Exception:  # noqa: BLE001 - a stranger's object may raise anything
+        except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
+            guard.passing(error)
             return f"<unreadable {type(value).__name__}>"
 
     def _convert(self, value: object, depth: int) -> AttributeValue:

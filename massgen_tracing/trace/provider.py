@@ -33,8 +33,9 @@ from opentelemetry.trace import TracerProvider as ApiTracerProvider
 from massgen_tracing import semconv
 from massgen_tracing.trace.current import Blocks, adopted, current
 from massgen_tracing.trace.exceptions import is_failure, summary
+from massgen_tracing.trace.origin import clean_scope
 from massgen_tracing.trace.others import Added, Others, report_left_out
-from massgen_tracing.trace.payload import MAX_ATTRIBUTES, clean_all, encodable
+from massgen_tracing.trace.payload import MAX_ATTRIBUTES, clean_all, clean_name
 from massgen_tracing.trace.pipeline import Pipeline, RandomIds
 from massgen_tracing.trace.span import MAX_LINKS, Span
 
@@ -92,7 +93,7 @@ class Tracer(ApiTracer):
         span = Span(
             pipeline,
             self._scope,
-            name if type(name) is str and name.isascii() else encodable(str(name)),
+            clean_name(name),
             kind,
             trace_id,
             pipeline.ids.generate_span_id(),
@@ -212,7 +213,7 @@ class TracerProvider(ApiTracerProvider):
         attributes: Mapping[str, Any] | None = None,
     ) -> Tracer:
         """A tracer for one instrumentation scope."""
-        return Tracer(self, InstrumentationScope(instrumenting_module_name, instrumenting_library_version, schema_url, attributes))
+        return Tracer(self, clean_scope(InstrumentationScope(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)))
 
     def facade_tracer(self, name: str, version: str) -> Tracer:
         """The tracer of this package's facade."""

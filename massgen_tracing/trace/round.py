@@ -11,15 +11,19 @@ from opentelemetry.trace import Status, StatusCode
 
 from massgen_tracing import semconv
 from massgen_tracing.errors import one_of
+from massgen_tracing.trace.arguments import identifier, identifiers, is_label, is_true, optional
 from massgen_tracing.trace.belonging import ROUND_KEY, InSession
 from massgen_tracing.trace.calls import Work
 from massgen_tracing.trace.exceptions import describe, is_timeout
 from massgen_tracing.trace.factory import SpanFactory
+from massgen_tracing.trace.lenient import lenient
 from massgen_tracing.trace.opener import OpenerSpan
-from massgen_tracing.trace.payload import preview
-from massgen_tracing.trace.usage import Usage
+from massgen_tracing.trace.payload import preview, text_of
+from massgen_tracing.trace.reported import reported, usage_of
+from massgen_tracing.trace.usage import Unfit, Usage, amount, count
 
 
+@lenient
 class Round(Work):
     """One execution of an agent.
 
@@ -70,13 +74,17 @@ class Round(Work):
 
     # --- how the round ends ------------------------------------------------------------------------------------------------------
 
-    def answer(self, label: str | None = None, text: str = "") -> str:
+    def answer(self, label: str | None = None, text: object = "") -> str:
         """The agent answered: event `Agent answer: {label}`, outcome `answer`; returns the label.
 
         Args:
-            label: `agent{i}.{k}`; None: the session's next one for this agent.
+            label: `agent{i}.{k}`, or one of the caller's own; None: the session's next one for this agent. Given alone, what is not of that form is
+                the text.
             text: the answer, kept as a bounded preview.
         """
+        if label is not None and not is_label(label) and not _is_said(text):
+            label, text = None, label
+        label = optional(label)
         if label is None:
             label = self._label()
         elif self.session is not None:
@@ -93,6 +101,7 @@ class Round(Work):
             label: that answer's label.
             reason: why, kept as a bounded preview.
         """
+        voted_for, label = identifier(voted_for), optional(label)
         chosen = {semconv.VOTED_FOR: voted_for, semconv.VOTED_FOR_LABEL: label}
         self._event(
             semconv.VOTE_NAME.format(agent_id=self.agent_id, label=label or voted_for),
@@ -114,6 +123,7 @@ class Round(Work):
         Args:
             by: the agent whose new answer made this one start again.
         """
+        by = optional(by)
         self._event(semconv.RESTART_NAME.format(agent_id=self.agent_id), {semconv.RESTART_BY: by})
         self._end_as("restarted", {semconv.RESTART_BY: by})
 
@@ -123,21 +133,23 @@ class Round(Work):
 
     # --- what happens in it ------------------------------------------------------------------------------------------------------
 
-    def event(self, event_type: str, attributes: Mapping[str, Any] | None = None) -> None:
-        """A point event of this agent, `Coordination event: {event_type}`."""
-        self._event(semconv.EVENT_NAME.format(type=event_type), {semconv.EVENT_TYPE: event_type, **(attributes or {})})
+    def event(self, event_type: str, attributes: Mapping[str, Any] | None = None, **more: Any) -> None:
+        """A point event of this agent, `Coordination event: {event_type}`; attributes as for `Tracer.span`."""
+        event_type = identifier(event_type)
+        self._event(semconv.EVENT_NAME.format(type=event_type), {semconv.EVENT_TYPE: event_type, **self._spans.attributes(attributes, more)})
 
     def enforcement(
         self,
         reason: str,
         attempt: int | None = None,
         max_attempts: int | None = None,
-        tool_calls: Sequence[str] = (),
+        tool_calls: Sequence[str] | str = (),
         error_message: str | None = None,
         buffer_preview: str | None = None,
         buffer_chars: int | None = None,
         *,
         any_reason: bool = False,
+        **more: Any,
     ) -> None:
         """The agent broke the protocol and is asked again: event `Coordination event: enforcement`.
 
@@ -150,8 +162,10 @@ class Round(Work):
             buffer_preview: the beginning of what it had written and is lost.
             buffer_chars: how many characters that was.
             any_reason: the codes are not the caller's own, so that one which is not known is not its mistake.
+            more: attributes too.
         """
-        if not any_reason and reason not in semconv.ENFORCEMENT_REASONS:
+        reason = identifier(reason)
+        if not is_true(any_reason) and reason not in semconv.ENFORCEMENT_REASONS:
             self._spans.misuse("enforcement", "Unknown enforcement reason", expected=one_of(semconv.ENFORCEMENT_REASONS), got=reason)
         self.event(
             "enforcement",
@@ -159,10 +173,11 @@ class Round(Work):
                 semconv.ENFORCEMENT_REASON: reason,
                 semconv.ENFORCEMENT_ATTEMPT: attempt,
                 semconv.ENFORCEMENT_MAX_ATTEMPTS: max_attempts,
-                semconv.ENFORCEMENT_TOOL_CALLS: list(tool_calls) or None,
+                semconv.ENFORCEMENT_TOOL_CALLS: identifiers(tool_calls) or None,
                 semconv.ERROR_MESSAGE: error_message,
                 semconv.ENFORCEMENT_BUFFER_PREVIEW: self._preview(buffer_preview),
                 semconv.ENFORCEMENT_BUFFER_CHARS: buffer_chars,
+                **more,
             },
         )
 
@@ -173,7 +188,7 @@ class Round(Work):
 
     def add_usage(self, usage: Usage) -> None:
         """Add one model call's usage to the round's; the calls themselves do this when they end."""
-        self._used.append(usage)
+        self._used.append(self._spans.take("usage", usage, _checked, Usage()))
 
     # --- inner -------------------------------------------------------------------------------------------------------------------
 
@@ -218,7 +233,7 @@ class Round(Work):
         return semconv.ANSWER_LABEL.format(place=1, count=1)
 
     def _preview(self, text: object) -> object:
-        return preview(text, full=self._spans.full_content) if text else None
+        return preview(text, full=self._spans.full_content) if _is_said(text) else None
 
     def _event(self, name: str, attributes: Mapping[str, Any]) -> None:
         if not self._check_open(name):
@@ -241,7 +256,7 @@ class Round(Work):
 
     def _fail(self, outcome: str, message: object) -> None:
         self._check_open(outcome)
-        text = self._spans.clean_text(str(message))
+        text = self._spans.clean_text(text_of(message))
         self._end_as(outcome, {semconv.ERROR_MESSAGE: text})
         self.span.set_status(Status(StatusCode.ERROR, text))
 
@@ -254,6 +269,7 @@ class Round(Work):
             self._end_as("cancelled", {})
 
 
+@lenient
 class Presentation(Round):
     """The winner's final presentation; announces the winner when it starts."""
 
@@ -268,10 +284,24 @@ class Presentation(Round):
         if label is not None:
             self._event(semconv.WINNER_NAME.format(label=label), {semconv.WINNER_LABEL: label})
 
-    def final_answer(self, text: str = "") -> None:
+    def final_answer(self, text: object = "") -> None:
         """The final answer stands: event `Final answer from {agent}`, outcome `answer`."""
         self._event(semconv.FINAL_ANSWER_NAME.format(agent_id=self.agent_id), {semconv.ANSWER_PREVIEW: self._preview(text)})
         self._end_as("answer", {})
+
+
+def _is_said(text: object) -> bool:
+    return text is not None and text_of(text) != ""
+
+
+def _checked(usage: object) -> Usage:
+    if isinstance(usage, Usage):
+        whole = [None if tokens is None else count(tokens) for tokens in usage[:4]]
+        return Usage(whole[0], whole[1], whole[2], whole[3], None if usage.cost is None else amount(usage.cost))
+    found = usage_of(reported(usage).usage)
+    if found == Usage():
+        raise Unfit("a Usage")
+    return found
 
 
 def _usage_attributes(usage: Usage) -> Iterator[tuple[str, int | float | None]]:

@@ -24,13 +24,15 @@ class Rule:
         needles: lower-case texts with one of which the pattern begins. It is tried only where one stands: a search at every character of a long
             prompt would hold up the run.
         pattern: what is replaced; a group named `keep` in front stays, a group named `quote` is put around the mark.
-        before: what must stand in front of it, where the pattern alone does not say enough.
+        before: what must stand in front of it, where the pattern alone does not say enough; its group `own` is part of the secret.
+        reach: characters in front that are looked at for *before*.
     """
 
     sign: str
     needles: tuple[str, ...]
     pattern: re.Pattern[str]
     before: re.Pattern[str] | None = None
+    reach: int = 32
 
 
 _A_DIGIT = r"(?=[A-Za-z0-9_\-]{0,60}[0-9])"
@@ -38,7 +40,7 @@ _A_DIGIT = r"(?=[A-Za-z0-9_\-]{0,60}[0-9])"
 
 _OWNERS = (
     r"access|auth|refresh|id|session|bearer|api|read|write|github|gitlab|gh|hf|hugging[_-]?face|slack|discord|telegram|bot|app|user|oauth|jwt|csrf|xsrf"
-    r"|logfire|npm|pypi|vault|deploy|service|security|personal[_-]?access|secret|private"
+    r"|logfire|npm|pypi|vault|deploy|service|security|personal[_-]?access|secret|private|subscription"
 )
 """Whose `…_token` is a secret; tokens in the sense of language models have other owners (`max_tokens`, `input_tokens`, `pad_token`)."""
 
@@ -74,15 +76,33 @@ RULES: Final[tuple[Rule, ...]] = (
          re.compile(r"(?P<keep>\b(?i:bearer|basic)\s{1,8})(?=[A-Za-z._~+/\-]*+[0-9=]|[A-Za-z0-9._~+/\-]*?[a-z][A-Z])[A-Za-z0-9._~+/\-]{8,}=*")),
     Rule("@", ("://",), re.compile(r"""(?P<keep>://[^\s/:@"'?#]*:)[^\s/"'?#<>]+(?=@)""")),
     Rule("e", ("eyj",), re.compile(r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*)?")),
-    Rule("-", ("sk-", "csk-", "xai-", "pk-lf-", "glpat-", "nvapi-", "pplx-", "tvly-", "gocspx-", "pypi-"),
-         re.compile(rf"\b(?:c?sk|xai|pk-lf|glpat|nvapi|pplx|tvly|GOCSPX|pypi)-{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
-    Rule("_", ("gsk_", "hf_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "npm_", "e2b_", "r8_", "dop_v1_"),
-         re.compile(rf"\b(?:gsk|hf|gh[pousr]|npm|e2b|r8|dop_v1)_{_A_DIGIT}[A-Za-z0-9]{{16,}}")),
-    Rule("_", ("pylf_v", "github_pat_", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_live_", "pk_test_", "whsec_"),
-         re.compile(rf"\b(?:pylf_v\d+|github_pat|[srp]k_(?:live|test)|whsec)_{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
-    Rule("x", ("xox",), re.compile(r"\bxox[abeoprs]-[A-Za-z0-9\-]{10,}")),
-    Rule("a", ("aiza", "ya29."), re.compile(r"\b(?:AIza[A-Za-z0-9_\-]{30,}|ya29\.[A-Za-z0-9_\-]{20,})")),
-    Rule("a", ("akia", "asia"), re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")),
+    Rule("-", ("sk-", "csk-", "xai-", "pk-lf-", "glpat-", "nvapi-", "pplx-", "tvly-", "gocspx-", "pypi-", "xapp-", "bedrock-api-key-"),
+         re.compile(rf"\b(?:c?sk|xai|pk-lf|glpat|nvapi|pplx|tvly|GOCSPX|pypi|xapp|bedrock-api-key)-{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
+    Rule("-", ("fc-", "dapi"), re.compile(r"\b(?:fc-|dapi)[0-9a-f]{32}(?:-[0-9])?\b")),
+    Rule("_", ("gsk_", "hf_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "npm_", "e2b_", "r8_", "dop_v1_", "fw_", "sk_", "dtn_", "ntn_", "vck_"),
+         re.compile(rf"\b(?:gsk|hf|gh[pousr]|npm|e2b|r8|dop_v1|fw|sk|dtn|ntn|vck)_{_A_DIGIT}[A-Za-z0-9]{{16,}}")),
+    Rule("_", ("pylf_v", "github_pat_", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_live_", "pk_test_", "bb_live_", "whsec_", "tgp_v",
+               "lsv2_", "jina_", "pcsk_", "lin_api_", "figd_", "sb_secret_", "sbp_"),
+         re.compile(r"\b(?:pylf_v\d+|github_pat|[srp]k_(?:live|test)|bb_live|whsec|tgp_v\d+|lsv2_[ps][tk]|jina|pcsk|lin_api|figd|sb_secret|sbp)"
+                    rf"_{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
+    Rule("x", ("xox",), re.compile(r"\bxox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9\-]{10,}")),
+    Rule("a", ("aiza", "ya29.", "aq.a"), re.compile(r"\b(?:AIza[A-Za-z0-9_\-]{30,}|ya29\.[A-Za-z0-9_\-]{20,}|AQ\.A[A-Za-z0-9_\-]{30,})")),
+    Rule("/", ("1//0",), re.compile(r"\b1//0[A-Za-z0-9_\-]{40,}")),
+    Rule("a", ("akia", "asia", "absk"), re.compile(r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}\b|ABSK[A-Za-z0-9+/]{40,}=*)")),
+    Rule("o", ("fwogzxivyxdz", "fqogzxivyxdz", "iqojb3jpz2lu"), re.compile(r"\b(?:F[wQ]oGZXIvYXdz|IQoJb3JpZ2lu)[A-Za-z0-9+/%_\-]{16,}=*")),
+    # SendGrid, HashiCorp Vault; Twilio's accounts and keys, an account's token behind it; Brave
+    Rule(".", ("sg.", "hvs."), re.compile(r"\b(?:SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{20,}|hvs\.[A-Za-z0-9_\-]{20,})")),
+    Rule("a", ("ac",), re.compile(r"\bAC[0-9a-f]{32}\b(?::[0-9a-f]{32}\b)?")),
+    Rule("s", ("sk",), re.compile(r"\bSK[0-9a-f]{32}\b(?::[A-Za-z0-9]{32}\b)?")),
+    Rule("b", ("bsa",), re.compile(r"\bBSA(?=[A-Za-z_\-]*[0-9])(?=[A-Z0-9_\-]*[a-z])[A-Za-z0-9_\-]{24,29}(?![A-Za-z0-9_\-])")),
+    # addresses that are secrets: webhooks, signed URLs; a bot's token in Telegram's
+    Rule("/", ("webhooks/", "hooks.slack.com/"),
+         re.compile(r"(?P<keep>(?i:webhooks/\d{10,25}/|hooks\.slack\.com/(?:services|workflows|triggers)/))[A-Za-z0-9_\-/]{20,}")),
+    Rule("=", ("sig=", "signature="), re.compile(r"(?P<keep>(?i:sig(?:nature)?)=)[A-Za-z0-9%+/_\-]{20,}=*"),
+         re.compile(r"(?i)[?&;](?:x-(?:amz|goog)-)?\Z")),
+    Rule(":", (":aa",), re.compile(r":AA[A-Za-z0-9_\-]{32,34}(?![A-Za-z0-9_\-])"), re.compile(r"(?<![0-9])(?:bot)?[0-9]{8,11}\Z")),
+    # Azure's: a mark within the key says whose it is
+    Rule("j", ("jqqj9",), re.compile(r"JQQJ9[A-Za-z0-9]{20,}"), re.compile(r"(?P<own>\b[A-Za-z0-9]{52})\Z"), reach=53),
     # name=value and "name": "value", where the name says that the value is a secret
     *(
         Rule(name[0], (needle,), re.compile(rf"(?isx)(?P<keep>{name}{_IS}){_VALUE}"), before)
@@ -151,13 +171,17 @@ def _apply(rule: Rule, needle: str, text: str, lowered: str) -> str:
     done = 0
     place = lowered.find(needle)
     while place >= 0:
-        match = None
-        if rule.before is None or rule.before.search(text, max(done, place - _BEFORE), place) is not None:
+        match, start = None, place
+        if rule.before is None:
             match = rule.pattern.match(text, place)
+        elif (before := rule.before.search(text, max(done, place - rule.reach), place)) is not None:
+            match = rule.pattern.match(text, place)
+            if before.groupdict().get("own"):
+                start = before.start("own")
         if match is None:
             place = lowered.find(needle, place + 1)
             continue
-        parts += text[done:place], _replacement(match)
+        parts += text[done:start], _replacement(match)
         done = match.end()
         place = lowered.find(needle, done)
     return "".join([*parts, text[done:]]) if parts else text
@@ -172,5 +196,3 @@ def _replacement(match: re.Match[str]) -> str:
 
 
 _ASCII_LOWER: Final = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
-_BEFORE: Final = 32
-"""Characters in front of a name that are looked at."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from opentelemetry.context import Context
@@ -12,15 +12,96 @@ from massgen_tracing import finalization, semconv
 from massgen_tracing.errors import one_of
 from massgen_tracing.layout import RunDirectory
 from massgen_tracing.model import RUN_CONTEXT_KEY
+from massgen_tracing.trace import arguments
+from massgen_tracing.trace.arguments import identifier, identifiers, optional
 from massgen_tracing.trace.belonging import ROUND_KEY, SESSION_KEY
+from massgen_tracing.trace.calls import Work
 from massgen_tracing.trace.factory import SpanFactory
-from massgen_tracing.trace.handle import Handle
+from massgen_tracing.trace.lenient import lenient
 from massgen_tracing.trace.opener import OpenerSpan
-from massgen_tracing.trace.payload import preview
+from massgen_tracing.trace.payload import preview, text_of
 from massgen_tracing.trace.round import Presentation, Round
+from massgen_tracing.trace.usage import count
 
 
-class Session(Handle):
+@lenient
+class RoundOpeners:
+    """Opens agents' rounds, below one session: itself, or on the tracer the current one."""
+
+    __slots__ = ()
+
+    _spans: SpanFactory
+
+    def agent_round(
+        self,
+        agent_id: str,
+        number: int | None = None,
+        round_type: str = "initial_answer",
+        iteration: int | None = None,
+        backend: str | None = None,
+        context_labels: Sequence[str] | str | None = (),
+        model: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Round:
+        """One execution of an agent: `agent.{agent_id}.round_{number}`, a direct child of the session wherever it is called.
+
+        Args:
+            agent_id: the agent.
+            number: which execution of this agent it is, from 0; None: the next one.
+            round_type: `initial_answer`, `voting` or `presentation`.
+            iteration: iteration of the coordination loop.
+            backend: name of the backend's provider.
+            context_labels: labels of the answers that the agent sees.
+            model: the model that the round asks for.
+            attributes: more of the caller's own, as a mapping or as pairs.
+            more: attributes too.
+        """
+        agent_id, round_type = identifier(agent_id), identifier(round_type)
+        session = self._session(f"agent_round({agent_id!r})")
+        if round_type not in semconv.ROUND_TYPES:
+            self._spans.misuse("round_type", "Unknown round_type", expected=one_of(semconv.ROUND_TYPES), got=round_type)
+        labels = identifiers(context_labels)
+        own = {
+            semconv.ROUND_TYPE: round_type,
+            semconv.ITERATION: self._number("iteration", iteration),
+            semconv.NUM_CONTEXT_ANSWERS: len(labels) or None,
+            semconv.CONTEXT_LABELS: labels or None,
+            **self._spans.attributes(attributes, more),
+        }
+        return Round(self._spans, session, agent_id, self._number("number", number), optional(backend), optional(model), own)
+
+    def presentation(
+        self,
+        agent_id: str,
+        backend: str | None = None,
+        number: int | None = None,
+        iteration: int | None = None,
+        model: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Presentation:
+        """The winner's final presentation: `agent.{agent_id}.presentation`; arguments as for `agent_round`."""
+        agent_id = identifier(agent_id)
+        session = self._session(f"presentation({agent_id!r})")
+        own = {
+            semconv.ROUND_TYPE: "presentation",
+            semconv.ITERATION: self._number("iteration", iteration),
+            semconv.IS_WINNER: True,
+            **self._spans.attributes(attributes, more),
+        }
+        return Presentation(self._spans, session, agent_id, self._number("number", number), optional(backend), optional(model), own)
+
+    def _session(self, what: str) -> Session:
+        """The session that *what* happens in."""
+        raise NotImplementedError
+
+    def _number(self, name: str, value: object) -> int | None:
+        return None if value is None else self._spans.take(name, value, count, None)
+
+
+@lenient
+class Session(Work, RoundOpeners):
     """One coordination (one turn, one attempt), `coordination.session`.
 
     Attributes:
@@ -35,8 +116,8 @@ class Session(Handle):
     def __init__(
         self,
         spans: SpanFactory,
-        question: str,
-        agents: Sequence[str],
+        question: object,
+        agents: Iterable[str],
         run: RunDirectory | None,
         attributes: Mapping[str, Any] | None,
         base: Context | None,
@@ -50,75 +131,35 @@ class Session(Handle):
         self._answers: dict[str, int] = {}
         self._winner_label: str | None = None
 
-    # --- openers -----------------------------------------------------------------------------------------------------------------
-
-    def agent_round(
-        self,
-        agent_id: str,
-        number: int | None = None,
-        round_type: str = "initial_answer",
-        iteration: int | None = None,
-        backend: str | None = None,
-        context_labels: Sequence[str] = (),
-        model: str | None = None,
-        attributes: Mapping[str, Any] | None = None,
-    ) -> Round:
-        """One execution of an agent: `agent.{agent_id}.round_{number}`, a direct child of this session wherever it is called.
-
-        Args:
-            agent_id: the agent.
-            number: which execution of this agent it is, from 0; None: the next one.
-            round_type: `initial_answer`, `voting` or `presentation`.
-            iteration: iteration of the coordination loop.
-            backend: name of the backend's provider.
-            context_labels: labels of the answers that the agent sees.
-            model: the model that the round asks for.
-            attributes: more of the caller's own.
-        """
-        if round_type not in semconv.ROUND_TYPES:
-            self._spans.misuse("round_type", "Unknown round_type", expected=one_of(semconv.ROUND_TYPES), got=round_type)
-        labels = list(context_labels)
-        own = {
-            semconv.ROUND_TYPE: round_type,
-            semconv.ITERATION: iteration,
-            semconv.NUM_CONTEXT_ANSWERS: len(labels) or None,
-            semconv.CONTEXT_LABELS: labels or None,
-        }
-        return Round(self._spans, self, agent_id, number, backend, model, {**own, **(attributes or {})})
-
-    def presentation(
-        self,
-        agent_id: str,
-        backend: str | None = None,
-        number: int | None = None,
-        iteration: int | None = None,
-        model: str | None = None,
-        attributes: Mapping[str, Any] | None = None,
-    ) -> Presentation:
-        """The winner's final presentation: `agent.{agent_id}.presentation`; arguments as for `agent_round`."""
-        own = {semconv.ROUND_TYPE: "presentation", semconv.ITERATION: iteration, semconv.IS_WINNER: True, **(attributes or {})}
-        return Presentation(self._spans, self, agent_id, number, backend, model, own)
-
     # --- events ------------------------------------------------------------------------------------------------------------------
 
-    def event(self, event_type: str, attributes: Mapping[str, Any] | None = None) -> None:
-        """A point event, `Coordination event: {event_type}`."""
-        self._spans.point(semconv.EVENT_NAME.format(type=event_type), {semconv.EVENT_TYPE: event_type, **(attributes or {})}, base=self.context)
+    def event(self, event_type: str, attributes: Mapping[str, Any] | None = None, **more: Any) -> None:
+        """A point event, `Coordination event: {event_type}`; attributes as for `Tracer.span`."""
+        event_type = identifier(event_type)
+        own = {semconv.EVENT_TYPE: event_type, **self._spans.attributes(attributes, more)}
+        self._spans.point(semconv.EVENT_NAME.format(type=event_type), own, base=self.context)
 
-    def winner(self, agent_id: str, label: str | None = None, votes: Mapping[str, int] | None = None, reason: str | None = None) -> None:
+    def winner(
+        self,
+        agent_id: str,
+        label: str | None = None,
+        votes: Mapping[str, int] | Iterable[str] | Iterable[tuple[str, int]] | None = None,
+        reason: str | None = None,
+    ) -> None:
         """Note who won, with which answer, by how many votes for each label, and why.
 
         `Winner selected: {label}` appears under the presentation; under the session where none follows.
         """
-        self._winner_label = label
-        self.set(semconv.WINNER, agent_id)
+        self._winner_label = label = optional(label)
+        self.set(semconv.WINNER, optional(agent_id))
         self.set(semconv.WINNER_LABEL, label)
-        self.set(semconv.VOTES, dict(votes) if votes else None)
+        self.set(semconv.VOTES, self._spans.take("votes", votes, arguments.votes, None) or None)
         self.set(semconv.WINNER_REASON, reason)
 
-    def final_answer(self, agent_id: str, text: str = "") -> None:
+    def final_answer(self, agent_id: str, text: object = "") -> None:
         """The final answer stands, without a presentation: event `Final answer from {agent}`."""
-        said = preview(text, full=self._spans.full_content) if text else None
+        agent_id = identifier(agent_id)
+        said = preview(text, full=self._spans.full_content) if text_of(text) else None
         self._spans.point(
             semconv.FINAL_ANSWER_NAME.format(agent_id=agent_id), {semconv.AGENT_ID: agent_id, semconv.ANSWER_PREVIEW: said}, base=self.context
         )
@@ -130,19 +171,23 @@ class Session(Handle):
             agent_id: one of the session's agents; an unknown one sorts in among them.
             count: k, from 1; None: the next one.
         """
+        agent_id = identifier(agent_id)
         place = sorted({*self.agents, agent_id}).index(agent_id) + 1
+        count = self._number("count", count)
         return semconv.ANSWER_LABEL.format(place=place, count=self._answers.get(agent_id, 0) + 1 if count is None else count)
 
     # --- for rounds --------------------------------------------------------------------------------------------------------------
 
     def next_answer(self, agent_id: str) -> str:
         """The label of an answer that the agent gives now, which is counted."""
+        agent_id = identifier(agent_id)
         with self._lock:
             self.count_answer(agent_id)
             return self.answer_label(agent_id, self._answers[agent_id])
 
     def count_answer(self, agent_id: str) -> None:
         """Note that an agent has answered, under a label of its own."""
+        agent_id = identifier(agent_id)
         with self._lock:
             self._answers[agent_id] = self._answers.get(agent_id, 0) + 1
 
@@ -152,8 +197,12 @@ class Session(Handle):
             label, self._winner_label = self._winner_label, None
         return label
 
+    def _session(self, what: str) -> Session:  # noqa: ARG002 - it is the session itself
+        return self
+
     def next_round(self, agent_id: str, number: int | None = None) -> int:
         """The number of an agent's next round, from 0; *number* where it is given, and the ones after it go on from there."""
+        agent_id, number = identifier(agent_id), self._number("number", number)
         with self._lock:
             number = self._rounds.get(agent_id, 0) if number is None else number
             self._rounds[agent_id] = max(self._rounds.get(agent_id, 0), number + 1)

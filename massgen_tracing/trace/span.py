@@ -18,7 +18,7 @@ from opentelemetry.trace import Span as ApiSpan
 
 from massgen_tracing import semconv
 from massgen_tracing.trace.exceptions import MAX_CHARS, exception_attributes, is_failure, summary
-from massgen_tracing.trace.payload import MAX_ATTRIBUTES, attribute_key, clean, clean_all, cut_clean, encodable
+from massgen_tracing.trace.payload import MAX_ATTRIBUTES, attribute_key, clean, clean_all, clean_name, cut_clean
 from massgen_tracing.trace.pipeline import Pipeline
 from massgen_tracing.trace.single import Single
 
@@ -33,8 +33,8 @@ _UNSET: Final = Status(StatusCode.UNSET)
 class Span(Single, ReadableSpan, ApiSpan):
     """One live span; made by `massgen_tracing.trace.provider.Tracer`, never directly.
 
-    Times are Unix nanoseconds. Attribute values are cleaned when they are set (`massgen_tracing.trace.payload`); setting anything after the end
-    changes nothing, as OpenTelemetry asks.
+    Times are Unix nanoseconds. Names, texts and attribute values are cleaned when they are set (`massgen_tracing.trace.payload`); setting anything
+    after the end changes nothing, as OpenTelemetry asks.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Span(Single, ReadableSpan, ApiSpan):
         if len(self._span_events) >= MAX_EVENTS:
             self._dropped_events += 1
             return
-        self._span_events.append(Event(encodable(str(name)), clean_all(attributes or {}), timestamp or self._pipeline.until(self._measure)))
+        self._span_events.append(Event(clean_name(name), clean_all(attributes or {}), timestamp or self._pipeline.until(self._measure)))
 
     def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
         """Link to another span; past `MAX_LINKS` it is only counted."""
@@ -136,7 +136,7 @@ class Span(Single, ReadableSpan, ApiSpan):
     def update_name(self, name: str) -> None:
         """Rename the span."""
         if self._ended is None:
-            self._span_name = encodable(str(name))
+            self._span_name = clean_name(name)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Set the status; OK is final and UNSET changes nothing, as OpenTelemetry asks."""

@@ -13,13 +13,16 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NoOpTracer
 from opentelemetry.trace import Tracer as OtelTracer
 
-from massgen_tracing import guard, semconv
+from massgen_tracing import semconv
 from massgen_tracing.layout import RunDirectory
 from massgen_tracing.trace import factory
+from massgen_tracing.trace.arguments import identifier, identifiers, run_directory
 from massgen_tracing.trace.belonging import ROUND_KEY, SESSION_KEY
-from massgen_tracing.trace.calls import LlmCall, McpCall, Openers, ToolCall, Work
+from massgen_tracing.trace.calls import LlmCall, McpCall, Openers, ToolCall, Work, open_span
 from massgen_tracing.trace.current import current
 from massgen_tracing.trace.factory import SpanFactory
+from massgen_tracing.trace.lenient import lenient
+from massgen_tracing.trace.message import fill
 from massgen_tracing.trace.noop import (
     NOOP_LLM_CALL,
     NOOP_MCP_CALL,
@@ -29,15 +32,17 @@ from massgen_tracing.trace.noop import (
     NOOP_TOOL_CALL,
     NOOP_WORK,
 )
+from massgen_tracing.trace.payload import text_of
 from massgen_tracing.trace.round import Presentation, Round
-from massgen_tracing.trace.session import Session
+from massgen_tracing.trace.session import RoundOpeners, Session
 from massgen_tracing.trace.single import Single
 
 SCOPE: Final = "massgen_tracing"
 """The instrumentation scope of the facade's spans."""
 
 
-class Tracer(Single, Openers):
+@lenient
+class Tracer(Single, Openers, RoundOpeners):
     """Opens spans; made by `massgen_tracing.configure()`. A copy is the tracer itself; a pickled one is the other process's own.
 
     Args:
@@ -64,10 +69,12 @@ class Tracer(Single, Openers):
     def session(
         self,
         question: str,
-        agents: Sequence[str] = (),
+        agents: Sequence[str] | str | None = (),
         *,
         run: RunDirectory | None = None,
         attributes: Mapping[str, Any] | None = None,
+        base: Context | None = None,
+        **more: Any,
     ) -> Session:
         """One coordination of several agents on one question: `coordination.session`.
 
@@ -75,21 +82,24 @@ class Tracer(Single, Openers):
             question: what is asked.
             agents: the agents' ids.
             run: the directory that the recording goes to; None: a new one under the configured root.
-            attributes: more of the caller's own.
+            attributes: more of the caller's own, as a mapping or as pairs.
+            base: the Context that it starts in; None: the one that is current at its start.
+            more: attributes too.
         """
-        return Session(self._spans, question, agents, run, attributes, None)
+        spans = self._spans
+        run = None if run is None else spans.take("run", run, run_directory, None)
+        return Session(spans, question, identifiers(agents), run, spans.attributes(attributes, more), spans.base(base, None))
 
-    def agent_round(self, agent_id: str, *args: Any, **options: Any) -> Round:
-        """A round of an agent in the current session; see `Session.agent_round`."""
-        return self._session(f"agent_round({agent_id!r})").agent_round(agent_id, *args, **options)
+    def span(self, name: str, attributes: Mapping[str, Any] | None = None, *, base: Context | None = None, **more: Any) -> Work:
+        """A span of the caller's own, below the current one.
 
-    def presentation(self, agent_id: str, *args: Any, **options: Any) -> Presentation:
-        """The winner's presentation in the current session; see `Session.presentation`."""
-        return self._session(f"presentation({agent_id!r})").presentation(agent_id, *args, **options)
-
-    def span(self, name: str, attributes: Mapping[str, Any] | None = None, *, base: Context | None = None) -> Work:
-        """A span of the caller's own, below the current one."""
-        return Work(self._spans, name, attributes, base)
+        Args:
+            name: the span's name.
+            attributes: of any type, as a mapping or as pairs.
+            base: the Context that it starts in; None: the one that is current at its start.
+            more: attributes too.
+        """
+        return open_span(self._spans, name, attributes, base, None, more)
 
     # --- point records -----------------------------------------------------------------------------------------------------------
 
@@ -111,12 +121,13 @@ class Tracer(Single, Openers):
 
     # --- what the current session and round can do ---------------------------------------------------------------------------------
 
-    def event(self, event_type: str, attributes: Mapping[str, Any] | None = None) -> None:
+    def event(self, event_type: str, attributes: Mapping[str, Any] | None = None, **more: Any) -> None:
         """A coordination event of the current round, or of the session outside of any round."""
         rnd = self.current_round()
-        (rnd if rnd is not None else self._session(f"event({event_type!r})")).event(event_type, attributes)
+        place = self._session(f"event({identifier(event_type)!r})") if rnd is None else rnd
+        place.event(event_type, self._spans.attributes(attributes, more))
 
-    def answer(self, label: str | None = None, text: str = "") -> str:
+    def answer(self, label: str | None = None, text: object = "") -> str:
         """The current round's agent answered; see `Round.answer`."""
         return self._round("answer").answer(label, text)
 
@@ -143,15 +154,11 @@ class Tracer(Single, Openers):
     # --- inner ---------------------------------------------------------------------------------------------------------------------
 
     def _log(self, level: str, template: str, attributes: Mapping[str, Any]) -> None:
-        try:
-            message = template.format_map(attributes)
-        except Exception as error:  # noqa: BLE001 - a template that does not fit is shown as it is
-            guard.passing(error)
-            message = template
+        template = text_of(template)
         own = {
             semconv.LOGFIRE_LEVEL: semconv.LEVELS[level],
             semconv.LOGFIRE_MSG_TEMPLATE: template,
-            semconv.LOGFIRE_MSG: message,
+            semconv.LOGFIRE_MSG: fill(template, attributes),
             **attributes,
         }
         self._spans.point(template, own)

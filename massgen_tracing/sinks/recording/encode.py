@@ -59,7 +59,7 @@ def _start(key: str) -> str:
 
 
 def name(text: str) -> str:
-    """A span's name as a JSON string."""
+    """The name of a span or an event as a JSON string."""
     done = _names.get(text)
     if done is None:
         done = quote(text)
@@ -107,10 +107,10 @@ def _double(value: float) -> str:
     return '"NaN"' if isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
 
 
-def event(event: Event, values: Mapping[str, Any]) -> str:
-    """A span event with these attributes."""
+def event(name: str, event: Event, values: Mapping[str, Any]) -> str:
+    """A span event of this name, from `name`, with these attributes."""
     count = dropped("Attributes", event.dropped_attributes).rstrip(",")
-    return f'{{"timeUnixNano":"{event.timestamp}","name":{quote(event.name)},"attributes":[{attributes(values)}]{"," if count else ""}{count}}}'
+    return f'{{"timeUnixNano":"{event.timestamp}","name":{name},"attributes":[{attributes(values)}]{"," if count else ""}{count}}}'
 
 
 def link(link: Link, values: Mapping[str, Any]) -> str:

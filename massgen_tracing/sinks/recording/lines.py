@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, StatusCode
 
 from massgen_tracing import semconv
 from massgen_tracing.sinks.recording import encode
+from massgen_tracing.trace.exceptions import MAX_CHARS
+from massgen_tracing.trace.origin import clean_resource, clean_scope
+from massgen_tracing.trace.payload import clean_name, cut_clean
 
 Clean = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -33,8 +36,10 @@ _MAX_KEPT: Final = 8192
 
 def head(resource: Resource, scope: InstrumentationScope | None) -> str:
     """The beginning of every line of one resource and scope, up to the span's first field."""
+    resource = clean_resource(resource)
     scope_fields = []
     if scope is not None:
+        scope = clean_scope(scope)
         scope_fields.append(f'"name":{encode.quote(scope.name)}')
         if scope.version:
             scope_fields.append(f'"version":{encode.quote(scope.version)}')
@@ -57,7 +62,7 @@ class SpanLines:
         beginning: from `head`.
         span: the span, just started.
         context: its identity.
-        clean: bounds and scrubs attributes, where the span does not do that itself.
+        clean: bounds and scrubs attributes; given where the span does not do that itself, and then its names and texts are cleaned too.
     """
 
     __slots__ = ("_attributes", "_beginning", "_clean", "_count", "_parent_id", "_parent_remote", "_since", "_span_id", "_state")
@@ -91,7 +96,7 @@ class SpanLines:
         if span.links:
             optional += self._links(span)
         return (
-            f'{self._beginning}{pending_id:016x}","parentSpanId":"{self._span_id}",{optional}"name":{encode.name(span.name)},'
+            f'{self._beginning}{pending_id:016x}","parentSpanId":"{self._span_id}",{optional}"name":{self._name(span)},'
             f'{self._since}{span.start_time}","attributes":[{text}{"," if text else ""}{_PENDING}{self._parent_id or _NO_PARENT}"}}}}{_TAIL}'
         )
 
@@ -101,14 +106,14 @@ class SpanLines:
         if self._parent_id:
             optional += f'"parentSpanId":"{self._parent_id}",'
         if span.events:
-            optional += f'"events":[{",".join([encode.event(event, self._all(event.attributes)) for event in span.events])}],'
+            optional += f'"events":[{",".join([encode.event(self._name(event), event, self._all(event.attributes)) for event in span.events])}],'
         if span.links:
             optional += self._links(span)
         status = span.status
         if status.status_code is not StatusCode.UNSET:
             said = status.description
             if said and self._clean is not None:
-                said = str(self._clean({"": said}).get("", ""))
+                said = cut_clean(said, MAX_CHARS)
             optional += encode.status(status.status_code.value, said)
         if span.dropped_attributes or span.dropped_events or span.dropped_links:
             optional += encode.dropped("Attributes", span.dropped_attributes)
@@ -116,7 +121,7 @@ class SpanLines:
             optional += encode.dropped("Links", span.dropped_links)
         return (
             f'{self._beginning}{self._span_id}",{optional}"flags":{encode.flags(context, parent_is_remote=self._parent_remote)},'
-            f'"name":{encode.name(span.name)},{self._since}{span.end_time}","attributes":[{self._at_end(span)}{_TAIL}'
+            f'"name":{self._name(span)},{self._since}{span.end_time}","attributes":[{self._at_end(span)}{_TAIL}'
         )
 
     def _at_end(self, span: ReadableSpan) -> str:
@@ -128,6 +133,9 @@ class SpanLines:
         if len(values) == count:
             return self._attributes
         return f"{self._attributes},{encode.attributes(dict(list(values.items())[count:]))}"
+
+    def _name(self, named: ReadableSpan | Event) -> str:
+        return encode.name(named.name if self._clean is None else clean_name(named.name))
 
     def _all(self, values: Mapping[str, Any] | None) -> Mapping[str, Any]:
         values = values or _NOTHING

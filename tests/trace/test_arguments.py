@@ -1,0 +1,307 @@
+"""Whatever a caller passes, the facade takes it, or says once what it expected; the run goes on and the tree is whole."""
+
+from __future__ import annotations
+
+import decimal
+import enum
+import inspect
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.context import Context
+
+import massgen_tracing as mt
+from massgen_tracing import guard, semconv
+from massgen_tracing.errors import UsageError
+from massgen_tracing.testing import Captured, capture
+from massgen_tracing.trace.calls import LlmCall, McpCall, Openers, ToolCall
+from massgen_tracing.trace.opener import OpenerSpan
+from massgen_tracing.trace.payload import MAX_NAME
+from massgen_tracing.trace.provider import SHARED
+from massgen_tracing.trace.round import Presentation, Round
+from massgen_tracing.trace.session import Session
+from massgen_tracing.trace.tracer import Tracer
+from tests.trace.test_facade import attributes
+from tests.trace.test_payload import Raises
+
+
+class Agent(enum.Enum):
+    """Agents as some programs name them."""
+
+    ONE = "agent_a"
+    TWO = 2
+
+
+@contextmanager
+def forgiving() -> Iterator[Captured]:
+    """The facade as a program has it, outside strict mode, and what it makes."""
+    captured = Captured()
+    captured.tracer = mt.configure(record=False, logfire=False, otlp_endpoint="", strict=False)
+    assert SHARED.pipeline is not None
+    SHARED.pipeline.processors += (captured,)
+    try:
+        yield captured
+    finally:
+        mt.shutdown()
+
+
+def refused(swallowed: list[str]) -> list[str]:
+    """The kinds of misuse that were counted, which the test has now seen; nothing else was."""
+    kinds = list(swallowed)
+    swallowed.clear()
+    assert [kind for kind in kinds if not kind.startswith("usage.")] == []
+    return kinds
+
+
+# --- what is taken -----------------------------------------------------------------------------------------------------------------
+
+
+def test_unknown_keywords_are_attributes_of_every_opener() -> None:
+    """As Logfire has it: `span("x", pattern="y")`; on the tracer and on handles alike, beside `attributes=`."""
+    alice: Any = {"name": "Alice"}  # which a type checker would take for the span's name
+    with capture() as captured:
+        tracer = captured.tracer
+        with tracer.session("q", ["a"], pattern="s", attributes={"more": 1}), tracer.agent_round("a", pattern="r") as rnd:
+            for opener in (tracer, rnd):
+                with opener.llm_call("openai", pattern="l"), opener.mcp_call("s", "t", pattern="m"), opener.tool_call("t", pattern="t"):
+                    pass
+                with opener.span("x", pattern="w", **alice):
+                    pass
+            rnd.event("e", pattern="e")
+            tracer.event("e", pattern="e")
+            rnd.enforcement("no_tool_calls", pattern="n")
+        with tracer.session("q", pattern="s"), tracer.presentation("a", pattern="p"):
+            pass
+    assert attributes(captured.spans[0])["more"] == 1
+    assert [span.name for span in captured.ended if "pattern" not in attributes(span)] == []
+    assert [attributes(span)["name"] for span in captured.ended if span.name == "x"] == ["Alice", "Alice"]
+
+
+@pytest.mark.parametrize("given", [{"k": 1}, [("k", 1)], (("k", 1),), [["k", 1]], {"k": 1}.items(), iter([("k", 1)])])
+def test_attributes_are_a_mapping_or_pairs(given: Any) -> None:
+    """Everything that `dict()` takes is taken."""
+    with capture() as captured, captured.tracer.span("x", given):
+        pass
+    assert attributes(captured.find("x")) == {"k": 1}
+
+
+@pytest.mark.parametrize("given", [5, "text", [1, 2], object()])
+def test_attributes_of_another_form_are_kept_and_counted(given: Any, swallowed: list[str]) -> None:
+    """What is no attributes is recorded under that name, and said."""
+    with forgiving() as captured, captured.tracer.span("x", given):
+        pass
+    assert "attributes" in attributes(captured.find("x"))
+    assert refused(swallowed) == ["usage.argument.attributes"]
+    with capture() as captured, pytest.raises(UsageError, match="Expected a mapping of names to values, or pairs"):
+        captured.tracer.span("x", given)
+
+
+def test_ids_are_texts_of_what_stands_for_them() -> None:
+    """Members of enumerations, numbers and None are agents too; one agent alone is a list of one."""
+    with capture() as captured:
+        with captured.tracer.session("q", agents=[Agent.ONE, Agent.TWO, 3]) as session:  # type: ignore[list-item]
+            assert session.agents == ("agent_a", "2", "3")
+            with session.agent_round(Agent.ONE) as rnd:  # type: ignore[arg-type]
+                assert rnd.answer(text="x") == "agent3.1"
+            with session.agent_round(3, context_labels=None, backend=Agent.ONE) as rnd:  # type: ignore[arg-type]
+                rnd.vote(Agent.ONE, Agent.TWO)  # type: ignore[arg-type]
+            with session.agent_round(None, context_labels="agent1.1"):  # type: ignore[arg-type]
+                pass
+        with captured.tracer.session("q", agents="agent_a") as session:
+            assert session.agents == ("agent_a",)
+        with captured.tracer.llm_call(Agent.ONE) as call:  # type: ignore[arg-type]
+            call.record_response(finish_reasons="stop")
+    assert attributes(captured.find("llm.agent_a.stream"))["gen_ai.response.finish_reasons"] == ["stop"]
+    assert attributes(captured.find("agent.3.round_0"))["massgen.voted_for"] == "agent_a"
+    assert attributes(captured.find("agent.unknown.round_0"))["massgen.context_labels"] == ["agent1.1"]
+
+
+@pytest.mark.parametrize("votes", [{"agent1.1": 2, "b": 1}, [("agent1.1", 2), ("b", 1)], ["agent1.1", "b", "agent1.1"], {"agent1.1": "2", "b": 1.0}])
+def test_votes_are_a_mapping_or_pairs_or_a_list(votes: Any) -> None:
+    """A list names an answer once for each of its votes."""
+    with capture() as captured, captured.tracer.session("q") as session:
+        session.winner("a", "agent1.1", votes=votes)
+    assert attributes(captured.find("coordination.session"))["massgen.votes"] == {"agent1.1": 2, "b": 1}
+
+
+def test_a_label_that_is_none_is_the_answers_text() -> None:
+    """`answer("forty-two")` gives the text, under the session's next label; a label of one's own needs its text beside it."""
+    with capture() as captured, captured.tracer.session("q", ["a"]) as session, session.agent_round("a") as rnd:
+        assert rnd.answer("forty-two") == "agent1.1"
+        assert rnd.answer("agent1.7") == "agent1.7"
+        assert rnd.answer("mine", "the text") == "mine"
+        assert rnd.answer(42) == "agent1.4"  # type: ignore[arg-type]
+    assert attributes(captured.find("Agent answer: agent1.1"))["massgen.answer_preview"] == "forty-two"
+    assert attributes(captured.find("Agent answer: agent1.4"))["massgen.answer_preview"] == "42"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "says"),
+    [
+        (lambda t: t.session("q").agent_round("a", number="first"), "argument.number", "a whole number, 0 or more, got 'first'"),
+        (lambda t: t.session("q").agent_round("a", number=True), "argument.number", "got True"),
+        (lambda t: t.session("q").agent_round("a", iteration=-1), "argument.iteration", "got -1"),
+        (lambda t: t.session("q").winner("a", votes=7), "argument.votes", "a mapping of labels to numbers of votes, got 7"),
+        (lambda t: t.session("q").winner("a", votes={"a": "many"}), "argument.votes", "0 or more"),
+        (lambda t: t.session("q", run="somewhere"), "argument.run", "RunDirectory"),
+        (lambda t: t.span("x", base=3), "argument.base", "OpenTelemetry Context, got 3"),
+        (lambda t: t.llm_call("openai").record_usage(output="lots"), "argument.output", "a whole number, 0 or more, got 'lots'"),
+        (lambda t: t.span("x", None, None, None), "arguments.span", "2 too many by place"),
+        (lambda t: t.span(), "arguments.span", "with no name"),
+        (lambda t: t.llm_call("openai").first_chunk(now=1), "arguments.first_chunk", "an unknown now"),
+        (lambda t: t.session("q").winner("a", agent_id="b"), "arguments.winner", "agent_id twice"),
+    ],
+)
+def test_what_is_of_the_wrong_type_is_one_counted_warning(wrong: Callable[[Any], object], kind: str, says: str, swallowed: list[str]) -> None:
+    """It says what was expected and what came; in strict mode it is an error."""
+    with capture() as captured, pytest.raises(UsageError, match=re.escape(says)):
+        wrong(captured.tracer)
+    with forgiving() as captured:
+        wrong(captured.tracer)
+    assert refused(swallowed) == [f"usage.{kind}"]
+    [problem] = guard.problems()
+    assert says in problem.message
+
+
+def test_what_is_said_of_an_argument_is_scrubbed_and_bounded(swallowed: list[str]) -> None:
+    """A message about a secret, or about a long value, holds neither."""
+    with forgiving() as captured:
+        captured.tracer.llm_call("openai").record_usage(output="sk-proj-" + "abcd1234" * 6)  # type: ignore[arg-type]
+        captured.tracer.session("q").winner("a", votes=b"x" * 10_000)  # type: ignore[arg-type]
+        captured.tracer.vote("sk-proj-" + "abcd1234" * 6)
+    assert len(refused(swallowed)) == 3
+    assert all(len(problem.message) < 700 and "abcd1234" not in problem.message for problem in guard.problems())
+
+
+def test_openers_have_the_same_signature_on_the_tracer_and_on_handles() -> None:
+    """What is learnt of one holds for the other."""
+    for name in ("llm_call", "mcp_call", "tool_call"):
+        assert {inspect.signature(getattr(kind, name)) for kind in (Tracer, Session, Round, LlmCall, Openers)} == {
+            inspect.signature(getattr(Openers, name))
+        }
+    for name in ("agent_round", "presentation"):
+        assert inspect.signature(getattr(Tracer, name)) == inspect.signature(getattr(Session, name))
+    assert inspect.signature(Tracer.span) == inspect.signature(OpenerSpan.__call__)
+    assert inspect.signature(Tracer.event) == inspect.signature(Round.event) == inspect.signature(Session.event)
+
+
+def test_a_session_opens_work_too() -> None:
+    """A call that belongs to no agent's round lies below the session."""
+    with capture() as captured, captured.tracer.session("q") as session, session.llm_call("openai"), session.tool_call("t"):
+        pass
+    assert captured.tree() == "coordination.session\n  llm.openai.stream\n  Tool execution: t"
+
+
+# --- anything ----------------------------------------------------------------------------------------------------------------------
+
+ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.binary(max_size=5),
+    st.builds(Raises),
+    st.builds(lambda: [Raises()]),
+    st.builds(lambda: {"k": Raises()}),
+    st.builds(lambda: [("k", Raises())]),
+    st.sampled_from([*Agent, Agent, object(), print, ValueError("x"), Context(), 10**400]),
+    st.sampled_from(["\ud800", "x" * 5000, decimal.Decimal("0.5"), decimal.Decimal("NaN"), 1j, "agent1.1", {"usage": {"input_tokens": 5}}, ("a", 1)]),
+    st.lists(st.integers() | st.text(max_size=3), max_size=3),
+    st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=3),
+    st.builds(iter, st.lists(st.tuples(st.text(max_size=3), st.integers()), max_size=3)),
+)
+
+
+def public(kind: type) -> list[str]:
+    """The names of a class's public methods, without those of its life."""
+    names = {name for name, member in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")}
+    return sorted(names - {"start"})
+
+
+KINDS = (Tracer, Session, Round, Presentation, LlmCall, McpCall, ToolCall)
+CALLS = st.sampled_from([(kind, name) for kind in KINDS for name in public(kind)])
+NAMES = {parameter for kind in KINDS for name in public(kind) for parameter in inspect.signature(getattr(kind, name)).parameters}
+KEYWORDS = st.dictionaries(st.sampled_from(sorted(NAMES | {"pattern", "self_"} - {"self"})), ANYTHING, max_size=3)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(CALLS, st.lists(ANYTHING, max_size=5), KEYWORDS), max_size=6))
+def test_no_call_raises_whatever_it_is_given(calls: list[tuple[tuple[type, str], list[Any], dict[str, Any]]]) -> None:
+    """Any method with arguments of any type and number: nothing raises, what is refused is counted as misuse, and the tree is whole."""
+    kinds: list[str] = []
+    observed = guard._observer
+    guard.observe(lambda kind, _: kinds.append(kind))
+    try:
+        with forgiving() as captured:
+            tracer = captured.tracer
+            with tracer.session("q", ["a"]) as session, session.presentation("a") as presentation, session.agent_round("a") as rnd:
+                with rnd.llm_call("openai", model="gpt-4o") as llm, rnd.mcp_call("s", "t") as mcp, rnd.tool_call("t") as tool:
+                    places: tuple[Any, ...] = (tracer, session, rnd, presentation, llm, mcp, tool)
+                    for (kind, name), args, options in calls:
+                        found = getattr(next(place for place in places if type(place) is kind), name)(*args, **options)
+                        if hasattr(found, "__enter__"):
+                            with found:
+                                pass
+    finally:
+        guard.observe(observed)
+    assert [problem for problem in guard.problems() if not problem.kind.startswith("usage.")] == []
+    guard.reset()
+    assert captured.open == {}
+    known = {span.context.span_id for span in captured.ended}
+    assert len(known) == len(captured.ended)
+    elsewhere = any("base" in options for _, _, options in calls)  # the caller's own Context may be an empty one
+    roots = [span.name for span in captured.ended if span.parent is None or span.parent.span_id not in known]
+    assert roots == [semconv.SESSION] or elsewhere
+    for span in captured.ended:
+        assert len(span.name) <= MAX_NAME
+        assert all(type(key) is str for key in span.attributes or {})
+
+
+SETTINGS = [*inspect.signature(mt.configure).parameters, "unknown"]
+
+
+@given(st.dictionaries(st.sampled_from(SETTINGS), ANYTHING, max_size=3), st.lists(ANYTHING, max_size=1))
+def test_configure_takes_anything(options: dict[str, Any], args: list[Any]) -> None:
+    """Whatever the arguments are, a tracer comes back and works; what is refused is counted."""
+    kinds: list[str] = []
+    observed = guard._observer
+    guard.observe(lambda kind, _: kinds.append(kind))
+    with tempfile.TemporaryDirectory() as root:
+        options = {"logfire": False, **options, "record": False, "otlp_endpoint": "", "strict": False}
+        options["root"] = options.get("root", root)
+        if options["logfire"] is True:
+            options["logfire"] = None
+        try:
+            tracer = mt.configure(*args, **options)
+            with tracer.session("q", ["a"]) as session, session.agent_round("a"):
+                pass
+        finally:
+            mt.shutdown()
+            guard.observe(observed)
+    assert [problem for problem in guard.problems() if not problem.kind.startswith(("usage.", "prices.file"))] == []
+    guard.reset()
+    assert ("unknown" not in options and not args) or "usage.arguments.configure" in kinds
+
+
+@pytest.mark.parametrize(("name", "value"), [("root", 5), ("root", "a\0b"), ("record", "perhaps"), ("service_name", 7), ("tracer_provider", "sdk")])
+def test_a_wrong_argument_of_configure_counts_as_not_given(name: str, value: Any, swallowed: list[str], tmp_path: Path) -> None:
+    """One line says which, and what it can be; strict raises."""
+    options: dict[str, Any] = {"root": tmp_path, "logfire": False, name: value}
+    with pytest.raises(UsageError, match=name):
+        mt.configure(**options, strict=True)
+    assert mt.configure(**{**options, "record": False}).enabled
+    assert refused(swallowed) == ([f"usage.configure.{name}"] if name != "record" else [])
+
+
+@pytest.mark.parametrize("value", ["false", 0, "off"])
+def test_an_argument_of_configure_is_read_as_its_variable_is(value: Any) -> None:
+    """Programs that read settings from files pass texts and numbers."""
+    assert mt.configure(enabled=value).enabled is False
