@@ -24,6 +24,8 @@ from tests.massgen import evidence
 from tests.massgen.conftest import VERSIONS, environment
 from tests.massgen.evidence import Tree
 
+pytestmark = pytest.mark.massgen
+
 NO_TOOLS = Part(tools=0)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -52,13 +52,21 @@ async def test_command(tools, tmp_path):
     assert await call(tools, "execute_command", {"command": "echo no; exit 3"}) == ("no\n(exit status 3)", True)
 
 
+async def gone(pid: int) -> None:
+    """Return when a process has ended; one that nobody has waited for counts as ended."""
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            await asyncio.sleep(0.005)
+
+
 async def test_command_that_takes_too_long(tools):
     """A command is ended at its timeout, with what it started."""
-    began = time.monotonic()
-    text, is_error = await call(tools, "execute_command", {"command": "sleep 30 & sleep 30", "timeout": 0.2})
+    text, is_error = await call(tools, "execute_command", {"command": "sleep 100000 & echo $! $$ > pids; wait", "timeout": 0.2})
     assert is_error
     assert "longer than 0.2 s" in text
-    assert time.monotonic() - began < 5
+    # Where the time was up before the shell had come to that, there was nothing to end.
+    for pid in (tools._root / "pids").read_text().split() if (tools._root / "pids").exists() else ():
+        await gone(int(pid))
 
 
 async def test_output_is_bounded(tools):
@@ -121,11 +129,9 @@ async def test_server_that_dies(tmp_path):
         found = box.find("mcp__fs__execute_command")
         assert found is not None
         server, tool = found
-        began = time.monotonic()
         for _ in range(2):
             with pytest.raises(ToolServerGone, match="'fs' not connected"):
                 await server.call(tool, {"command": "kill -9 $PPID"}, {})
-        assert time.monotonic() - began < 3
     finally:
         await box.stop()
 
@@ -140,7 +146,7 @@ async def test_cancelled_call_leaves_the_server_usable(tmp_path):
         server, tool = found
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
-                await server.call(tool, {"command": "sleep 5"}, {})
+                await server.call(tool, {"command": "sleep 30"}, {})
         assert (await server.call(tool, {"command": "echo on"}, {})).text == "on"
     finally:
         await box.stop()

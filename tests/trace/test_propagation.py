@@ -46,9 +46,9 @@ def test_every_span_of_a_random_program_nests_right(program: Program, caplog: py
 
 @settings(max_examples=50)
 @given(program=PROGRAMS)
-def test_nesting_holds_on_a_loop_in_debug_mode(program: Program) -> None:
+def test_nesting_holds_on_a_loop_in_debug_mode(program: Program, caplog: pytest.LogCaptureFixture) -> None:
     """Asyncio's debug mode, which wraps coroutines and checks more, changes nothing."""
-    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of slow callbacks, which this is not about
+    caplog.set_level(logging.ERROR, logger="asyncio")  # it warns of slow callbacks, which this is not about
     _run(program, debug=True)
 
 
