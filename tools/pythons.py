@@ -86,7 +86,7 @@ def main(options: Sequence[str] | None = None) -> int:
         if python is None:
             print(f"Python {version}: not found on PATH, among pyenv's versions or uv's; the tests were not run on it", flush=True)
             continue
-        words = [environment(version, python), "-m", "pytest", *(sys.argv[1:] if options is None else options)]
+        words = [str(environment(version, python)), "-m", "pytest", *(sys.argv[1:] if options is None else options)]
         print(f"Python {version}: {python}", flush=True)
         code = subprocess.run(words, cwd=REPOSITORY, check=False).returncode or code
     return code

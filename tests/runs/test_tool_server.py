@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from massgen_tracing.errors import ToolServerError
 from massgen_tracing.runs.coordinator.config import ToolServerConfig
 from massgen_tracing.runs.coordinator.tool_server import MAX_OUTPUT, Tools, call, main
 from massgen_tracing.runs.coordinator.tools import Toolbox, ToolServerGone
+from tests.processes import gone
 
 SERVER = ("-m", "massgen_tracing.runs.coordinator.tool_server", "--root", "${cwd}")
 TRACEPARENT = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
@@ -52,13 +52,6 @@ async def test_command(tools, tmp_path):
     assert await call(tools, "execute_command", {"command": "echo no; exit 3"}) == ("no\n(exit status 3)", True)
 
 
-async def gone(pid: int) -> None:
-    """Return when a process has ended; one that nobody has waited for counts as ended."""
-    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
-        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-            await asyncio.sleep(0.005)
-
-
 async def test_command_that_takes_too_long(tools):
     """A command is ended at its timeout, with what it started."""
     text, is_error = await call(tools, "execute_command", {"command": "sleep 100000 & echo $! $$ > pids; wait", "timeout": 0.2})
@@ -66,7 +59,7 @@ async def test_command_that_takes_too_long(tools):
     assert "longer than 0.2 s" in text
     # Where the time was up before the shell had come to that, there was nothing to end.
     for pid in (tools._root / "pids").read_text().split() if (tools._root / "pids").exists() else ():
-        await gone(int(pid))
+        gone(int(pid))
 
 
 async def test_output_is_bounded(tools):

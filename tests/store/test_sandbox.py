@@ -20,6 +20,7 @@ import pytest
 from massgen_tracing import errors, store
 from massgen_tracing.store.engine import limits
 from massgen_tracing.store.process import sandbox, worker
+from tests.processes import gone
 
 COUNT = "SELECT count(*) AS n FROM records"
 ENDLESS = "WITH RECURSIVE x AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM x) SELECT count(*) FROM x"
@@ -187,15 +188,7 @@ store.query('{ENDLESS}', root, on_progress=die)
 """
     done = run(code, root, env={**os.environ, "TMPDIR": str(tmp_path)})
     assert done.returncode == -signal.SIGKILL
-    pid = int(done.stdout)
-    with contextlib.suppress(ProcessLookupError):
-        descriptor = os.pidfd_open(pid)
-        try:
-            import select
-
-            assert select.select([descriptor], [], [], 30)[0], "the worker lives on"
-        finally:
-            os.close(descriptor)
+    gone(int(done.stdout))
     assert not [child for child in tmp_path.iterdir() if child.name.startswith("massgen-tracing-")]
 
 
