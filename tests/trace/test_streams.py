@@ -456,12 +456,11 @@ def _cheap_collections() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_cheap_collections")
-@settings(max_examples=1000)
-@given(body=BODIES, actions=st.lists(ACTIONS, max_size=6))
-def test_it_answers_as_the_bare_generator_does(body: list[str], actions: list[str]) -> None:
+@pytest.mark.parametrize("cases", [100, pytest.param(1000, marks=pytest.mark.long)])
+def test_it_answers_as_the_bare_generator_does(cases: int) -> None:
     """Whatever is sent, thrown, closed or cancelled, values, errors and what the body goes through are the same with and without binding."""
 
-    def run(bind: bool) -> tuple[list[str], list[str], set[str]]:
+    def run(body: list[str], actions: list[str], *, bind: bool) -> tuple[list[str], list[str], set[str]]:
         log: list[str] = []
         complaints: set[str] = set()
 
@@ -478,4 +477,9 @@ def test_it_answers_as_the_bare_generator_does(body: list[str], actions: list[st
             sys.unraisablehook = hook
         return answers, log, complaints
 
-    assert run(bind=True) == run(bind=False)
+    @settings(max_examples=cases)
+    @given(body=BODIES, actions=st.lists(ACTIONS, max_size=6))
+    def search(body: list[str], actions: list[str]) -> None:
+        assert run(body, actions, bind=True) == run(body, actions, bind=False)
+
+    search()
