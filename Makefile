@@ -54,12 +54,14 @@ contracts: environment ## import-linter: who may import whom
 	@$(VENV)/bin/lint-imports --no-cache >$(VENV)/contracts.txt || { cat $(VENV)/contracts.txt; exit 1; }
 
 bench: environment ## the benchmarks: each figure as a ratio to a peer, in one run
-	@for each in span stream startup store; do $(PY) -m benchmarks.$$each || exit 1; done
+	@for each in span stream startup first_session store; do $(PY) -m benchmarks.$$each || exit 1; done
 
-lock: environment ## write requirements.lock anew, from pyproject.toml
+lock: environment ## write requirements.lock anew, from pyproject.toml, and the price list
 	@$(INSTALL) uv
 	@printf 'hatchling\neditables\n' | $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-header --no-annotate --no-emit-index-url --group dev --output-file requirements.lock pyproject.toml -
+	@$(MAKE) --no-print-directory environment
+	@$(PY) -m tools.price_list
 
 environment: $(VENV)/.project ## install all of that into .venv (the others do it themselves)
 

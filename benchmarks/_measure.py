@@ -6,9 +6,11 @@ import argparse
 import gc
 import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+Name = TypeVar("Name", bound=Hashable)
 Round = Callable[[], float]
 """Does one short round of work; returns the seconds that one operation took."""
 
@@ -25,9 +27,9 @@ class Samples:
         return min(self.seconds)
 
 
-def interleave(contenders: Mapping[str, Round], rounds: int) -> dict[str, Samples]:
+def interleave(contenders: Mapping[Name, Round], rounds: int) -> dict[Name, Samples]:
     """Run every contender's round, and again, in an order that turns around each time; the first time does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    seconds: dict[Name, list[float]] = {name: [] for name in contenders}
     names = list(contenders)
     for number in range(rounds + 1):
         for name in names if number % 2 else reversed(names):

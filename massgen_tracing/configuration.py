@@ -19,7 +19,7 @@ from opentelemetry import trace as otel_trace
 from massgen_tracing import guard, layout, prices, semconv, settings
 from massgen_tracing._version import __version__
 from massgen_tracing.model import RUN_CONTEXT_KEY
-from massgen_tracing.trace import borders, carriers
+from massgen_tracing.trace import borders, carriers, factory
 from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.trace import TracerProvider
 
-    from massgen_tracing.trace.provider import Pipeline
+    from massgen_tracing.trace.pipeline import Pipeline
 
 EXIT_TIMEOUT: Final = 2.0
 """Seconds that backends may take at exit."""
@@ -58,6 +58,7 @@ def configure(
     enabled: bool | None = None,
     strict: bool | None = None,
     full_content: bool | None = None,
+    price_list: str | os.PathLike[str] | None = None,
 ) -> Tracer:
     """Set up tracing for this process; called again, it replaces what was set up before.
 
@@ -77,6 +78,7 @@ def configure(
         enabled: False makes every call a no-op that costs next to nothing; default on.
         strict: raise `massgen_tracing.errors.UsageError` where the facade is called wrongly, instead of a counted warning.
         full_content: record messages, tool arguments and results in full, not as previews.
+        price_list: a file with newer prices than those that come with the package, as genai-prices publishes them (`data.json`).
 
     Returns:
         The configured tracer, which `get_tracer()` returns from now on.
@@ -92,11 +94,14 @@ def configure(
         "enabled": enabled,
         "strict": strict,
         "full_content": full_content,
+        "price_list": None if price_list is None else os.path.abspath(price_list),
     }
     with _lock:
         shutdown(EXIT_TIMEOUT)
         values = settings.resolve(given)
         borders.bypass(not values["enabled"])
+        with guard.guarded("prices"):
+            prices.use(values["price_list"])
         if not values["enabled"]:
             return _NOOP
         make = partial(
@@ -130,6 +135,9 @@ def configure(
 def get_tracer() -> Tracer:
     """The configured tracer; one that does nothing before `configure()`. Never an error."""
     return _tracer
+
+
+factory.configured_by(lambda: _tracer.spans)
 
 
 def root() -> str | None:
@@ -209,7 +217,8 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     """
     global _pipeline
     from massgen_tracing.trace.payload import clean_all
-    from massgen_tracing.trace.provider import SHARED, Pipeline
+    from massgen_tracing.trace.pipeline import Pipeline
+    from massgen_tracing.trace.provider import SHARED
 
     root, run = values["root"], _run_of_parent()
     processors: list[SpanProcessor] = []
@@ -252,7 +261,7 @@ def _record_beside(provider: TracerProvider, root: str) -> partial[layout.RunDir
     global _pipeline
     from massgen_tracing.sinks.recording import Recording
     from massgen_tracing.trace.payload import clean_all
-    from massgen_tracing.trace.provider import Pipeline
+    from massgen_tracing.trace.pipeline import Pipeline
 
     run = _run_of_parent()
     recording = Recording(root, run)
@@ -276,12 +285,7 @@ def _run_of_parent() -> layout.RunDirectory | None:
 
 
 def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layout.RunDirectory | None) -> layout.RunDirectory | None:
-    """The directory of a session: *given*, or *parent*, which this process belongs to, or a new one; none is made without a root.
-
-    Loads the price list, too: its agents have not begun.
-    """
-    with guard.guarded("prices"):
-        prices.load()
+    """The directory of a session: *given*, or *parent*, which this process belongs to, or a new one; none is made without a root."""
     if given is not None or root is None:
         return given
     if parent is not None:

@@ -1,20 +1,24 @@
 """Telemetry never breaks the run: what goes wrong inside the package is swallowed, counted and said once.
 
 The one place where the package swallows an error. Only `Exception` is swallowed; `KeyboardInterrupt`, `CancelledError` and every
-other `BaseException` passes. The caller's own code never runs inside a guard.
+other `BaseException` passes, and so does what a signal handler of the program raises while the package's code happens to run. The caller's own code
+never runs inside a guard.
 """
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import os
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Final
+
+from massgen_tracing import finalization
 
 logger: Final = logging.getLogger("massgen_tracing")
 
@@ -46,8 +50,7 @@ class Problem:
 
 
 _problems: dict[str, Problem] = {}
-_lock = threading.RLock()
-"""Re-entrant: a collected generator may end its span, and report, in the middle of a report."""
+_lock = finalization.Lock()
 _observer: Callable[[str, BaseException | None], None] | None = None
 
 
@@ -69,21 +72,63 @@ def report(kind: str, message: str, *, error: BaseException | None = None, lost:
         problem.count += 1
         problem.lost += lost
         problem.last = time.time()
-    if first:
-        # A handler is the caller's own code, and may raise.
-        with contextlib.suppress(Exception):
+    if first and not finalization.begun():  # a thread that was stopped may hold the lock of a logging handler, or of stderr
+        try:
             logger.log(level, "%s", message)
+        except Exception as failure:  # noqa: BLE001 - a handler is the caller's own code, and may raise
+            passing(failure)
     if _observer is not None:
         _observer(kind, error)
 
 
 def swallow(kind: str, error: Exception) -> None:
-    """Swallow an error of the package itself: the run goes on, and `massgen-tracing doctor` shows it."""
+    """Swallow an error of the package itself: the run goes on, and `massgen-tracing doctor` shows it.
+
+    Raises:
+        Exception: *error*, where a signal handler of the program raised it.
+    """
+    passing(error)
     report(
         kind,
         f"Tracing failed inside ({kind}: {_said(error)}); the run goes on without it. `massgen-tracing doctor` shows how often; please report it.",
         error=error,
     )
+
+
+def passing(error: BaseException) -> None:
+    """Let an error through that a signal handler of the program raised, such as the end of a time limit: it is meant for the program.
+
+    Python runs a handler wherever the main thread happens to be, which may be inside the package: then its exception arrives in the package's own
+    `except` clauses. To be called first in each clause that would keep it.
+
+    Raises:
+        BaseException: *error*, where a signal handler of the program raised it.
+    """
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        if _handles_signal(step.tb_next.tb_frame, interrupted=step.tb_frame):
+            raise error
+        step = step.tb_next
+
+
+def _handles_signal(frame: FrameType, interrupted: FrameType) -> bool:
+    """Whether *frame* is a signal handler's: what it is called with is the frame that it interrupts."""
+    code = frame.f_code
+    count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)
+    for name in code.co_varnames[:count]:
+        value = frame.f_locals.get(name)
+        if value is interrupted or (type(value) is tuple and any(item is interrupted for item in value)):
+            return True
+    return False
+
+
+def sort(kind: str, error: Exception) -> Exception | None:
+    """Swallow an error of the package itself; one that is meant for the program is returned, to be raised when the work is done."""
+    try:
+        swallow(kind, error)
+    except Exception as meant_for_program:  # noqa: BLE001 - returned
+        return meant_for_program
+    return None
 
 
 @contextlib.contextmanager
@@ -134,7 +179,7 @@ def observe(observer: Callable[[str, BaseException | None], None] | None) -> Non
 def _after_fork() -> None:
     # A thread of the parent may have held the lock at the moment of the fork.
     global _lock
-    _lock = threading.RLock()
+    _lock = finalization.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -57,6 +57,7 @@ SETTINGS: Final = (
     Setting("strict", "MASSGEN_TRACING_STRICT", False, _boolean, "raise where the facade is called wrongly, instead of a counted warning"),
     Setting("full_content", "MASSGEN_TRACING_FULL_CONTENT", False, _boolean,
             "record messages, tool arguments and results in full, not as previews"),
+    Setting("price_list", "MASSGEN_TRACING_PRICE_LIST", None, _text, "file with newer prices than the package's: genai-prices' `data.json`"),
 )  # fmt: skip
 
 

@@ -21,8 +21,8 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from massgen_tracing import configuration, semconv
+from massgen_tracing.trace.belonging import ROUND_KEY, SESSION_KEY
 from massgen_tracing.trace.current import SPAN_KEY
-from massgen_tracing.trace.handle import ROUND_KEY, SESSION_KEY
 from massgen_tracing.trace.provider import SHARED
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def capture(*, full_content: bool = False, ids: IdGenerator | None = None, clock
     pipeline = SHARED.pipeline
     assert pipeline is not None
     pipeline.ids = ids or pipeline.ids
-    pipeline.now = clock or pipeline.now
+    pipeline.now = clock
     pipeline.processors += (captured,)
     try:
         yield captured

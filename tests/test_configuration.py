@@ -51,7 +51,7 @@ def test_the_last_configuration_holds_alone(tmp_path: Path) -> None:
     """Configured three times, a span is recorded once, where the last one says; nothing of the earlier ones is left."""
     for number in range(3):
         tracer = mt.configure(root=tmp_path / str(number), enabled=True, service_name=f"service {number}")
-        assert tracer.service_name == f"service {number}"
+        assert tracer.spans.service_name == f"service {number}"
     with tracer.span("work"):
         pass
     assert [path.parent.parent.name for path in lines.recordings(tmp_path)] == ["2"]
@@ -269,7 +269,7 @@ def test_a_root_that_cannot_be_written_does_not_stop_the_end(tmp_path: Path, swa
 
 def test_configurations_are_freed(tmp_path: Path) -> None:
     """Of fifty configurations nothing is left when the last has ended."""
-    from massgen_tracing.trace.provider import Pipeline
+    from massgen_tracing.trace.pipeline import Pipeline
 
     before = alive(Pipeline)
     for _ in range(50):

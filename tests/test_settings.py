@@ -20,6 +20,7 @@ GIVEN: dict[str, Any] = {
     "otlp_endpoint": ("http://argument", "http://variable", "http://variable"),
     "strict": (False, "on", True),
     "full_content": (False, "TRUE", True),
+    "price_list": ("argument", "variable", "variable"),
 }
 """For each setting an argument, a variable's text and what that means."""
 

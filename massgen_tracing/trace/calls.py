@@ -4,73 +4,99 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar
 
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, StatusCode
 
 from massgen_tracing import guard, semconv
+from massgen_tracing.errors import one_of
 from massgen_tracing.trace.carriers import inject
+from massgen_tracing.trace.factory import SpanFactory
 from massgen_tracing.trace.handle import Handle
 from massgen_tracing.trace.payload import preview
-
-if TYPE_CHECKING:
-    from massgen_tracing.trace.tracer import Tracer
+from massgen_tracing.trace.usage import Usage
 
 
-class Usage(NamedTuple):
-    """Tokens and cost of one model call, or of several added up; None is unknown, which is not 0.
-
-    Attributes:
-        input: tokens sent, cached ones included.
-        output: tokens received, reasoning included.
-        reasoning: those of *output* that were reasoning.
-        cached_input: those of *input* that were read from a cache.
-        cost: USD.
-    """
-
-    input: int | None = None
-    output: int | None = None
-    reasoning: int | None = None
-    cached_input: int | None = None
-    cost: float | None = None
-
-    def __add__(self, other: object) -> Usage:
-        """Field by field; unknown plus known is known."""
-        if not isinstance(other, Usage):
-            return NotImplemented
-        return Usage(
-            _sum(self.input, other.input),
-            _sum(self.output, other.output),
-            _sum(self.reasoning, other.reasoning),
-            _sum(self.cached_input, other.cached_input),
-            _sum(self.cost, other.cost),
-        )
-
-
-_Number = TypeVar("_Number", int, float)
-
-
-def _sum(a: _Number | None, b: _Number | None) -> _Number | None:
-    return b if a is None else a if b is None else a + b
-
-
-class Work(Handle):
-    """A span of work within a round; carries the round's identity and opens further work below itself."""
+class Openers:
+    """Opens what an agent does, below one place: that of a handle, or on the tracer the current one."""
 
     __slots__ = ()
 
-    def llm_call(self, provider: str, **options: Any) -> LlmCall:
-        """A model call below this span; see `Tracer.llm_call`."""
-        return self._tracer.llm_call(provider, base=self._context, **options)
+    _spans: SpanFactory
 
-    def mcp_call(self, server: str, tool: str, **options: Any) -> McpCall:
-        """An MCP call below this span; see `Tracer.mcp_call`."""
-        return self._tracer.mcp_call(server, tool, base=self._context, **options)
+    @property
+    def context(self) -> Context | None:
+        """The OpenTelemetry Context in which what is opened here starts; None: the one that is current at its start."""
+        return None
 
-    def tool_call(self, name: str, **options: Any) -> ToolCall:
-        """A tool call below this span; see `Tracer.tool_call`."""
-        return self._tracer.tool_call(name, base=self._context, **options)
+    def llm_call(
+        self,
+        provider: str,
+        model: str | None = None,
+        operation: str = "stream",
+        *,
+        server_address: str | None = None,
+        server_port: int | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        base: Context | None = None,
+    ) -> LlmCall:
+        """One model call: `llm.{provider}.{operation}`, to be left when its stream has ended.
+
+        Args:
+            provider: `openai`, `anthropic`, … (OpenTelemetry's `gen_ai.provider.name`).
+            model: the model that is asked for.
+            operation: `stream` or `create`.
+            server_address: host name of the endpoint.
+            server_port: its port.
+            attributes: more of the caller's own.
+            base: the Context that it starts in; None: the one of this place.
+        """
+        if operation not in semconv.LLM_OPERATIONS:
+            self._spans.misuse("llm_operation", "Unknown operation of a model call", expected=one_of(semconv.LLM_OPERATIONS), got=operation)
+        return LlmCall(self._spans, provider, model, operation, server_address, server_port, attributes, base or self.context)
+
+    def mcp_call(
+        self,
+        server: str,
+        tool: str,
+        arguments: object = None,
+        *,
+        call_id: str | None = None,
+        transport: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        base: Context | None = None,
+    ) -> McpCall:
+        """One MCP tool call: `mcp.{server}.{tool}`. Send its `meta()` as the request's `params._meta`.
+
+        Args:
+            server: the MCP server's name.
+            tool: the tool's name on that server.
+            arguments: what it is called with, kept as a bounded preview.
+            call_id: the model's id of the call.
+            transport: `pipe` for stdio, `tcp` for HTTP (OpenTelemetry's `network.transport`).
+            attributes: more of the caller's own.
+            base: the Context that it starts in; None: the one of this place.
+        """
+        return McpCall(self._spans, server, tool, arguments, call_id, transport, attributes, base or self.context)
+
+    def tool_call(
+        self,
+        name: str,
+        arguments: object = None,
+        *,
+        call_id: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        base: Context | None = None,
+    ) -> ToolCall:
+        """The wrapper around one tool call of any kind: `Tool execution: {name}`; arguments as for `mcp_call`."""
+        return ToolCall(self._spans, name, arguments, call_id, attributes, base or self.context)
+
+
+class Work(Handle, Openers):
+    """A span of work; opens further work below itself."""
+
+    __slots__ = ()
 
 
 class _RoundWork(Work):
@@ -78,10 +104,8 @@ class _RoundWork(Work):
 
     __slots__ = ()
 
-    def _prepare(self, base: Context) -> Context:
-        if self.round is not None:
-            self._attributes = {**self.round.identity, **self._attributes}
-        return base
+    def _begin(self) -> Mapping[str, Any]:
+        return self._given if self.round is None else {**self.round.identity, **self._given}
 
 
 class LlmCall(_RoundWork):
@@ -89,11 +113,11 @@ class LlmCall(_RoundWork):
 
     kind: ClassVar[SpanKind] = SpanKind.CLIENT
 
-    __slots__ = ("_began", "_model", "_provider", "_usage")
+    __slots__ = ("_began", "_complete", "_model", "_provider", "_usage")
 
     def __init__(
         self,
-        tracer: Tracer,
+        spans: SpanFactory,
         provider: str,
         model: str | None,
         operation: str,
@@ -112,11 +136,12 @@ class LlmCall(_RoundWork):
             semconv.SERVER_PORT: server_port,
             **(attributes or {}),
         }
-        super().__init__(tracer, semconv.LLM_NAME.format(provider=provider, operation=operation), named, base)
+        super().__init__(spans, semconv.LLM_NAME.format(provider=provider, operation=operation), named, base)
         self._provider = provider
         self._model = model
         self._usage = Usage()
         self._began = 0.0
+        self._complete = False
 
     def first_chunk(self) -> None:
         """Note that the first chunk of the answer has arrived; only the first call counts."""
@@ -131,6 +156,7 @@ class LlmCall(_RoundWork):
         self.set(semconv.GEN_AI_RESPONSE_MODEL, model)
         self.set(semconv.GEN_AI_RESPONSE_ID, id)
         self.set(semconv.GEN_AI_FINISH_REASONS, list(finish_reasons) if finish_reasons else None)
+        self._complete = self._complete or bool(finish_reasons)
 
     def record_usage(
         self,
@@ -152,9 +178,9 @@ class LlmCall(_RoundWork):
             raw: the provider's own usage, kept beside.
         """
         unknown_cost = False
-        if cost is None and self._tracer.price is not None and self._model is not None and (input is not None or output is not None):
+        if cost is None and self._spans.price is not None and self._model is not None and (input is not None or output is not None):
             try:
-                cost = self._tracer.price(self._provider, self._model, input or 0, output or 0, cached_input or 0)
+                cost = self._spans.price(self._provider, self._model, input or 0, output or 0, cached_input or 0)
                 unknown_cost = cost is None
             except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
                 guard.swallow("prices", error)
@@ -169,13 +195,22 @@ class LlmCall(_RoundWork):
 
     def record_content(self, *, input: object = None, output: object = None) -> None:  # noqa: A002
         """Note messages as bounded previews, in full where full content was asked for."""
-        full = self._tracer.full_content
+        full = self._spans.full_content
         self.set(semconv.GEN_AI_INPUT_MESSAGES, preview(input, full=full))
         self.set(semconv.GEN_AI_OUTPUT_MESSAGES, preview(output, full=full))
 
-    def _prepare(self, base: Context) -> Context:
+    def _begin(self) -> Mapping[str, Any]:
         self._began = time.perf_counter()
-        return super()._prepare(base)
+        self._complete = False
+        return super()._begin()
+
+    def _portable(self) -> dict[str, Any]:
+        own = {"_provider": self._provider, "_model": self._model, "_usage": Usage(), "_began": 0.0, "_complete": False}
+        return {**super()._portable(), **own}
+
+    def _cancelled(self) -> None:
+        if not self._complete:  # a consumer that stops at the finish reason has had all of the answer
+            super()._cancelled()
 
     def _finish(self) -> None:
         if self.round is not None and self._usage != Usage():
@@ -189,14 +224,14 @@ class ToolCall(_RoundWork):
     __slots__ = ()
 
     def __init__(
-        self, tracer: Tracer, name: str, arguments: object, call_id: str | None, attributes: Mapping[str, Any] | None, base: Context | None
+        self, spans: SpanFactory, name: str, arguments: object, call_id: str | None, attributes: Mapping[str, Any] | None, base: Context | None
     ) -> None:
-        named = {**_tool(tracer, name, arguments, call_id), **(attributes or {})}
-        super().__init__(tracer, semconv.TOOL_NAME.format(name=name), named, base)
+        named = {**_tool(spans, name, arguments, call_id), **(attributes or {})}
+        super().__init__(spans, semconv.TOOL_NAME.format(name=name), named, base)
 
     def record_result(self, result: object, *, is_error: bool = False) -> None:
         """Note what the tool gave back, as a bounded preview; *is_error* where the tool itself says that it failed."""
-        self.set(semconv.GEN_AI_TOOL_RESULT, preview(result, full=self._tracer.full_content))
+        self.set(semconv.GEN_AI_TOOL_RESULT, preview(result, full=self._spans.full_content))
         if is_error:
             self.set(semconv.ERROR_TYPE, semconv.TOOL_ERROR)
             self.span.set_status(StatusCode.ERROR, semconv.TOOL_ERROR)
@@ -211,7 +246,7 @@ class McpCall(ToolCall):
 
     def __init__(
         self,
-        tracer: Tracer,
+        spans: SpanFactory,
         server: str,
         tool: str,
         arguments: object,
@@ -226,7 +261,7 @@ class McpCall(ToolCall):
             semconv.NETWORK_TRANSPORT: transport,
             **(attributes or {}),
         }
-        super().__init__(tracer, tool, arguments, call_id, named, base)
+        super().__init__(spans, tool, arguments, call_id, named, base)
         self.name = semconv.MCP_NAME.format(server=server, tool=tool)
 
     def meta(self, meta: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -241,9 +276,9 @@ class McpCall(ToolCall):
         return carrier
 
 
-def _tool(tracer: Tracer, name: str, arguments: object, call_id: str | None) -> dict[str, Any]:
+def _tool(spans: SpanFactory, name: str, arguments: object, call_id: str | None) -> dict[str, Any]:
     return {
         semconv.GEN_AI_TOOL_NAME: name,
         semconv.GEN_AI_TOOL_CALL_ID: call_id,
-        semconv.GEN_AI_TOOL_ARGUMENTS: preview(arguments, full=tracer.full_content),
+        semconv.GEN_AI_TOOL_ARGUMENTS: preview(arguments, full=spans.full_content),
     }

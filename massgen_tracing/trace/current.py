@@ -8,11 +8,12 @@ take away, and nothing is touched.
 
 from __future__ import annotations
 
-from typing import Final
+from contextlib import suppress
+from typing import Final, Generic, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, Span, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, set_span_in_context
 
 SPAN_KEY: Final[str] = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 """OpenTelemetry's own key of the current span, asked of its public API."""
@@ -22,47 +23,89 @@ _BLOCK_KEY: Final = "massgen_tracing.block"
 current = otel_context.get_current
 _set = otel_context.attach
 
+T = TypeVar("T")
+
 
 def adopted(context: Context, remote: Context | None) -> Context:
     """*context*, or, where no span is current in it, the same below the span of *remote*."""
     return context if not remote or SPAN_KEY in context else Context({**remote, **context})
 
 
-class Block:
+class _Block:
     """One `with` block in which a span is current.
 
-    Its Context and it do not refer to each other in a circle with the span or its handle: a finished span is freed at once, without waiting
-    for the garbage collector.
-
-    Attributes:
-        open: whether the block has been entered and not yet left.
+    Its Context is one of its own, made when the block is entered, and older than whatever is made current within: so the way outwards, from block to
+    block, always ends. Context and block do not refer to each other in a circle: a finished span is freed at once, without waiting for the garbage
+    collector.
     """
 
-    __slots__ = ("_outer", "open")
+    __slots__ = ("open", "outer")
+
+    def __init__(self, outer: Context) -> None:
+        self.open = True
+        self.outer = outer
+
+
+class Blocks(Generic[T]):
+    """The `with` blocks of one object that are open now: as many as it was entered, by whichever tasks and threads.
+
+    What belongs to a block (*T*) is given when it is entered and returned when it is left.
+    """
+
+    __slots__ = ("_open",)
 
     def __init__(self) -> None:
-        self.open = False
-        self._outer: Context | None = None
+        self._open: list[tuple[_Block, Context, T]] = []
 
-    def context(self, base: Context, span: Span) -> Context:
-        """*base* with *span* as the current one, inside this block."""
-        return Context({**base, SPAN_KEY: span, _BLOCK_KEY: self})
+    def __bool__(self) -> bool:
+        return bool(self._open)
 
-    def enter(self, context: Context) -> None:
-        """Make *context*, which `context()` has made, the current one."""
-        self._outer = current()
-        self.open = True
-        _set(context)
+    def enter(self, context: Context, item: T) -> None:
+        """Make *context*, which has a span as its current one, the current Context."""
+        block = _Block(current())
+        inside = Context({**context, _BLOCK_KEY: block})
+        entry = block, inside, item
+        self._open.append(entry)
+        try:
+            _set(inside)
+        except BaseException:  # a signal handler's
+            self._open.remove(entry)
+            _set(block.outer)
+            raise
 
-    def leave(self, context: Context) -> None:
-        """Make current what was so outside of the block, if *context* still is current here."""
-        if not self.open or self._outer is None:
-            return
-        self.open = False
+    def leave(self) -> T | None:
+        """Make current what was so outside of the block that is left here, if that block's Context still is current; returns what belongs to it.
+
+        Where none is open, nothing happens.
+        """
+        taken = self._take()
+        if taken is None:
+            return None
+        block, inside, item = taken
+        block.open = False
         # Shortened even where nothing is restored: a chain of tasks that each outlive the last must not keep them all.
-        self._outer = _still_open(self._outer)
-        if current() is context:
-            _set(self._outer)
+        block.outer = _still_open(block.outer)
+        if current() is inside:
+            _set(block.outer)
+        return item
+
+    def _take(self) -> tuple[_Block, Context, T] | None:
+        """The block that is left: the innermost one around the current Context, or else the one that was entered last."""
+        entered = self._open
+        if len(entered) > 1:
+            by_block = {one[0]: one for one in tuple(entered)}
+            block = current().get(_BLOCK_KEY)
+            while isinstance(block, _Block):
+                one = by_block.get(block)
+                if one is not None:
+                    with suppress(ValueError):  # another thread has left it
+                        entered.remove(one)
+                        return one
+                block = block.outer.get(_BLOCK_KEY)
+        try:
+            return entered.pop()
+        except IndexError:  # not entered, or left by another thread meanwhile
+            return None
 
 
 def _still_open(context: Context) -> Context:
@@ -72,6 +115,6 @@ def _still_open(context: Context) -> Context:
     """
     while True:
         block = context.get(_BLOCK_KEY)
-        if not isinstance(block, Block) or block.open or block._outer is None:  # noqa: SLF001 - of the same class
+        if not isinstance(block, _Block) or block.open:
             return context
-        context = block._outer  # noqa: SLF001
+        context = block.outer

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import traceback
+from asyncio import CancelledError
+from collections.abc import Iterator
 from typing import Final
 
 from massgen_tracing import guard, semconv
@@ -20,8 +22,47 @@ def describe(exception: BaseException) -> str:
     """The exception's message; its type where even the message raises."""
     try:
         return str(exception)
-    except Exception:  # noqa: BLE001 - a stranger's __str__ may raise anything
+    except Exception as failure:  # noqa: BLE001 - a stranger's __str__ may raise anything
+        guard.passing(failure)
         return f"<unreadable {type(exception).__name__}>"
+
+
+_GIVEN_UP: Final = (GeneratorExit, KeyboardInterrupt, CancelledError)
+"""How work is left that nothing went wrong with: its consumer, its user or its caller did not want it any more."""
+
+_GIVEN_UP_NAMES: Final = frozenset({"Cancelled"})
+"""The same by name, of libraries that this package does not import (trio)."""
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether an exception that left a block tells that something went wrong.
+
+    An exception group does if any of its exceptions does; `SystemExit` does if its code is the one of a failure. Cancellations, closed generators
+    and Ctrl-C do not.
+    """
+    return next(_failures(error), None) is not None
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Whether all that went wrong is that time ran out."""
+    failures = list(_failures(error))
+    return bool(failures) and all(isinstance(failure, TimeoutError) for failure in failures)
+
+
+def _failures(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _failures(inner)
+    elif isinstance(error, SystemExit):
+        if error.code is not None and error.code != 0:
+            yield error
+    elif not isinstance(error, _GIVEN_UP) and type(error).__name__ not in _GIVEN_UP_NAMES:
+        yield error
+
+
+def summary(error: BaseException) -> str:
+    """The exception's type and message, as a status description."""
+    return f"{type(error).__name__}: {describe(error)}"
 
 
 def type_name(exception: BaseException) -> str:

@@ -6,34 +6,50 @@ from wherever they are called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+import threading
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, ClassVar, Final, Self
 
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode
+from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode, get_current_span
 from opentelemetry.trace import Span as ApiSpan
 
-from massgen_tracing import guard, semconv
-from massgen_tracing.trace.current import Block
-from massgen_tracing.trace.exceptions import describe, exception_attributes, type_name
-
-if TYPE_CHECKING:
-    from massgen_tracing.trace.round import Round
-    from massgen_tracing.trace.session import Session
-    from massgen_tracing.trace.tracer import Tracer
-
-SESSION_KEY: Final = "massgen_tracing.session"
-ROUND_KEY: Final = "massgen_tracing.round"
-"""Keys in the OpenTelemetry Context whose values are the session and the agent's round that work belongs to."""
+from massgen_tracing import finalization, guard, semconv
+from massgen_tracing.trace import factory
+from massgen_tracing.trace.belonging import InRound, InSession, round_of, session_of
+from massgen_tracing.trace.carriers import extract, inject
+from massgen_tracing.trace.current import SPAN_KEY, Blocks
+from massgen_tracing.trace.exceptions import exception_attributes, is_failure, summary, type_name
+from massgen_tracing.trace.factory import SpanFactory
+from massgen_tracing.trace.single import Single
 
 _NOTHING: Final[dict[str, Any]] = {}
 
+_PATIENCE: Final = 0.1
+"""Seconds that a thread waits for another one that starts the same handle just now."""
 
-class Handle:
+
+class _Life(Enum):
+    NEW = "not started"
+    OPEN = "started"
+    OVER = "ended"
+    ELSEWHERE = "of another process"
+
+
+class Handle(Single):
     """One span of the facade, as a context manager (`with` and `async with`).
 
+    It may be used in any order, by any tasks and threads:
+
+    - Entered while it is entered, it is the same span, made current once more; it ends when the last of its blocks is left, or by `end()`.
+    - `start()` of a handle that is open and `end()` of one that is not change nothing.
+    - Used again after its end, it is a new span of the same name and attributes.
+    - A copy is the handle itself. A pickled one, in another process, opens work below the span and makes it current there; what it sets, or ends, has
+      no effect.
+
     Args:
-        tracer: the tracer that opened it.
+        spans: starts its span.
         name: the span's name.
         attributes: set at the start; values of any type.
         base: the Context that the span starts in; None: the one that is current at the start.
@@ -46,18 +62,38 @@ class Handle:
 
     kind: ClassVar[SpanKind] = SpanKind.INTERNAL
 
-    __slots__ = ("_attributes", "_base", "_block", "_context", "_tracer", "name", "round", "session", "span")
+    __slots__ = (
+        "_base",
+        "_blocks",
+        "_context",
+        "_given",
+        "_life",
+        "_measure",
+        "_noted",
+        "_spans",
+        "_turn",
+        "_unended",
+        "name",
+        "round",
+        "session",
+        "span",
+    )
 
-    def __init__(self, tracer: Tracer, name: str, attributes: Mapping[str, Any] | None = None, base: Context | None = None) -> None:
-        self._tracer = tracer
+    def __init__(self, spans: SpanFactory, name: str, attributes: Mapping[str, Any] | None = None, base: Context | None = None) -> None:
+        self._spans = spans
         self.name = name
-        self._attributes: Mapping[str, Any] = _NOTHING if attributes is None else attributes
+        self._given: Mapping[str, Any] = _NOTHING if attributes is None else attributes
         self._base = base
         self._context: Context | None = None
-        self._block = Block()
+        self._blocks: Blocks[None] = Blocks()
+        self._life = _Life.NEW
+        self._turn = threading.RLock()
+        self._unended: list[bool] = []
+        self._noted: int | None = None
+        self._measure: int | None = None
         self.span: ApiSpan = INVALID_SPAN
-        self.session: Session | None = None
-        self.round: Round | None = None
+        self.session: InSession | None = None
+        self.round: InRound | None = None
 
     # --- identity ----------------------------------------------------------------------------------------------------------------
 
@@ -76,18 +112,34 @@ class Handle:
         """The OpenTelemetry Context in which this span is current, for children and propagators; None before the start."""
         return self._context
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the span has started and not ended; of another process's it is not known, and taken for granted."""
+        return self._life in {_Life.OPEN, _Life.ELSEWHERE}
+
     def set(self, key: str, value: object) -> None:
         """Set one attribute, of any type: it is bounded, scrubbed and made JSON-safe. None sets nothing."""
-        self._tracer.set_attribute(self.span, key, value)
+        self._spans.set_attribute(self.span, key, value)
 
     # --- life --------------------------------------------------------------------------------------------------------------------
 
     def start(self) -> Self:
         """Start the span without making it current, where no `with` block can be held open; `end` is its counterpart."""
+        if self._life is _Life.OPEN:
+            return self
+        # A thread that is stopped while it starts this handle must not stop another one for good.
+        mine = self._turn.acquire(timeout=0 if finalization.begun() else _PATIENCE)
         try:
-            self._start()
+            if self._life is _Life.NEW:
+                self._start()
+            elif self._life is _Life.OVER:
+                self._renew()
+                self._start()
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("handle.start", error)
+        finally:
+            if mine:
+                self._turn.release()
         return self
 
     def end(self, error: BaseException | None = None, at: int | None = None) -> None:
@@ -98,23 +150,29 @@ class Handle:
             at: when it ended, in nanoseconds since the epoch; None: now.
         """
         try:
-            if error is not None:
-                self._note(error)
-            self._finish()
-            self.span.end(at)
-        except Exception as failure:  # noqa: BLE001 - telemetry never breaks the run
-            guard.swallow("handle.end", failure)
+            self._unended.pop()
+        except IndexError:  # not open, or another thread ends it
+            return
+        self._life = _Life.OVER
+        self._each(
+            "handle.end",
+            lambda: self._note(error),
+            self._finish,
+            lambda: self.span.end(self._spans.until(self._measure) if at is None else at),
+        )
 
     def __enter__(self) -> Self:
-        self.start()
-        if self._context is not None:
-            self._block.enter(self._context)
+        try:
+            self.start()
+            if self._context is not None:
+                self._blocks.enter(self._context, None)
+        except BaseException as error:  # what a signal handler raises here leaves the block before it has begun
+            self._left(error)
+            raise
         return self
 
     def __exit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:
-        if self._context is not None:
-            self._block.leave(self._context)
-        self.end(exc)
+        self._each("handle.leave", self._blocks.leave, lambda: self._left(exc))
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -122,20 +180,56 @@ class Handle:
     async def __aexit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:
         self.__exit__(exc_type, exc, tb)
 
+    # --- copies ------------------------------------------------------------------------------------------------------------------
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        carrier: dict[str, str] = {}
+        if self._context is not None:
+            inject(carrier, self._context)
+        return _elsewhere, (type(self), carrier, self._portable())
+
+    def _portable(self) -> dict[str, Any]:
+        """What a handle in another process knows of this one: attributes by name."""
+        return {"name": self.name, "session": self.session, "round": self.round}
+
+    @classmethod
+    def _received(cls, carrier: Mapping[str, str], known: Mapping[str, Any]) -> Self:
+        handle = cls.__new__(cls)
+        Handle.__init__(handle, factory.here(), "")
+        for name, value in known.items():
+            setattr(handle, name, value)
+        base = extract(carrier)
+        if SPAN_KEY in base:
+            handle.span = handle._opened(get_current_span(base))  # noqa: SLF001 - of this class
+            handle._context = Context({**handle._within(base), SPAN_KEY: handle.span})  # noqa: SLF001
+        handle._life = _Life.ELSEWHERE  # noqa: SLF001
+        return handle
+
     # --- for the kinds of handle -------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        base = self._tracer.ambient() if self._base is None else self._base
-        self.session = base.get(SESSION_KEY)  # type: ignore[assignment]
-        self.round = base.get(ROUND_KEY)  # type: ignore[assignment]
-        base = self._prepare(base)
-        self.span = self._opened(self._tracer.start_span(self.name, base, self.kind, self._attributes))
-        self._context = self._block.context(base, self.span)
-        self._attributes = _NOTHING
+        base = self._spans.ambient() if self._base is None else self._base
+        self.session = session_of(base)
+        self.round = round_of(base)
+        attributes = self._begin()
+        base = self._within(base)
+        span, self._measure = self._spans.start(self.name, base, self.kind, attributes)
+        self.span = self._opened(span)
+        self._context = Context({**base, SPAN_KEY: self.span})
+        self._noted = None
+        self._unended.append(True)
+        self._life = _Life.OPEN
 
-    def _prepare(self, base: Context) -> Context:
-        """Complete name and attributes now that session and round are known; returns the Context that the span starts in."""
+    def _begin(self) -> Mapping[str, Any]:
+        """The attributes that the span starts with, now that session and round are known."""
+        return self._given
+
+    def _within(self, base: Context) -> Context:
+        """*base*, or what of it the span and its children start in."""
         return base
+
+    def _renew(self) -> None:
+        """Forget the span that has ended, before another one is started."""
 
     def _opened(self, span: ApiSpan) -> ApiSpan:
         """The span as callers see it."""
@@ -144,17 +238,43 @@ class Handle:
     def _finish(self) -> None:
         """Set what is known only at the end."""
 
-    def _note(self, error: BaseException) -> None:
-        """Put on the span how its block was left. Anything but an `Exception` (a cancelled task, a generator closed early, Ctrl-C) is no error."""
-        if not isinstance(error, Exception):
+    def _left(self, error: BaseException | None) -> None:
+        """A block was left: the last one ends the span; an error that leaves another one is on the span all the same."""
+        if not self._blocks:
+            self.end(error)
+        elif error is not None and is_failure(error):
+            self._note(error)
+
+    def _note(self, error: BaseException | None) -> None:
+        """Put on the span how a block of it was left."""
+        if error is None or id(error) == self._noted:  # on its way through an outer block
+            return
+        if not is_failure(error):
             self._cancelled()
             return
-        self.span.add_event(semconv.EXCEPTION_EVENT, self._tracer.clean_all(exception_attributes(error, escaped=True)))
-        self.span.set_status(Status(StatusCode.ERROR, self._tracer.clean_text(f"{type(error).__name__}: {describe(error)}")))
+        self._noted = id(error)
+        self.span.add_event(semconv.EXCEPTION_EVENT, self._spans.clean_all(exception_attributes(error, escaped=True)))
+        self.span.set_status(Status(StatusCode.ERROR, self._spans.clean_text(summary(error))))
         self._failed(error)
 
     def _cancelled(self) -> None:
         self.set(semconv.OUTCOME, "cancelled")
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         self.set(semconv.ERROR_TYPE, type_name(error))
+
+    @staticmethod
+    def _each(kind: str, *steps: Callable[[], object]) -> None:
+        """Take every step, whatever becomes of the one before."""
+        meant_for_program = None
+        for step in steps:
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+                meant_for_program = guard.sort(kind, error) or meant_for_program
+        if meant_for_program is not None:
+            raise meant_for_program
+
+
+def _elsewhere(kind: type[Handle], carrier: Mapping[str, str], known: Mapping[str, Any]) -> Handle:
+    return kind._received(carrier, known)  # noqa: SLF001 - for pickle, which takes functions of modules only

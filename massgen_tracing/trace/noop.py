@@ -6,17 +6,15 @@ A single object stands for every kind of handle; a test holds its methods agains
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan
 
-from massgen_tracing.trace.calls import Usage
-
-if TYPE_CHECKING:
-    from massgen_tracing.trace.calls import LlmCall, McpCall, ToolCall, Work
-    from massgen_tracing.trace.round import Presentation, Round
+from massgen_tracing.trace.calls import LlmCall, McpCall, ToolCall, Work
+from massgen_tracing.trace.round import Presentation, Round
 from massgen_tracing.trace.session import Session
+from massgen_tracing.trace.usage import Usage
 
 
 class _NoopSpan(NonRecordingSpan):
@@ -41,6 +39,7 @@ class _NoopHandle:
     span_id = "0" * 16
     context: Context | None = None
     span: Any = _NoopSpan(INVALID_SPAN_CONTEXT)
+    is_open = False
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -81,6 +80,12 @@ class _NoopHandle:
 
     def take_winner_label(self) -> str | None:
         return None
+
+    def next_round(self, agent_id: str, number: int | None = None) -> int:
+        return number or 0
+
+    def next_answer(self, agent_id: str) -> str:
+        return ""
 
     def meta(self, meta: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return dict(meta or {})

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.trace import SpanContext, Status, StatusCode
 
+from massgen_tracing.trace.calls import Work
+from massgen_tracing.trace.factory import SpanFactory
 from massgen_tracing.trace.handle import Handle
-
-if TYPE_CHECKING:
-    from massgen_tracing.trace.calls import Work
-    from massgen_tracing.trace.tracer import Tracer
+from massgen_tracing.trace.single import Single
 
 
-class OpenerSpan(ApiSpan):
+class OpenerSpan(Single, ApiSpan):
     """The OpenTelemetry span of a session or round, which, called, opens a span below it: `rnd.span("parse", attributes={…})`.
 
     Everything else is the span itself.
     """
 
-    def __init__(self, span: ApiSpan, handle: Handle, tracer: Tracer) -> None:
+    def __init__(self, span: ApiSpan, handle: Handle, spans: SpanFactory) -> None:
         self._span = span
         self._handle = handle
-        self._tracer = tracer
+        self._spans = spans
 
     def __call__(self, name: str, attributes: Mapping[str, Any] | None = None) -> Work:
         """A span below this one; see `Tracer.span`."""
-        return self._tracer.span(name, attributes, base=self._handle.context)
+        return Work(self._spans, name, attributes, self._handle.context)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _span_of, (self._handle,)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._span, name)
@@ -68,3 +70,7 @@ class OpenerSpan(ApiSpan):
 
     def end(self, end_time: int | None = None) -> None:
         self._span.end(end_time)
+
+
+def _span_of(handle: Handle) -> ApiSpan:
+    return handle.span

@@ -9,9 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import random
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar, cast
@@ -19,7 +16,6 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
-from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link as ApiLink
 from opentelemetry.trace import (
@@ -34,111 +30,15 @@ from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.trace import Tracer as ApiTracer
 from opentelemetry.trace import TracerProvider as ApiTracerProvider
 
-from massgen_tracing import guard, semconv
-from massgen_tracing.trace.current import Block, adopted, current
-from massgen_tracing.trace.exceptions import describe
+from massgen_tracing import semconv
+from massgen_tracing.trace.current import SPAN_KEY, Blocks, adopted, current
+from massgen_tracing.trace.exceptions import is_failure, summary
 from massgen_tracing.trace.payload import MAX_ATTRIBUTES, clean_all, encodable
+from massgen_tracing.trace.pipeline import Pipeline, RandomIds
 from massgen_tracing.trace.span import MAX_LINKS, Span
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class RandomIds(IdGenerator):
-    """Random ids, from a generator of its own: a program that seeds `random` for its own purposes would give two runs the same ids."""
-
-    def __init__(self) -> None:
-        self._random = random.Random()  # noqa: S311 - ids, not secrets
-
-    def generate_span_id(self) -> int:
-        return self._random.getrandbits(64) or 1
-
-    def generate_trace_id(self) -> int:
-        return self._random.getrandbits(128) or 1
-
-
-class Pipeline:
-    """Where spans go: the resource they carry and the processors that see them.
-
-    A processor that raises costs its own work only: the others still see the span, and the run never notices.
-
-    Args:
-        resource: who writes the spans.
-        processors: in this order, at a span's start and at its end.
-        ids: where ids come from.
-        now: the time, in Unix nanoseconds.
-        remote: the Context of the process that started this one; spans without a parent are its children.
-    """
-
-    def __init__(
-        self,
-        resource: Resource,
-        processors: Sequence[SpanProcessor],
-        ids: IdGenerator | None = None,
-        now: Callable[[], int] = time.time_ns,
-        remote: Context | None = None,
-    ) -> None:
-        self.remote = remote
-        self.resource = resource
-        self.ids = ids or RandomIds()
-        self.now = now
-        self.process = 0
-        """Counts the forks that led to this process, so that a span knows whether it began in it."""
-        self.processors: tuple[SpanProcessor, ...] = tuple(processors)
-
-    def on_start(self, span: Span, context: Context) -> None:
-        """Show a span that has just started to every processor."""
-        for processor in self.processors:
-            try:
-                processor.on_start(span, context)  # type: ignore[arg-type]  # a ReadableSpan and an API Span, as processors use it
-            except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-                guard.swallow(f"{type(processor).__name__}.on_start", error)
-
-    def on_end(self, span: Span) -> None:
-        """Show an ended span to every processor."""
-        for processor in self.processors:
-            try:
-                processor.on_end(span)
-            except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-                guard.swallow(f"{type(processor).__name__}.on_end", error)
-
-    def shutdown(self, timeout: float) -> bool:
-        """Flush and stop every processor, together within *timeout* seconds; whether all were done by then.
-
-        Each stops in a daemon thread of its own, so that a backend that does not answer can delay neither the exit nor the others. One that is
-        not done by then and has a method `give_up` is told to.
-        """
-        deadline = time.monotonic() + timeout
-        threads: list[tuple[threading.Thread, SpanProcessor]] = []
-        for processor in self.processors:
-            thread = threading.Thread(target=self._stop, args=(processor,), daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # from Python 3.12 on an interpreter that is on its way out starts no threads
-                self._stop(processor, deadline)
-            else:
-                threads.append((thread, processor))
-        for thread, _ in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        late = [processor for thread, processor in threads if thread.is_alive()]
-        for processor in late:
-            self._guarded(processor, "give_up", getattr(processor, "give_up", bool))
-        return not late
-
-    @classmethod
-    def _stop(cls, processor: SpanProcessor, deadline: float | None = None) -> None:
-        within = getattr(processor, "shutdown_within", None)
-        if deadline is None or within is None:
-            cls._guarded(processor, "shutdown", processor.shutdown)
-        else:
-            cls._guarded(processor, "shutdown", lambda: within(max(0.0, deadline - time.monotonic())))
-
-    @staticmethod
-    def _guarded(processor: SpanProcessor, what: str, call: Callable[[], object]) -> None:
-        try:
-            call()
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-            guard.swallow(f"{type(processor).__name__}.{what}", error)
 
 
 class Tracer(ApiTracer):
@@ -187,7 +87,7 @@ class Tracer(ApiTracer):
             parent,
             clean_all(attributes) if attributes else {},
             [ApiLink(link.context, clean_all(link.attributes or {})) for link in links[:MAX_LINKS]] if links else (),
-            pipeline.now() if start_time is None else start_time,
+            start_time,
             max(0, len(attributes) - MAX_ATTRIBUTES) if attributes else 0,
             max(0, len(links) - MAX_LINKS) if links else 0,
         )
@@ -223,24 +123,22 @@ class CurrentSpan:
         self._record_exception = record_exception
         self._set_status = set_status_on_exception
         self._end = end_on_exit
-        self._entered: list[tuple[ApiSpan, Block, Context]] = []
+        self._blocks: Blocks[ApiSpan] = Blocks()
 
     def __enter__(self) -> ApiSpan:
         span = self._start()
-        block = Block()
-        context = block.context(current(), span)
-        block.enter(context)
-        self._entered.append((span, block, context))
+        self._blocks.enter(Context({**current(), SPAN_KEY: span}), span)
         return span
 
     def __exit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:
-        span, block, context = self._entered.pop()
-        block.leave(context)
-        if isinstance(exc, Exception) and span.is_recording():
+        span = self._blocks.leave()
+        if span is None:
+            return
+        if exc is not None and is_failure(exc) and span.is_recording():
             if self._record_exception:
                 span.record_exception(exc, escaped=True)
             if self._set_status:
-                span.set_status(Status(StatusCode.ERROR, f"{type(exc).__name__}: {describe(exc)}"))
+                span.set_status(Status(StatusCode.ERROR, summary(exc)))
         if self._end:
             span.end()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span as ApiSpan
@@ -11,15 +11,13 @@ from opentelemetry.trace import Status, StatusCode
 
 from massgen_tracing import semconv
 from massgen_tracing.errors import one_of
-from massgen_tracing.trace.calls import Usage, Work
-from massgen_tracing.trace.exceptions import describe
-from massgen_tracing.trace.handle import ROUND_KEY
+from massgen_tracing.trace.belonging import ROUND_KEY, InSession
+from massgen_tracing.trace.calls import Work
+from massgen_tracing.trace.exceptions import describe, is_timeout
+from massgen_tracing.trace.factory import SpanFactory
 from massgen_tracing.trace.opener import OpenerSpan
 from massgen_tracing.trace.payload import preview
-
-if TYPE_CHECKING:
-    from massgen_tracing.trace.session import Session
-    from massgen_tracing.trace.tracer import Tracer
+from massgen_tracing.trace.usage import Usage
 
 
 class Round(Work):
@@ -30,40 +28,45 @@ class Round(Work):
         identity: the attributes that everything done in this round carries.
     """
 
-    __slots__ = ("_outcome", "_used", "agent_id", "identity")
+    __slots__ = ("_number", "_outcome", "_used", "agent_id", "identity")
 
     span: OpenerSpan
 
     def __init__(
         self,
-        tracer: Tracer,
-        name: str,
-        session: Session | None,
+        spans: SpanFactory,
+        session: InSession,
         agent_id: str,
-        number: int,
+        number: int | None,
         backend: str | None,
         model: str | None,
         attributes: Mapping[str, Any],
     ) -> None:
         self.agent_id = agent_id
-        self.identity: dict[str, Any] = {
-            semconv.AGENT_ID: agent_id,
-            semconv.ROUND: number,
-            semconv.ROUND_TYPE: attributes.get(semconv.ROUND_TYPE),
-        }
+        self._number = number
         own = {
-            **self.identity,
             semconv.BACKEND: backend,
             semconv.GEN_AI_OPERATION: "invoke_agent",
             semconv.GEN_AI_AGENT: agent_id,
             semconv.GEN_AI_REQUEST_MODEL: model,
             **attributes,
         }
-        if session is not None and session.run is not None:
-            own[semconv.GEN_AI_CONVERSATION] = session.run.run_id
-        super().__init__(tracer, name, own, None if session is None else session.context)
+        super().__init__(spans, "", own, session.context)
+        self._take_number(session)
         self._outcome: str | None = None
         self._used: list[Usage] = []
+
+    def _take_number(self, session: InSession) -> None:
+        number = session.next_round(self.agent_id, self._number)
+        self.name = self._named(number)
+        self.identity: dict[str, Any] = {
+            semconv.AGENT_ID: self.agent_id,
+            semconv.ROUND: number,
+            semconv.ROUND_TYPE: self._given.get(semconv.ROUND_TYPE),
+        }
+
+    def _named(self, number: int) -> str:
+        return semconv.ROUND_NAME.format(agent_id=self.agent_id, number=number)
 
     # --- how the round ends ------------------------------------------------------------------------------------------------------
 
@@ -76,7 +79,7 @@ class Round(Work):
         """
         if label is None:
             label = self._label()
-        if self.session is not None:
+        elif self.session is not None:
             self.session.count_answer(self.agent_id)
         self._event(semconv.ANSWER_NAME.format(label=label), {semconv.ANSWER_LABEL_KEY: label, semconv.ANSWER_PREVIEW: self._preview(text)})
         self._end_as("answer", {semconv.ANSWER_LABEL_KEY: label})
@@ -149,7 +152,7 @@ class Round(Work):
             any_reason: the codes are not the caller's own, so that one which is not known is not its mistake.
         """
         if not any_reason and reason not in semconv.ENFORCEMENT_REASONS:
-            self._tracer.misuse("enforcement", "Unknown enforcement reason", expected=one_of(semconv.ENFORCEMENT_REASONS), got=reason)
+            self._spans.misuse("enforcement", "Unknown enforcement reason", expected=one_of(semconv.ENFORCEMENT_REASONS), got=reason)
         self.event(
             "enforcement",
             {
@@ -174,12 +177,34 @@ class Round(Work):
 
     # --- inner -------------------------------------------------------------------------------------------------------------------
 
-    def _prepare(self, base: Context) -> Context:
+    def _begin(self) -> Mapping[str, Any]:
         self.round = self
+        run = None if self.session is None else self.session.run
+        conversation = {} if run is None else {semconv.GEN_AI_CONVERSATION: run.run_id}
+        return {**self.identity, **conversation, **self._given}
+
+    def _within(self, base: Context) -> Context:
         return Context({**base, ROUND_KEY: self})
 
+    def _renew(self) -> None:
+        if self.session is not None:
+            self._take_number(self.session)
+        self._outcome = None
+        self._used = []
+
     def _opened(self, span: ApiSpan) -> ApiSpan:
-        return OpenerSpan(span, self, self._tracer)
+        return OpenerSpan(span, self, self._spans)
+
+    def _portable(self) -> dict[str, Any]:
+        return {
+            **super()._portable(),
+            "agent_id": self.agent_id,
+            "identity": self.identity,
+            "round": None,
+            "_number": self._number,
+            "_outcome": None,
+            "_used": [],
+        }
 
     def _finish(self) -> None:
         for key, value in _usage_attributes(self.usage):
@@ -189,23 +214,23 @@ class Round(Work):
 
     def _label(self) -> str:
         if self.session is not None:
-            return self.session.answer_label(self.agent_id)
+            return self.session.next_answer(self.agent_id)
         return semconv.ANSWER_LABEL.format(place=1, count=1)
 
     def _preview(self, text: object) -> object:
-        return preview(text, full=self._tracer.full_content) if text else None
+        return preview(text, full=self._spans.full_content) if text else None
 
     def _event(self, name: str, attributes: Mapping[str, Any]) -> None:
         if not self._check_open(name):
             return
-        self._tracer.point(name, {**self.identity, **attributes}, base=self._context)
+        self._spans.point(name, {**self.identity, **attributes}, base=self._context)
 
     def _check_open(self, what: str) -> bool:
         """Whether the round has a place for it; a round that has ended still has, though it is not the right one."""
-        if self._context is not None and self.span.is_recording():
+        if self.is_open:
             return True
         state = "has not started" if self._context is None else "has ended"
-        self._tracer.misuse("round", f"{what!r} came outside of its round: {self.name} {state}", hint="Call it inside the round's with block")
+        self._spans.misuse("round", f"{what!r} came outside of its round: {self.name} {state}", hint="Call it inside the round's with block")
         return self._context is not None
 
     def _end_as(self, outcome: str, attributes: Mapping[str, Any]) -> None:
@@ -216,13 +241,13 @@ class Round(Work):
 
     def _fail(self, outcome: str, message: object) -> None:
         self._check_open(outcome)
-        text = self._tracer.clean_text(str(message))
+        text = self._spans.clean_text(str(message))
         self._end_as(outcome, {semconv.ERROR_MESSAGE: text})
         self.span.set_status(Status(StatusCode.ERROR, text))
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         super()._failed(error)
-        self._end_as("timeout" if isinstance(error, TimeoutError) else "error", {semconv.ERROR_MESSAGE: describe(error)})
+        self._end_as("timeout" if is_timeout(error) else "error", {semconv.ERROR_MESSAGE: describe(error)})
 
     def _cancelled(self) -> None:
         if self._outcome is None:
@@ -234,13 +259,14 @@ class Presentation(Round):
 
     __slots__ = ()
 
-    def start(self) -> Presentation:
-        """Start the span, and announce the winner below it."""
-        super().start()
+    def _named(self, number: int) -> str:  # noqa: ARG002 - there is one
+        return semconv.PRESENTATION_NAME.format(agent_id=self.agent_id)
+
+    def _start(self) -> None:
+        super()._start()
         label = None if self.session is None else self.session.take_winner_label()
         if label is not None:
             self._event(semconv.WINNER_NAME.format(label=label), {semconv.WINNER_LABEL: label})
-        return self
 
     def final_answer(self, text: str = "") -> None:
         """The final answer stands: event `Final answer from {agent}`, outcome `answer`."""

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span as ApiSpan
 
-from massgen_tracing import semconv
+from massgen_tracing import finalization, semconv
 from massgen_tracing.errors import one_of
 from massgen_tracing.layout import RunDirectory
 from massgen_tracing.model import RUN_CONTEXT_KEY
-from massgen_tracing.trace.handle import ROUND_KEY, SESSION_KEY, Handle
+from massgen_tracing.trace.belonging import ROUND_KEY, SESSION_KEY
+from massgen_tracing.trace.factory import SpanFactory
+from massgen_tracing.trace.handle import Handle
 from massgen_tracing.trace.opener import OpenerSpan
 from massgen_tracing.trace.payload import preview
 from massgen_tracing.trace.round import Presentation, Round
-
-if TYPE_CHECKING:
-    from massgen_tracing.trace.tracer import Tracer
 
 
 class Session(Handle):
@@ -29,23 +28,24 @@ class Session(Handle):
         agents: the agents' ids, as given.
     """
 
-    __slots__ = ("_answers", "_question", "_rounds", "_winner_label", "agents", "run")
+    __slots__ = ("_answers", "_given_run", "_lock", "_question", "_rounds", "_winner_label", "agents", "run")
 
     span: OpenerSpan
 
     def __init__(
         self,
-        tracer: Tracer,
+        spans: SpanFactory,
         question: str,
         agents: Sequence[str],
         run: RunDirectory | None,
         attributes: Mapping[str, Any] | None,
         base: Context | None,
     ) -> None:
-        super().__init__(tracer, semconv.SESSION, attributes, base)
+        super().__init__(spans, semconv.SESSION, attributes, base)
         self._question = question
         self.agents = tuple(agents)
-        self.run = run
+        self.run = self._given_run = run
+        self._lock = finalization.Lock()
         self._rounds: dict[str, int] = {}
         self._answers: dict[str, int] = {}
         self._winner_label: str | None = None
@@ -76,8 +76,7 @@ class Session(Handle):
             attributes: more of the caller's own.
         """
         if round_type not in semconv.ROUND_TYPES:
-            self._tracer.misuse("round_type", "Unknown round_type", expected=one_of(semconv.ROUND_TYPES), got=round_type)
-        name = semconv.ROUND_NAME.format(agent_id=agent_id, number=self._number(agent_id, number))
+            self._spans.misuse("round_type", "Unknown round_type", expected=one_of(semconv.ROUND_TYPES), got=round_type)
         labels = list(context_labels)
         own = {
             semconv.ROUND_TYPE: round_type,
@@ -85,8 +84,7 @@ class Session(Handle):
             semconv.NUM_CONTEXT_ANSWERS: len(labels) or None,
             semconv.CONTEXT_LABELS: labels or None,
         }
-        return Round(self._tracer, name, self, agent_id, self._rounds[agent_id] - 1 if number is None else number, backend, model,
-                     {**own, **(attributes or {})})  # fmt: skip
+        return Round(self._spans, self, agent_id, number, backend, model, {**own, **(attributes or {})})
 
     def presentation(
         self,
@@ -98,16 +96,14 @@ class Session(Handle):
         attributes: Mapping[str, Any] | None = None,
     ) -> Presentation:
         """The winner's final presentation: `agent.{agent_id}.presentation`; arguments as for `agent_round`."""
-        number = self._number(agent_id, number)
         own = {semconv.ROUND_TYPE: "presentation", semconv.ITERATION: iteration, semconv.IS_WINNER: True, **(attributes or {})}
-        name = semconv.PRESENTATION_NAME.format(agent_id=agent_id)
-        return Presentation(self._tracer, name, self, agent_id, number, backend, model, own)
+        return Presentation(self._spans, self, agent_id, number, backend, model, own)
 
     # --- events ------------------------------------------------------------------------------------------------------------------
 
     def event(self, event_type: str, attributes: Mapping[str, Any] | None = None) -> None:
         """A point event, `Coordination event: {event_type}`."""
-        self._tracer.point(semconv.EVENT_NAME.format(type=event_type), {semconv.EVENT_TYPE: event_type, **(attributes or {})}, base=self._context)
+        self._spans.point(semconv.EVENT_NAME.format(type=event_type), {semconv.EVENT_TYPE: event_type, **(attributes or {})}, base=self._context)
 
     def winner(self, agent_id: str, label: str | None = None, votes: Mapping[str, int] | None = None, reason: str | None = None) -> None:
         """Note who won, with which answer, by how many votes for each label, and why.
@@ -122,8 +118,8 @@ class Session(Handle):
 
     def final_answer(self, agent_id: str, text: str = "") -> None:
         """The final answer stands, without a presentation: event `Final answer from {agent}`."""
-        said = preview(text, full=self._tracer.full_content) if text else None
-        self._tracer.point(
+        said = preview(text, full=self._spans.full_content) if text else None
+        self._spans.point(
             semconv.FINAL_ANSWER_NAME.format(agent_id=agent_id), {semconv.AGENT_ID: agent_id, semconv.ANSWER_PREVIEW: said}, base=self._context
         )
 
@@ -139,44 +135,81 @@ class Session(Handle):
 
     # --- for rounds --------------------------------------------------------------------------------------------------------------
 
+    def next_answer(self, agent_id: str) -> str:
+        """The label of an answer that the agent gives now, which is counted."""
+        with self._lock:
+            self.count_answer(agent_id)
+            return self.answer_label(agent_id, self._answers[agent_id])
+
     def count_answer(self, agent_id: str) -> None:
-        """Note that an agent has answered."""
-        self._answers[agent_id] = self._answers.get(agent_id, 0) + 1
+        """Note that an agent has answered, under a label of its own."""
+        with self._lock:
+            self._answers[agent_id] = self._answers.get(agent_id, 0) + 1
 
     def take_winner_label(self) -> str | None:
         """The winner's label, for the one event that announces it; None once that has happened."""
-        label, self._winner_label = self._winner_label, None
+        with self._lock:
+            label, self._winner_label = self._winner_label, None
         return label
 
-    def _number(self, agent_id: str, number: int | None) -> int:
-        number = self._rounds.get(agent_id, 0) if number is None else number
-        self._rounds[agent_id] = max(self._rounds.get(agent_id, 0), number + 1)
+    def next_round(self, agent_id: str, number: int | None = None) -> int:
+        """The number of an agent's next round, from 0; *number* where it is given, and the ones after it go on from there."""
+        with self._lock:
+            number = self._rounds.get(agent_id, 0) if number is None else number
+            self._rounds[agent_id] = max(self._rounds.get(agent_id, 0), number + 1)
         return number
 
-    def _prepare(self, base: Context) -> Context:
-        self.run = self._tracer.open_run(self.run)
+    # --- inner -------------------------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> Mapping[str, Any]:
+        self.run = self._spans.open_run(self.run)
         own: dict[str, Any] = {
             semconv.TASK: self._question,
             semconv.NUM_AGENTS: len(self.agents) or None,
             semconv.AGENT_IDS: list(self.agents) or None,
             semconv.GEN_AI_OPERATION: "invoke_workflow",
-            semconv.GEN_AI_WORKFLOW: self._tracer.service_name,
+            semconv.GEN_AI_WORKFLOW: self._spans.service_name,
         }
-        keys: dict[str, object] = {SESSION_KEY: self}
         if self.run is not None:
             own[semconv.LOG_DIR] = str(self.run.log_dir)
             own[semconv.GEN_AI_CONVERSATION] = self.run.run_id
-            keys[RUN_CONTEXT_KEY] = self.run
-        self._attributes = {**own, **self._attributes}
         self.session = self
         self.round = None
+        return {**own, **self._given}
+
+    def _within(self, base: Context) -> Context:
+        keys: dict[str, object] = {SESSION_KEY: self}
+        if self.run is not None:
+            keys[RUN_CONTEXT_KEY] = self.run
         return Context({**{key: value for key, value in base.items() if key != ROUND_KEY}, **keys})
 
+    def _renew(self) -> None:
+        self.run = self._given_run
+        with self._lock:
+            self._rounds, self._answers, self._winner_label = {}, {}, None
+
+    def _portable(self) -> dict[str, Any]:
+        """Without its run: another process records into files of its own."""
+        return {
+            "name": self.name,
+            "agents": self.agents,
+            "run": None,
+            "_question": self._question,
+            "_rounds": dict(self._rounds),
+            "_answers": dict(self._answers),
+            "_winner_label": None,
+        }
+
+    @classmethod
+    def _received(cls, carrier: Mapping[str, str], known: Mapping[str, Any]) -> Self:
+        session = super()._received(carrier, known)
+        session._lock = finalization.Lock()
+        return session
+
     def _opened(self, span: ApiSpan) -> ApiSpan:
-        return OpenerSpan(span, self, self._tracer)
+        return OpenerSpan(span, self, self._spans)
 
     def _finish(self) -> None:
-        if self.span.is_recording():
-            label = self.take_winner_label()
-            if label is not None:
-                self._tracer.point(semconv.WINNER_NAME.format(label=label), {semconv.WINNER_LABEL: label}, base=self._context)
+        label = self.take_winner_label()
+        if label is not None:
+            self._spans.point(semconv.WINNER_NAME.format(label=label), {semconv.WINNER_LABEL: label}, base=self._context)

@@ -8,21 +8,19 @@ This one holds a plain dict of cleaned values and builds what is asked for when 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.trace import Span as ApiSpan
 
 from massgen_tracing import semconv
-from massgen_tracing.trace.exceptions import MAX_CHARS, describe, exception_attributes
+from massgen_tracing.trace.exceptions import MAX_CHARS, exception_attributes, is_failure, summary
 from massgen_tracing.trace.payload import MAX_ATTRIBUTES, attribute_key, clean, clean_all, cut_clean, encodable
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-
-    from massgen_tracing.trace.provider import Pipeline
+from massgen_tracing.trace.pipeline import Pipeline
+from massgen_tracing.trace.single import Single
 
 MAX_EVENTS: Final = 256
 MAX_LINKS: Final = 128
@@ -32,7 +30,7 @@ SAMPLED_RANDOM: Final = TraceFlags(TraceFlags.SAMPLED | 0x02)
 _UNSET: Final = Status(StatusCode.UNSET)
 
 
-class Span(ReadableSpan, ApiSpan):
+class Span(Single, ReadableSpan, ApiSpan):
     """One live span; made by `massgen_tracing.trace.provider.Tracer`, never directly.
 
     Times are Unix nanoseconds. Attribute values are cleaned when they are set (`massgen_tracing.trace.payload`); setting anything after the end
@@ -50,7 +48,7 @@ class Span(ReadableSpan, ApiSpan):
         parent: SpanContext | None,
         attributes: dict[str, Any],
         links: Sequence[Link],
-        start_ns: int,
+        start_time: int | None,
         dropped_attributes: int = 0,
         dropped_links: int = 0,
     ) -> None:
@@ -70,8 +68,11 @@ class Span(ReadableSpan, ApiSpan):
         self._span_links: Sequence[Link] = links
         self._span_events: list[Event] = []
         self._span_status = _UNSET
-        self._started = start_ns
+        self._measure: int | None
+        self._started, self._measure = pipeline.start() if start_time is None else (start_time, None)
         self._ended: int | None = None
+        self._unended = [True]
+        """Emptied by whoever ends the span, so that of several threads one does."""
         self._dropped = dropped_attributes
         self._dropped_events = 0
         self._dropped_links = dropped_links
@@ -120,7 +121,7 @@ class Span(ReadableSpan, ApiSpan):
         if len(self._span_events) >= MAX_EVENTS:
             self._dropped_events += 1
             return
-        self._span_events.append(Event(encodable(str(name)), clean_all(attributes or {}), timestamp or self._pipeline.now()))
+        self._span_events.append(Event(encodable(str(name)), clean_all(attributes or {}), timestamp or self._pipeline.until(self._measure)))
 
     def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
         """Link to another span; past `MAX_LINKS` it is only counted."""
@@ -163,18 +164,27 @@ class Span(ReadableSpan, ApiSpan):
 
         In a forked child the parent's spans end for the child's own code only: they are the parent's to report.
         """
-        if self._ended is None:
-            pipeline = self._pipeline
-            self._ended = pipeline.now() if end_time is None else end_time
-            if self._process == pipeline.process:
-                pipeline.on_end(self)
+        try:
+            self._unended.pop()
+        except IndexError:
+            return
+        pipeline = self._pipeline
+        self._ended = pipeline.until(self._measure) if end_time is None else end_time
+        if self._process == pipeline.process:
+            pipeline.on_end(self)
 
     def __exit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:
         """Leave `with span:`; an error that leaves the block is recorded, a cancellation is not an error."""
-        if isinstance(exc, Exception) and self.is_recording():
+        if exc is not None and is_failure(exc) and self.is_recording():
             self.record_exception(exc, escaped=True)
-            self.set_status(StatusCode.ERROR, f"{type(exc).__name__}: {describe(exc)}")
+            self.set_status(StatusCode.ERROR, summary(exc))
         self.end()
+
+    # --- copies ------------------------------------------------------------------------------------------------------------------
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process: a span of the same identity that records nothing."""
+        return _elsewhere, (self.trace_id, self.span_id, int(self.get_span_context().trace_flags))
 
     # --- what processors and exporters read ------------------------------------------------------------------------------------
 
@@ -255,3 +265,7 @@ class Span(ReadableSpan, ApiSpan):
             instrumentation_scope=self.instrumentation_scope,
         )
         return str(plain.to_json(indent))
+
+
+def _elsewhere(trace_id: int, span_id: int, flags: int) -> NonRecordingSpan:
+    return NonRecordingSpan(SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags)))

@@ -1,5 +1,5 @@
 """Looks on inside a process of a rehearsal: context resets that fail, before any filter; what is current when the main coroutine has ended; when
-this package and its price list were imported.
+this package was imported.
 
 Says on SIGUSR1 what every task waits for.
 
@@ -32,7 +32,7 @@ def _watch_logging():
 
 def _watch_imports():
     def hook(event, arguments):
-        if event == "import" and arguments[0].startswith(("massgen_tracing", "genai_prices")):
+        if event == "import" and arguments[0].startswith("massgen_tracing"):
             _seen["imported"].append([arguments[0], time.time_ns()])
 
     sys.addaudithook(hook)

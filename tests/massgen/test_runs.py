@@ -38,7 +38,7 @@ def test_nothing_of_ours_is_imported_while_agents_work(ran: Ran) -> None:
     """What an import costs is paid before the first request: agents that wait for it may meet others than they would."""
     first = min(request["began_ns"] for request in ran.requests)
     assert [name for process in ran.witness for name, at in process["imported"] if first < at <= max(span.end_ns or 0 for span in ran.spans)] == []
-    assert any(name == "genai_prices" for process in ran.witness for name, _at in process["imported"])
+    assert any(name == "massgen_tracing.prices" for process in ran.witness for name, _at in process["imported"])
 
 
 @pytest.mark.part("tree")

@@ -14,7 +14,6 @@ import threading
 from pathlib import Path
 
 import massgen_tracing as mt
-from massgen_tracing import prices
 from massgen_tracing.sinks.recording import Recording  # noqa: F401 - imported once for all rounds
 
 
@@ -51,7 +50,6 @@ def main() -> None:
     """Run the rounds."""
     root, rounds, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     choice = random.Random(seed)
-    prices.load()  # once for all rounds, as the import above
     for number in range(rounds):
         place = root / str(number)
         place.mkdir()

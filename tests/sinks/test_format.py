@@ -22,7 +22,8 @@ from opentelemetry.trace import Span as ApiSpan
 
 from massgen_tracing.sinks.recording import Recording
 from massgen_tracing.trace.payload import clean_all
-from massgen_tracing.trace.provider import Pipeline, Tracer, TracerProvider
+from massgen_tracing.trace.pipeline import Pipeline
+from massgen_tracing.trace.provider import Tracer, TracerProvider
 from tests.sinks import lines
 
 HAS_IS_REMOTE = 0x100

@@ -15,6 +15,7 @@ from opentelemetry.trace import Link, SpanContext, StatusCode
 
 from massgen_tracing import semconv
 from massgen_tracing.testing import capture
+from massgen_tracing.trace import provider
 from massgen_tracing.trace.exceptions import MAX_CHARS
 from massgen_tracing.trace.payload import MAX_BYTES, PREVIEW_CHARS, clean, preview
 from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub
@@ -244,7 +245,7 @@ def test_nothing_of_a_span_carries_a_secret(swallowed: list[str]) -> None:
             rnd.answer("agent1.1", f"the key is {SECRET}")
             rnd.vote("a", "agent1.1", reason=SECRET)
             rnd.error(f"failed: {SECRET}")
-            tracer._start_span("linked", links=[Link(SpanContext(1, 2, is_remote=False), {"k": SECRET})]).end()
+            provider.SHARED.get_tracer("mine").start_span("linked", links=[Link(SpanContext(1, 2, is_remote=False), {"k": SECRET})]).end()
             try:
                 raise KeyError(SECRET)
             except KeyError as error:

@@ -25,7 +25,8 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, S
 
 from massgen_tracing import guard
 from massgen_tracing.testing import CountingIds, TickingClock
-from massgen_tracing.trace.provider import Pipeline, RandomIds, Tracer, TracerProvider
+from massgen_tracing.trace.pipeline import Pipeline, RandomIds
+from massgen_tracing.trace.provider import Tracer, TracerProvider
 from massgen_tracing.trace.span import MAX_EVENTS, MAX_LINKS, Span
 from tests.objects import alive, come_since
 

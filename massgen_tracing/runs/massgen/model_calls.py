@@ -217,7 +217,7 @@ class ModelCall:
             if self._status is not None and self._status >= 400:
                 self.handle.set(semconv.HTTP_STATUS, self._status)
             self.handle.set(semconv.ERROR_TYPE, self._error_type)
-            self.handle.span.set_status(Status(StatusCode.ERROR, self._tracer.clean_text(self._error)))
+            self.handle.span.set_status(Status(StatusCode.ERROR, self._tracer.spans.clean_text(self._error)))
         # What was given up before its answer had ended is no error, and no answer.
         self.handle.end(None if self.is_over or self._error is not None else GeneratorExit(), self._closed or self.said)
 
@@ -250,7 +250,8 @@ class ModelCalls:
     def finish_of(self, handle: Handle) -> None:
         """End what is open below a round or a session that is about to end."""
         for backend, call in list(self._open.items()):
-            if handle in {call.handle.round, call.handle.session}:
+            places: tuple[object, ...] = call.handle.round, call.handle.session
+            if any(place is handle for place in places):
                 self.finish(backend)
 
     def settle(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from massgen_tracing.trace.calls import Usage
+from massgen_tracing.trace.usage import Usage
 
 ActKind = Literal["answer", "vote", "ignored_vote", "error", "timeout", "cancelled"]
 """What ends a round. An ignored vote does: the agent starts again."""

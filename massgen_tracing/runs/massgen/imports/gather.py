@@ -14,7 +14,7 @@ from massgen_tracing.runs.massgen.imports import clock as clocks
 from massgen_tracing.runs.massgen.imports import files, sources, values
 from massgen_tracing.runs.massgen.imports.facts import Act, Happening, Round, Run, Start, Sums, Tool
 from massgen_tracing.runs.massgen.imports.places import Place
-from massgen_tracing.trace.calls import Usage
+from massgen_tracing.trace.usage import Usage
 
 _SAME_ROUND_NS: Final = 2_000_000_000
 """So much later than one file says that a round began, another may say it."""

@@ -21,7 +21,8 @@ from massgen_tracing._version import __version__
 from massgen_tracing.runs.massgen.imports import sources, values
 from massgen_tracing.runs.massgen.imports.facts import Act, Happening, Round, Run, Tool
 from massgen_tracing.runs.massgen.imports.places import Place
-from massgen_tracing.trace.provider import Pipeline, TracerProvider
+from massgen_tracing.trace.pipeline import Pipeline
+from massgen_tracing.trace.provider import TracerProvider
 from massgen_tracing.trace.round import Presentation
 from massgen_tracing.trace.round import Round as RoundHandle
 from massgen_tracing.trace.session import Session

@@ -15,7 +15,7 @@ from massgen_tracing import layout, semconv
 from massgen_tracing.runs.massgen.imports import files, values
 from massgen_tracing.runs.massgen.imports.clock import Clock
 from massgen_tracing.runs.massgen.imports.facts import Act, ActKind, Happening, Start, Sums, Tool
-from massgen_tracing.trace.calls import Usage
+from massgen_tracing.trace.usage import Usage
 
 _SNAPSHOT: Final = re.compile(r"\d{8}_\d{6}_\d{1,6}", re.ASCII)
 _IGNORED: Final = re.compile(r"Voted for (.+?) but ignored")

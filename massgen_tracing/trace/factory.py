@@ -1,0 +1,138 @@
+"""What a handle needs of the tracer that opened it: something that starts spans, and cleans what is put on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.trace import NoOpTracer, SpanKind
+from opentelemetry.trace import Span as ApiSpan
+from opentelemetry.trace import Tracer as OtelTracer
+
+from massgen_tracing import guard, semconv
+from massgen_tracing.errors import UsageError, compose
+from massgen_tracing.layout import RunDirectory
+from massgen_tracing.trace.clock import CLOCK
+from massgen_tracing.trace.current import adopted, current
+from massgen_tracing.trace.payload import clean, clean_all
+
+Price = Callable[[str, str, int, int, int], float | None]
+"""(provider, model, input, output, cached input) -> USD, or None for an unknown model."""
+
+
+class SpanFactory:
+    """Starts spans, and cleans what is put on them, as `configure()` decided.
+
+    Args:
+        spans: OpenTelemetry's tracer, which makes the spans.
+        service_name: who is running.
+        open_run: makes what a run needs; its argument is the directory it has already, and the result the directory it has then.
+        price: estimates what a model call costs.
+        remote: the Context of the process that started this one; spans without a parent here are its children.
+        strict: raise `UsageError` where the caller is wrong, instead of a counted warning.
+        full_content: record messages, tool arguments and results in full, not as previews.
+        cleans: whether the spans clean their own values and keep their own time, as the package's own do.
+    """
+
+    def __init__(
+        self,
+        spans: OtelTracer,
+        *,
+        service_name: str = "",
+        open_run: Callable[[RunDirectory | None], RunDirectory | None] | None = None,
+        price: Price | None = None,
+        remote: Context | None = None,
+        strict: bool = False,
+        full_content: bool = False,
+        cleans: bool = True,
+    ) -> None:
+        self._start_span = spans.start_span
+        self.service_name = service_name
+        self._open_run = open_run
+        self.price = price
+        self.remote = remote or None
+        self.strict = strict
+        self.full_content = full_content
+        self.cleans = cleans
+
+    def ambient(self) -> Context:
+        """The current context; where no span is current, below the span of the process that started this one."""
+        return adopted(current(), self.remote)
+
+    def start(self, name: str, context: Context, kind: SpanKind, attributes: Mapping[str, Any]) -> tuple[ApiSpan, int | None]:
+        """Start an OpenTelemetry span; also returns what `until` takes to tell when it ends."""
+        if self.cleans:
+            return self._start_span(name, context, kind, attributes), None
+        now, measure = CLOCK.start()
+        return self._start_span(name, context, kind, clean_all(attributes), start_time=now), measure
+
+    @staticmethod
+    def until(measure: int | None) -> int | None:
+        """When a span ends that ends now, in Unix nanoseconds; None where it keeps its own time."""
+        return None if measure is None else CLOCK.since(measure)
+
+    def set_attribute(self, span: ApiSpan, key: str, value: object) -> None:
+        """Set an attribute of any type; never raises."""
+        try:
+            if not self.cleans:
+                value = clean(key, value)
+            if value is not None:
+                span.set_attribute(key, value)  # type: ignore[arg-type]
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+            guard.swallow("set_attribute", error)
+
+    def point(self, name: str, attributes: Mapping[str, Any], base: Context | None = None) -> None:
+        """A point record: a span without duration, as Logfire writes a log.
+
+        Args:
+            name: the record's name.
+            attributes: of any type.
+            base: the Context that it stands in; None: the current one.
+        """
+        try:
+            if base is None:
+                base = self.ambient()
+            marked = {semconv.LOGFIRE_SPAN_TYPE: semconv.SPAN_TYPE_LOG, semconv.LOGFIRE_LEVEL: semconv.LEVELS["info"], **attributes}
+            span, _ = self.start(name, base, SpanKind.INTERNAL, marked)
+            span.end(getattr(span, "start_time", None))
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+            guard.swallow("point", error)
+
+    def clean_all(self, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Attributes of an event, cleaned where the span does not do it."""
+        return attributes if self.cleans else clean_all(attributes)
+
+    @staticmethod
+    def clean_text(text: str) -> str:
+        """A text that is no attribute (a status description), bounded and scrubbed."""
+        return str(clean("", text))
+
+    def open_run(self, run: RunDirectory | None) -> RunDirectory | None:
+        """Make what a run needs; returns its directory, which is *run* where that is given, and None where nothing is recorded."""
+        return run if self._open_run is None else self._open_run(run)
+
+    def misuse(self, kind: str, problem: str, *, expected: str | None = None, got: object | None = None, hint: str | None = None) -> None:
+        """The caller is wrong: an error in strict mode, else a counted warning.
+
+        Raises:
+            UsageError: in strict mode.
+        """
+        if self.strict:
+            raise UsageError(problem, expected=expected, got=got, hint=hint)
+        guard.report(f"usage.{kind}", compose(problem, expected, got, hint))
+
+
+_configured: Callable[[], SpanFactory] = partial(SpanFactory, NoOpTracer())
+
+
+def here() -> SpanFactory:
+    """What this process is configured with; before that, one whose spans record nothing."""
+    return _configured()
+
+
+def configured_by(configured: Callable[[], SpanFactory]) -> None:
+    """Have `here` ask *configured*."""
+    global _configured
+    _configured = configured
