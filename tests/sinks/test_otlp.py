@@ -67,7 +67,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_spans_arrive_with_the_right_tree_and_are_recorded_too(collector: Collector, tmp_path: Path) -> None:
     """The collector gets each span once, with its parent and its resource; the same spans are in the recording."""
     a_run(mt.configure(root=tmp_path, otlp_endpoint=collector.url, service_name="svc", enabled=True))
-    assert mt.shutdown(timeout=10)
+    assert mt.shutdown(timeout=600)
     assert collector.tree() == TREE
     assert texts(collector.ended()["coordination.session"])["massgen.task"] == "What of the session?"
     assert {resource["service.name"] for resource in collector.resources} == {"svc"}
@@ -81,7 +81,7 @@ def test_spans_arrive_with_the_right_tree_and_are_recorded_too(collector: Collec
 def test_the_endpoint_may_be_written_in_any_way(collector: Collector, tmp_path: Path, path: str) -> None:
     """The base URL, with or without a slash, and the URL of traces itself mean the same."""
     a_run(mt.configure(root=tmp_path, otlp_endpoint=collector.url + path, record=False, enabled=True))
-    assert mt.shutdown(timeout=10)
+    assert mt.shutdown(timeout=600)
     assert {path for _, path, _ in collector.requests} == {"/v1/traces"}
     assert collector.tree() == TREE
 
@@ -92,7 +92,7 @@ def test_the_environment_is_honoured(collector: Collector, tmp_path: Path, monke
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-team=agents")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
     a_run(mt.configure(root=tmp_path, record=False, enabled=True))
-    assert mt.shutdown(timeout=10)
+    assert mt.shutdown(timeout=600)
     assert collector.tree() == TREE
     (_, path, headers) = collector.requests[0]
     assert path == "/v1/traces"
@@ -105,7 +105,7 @@ def test_the_variable_of_traces_alone_is_taken_as_it_is(collector: Collector, tm
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{collector.url}/custom/v1/traces")
     a_run(mt.configure(root=tmp_path, record=False, enabled=True))
-    assert mt.shutdown(timeout=10)
+    assert mt.shutdown(timeout=600)
     assert {path for _, path, _ in collector.requests} == {"/custom/v1/traces"}
     assert collector.tree() == TREE
 
@@ -115,7 +115,7 @@ def test_an_argument_wins_over_the_environment(collector: Collector, tmp_path: P
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:9/v1/traces")
     a_run(mt.configure(root=tmp_path, otlp_endpoint=collector.url, record=False, enabled=True))
-    assert mt.shutdown(timeout=10)
+    assert mt.shutdown(timeout=600)
     assert collector.tree() == TREE
 
 
@@ -151,7 +151,7 @@ def test_other_exporters_of_the_program_may_speak_again(collector: Collector, tm
     loggers = [logging.getLogger(f"opentelemetry.exporter.otlp.proto.{kind}") for kind in ("http.trace_exporter", "grpc.exporter")]
     before = [list(logger.filters) for logger in loggers]
     mt.configure(root=tmp_path, otlp_endpoint=collector.url, record=False, enabled=True)
-    mt.shutdown(timeout=10)
+    mt.shutdown(timeout=600)
     assert [list(logger.filters) for logger in loggers] == before
 
 
