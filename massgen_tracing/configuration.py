@@ -293,6 +293,7 @@ def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layou
     try:
         return layout.new_run(root)
     except OSError as error:
+        guard.passing(error)
         guard.report(
             "recording.directory",
             f"No run directory can be made under {Path(root).resolve()} ({error.strerror or error}). The run goes on without being recorded."
@@ -328,5 +329,6 @@ def _write_problems(root: str | None) -> None:
             for problem in found:
                 said = {"message": scrub(problem.message), "detail": scrub(problem.detail)}
                 file.write(json.dumps({"pid": os.getpid(), "version": __version__, **asdict(problem), **said}) + "\n")
-    except OSError:
+    except OSError as error:
+        guard.passing(error)
         guard.logger.debug("the problems could not be written to %s", path, exc_info=True)

@@ -140,11 +140,21 @@ def guarded(kind: str) -> Iterator[None]:
         swallow(kind, error)
 
 
+@contextlib.contextmanager
+def ignored() -> Iterator[None]:
+    """Pass over what goes wrong in the block: what it is for is worth having, its absence is no harm."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - so it is meant
+        passing(error)
+
+
 def _said(error: Exception) -> str:
     """The error in one line, whatever its own text is."""
     try:
         text = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - a stranger's __str__ may raise anything
+    except Exception as failure:  # noqa: BLE001 - a stranger's __str__ may raise anything
+        passing(failure)
         text = "unreadable"
     return f"{type(error).__name__}: {text[:_MAX_SAID]}"
 
@@ -154,7 +164,8 @@ def _detail(error: BaseException | None) -> str:
         return ""
     try:
         return "".join(traceback.format_exception(error))[-_MAX_DETAIL:]
-    except Exception:  # noqa: BLE001 - formatting runs the exception's own code
+    except Exception as failure:  # noqa: BLE001 - formatting runs the exception's own code
+        passing(failure)
         return type(error).__name__
 
 

@@ -112,7 +112,8 @@ class Pipeline:
                     inline.append(processor)
                     continue
                 thread.start()
-            except RuntimeError:  # from Python 3.12 on an interpreter that is on its way out starts no threads
+            except RuntimeError as error:  # from Python 3.12 on an interpreter that is on its way out starts no threads
+                guard.passing(error)
                 inline.append(processor)
             else:
                 threads.append((thread, processor))

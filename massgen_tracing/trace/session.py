@@ -203,7 +203,7 @@ class Session(Handle):
     @classmethod
     def _received(cls, carrier: Mapping[str, str], known: Mapping[str, Any]) -> Self:
         session = super()._received(carrier, known)
-        session._lock = finalization.Lock()
+        session._lock = finalization.Lock()  # noqa: SLF001 - of this class
         return session
 
     def _opened(self, span: ApiSpan) -> ApiSpan:

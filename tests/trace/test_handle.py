@@ -453,7 +453,7 @@ def test_round_numbers_and_labels_are_unique_whichever_threads_ask() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    numbers = [span.attributes[semconv.ROUND] for span in captured.ended if span.name.startswith("agent.")]  # type: ignore[index]
+    numbers: list[Any] = [span.attributes[semconv.ROUND] for span in captured.ended if span.name.startswith("agent.")]  # type: ignore[index]
     assert sorted(numbers) == list(range(800))
     assert sorted(labels) == sorted(f"agent1.{count}" for count in range(1, 801))
 

@@ -232,7 +232,7 @@ class Coordinations:
     def _round(self, coordination: Coordination, orchestrator: Any, agent_id: str, answers: Any) -> Round:
         tracker, backend = _tracker(orchestrator), _backend(orchestrator, agent_id)
         labels: Sequence[str] = ()
-        with contextlib.suppress(Exception):  # what an agent sees is worth having, its absence is no harm
+        with guard.ignored():
             labels = [label for label in (tracker.get_latest_answer_label(answering) for answering in sorted(answers or ())) if label]
         return coordination.session.agent_round(
             agent_id,
@@ -486,7 +486,8 @@ def _backend(orchestrator: Any, agent_id: str) -> Any:
 def _backend_name(backend: Any) -> str | None:
     try:
         return str(backend.get_provider_name())
-    except Exception:  # noqa: BLE001 - a backend of somebody's own need not have a name
+    except Exception as error:  # noqa: BLE001 - a backend of somebody's own need not have a name
+        guard.passing(error)
         return None
 
 

@@ -63,7 +63,7 @@ class OwnTracing:
 
         def log(original: Callable[..., Any], proxy: Any, message: str, **attributes: Any) -> Any:
             if not message.startswith(TOLD):
-                with contextlib.suppress(Exception):
+                with guard.ignored():
                     getattr(self._tracer(), level)(message, **attributes)
             # Without Logfire it is a line in massgen.log, which stays; with it, it would be the same record again.
             return None if _has_logfire(proxy) else original(proxy, message, **attributes)
