@@ -19,6 +19,8 @@ from massgen_tracing.trace.tracer import Tracer
 from tests.sinks import lines
 from tests.sinks.collector import Collector, collecting, texts
 
+EXPORTERS = [logging.getLogger(f"opentelemetry.exporter.otlp.proto.{kind}") for kind in ("http.trace_exporter", "grpc.exporter")]
+
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
@@ -31,6 +33,8 @@ def collector() -> Iterator[Collector]:
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("OTEL_")]:
         monkeypatch.delenv(name)
+    for logger in EXPORTERS:  # where a test plays the interpreter's end, they stay silenced
+        monkeypatch.setattr(logger, "filters", [*logger.filters])
 
 
 @pytest.fixture
@@ -148,11 +152,10 @@ def test_a_collector_that_refuses(collector: Collector, tmp_path: Path, caplog: 
 
 def test_other_exporters_of_the_program_may_speak_again(collector: Collector, tmp_path: Path) -> None:
     """After shutting down, OpenTelemetry's exporters log for themselves: a caller's own exporter is not silenced by us."""
-    loggers = [logging.getLogger(f"opentelemetry.exporter.otlp.proto.{kind}") for kind in ("http.trace_exporter", "grpc.exporter")]
-    before = [list(logger.filters) for logger in loggers]
+    before = [list(logger.filters) for logger in EXPORTERS]
     mt.configure(root=tmp_path, otlp_endpoint=collector.url, record=False, enabled=True)
     mt.shutdown(timeout=600)
-    assert [list(logger.filters) for logger in loggers] == before
+    assert [list(logger.filters) for logger in EXPORTERS] == before
 
 
 def test_spans_are_sent_at_exit(collector: Collector, tmp_path: Path) -> None:
