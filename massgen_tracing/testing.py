@@ -147,7 +147,7 @@ def capture(*, full_content: bool = False, ids: IdGenerator | None = None, clock
     pipeline = SHARED.pipeline
     assert pipeline is not None
     pipeline.ids = ids or pipeline.ids
-    pipeline.now = clock
+    pipeline.use_clock(clock)
     pipeline.processors += (captured,)
     try:
         yield captured

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 from opentelemetry.context import Context
 
@@ -48,13 +48,3 @@ class InRound(Protocol):
 
     def add_usage(self, usage: Usage) -> None:
         """Add one model call's usage to the round's."""
-
-
-def session_of(context: Context) -> InSession | None:
-    """The session that work in *context* belongs to."""
-    return cast("InSession | None", context.get(SESSION_KEY))
-
-
-def round_of(context: Context) -> InRound | None:
-    """The agent's round that work in *context* belongs to."""
-    return cast("InRound | None", context.get(ROUND_KEY))

@@ -271,8 +271,8 @@ class McpCall(ToolCall):
             meta: what else belongs in there; not changed.
         """
         carrier = dict(meta or {})
-        if self._context is not None:
-            inject(carrier, self._context)
+        if self.context is not None:
+            inject(carrier, self.context)
         return carrier
 
 

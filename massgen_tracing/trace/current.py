@@ -9,11 +9,11 @@ take away, and nothing is touched.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, Span, set_span_in_context
 
 SPAN_KEY: Final[str] = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 """OpenTelemetry's own key of the current span, asked of its public API."""
@@ -46,31 +46,26 @@ class _Block:
         self.outer = outer
 
 
-class Blocks(Generic[T]):
+class Blocks(list[tuple[_Block, Context, T]]):
     """The `with` blocks of one object that are open now: as many as it was entered, by whichever tasks and threads.
 
     What belongs to a block (*T*) is given when it is entered and returned when it is left.
     """
 
-    __slots__ = ("_open",)
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self._open: list[tuple[_Block, Context, T]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._open)
-
-    def enter(self, context: Context, item: T) -> None:
-        """Make *context*, which has a span as its current one, the current Context."""
-        block = _Block(current())
-        inside = Context({**context, _BLOCK_KEY: block})
+    def enter(self, base: Context, span: Span, item: T) -> None:
+        """Make *base*, with *span* as its current one, the current Context."""
+        outer = current()
+        block = _Block(outer)
+        inside = Context({**base, SPAN_KEY: span, _BLOCK_KEY: block})
         entry = block, inside, item
-        self._open.append(entry)
+        self.append(entry)
         try:
             _set(inside)
         except BaseException:  # a signal handler's
-            self._open.remove(entry)
-            _set(block.outer)
+            self.remove(entry)
+            _set(outer)
             raise
 
     def leave(self) -> T | None:
@@ -78,34 +73,29 @@ class Blocks(Generic[T]):
 
         Where none is open, nothing happens.
         """
-        taken = self._take()
-        if taken is None:
-            return None
-        block, inside, item = taken
-        block.open = False
-        # Shortened even where nothing is restored: a chain of tasks that each outlive the last must not keep them all.
-        block.outer = _still_open(block.outer)
-        if current() is inside:
-            _set(block.outer)
-        return item
-
-    def _take(self) -> tuple[_Block, Context, T] | None:
-        """The block that is left: the innermost one around the current Context, or else the one that was entered last."""
-        entered = self._open
-        if len(entered) > 1:
-            by_block = {one[0]: one for one in tuple(entered)}
-            block = current().get(_BLOCK_KEY)
-            while isinstance(block, _Block):
-                one = by_block.get(block)
-                if one is not None:
-                    with suppress(ValueError):  # another thread has left it
-                        entered.remove(one)
-                        return one
-                block = block.outer.get(_BLOCK_KEY)
         try:
-            return entered.pop()
+            block, inside, item = self.pop() if len(self) <= 1 else self._innermost()
         except IndexError:  # not entered, or left by another thread meanwhile
             return None
+        block.open = False
+        # Shortened even where nothing is restored: a chain of tasks that each outlive the last must not keep them all.
+        outer = block.outer = _still_open(block.outer)
+        if current() is inside:
+            _set(outer)
+        return item
+
+    def _innermost(self) -> tuple[_Block, Context, T]:
+        """The block around the current Context, taken out; where there is none, the one that was entered last."""
+        by_block = {one[0]: one for one in tuple(self)}
+        block = current().get(_BLOCK_KEY)
+        while isinstance(block, _Block):
+            one = by_block.get(block)
+            if one is not None:
+                with suppress(ValueError):  # another thread has left it
+                    self.remove(one)
+                    return one
+            block = block.outer.get(_BLOCK_KEY)
+        return self.pop()
 
 
 def _still_open(context: Context) -> Context:

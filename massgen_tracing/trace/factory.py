@@ -62,16 +62,11 @@ class SpanFactory:
         return adopted(current(), self.remote)
 
     def start(self, name: str, context: Context, kind: SpanKind, attributes: Mapping[str, Any]) -> tuple[ApiSpan, int | None]:
-        """Start an OpenTelemetry span; also returns what `until` takes to tell when it ends."""
+        """Start an OpenTelemetry span; also returns what `CLOCK.since` takes to tell when it ends, where it does not keep its own time."""
         if self.cleans:
             return self._start_span(name, context, kind, attributes), None
         now, measure = CLOCK.start()
         return self._start_span(name, context, kind, clean_all(attributes), start_time=now), measure
-
-    @staticmethod
-    def until(measure: int | None) -> int | None:
-        """When a span ends that ends now, in Unix nanoseconds; None where it keeps its own time."""
-        return None if measure is None else CLOCK.since(measure)
 
     def set_attribute(self, span: ApiSpan, key: str, value: object) -> None:
         """Set an attribute of any type; never raises."""

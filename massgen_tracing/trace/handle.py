@@ -6,8 +6,8 @@ from wherever they are called.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+from _thread import RLock  # `threading.RLock` is a function around it
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, ClassVar, Final, Self
 
@@ -17,8 +17,9 @@ from opentelemetry.trace import Span as ApiSpan
 
 from massgen_tracing import finalization, guard, semconv
 from massgen_tracing.trace import factory
-from massgen_tracing.trace.belonging import InRound, InSession, round_of, session_of
+from massgen_tracing.trace.belonging import ROUND_KEY, SESSION_KEY, InRound, InSession
 from massgen_tracing.trace.carriers import extract, inject
+from massgen_tracing.trace.clock import CLOCK
 from massgen_tracing.trace.current import SPAN_KEY, Blocks
 from massgen_tracing.trace.exceptions import exception_attributes, is_failure, summary, type_name
 from massgen_tracing.trace.factory import SpanFactory
@@ -63,6 +64,7 @@ class Handle(Single):
     kind: ClassVar[SpanKind] = SpanKind.INTERNAL
 
     __slots__ = (
+        "_around",
         "_base",
         "_blocks",
         "_context",
@@ -84,10 +86,11 @@ class Handle(Single):
         self.name = name
         self._given: Mapping[str, Any] = _NOTHING if attributes is None else attributes
         self._base = base
+        self._around: Context | None = None
         self._context: Context | None = None
         self._blocks: Blocks[None] = Blocks()
         self._life = _Life.NEW
-        self._turn = threading.RLock()
+        self._turn = RLock()
         self._unended: list[bool] = []
         self._noted: int | None = None
         self._measure: int | None = None
@@ -110,7 +113,10 @@ class Handle(Single):
     @property
     def context(self) -> Context | None:
         """The OpenTelemetry Context in which this span is current, for children and propagators; None before the start."""
-        return self._context
+        context = self._context
+        if context is None and self._around is not None:
+            context = self._context = Context({**self._around, SPAN_KEY: self.span})
+        return context
 
     @property
     def is_open(self) -> bool:
@@ -154,25 +160,43 @@ class Handle(Single):
         except IndexError:  # not open, or another thread ends it
             return
         self._life = _Life.OVER
-        self._each(
-            "handle.end",
-            lambda: self._note(error),
-            self._finish,
-            lambda: self.span.end(self._spans.until(self._measure) if at is None else at),
-        )
+        try:
+            try:
+                if error is not None:
+                    self._note(error)
+            finally:
+                try:
+                    self._finish()
+                finally:
+                    if at is None and self._measure is not None:
+                        at = CLOCK.since(self._measure)
+                    self.span.end(at)
+        except Exception as failure:  # noqa: BLE001 - telemetry never breaks the run
+            guard.swallow("handle.end", failure)
 
     def __enter__(self) -> Self:
         try:
             self.start()
-            if self._context is not None:
-                self._blocks.enter(self._context, None)
+            if self._around is not None:
+                self._blocks.enter(self._around, self.span, None)
         except BaseException as error:  # what a signal handler raises here leaves the block before it has begun
             self._left(error)
             raise
         return self
 
     def __exit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:
-        self._each("handle.leave", self._blocks.leave, lambda: self._left(exc))
+        try:
+            self._blocks.leave()
+        except Exception as failure:  # noqa: BLE001 - telemetry never breaks the run
+            meant_for_program = guard.sort("handle.leave", failure)
+            self._left(exc)
+            if meant_for_program is not None:
+                raise meant_for_program from None
+        else:
+            if exc is None and not self._blocks:
+                self.end()
+            else:
+                self._left(exc)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -184,8 +208,8 @@ class Handle(Single):
 
     def __reduce__(self) -> tuple[Any, ...]:
         carrier: dict[str, str] = {}
-        if self._context is not None:
-            inject(carrier, self._context)
+        if self.context is not None:
+            inject(carrier, self.context)
         return _elsewhere, (type(self), carrier, self._portable())
 
     def _portable(self) -> dict[str, Any]:
@@ -201,7 +225,7 @@ class Handle(Single):
         base = extract(carrier)
         if SPAN_KEY in base:
             handle.span = handle._opened(get_current_span(base))  # noqa: SLF001 - of this class
-            handle._context = Context({**handle._within(base), SPAN_KEY: handle.span})  # noqa: SLF001
+            handle._around = handle._within(base)  # noqa: SLF001
         handle._life = _Life.ELSEWHERE  # noqa: SLF001
         return handle
 
@@ -209,13 +233,13 @@ class Handle(Single):
 
     def _start(self) -> None:
         base = self._spans.ambient() if self._base is None else self._base
-        self.session = session_of(base)
-        self.round = round_of(base)
+        self.session = base.get(SESSION_KEY)  # type: ignore[assignment]
+        self.round = base.get(ROUND_KEY)  # type: ignore[assignment]
         attributes = self._begin()
         base = self._within(base)
         span, self._measure = self._spans.start(self.name, base, self.kind, attributes)
         self.span = self._opened(span)
-        self._context = Context({**base, SPAN_KEY: self.span})
+        self._around, self._context = base, None
         self._noted = None
         self._unended.append(True)
         self._life = _Life.OPEN
@@ -243,7 +267,8 @@ class Handle(Single):
         if not self._blocks:
             self.end(error)
         elif error is not None and is_failure(error):
-            self._note(error)
+            with guard.guarded("handle.note"):
+                self._note(error)
 
     def _note(self, error: BaseException | None) -> None:
         """Put on the span how a block of it was left."""
@@ -262,18 +287,6 @@ class Handle(Single):
 
     def _failed(self, error: BaseException) -> None:
         self.set(semconv.ERROR_TYPE, type_name(error))
-
-    @staticmethod
-    def _each(kind: str, *steps: Callable[[], object]) -> None:
-        """Take every step, whatever becomes of the one before."""
-        meant_for_program = None
-        for step in steps:
-            try:
-                step()
-            except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-                meant_for_program = guard.sort(kind, error) or meant_for_program
-        if meant_for_program is not None:
-            raise meant_for_program
 
 
 def _elsewhere(kind: type[Handle], carrier: Mapping[str, str], known: Mapping[str, Any]) -> Handle:

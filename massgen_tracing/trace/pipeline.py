@@ -54,14 +54,15 @@ class Pipeline:
         self.remote = remote
         self.resource = resource
         self.ids = ids or RandomIds()
-        self.now = now
+        self.use_clock(now)
         self.process = 0
         """Counts the forks that led to this process, so that a span knows whether it began in it."""
         self.processors: tuple[SpanProcessor, ...] = tuple(processors)
 
-    def start(self) -> tuple[int, int | None]:
+    def use_clock(self, now: Callable[[], int] | None) -> None:
+        """Take the time from *now*, as the argument of that name."""
+        self.start: Callable[[], tuple[int, int | None]] = CLOCK.start if now is None else lambda: (now(), None)
         """When a span starts that starts now, in Unix nanoseconds, and what `until` takes to tell when it ends."""
-        return CLOCK.start() if self.now is None else (self.now(), None)
 
     def until(self, measure: int | None) -> int:
         """Now, for a span that has started, in Unix nanoseconds.
@@ -69,9 +70,7 @@ class Pipeline:
         Args:
             measure: what `start` gave; None: the span's start was given to it.
         """
-        if self.now is not None:
-            return self.now()
-        return CLOCK.start()[0] if measure is None else CLOCK.since(measure)
+        return self.start()[0] if measure is None else CLOCK.since(measure)
 
     def on_start(self, span: ReadableSpan, context: Context) -> None:
         """Show a span that has just started to every processor."""

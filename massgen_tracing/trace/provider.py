@@ -31,7 +31,7 @@ from opentelemetry.trace import Tracer as ApiTracer
 from opentelemetry.trace import TracerProvider as ApiTracerProvider
 
 from massgen_tracing import semconv
-from massgen_tracing.trace.current import SPAN_KEY, Blocks, adopted, current
+from massgen_tracing.trace.current import Blocks, adopted, current
 from massgen_tracing.trace.exceptions import is_failure, summary
 from massgen_tracing.trace.payload import MAX_ATTRIBUTES, clean_all, encodable
 from massgen_tracing.trace.pipeline import Pipeline, RandomIds
@@ -127,7 +127,7 @@ class CurrentSpan:
 
     def __enter__(self) -> ApiSpan:
         span = self._start()
-        self._blocks.enter(Context({**current(), SPAN_KEY: span}), span)
+        self._blocks.enter(current(), span, span)
         return span
 
     def __exit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:

@@ -223,15 +223,15 @@ class Round(Work):
     def _event(self, name: str, attributes: Mapping[str, Any]) -> None:
         if not self._check_open(name):
             return
-        self._spans.point(name, {**self.identity, **attributes}, base=self._context)
+        self._spans.point(name, {**self.identity, **attributes}, base=self.context)
 
     def _check_open(self, what: str) -> bool:
         """Whether the round has a place for it; a round that has ended still has, though it is not the right one."""
         if self.is_open:
             return True
-        state = "has not started" if self._context is None else "has ended"
+        state = "has not started" if self.context is None else "has ended"
         self._spans.misuse("round", f"{what!r} came outside of its round: {self.name} {state}", hint="Call it inside the round's with block")
-        return self._context is not None
+        return self.context is not None
 
     def _end_as(self, outcome: str, attributes: Mapping[str, Any]) -> None:
         self._outcome = outcome

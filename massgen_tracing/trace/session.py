@@ -103,7 +103,7 @@ class Session(Handle):
 
     def event(self, event_type: str, attributes: Mapping[str, Any] | None = None) -> None:
         """A point event, `Coordination event: {event_type}`."""
-        self._spans.point(semconv.EVENT_NAME.format(type=event_type), {semconv.EVENT_TYPE: event_type, **(attributes or {})}, base=self._context)
+        self._spans.point(semconv.EVENT_NAME.format(type=event_type), {semconv.EVENT_TYPE: event_type, **(attributes or {})}, base=self.context)
 
     def winner(self, agent_id: str, label: str | None = None, votes: Mapping[str, int] | None = None, reason: str | None = None) -> None:
         """Note who won, with which answer, by how many votes for each label, and why.
@@ -120,7 +120,7 @@ class Session(Handle):
         """The final answer stands, without a presentation: event `Final answer from {agent}`."""
         said = preview(text, full=self._spans.full_content) if text else None
         self._spans.point(
-            semconv.FINAL_ANSWER_NAME.format(agent_id=agent_id), {semconv.AGENT_ID: agent_id, semconv.ANSWER_PREVIEW: said}, base=self._context
+            semconv.FINAL_ANSWER_NAME.format(agent_id=agent_id), {semconv.AGENT_ID: agent_id, semconv.ANSWER_PREVIEW: said}, base=self.context
         )
 
     def answer_label(self, agent_id: str, count: int | None = None) -> str:
@@ -212,4 +212,4 @@ class Session(Handle):
     def _finish(self) -> None:
         label = self.take_winner_label()
         if label is not None:
-            self._spans.point(semconv.WINNER_NAME.format(label=label), {semconv.WINNER_LABEL: label}, base=self._context)
+            self._spans.point(semconv.WINNER_NAME.format(label=label), {semconv.WINNER_LABEL: label}, base=self.context)

@@ -68,7 +68,6 @@ class Span(Single, ReadableSpan, ApiSpan):
         self._span_links: Sequence[Link] = links
         self._span_events: list[Event] = []
         self._span_status = _UNSET
-        self._measure: int | None
         self._started, self._measure = pipeline.start() if start_time is None else (start_time, None)
         self._ended: int | None = None
         self._unended = [True]

@@ -1,6 +1,6 @@
-"""Advancing an awaitable step by step inside one context: what `bind_stream` and `bind` stand on.
+"""Advancing an awaitable or a generator step by step inside one context: what `bind_stream` and `bind` stand on.
 
-An awaitable is advanced by calling its `send` and `throw` inside one `contextvars.Context`, from within the task that awaits it. What the work sets
+It is advanced by calling its `send` and `throw` inside one `contextvars.Context`, from within the task or thread that drives it. What the work sets
 in one step it finds in the next, nothing of it reaches the driver, and because no task of its own is made, cancellation, timeouts, task groups
 and `asyncio.current_task()` are the driver's, as without it.
 """
@@ -23,6 +23,38 @@ Run = Callable[[Callable[..., Any], Any], Any]
 """`contextvars.Context.run`, or what does more: calls a function with one argument."""
 
 
+Then = Callable[[Any, contextvars.Context], Any]
+"""What becomes of a result of work that ran in a context."""
+
+
+def generator_in(generator: Iterator[T], context: contextvars.Context) -> Generator[T, Any, Any]:
+    """*generator*, or any other iterator, with every step made inside *context*."""
+    # A real generator, as with `stream_in`: running twice at once, sending to one that has not begun and ignoring one's closing are judged by the
+    # interpreter. Nothing that was sent, thrown or raised is kept in a local variable: it would hold this frame, and this frame it, in a circle.
+    run = context.run
+    proceed = getattr(generator, "send", None) or (lambda _: next(generator))
+    throw, close = getattr(generator, "throw", None), getattr(generator, "close", None)
+    step, given = proceed, None
+    while True:
+        try:
+            value = run(step, given)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            given = None
+        try:
+            given = yield value
+        except BaseException as error:
+            # Closing comes this way too, as GeneratorExit: the inner one's answer to it becomes this one's.
+            if throw is None:  # an iterator that is no generator: all that can be done is to close it
+                if close is not None:
+                    run(_close_steps, generator)
+                raise
+            step, given = throw, error
+        else:
+            step = proceed
+
+
 async def stream_in(stream: AsyncIterator[T], context: contextvars.Context) -> AsyncGenerator[T, Any]:
     """*stream*, with every step made inside *context*."""
     # The outer generator is a real one, so that the interpreter itself gives it a generator's life: running twice at once is refused, and an
@@ -42,6 +74,7 @@ async def stream_in(stream: AsyncIterator[T], context: contextvars.Context) -> A
                 value = stop.value  # the step had nothing to wait for
             else:
                 value = await _rest(run, step, pending)
+            step = None  # what was thrown holds this frame, and the step holds what was thrown
             try:
                 sent = yield value
             except BaseException as error:
@@ -57,6 +90,7 @@ async def stream_in(stream: AsyncIterator[T], context: contextvars.Context) -> A
     except StopAsyncIteration:
         return
     finally:
+        step = None
         leave()
 
 
@@ -115,6 +149,7 @@ def _runner(context: contextvars.Context) -> tuple[Run, Callable[[], None]]:
         try:
             return enter(function, argument)
         finally:
+            del function, argument
             set_hooks(firstiter, finalizer)
 
     def leave() -> None:
@@ -246,6 +281,8 @@ def _rest(run: Run, steps: Any, pending: Any) -> Generator[Any, Any, Any]:
                 pending = run(send, sent)
     except StopIteration as stop:
         return stop.value
+    finally:
+        steps = send = None
 
 
 def _close_steps(steps: Any) -> None:
@@ -262,23 +299,46 @@ def _delegate(steps: Iterator[Any]) -> Generator[Any, Any, Any]:
     return (yield from steps)
 
 
+def steps_of(awaitable: Awaitable[T]) -> Generator[Any, Any, T]:
+    """The steps of *awaitable*, which is not asked for them before the first is made."""
+    return (yield from awaitable.__await__())
+
+
 class CoroutineIn(Coroutine[Any, Any, T]):
     """A coroutine whose every step runs in one context. It delegates everything, so that one cancelled before its first step is closed too."""
 
-    def __init__(self, work: Coroutine[Any, Any, T], context: contextvars.Context) -> None:
+    def __init__(self, work: Coroutine[Any, Any, T] | Generator[Any, Any, T], context: contextvars.Context, then: Then) -> None:
         self._work = work
-        self._run = context.run
+        self._context = context
+        self._then = then
         self.__name__ = getattr(work, "__name__", type(work).__name__)
         self.__qualname__ = getattr(work, "__qualname__", self.__name__)
 
+    @property  # type: ignore[misc]  # of mypy's stubs, it can be set
+    def __class__(self) -> type:
+        # `inspect.iscoroutine` and the like, which frameworks decide by, ask for no more than this.
+        return self._work.__class__ if isinstance(self._work, Coroutine) else CoroutineIn
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self._work, name)  # what `inspect.getcoroutinestate` and debuggers ask for
+
+    def _step(self, method: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return self._context.run(method, *args)
+        except StopIteration as stop:
+            stop.value = self._then(stop.value, self._context)
+            raise
+
     def send(self, value: Any) -> Any:
-        return self._run(self._work.send, value)
+        return self._step(self._work.send, value)
 
     def throw(self, *error: Any) -> Any:
-        return self._run(self._work.throw, *error)
+        return self._step(self._work.throw, *error)
 
     def close(self) -> None:
-        self._run(self._work.close)
+        self._context.run(self._work.close)
 
     def __await__(self) -> Generator[Any, Any, T]:
         return self  # an iterator with send, throw and close, which is what `await` asks for
@@ -288,3 +348,8 @@ class CoroutineIn(Coroutine[Any, Any, T]):
 
     def __next__(self) -> Any:
         return self.send(None)
+
+    def __del__(self) -> None:
+        # One that is dropped in the middle ends in its context; of one that never began the interpreter says so.
+        if getattr(self._work, "cr_suspended", False):
+            self.close()

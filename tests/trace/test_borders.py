@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import contextvars
+import functools
+import inspect
 import json
 import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
 import threading
+import types
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from opentelemetry import baggage
@@ -65,6 +72,44 @@ def test_a_process_pool_gets_the_span_with_the_bound_function(method: str, tmp_p
     assert pid != os.getpid()
     [child] = [span for span in _sessions(tmp_path) if span["name"] == "child"]
     assert (child["traceId"], child["parentSpanId"]) == (parent.trace_id, parent.span_id)
+
+
+async def test_a_bound_function_of_any_kind_can_be_sent() -> None:
+    """Partials, methods, coroutine and stream functions too; elsewhere they run below the span in which they were bound."""
+    with capture() as captured, captured.tracer.span("parent") as parent:
+        works: list[Callable[[], Any]] = [functools.partial(_span_of), _Sent().method, _span_later, functools.partial(_span_later)]
+        sent = [pickle.dumps(mt.bind(work)) for work in works] + [pickle.dumps(mt.bind_stream(_spans))]
+    received = [pickle.loads(each) for each in sent]
+    found = [received[0](), received[1](), await received[2](), await received[3](), *received[4]()]
+    assert found == [int(parent.span_id, 16)] * 5
+    assert _span_of() == 0
+
+
+def _span_of() -> int:
+    return otel_trace.get_current_span().get_span_context().span_id
+
+
+async def _span_later() -> int:
+    await asyncio.sleep(0)
+    return _span_of()
+
+
+def _spans() -> Iterator[int]:
+    yield _span_of()
+
+
+class _Sent:
+    def method(self) -> int:
+        return _span_of()
+
+
+def test_what_is_bound_twice_has_its_first_context() -> None:
+    """As what is bound once; a bound stream that is bound again, too."""
+    VAR.set("first")
+    bound, stream = mt.bind(_function), mt.bind_stream(_generator())
+    VAR.set("second")
+    assert (mt.bind(bound)(), list(mt.bind_stream(stream))) == ("first", ["", "first!"])
+    VAR.set("outside")
 
 
 def test_one_bound_function_may_run_in_many_threads_at_once() -> None:
@@ -146,10 +191,345 @@ async def test_bound_coroutine_and_generator_functions() -> None:
     assert bound.__name__ == "work"
 
 
-def test_what_cannot_be_bound_says_so() -> None:
-    """Anything but a coroutine or function is a TypeError that names what it got."""
-    with pytest.raises(TypeError, match="got int"):
-        mt.bind(3)  # type: ignore[call-overload]
+# --- every kind of callable --------------------------------------------------------------------------------------------------------
+
+
+async def _coroutine(prefix: str = "") -> str:
+    await asyncio.sleep(0)
+    return prefix + VAR.get()
+
+
+async def _stream(prefix: str = "") -> AsyncIterator[str]:
+    VAR.set(VAR.get() + "!")
+    yield prefix
+    yield prefix + VAR.get()
+
+
+def _generator(prefix: str = "") -> Iterator[str]:
+    VAR.set(VAR.get() + "!")
+    yield prefix
+    yield prefix + VAR.get()
+
+
+def _function(prefix: str = "") -> str:
+    return prefix + VAR.get()
+
+
+BARE: dict[str, tuple[Callable[..., Any], str]] = {
+    "a function": (_function, "then"),
+    "a coroutine function": (_coroutine, "then"),
+    "a stream function": (_stream, "then!"),
+    "a generator function": (_generator, "then!"),
+}
+
+
+class _Object:
+    """Called, awaited for, iterated: what its `work` is."""
+
+    def __init__(self, work: Callable[..., Any]) -> None:
+        self.work = work
+
+    def method(self, prefix: str = "") -> Any:
+        return self.work(prefix)
+
+    __call__ = method
+
+
+class _Async:
+    async def __call__(self, prefix: str = "") -> str:
+        return await _coroutine(prefix)
+
+    async def method(self, prefix: str = "") -> str:
+        return await _coroutine(prefix)
+
+
+class _Streaming:
+    async def __call__(self, prefix: str = "") -> AsyncIterator[str]:
+        async for chunk in _stream(prefix):
+            yield chunk
+
+
+class _Generating:
+    def __call__(self, prefix: str = "") -> Iterator[str]:
+        yield from _generator(prefix)
+
+
+def _decorated(work: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(work)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return work(*args, **kwargs)
+
+    return wrapper
+
+
+def _later(work: Callable[..., Any]) -> Callable[..., Any]:
+    async def opened(prefix: str = "") -> Any:
+        await asyncio.sleep(0)
+        return work(prefix)
+
+    return opened
+
+
+WRAPPED: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+    "itself": lambda work: work,
+    "a partial of it": functools.partial,
+    "a partial of a partial": lambda work: functools.partial(functools.partial(work, *[])),
+    "decorated with functools.wraps": _decorated,
+    "in a lambda": lambda work: lambda prefix="": work(prefix),
+    "behind a method": lambda work: _Object(work).method,
+    "behind an object": _Object,
+    "behind a decorated object": lambda work: _decorated(_Object(work)),
+    "after an await": _later,
+}
+CALLABLES = {
+    **{f"{kind}, {how}": (wrap(work), found) for kind, (work, found) in BARE.items() for how, wrap in WRAPPED.items()},
+    "an object with async __call__": (_Async(), "then"),
+    "a method of it": (_Async().method, "then"),
+    "a partial of it": (functools.partial(_Async()), "then"),
+    "an object whose __call__ is a stream": (_Streaming(), "then!"),
+    "an object whose __call__ is a generator": (_Generating(), "then!"),
+    "a mock of a coroutine function": (mock.AsyncMock(side_effect=_coroutine, spec=_coroutine), "then"),
+}
+
+
+async def _last(result: Any) -> Any:
+    """What a call comes to in the end, each step driven by a task or thread of its own."""
+    if inspect.isawaitable(result):
+        return await _last(await asyncio.ensure_future(result))
+    last = None
+    if isinstance(result, AsyncIterator):
+        while (chunk := await asyncio.create_task(anext(result, _last))) is not _last:
+            last = chunk
+        return last
+    if isinstance(result, Generator):
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            while (chunk := pool.submit(next, result, _last).result()) is not _last:
+                last = chunk
+        return last
+    return result
+
+
+@pytest.mark.parametrize(("work", "found"), CALLABLES.values(), ids=CALLABLES)
+async def test_every_kind_of_callable_runs_in_the_context_of_the_binding(work: Callable[..., Any], found: str) -> None:
+    """Whatever a call is or returns, all of its steps find what was current when it was bound, and each call has a copy of its own."""
+    VAR.set("then")
+    bound, streaming = mt.bind(work), mt.bind_stream(work)
+    VAR.set("now")
+    for _ in range(2):
+        assert await _last(bound()) == found
+        assert await _last(streaming("a ")) == f"a {found}"
+    assert VAR.get() == "now"
+
+
+ASKED: list[tuple[Callable[[Any], bool], Callable[[Any], bool]]] = [
+    (inspect.iscoroutinefunction, inspect.iscoroutine),
+    (asyncio.iscoroutinefunction, asyncio.iscoroutine),
+    (inspect.isasyncgenfunction, inspect.isasyncgen),
+    (inspect.isgeneratorfunction, inspect.isgenerator),
+]
+
+
+@pytest.mark.parametrize("work", [work for work, _ in CALLABLES.values()], ids=CALLABLES)
+async def test_frameworks_see_what_they_would_see_without_binding(work: Callable[..., Any]) -> None:
+    """Whether it makes coroutines, streams or generators, its signature and its name: said of the bound one as of the bare one, or of its call."""
+    bound = mt.bind(work)
+    assert inspect.signature(bound) == inspect.signature(work)
+    assert getattr(bound, "__name__", "") == getattr(work, "__name__", bound.__name__)
+    assert (bound.__doc__, bound.__module__) == (work.__doc__, work.__module__)
+    results = [work(), bound()]
+    for of_function, of_result in ASKED:
+        # Of an object with `__call__` frameworks ask its `__call__`, too; of what is bound they need not.
+        assert of_function(bound) or not (of_function(work) or of_function(type(work).__call__))
+        assert of_result(results[1]) or not of_function(bound)
+        assert of_result(results[0]) == of_result(results[1])
+    for result in results:
+        await _last(result)
+
+
+def test_a_marked_function_stays_marked() -> None:
+    """What `inspect.markcoroutinefunction` (Python 3.12) has marked is a coroutine function when it is bound."""
+    if sys.version_info >= (3, 12):
+
+        @inspect.markcoroutinefunction
+        def marked() -> Any:
+            return _coroutine()
+
+        assert inspect.iscoroutinefunction(mt.bind(marked))
+        assert inspect.iscoroutinefunction(mt.bind(functools.partial(marked)))
+    assert not inspect.iscoroutinefunction(mt.bind(_function))
+
+
+def test_a_bound_function_has_the_attributes_of_the_bare_one() -> None:
+    """Those that somebody has set, whatever they are called; and as a method it is given its object."""
+
+    class Tool:
+        _work, _context, name = 1, 2, "search"
+
+        def __init__(self) -> None:
+            self._then = 3
+
+        def __call__(self) -> str:
+            return self.name + VAR.get()
+
+    bound: Any = mt.bind(Tool())
+    assert (bound.name, bound()) == ("search", "searchoutside")
+    assert not hasattr(bound, "__enter__")
+
+    class Agent:
+        answer = mt.bind(lambda self, text: (type(self).__name__, text))
+
+    assert Agent().answer("x") == ("Agent", "x")
+
+
+async def test_what_a_function_returns_beside_steps_is_passed_on() -> None:
+    """Values, futures, context managers and iterators of other classes are what the function returned."""
+
+    class Connection:
+        """Awaitable, and a context manager: whoever has it uses it as either."""
+
+        def __await__(self) -> Iterator[Any]:
+            return _coroutine().__await__()
+
+        async def __aenter__(self) -> None:
+            pass
+
+        async def __aexit__(self, *exc: object) -> None:
+            pass
+
+    task = asyncio.create_task(_coroutine())
+    for result in ("text", None, 3, [1], iter([1]), task, Connection(), contextlib.nullcontext()):
+        assert mt.bind(lambda result=result: result)() is result
+    await task
+
+
+async def test_a_function_that_makes_context_managers_or_lists_is_called_in_its_context() -> None:
+    """What a context manager sets, it sets for its block, as without binding."""
+
+    @contextlib.contextmanager
+    def setting() -> Iterator[None]:
+        token = VAR.set("set")
+        yield
+        VAR.reset(token)
+
+    @contextlib.asynccontextmanager
+    async def setting_later() -> AsyncIterator[None]:
+        with setting():
+            yield
+
+    VAR.set("then")
+    with mt.bind(setting)():
+        assert VAR.get() == "set"
+    async with mt.bind(setting_later)():
+        assert VAR.get() == "set"
+    assert VAR.get() == "then"
+
+
+class _Chunks:
+    """A stream as clients of models have it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> str:
+        self.count += 1
+        if self.count > 2:
+            raise StopAsyncIteration
+        found = VAR.get()
+        VAR.set(f"{found}!")
+        return found
+
+
+async def test_bind_stream_of_a_function_binds_any_iterator_that_it_returns() -> None:
+    """Also one that has to be awaited for, as a client's `create(stream=True)`."""
+
+    async def create() -> _Chunks:
+        return _Chunks()
+
+    VAR.set("then")
+    bound, awaited, plain = mt.bind_stream(_Chunks), mt.bind_stream(create), mt.bind_stream(lambda: map(_function, "ab"))
+    VAR.set("now")
+    assert [chunk async for chunk in bound()] == ["then", "then!"]
+    assert [chunk async for chunk in await awaited()] == ["then", "then!"]
+    assert list(plain()) == ["athen", "bthen"]
+
+
+async def test_any_awaitable_and_iterator_can_be_bound() -> None:
+    """An object with `__await__`, a generator that is a coroutine, and iterators: each in one context, a bound one in its task too."""
+
+    class Work:
+        def __await__(self) -> Generator[Any, Any, str]:
+            return _coroutine().__await__()
+
+    @types.coroutine
+    def old() -> Generator[Any, Any, str]:
+        yield from asyncio.sleep(0).__await__()
+        return VAR.get()
+
+    VAR.set("then")
+    bound = [mt.bind(Work()), mt.bind(old()), mt.bind(Work()), mt.bind(old())]
+    chunks, plain = mt.bind(_Chunks()), mt.bind(map(_function, "ab"))
+    VAR.set("now")
+    assert [await bound[0], await bound[1], await asyncio.create_task(bound[2]), await asyncio.create_task(bound[3])] == ["then"] * 4
+    assert [chunk async for chunk in chunks] == ["then", "then!"]
+    assert list(plain) == ["athen", "bthen"]
+
+
+def test_a_bound_coroutine_that_is_dropped_ends_in_its_context() -> None:
+    """Begun and dropped, it runs its `finally` in its own context; never begun, the interpreter says so as of the bare one."""
+    seen: list[str] = []
+
+    async def work() -> None:
+        VAR.set("inside")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            seen.append(VAR.get())
+
+    coroutine = mt.bind(work())
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        loop.call_soon(coroutine.send, None)
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_SUSPENDED
+    del coroutine
+    assert seen == ["inside"]
+    dropped = [mt.bind(work())]
+    with pytest.warns(RuntimeWarning, match="'.*work' was never awaited"):
+        dropped.clear()
+
+
+CANNOT: dict[str, tuple[Callable[[], Any], str, str]] = {
+    "a number": (lambda: 3, r"got int\. Call it as bind\(work\(\)\)", r"got int\. Call it as bind_stream\(agent\(\)\)"),
+    "nothing": (lambda: None, "got NoneType", "got NoneType"),
+    "a list": (lambda: [1], "got list", "got list"),
+    "a text": (lambda: "text", "got str", "got str"),
+    "a future": (lambda: asyncio.get_running_loop().create_future(), r"got _?Future\. It is under way", r"got _?Future\. Await it first"),
+    "a thread's future": (concurrent.futures.Future, "got Future. It is under way", "got Future"),
+    "a context manager": (contextlib.contextmanager(_generator), "acts on the context that its block is in", "_GeneratorContextManager"),
+    "an async one": (contextlib.asynccontextmanager(_stream), "acts on the context that its block is in", "_AsyncGeneratorContextManager"),
+}
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize(("make", "says", "stream_says"), CANNOT.values(), ids=CANNOT)
+async def test_what_cannot_be_bound_says_so(make: Callable[[], Any], says: str, stream_says: str, enabled: bool) -> None:
+    """It is a TypeError at once, switched off or not, that names what it got and what to do."""
+    mt.configure(enabled=enabled, record=False)
+    with pytest.raises(TypeError, match=says):
+        mt.bind(make())
+    with pytest.raises(TypeError, match=stream_says):
+        mt.bind_stream(make())
+
+
+async def test_a_coroutine_is_no_stream() -> None:
+    """Whoever has forgotten to await it is told."""
+    coroutine: Any = _coroutine()
+    with pytest.raises(TypeError, match=r"got coroutine\. Await it first"):
+        mt.bind_stream(coroutine)
+    coroutine.close()
 
 
 async def test_plain_tasks_groups_and_to_thread_carry_the_context() -> None:

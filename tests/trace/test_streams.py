@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import sys
@@ -318,6 +319,53 @@ async def test_references_are_let_go() -> None:
         pass
     del bound
     assert reference() is None
+
+
+@pytest.mark.parametrize("caught", [True, False])
+@pytest.mark.parametrize("waits", [True, False])
+async def test_nothing_is_held_in_a_circle(caught: bool, waits: bool) -> None:
+    """An exception that was thrown into a stream is freed without the garbage collector, whether the stream catches it or not."""
+
+    async def stream() -> AsyncGenerator[int, None]:
+        while True:
+            try:
+                yield 1
+            except KeyError:
+                if waits:
+                    await asyncio.sleep(0)
+                if not caught:
+                    raise
+
+    class Thrown(KeyError):
+        pass
+
+    gc.disable()
+    try:
+        bound = mt.bind_stream(stream())
+        await anext(bound)
+        error = Thrown()
+        reference = weakref.ref(error)
+        with contextlib.suppress(Thrown):
+            await bound.athrow(error)
+        del error
+        assert reference() is None
+    finally:
+        gc.enable()
+    await bound.aclose()
+
+
+async def test_an_object_that_makes_its_iterator_is_bound_with_it() -> None:
+    """What `async for` would take: its `__aiter__` is called in the stream's context."""
+
+    class Agent:
+        async def __aiter__(self) -> AsyncIterator[str]:
+            yield VAR.get()
+            VAR.set("inside")
+            yield VAR.get()
+
+    bound: AsyncGenerator[str, Any] = mt.bind_stream(Agent())
+    VAR.set("driver")
+    assert [await asyncio.create_task(anext(bound)) for _ in range(2)] == ["outside", "inside"]
 
 
 async def test_any_async_iterator_can_be_bound() -> None:

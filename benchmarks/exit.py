@@ -1,0 +1,94 @@
+"""How much later a traced program ends: `python -m benchmarks.exit`.
+
+From its last statement to the end of its process, beside the same program with tracing switched off; for several things that may be open then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from benchmarks._measure import Figure, Round, Samples, arguments, interleave, report
+
+ALLOWED = 2.0
+"""Seconds that backends may take at exit, together."""
+
+BEGINNING = """
+import sys, threading, time
+import massgen_tracing as mt
+
+tracer = mt.configure()
+
+def answer(question):
+    with tracer.session(question, agents=["a"]) as session, session.agent_round("a"):
+        yield "forty"
+        yield "two"
+
+def goes_on():
+    while True:
+        for _ in answer("for ever"):
+            pass
+"""
+ENDINGS = {
+    "a run that has ended": "list(answer('What is 6 x 7?'))",
+    "a stream that nobody finished": "stream = answer('What is 6 x 7?'); next(stream)",
+    "two hundred such streams": "streams = [answer(str(number)) for number in range(200)]; [next(stream) for stream in streams]",
+    "a daemon thread that goes on": "list(answer('first')); threading.Thread(target=goes_on, daemon=True).start(); time.sleep(0.05)",
+}
+COLLECTOR = "a collector that never answers"
+
+
+def ending(program: str, environment: dict[str, str], *, traced: bool) -> Round:
+    def run() -> float:
+        with tempfile.TemporaryDirectory() as root:
+            told = {"MASSGEN_TRACING_ROOT": root, "MASSGEN_TRACING_ENABLED": str(traced).lower()}
+            last = "print(time.monotonic(), flush=True)"
+            command = [sys.executable, "-c", f"{BEGINNING}\n{program}\n{last}"]
+            done = subprocess.run(command, env={**os.environ, **environment, **told}, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            return time.monotonic() - float(done.stdout)
+
+    return run
+
+
+@contextlib.contextmanager
+def silent_collector() -> Iterator[str]:
+    """The URL of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = []
+
+        def take() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(server.accept()[0])
+
+        threading.Thread(target=take, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        for connection in taken:
+            connection.close()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    args = arguments(__doc__, rounds=5, argv=argv)
+    with silent_collector() as url:
+        programs: dict[str, tuple[str, dict[str, str]]] = {what: (program, {}) for what, program in ENDINGS.items()}
+        programs[COLLECTOR] = ENDINGS["a run that has ended"], {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
+        contenders = {(what, traced): ending(*given, traced=traced) for what, given in programs.items() for traced in (True, False)}
+        samples = interleave(contenders, args.rounds)
+    figures = []
+    for what in programs:
+        untraced = samples[what, False]
+        allowed = Samples([each + ALLOWED for each in untraced.seconds])
+        figures.append(Figure(f"{what} / {ALLOWED:.0f} s", samples[what, True], allowed, 1.0, base=untraced))
+    return report(f"How much later a program ends, {args.rounds} rounds", figures, unit="ms", check=args.check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
