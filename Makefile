@@ -10,8 +10,8 @@ export PIP_ROOT_USER_ACTION = ignore
 PIP = $(shell $(PY) -m pip --version >/dev/null 2>&1 && echo '$(PY) -m pip' || echo '$(PYTHON) -m pip --python $(PY)')
 INSTALL = $(PIP) install --quiet --no-input --no-compile
 
-# A process for each core; whole files, so that what a file makes for its tests is made once; in another order each time, which the seed repeats.
-PARALLEL = --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+# A process for each core, each with a part of the tests and then what the other has left; in another order each time, which the seed repeats.
+PARALLEL = --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-massgen massgen test test-all test-versions check lint types contracts bench lock environment clean
