@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
@@ -20,7 +21,7 @@ from opentelemetry.trace import TracerProvider as ApiTracerProvider
 from massgen_tracing import guard
 from massgen_tracing.errors import compose
 from massgen_tracing.trace.exceptions import MAX_CHARS
-from massgen_tracing.trace.payload import clean_all, cut_clean, encodable
+from massgen_tracing.trace.payload import clean_all, clean_name, cut_clean
 
 if TYPE_CHECKING:
     from massgen_tracing.trace.pipeline import Pipeline
@@ -41,7 +42,7 @@ class Others:
         self.shown: Pipeline | None = None
         self.added: tuple[Added, ...] = ()
         self._followed: list[weakref.ref[ApiTracerProvider]] = []
-        self._open: dict[int, Pipeline] = {}
+        self._open: dict[int, _Open] = {}
 
     def follow(self, provider: ApiTracerProvider) -> bool:
         """Show every later span of *provider*, from now on; whether it can be followed. Doing so twice changes nothing."""
@@ -64,15 +65,21 @@ class Others:
         """
         identity = span.get_span_context()
         if self.shown is not None and identity is not None:
-            self._open[identity.span_id] = self.shown
-            self.shown.on_start(Shown(span, described), context)
+            known = _Open(span, partial(self._dropped, identity.span_id))
+            known.where, known.start = self.shown, Shown(span, described)
+            self._open[identity.span_id] = known
+            self.shown.on_start(known.start, context)
 
     def ended(self, span: ReadableSpan, described: dict[str, Any]) -> None:
         """A span of a followed provider has ended; it is shown where its start was."""
         identity = span.get_span_context()
-        shown = None if identity is None else self._open.pop(identity.span_id, None)
-        if shown is not None:
-            shown.on_end(Shown(span, described))
+        known = None if identity is None else self._open.pop(identity.span_id, None)
+        if known is not None:
+            known.where.on_end(Shown(span, described))
+
+    def _dropped(self, span_id: int, known: object) -> None:
+        if self._open.get(span_id) is known:
+            del self._open[span_id]
 
     def look(self, above: ApiSpan) -> None:
         """Say it where a span of another provider has one of this package's below it and is itself not recorded."""
@@ -92,6 +99,20 @@ class Others:
         """Say that the spans of a global provider cannot be recorded."""
         problem = f"The process's global tracer provider ({type(provider).__name__}) takes no span processors, so its spans are not recorded"
         guard.report("others.provider", compose(problem, hint="Have it export to this package's collector, or use OpenTelemetry's SDK provider"))
+
+
+class _Open(weakref.ref[ReadableSpan]):
+    """A span that was shown and has not ended: as long as there is somebody to end it.
+
+    Attributes:
+        where: to whom it was shown.
+        start: as what.
+    """
+
+    __slots__ = ("start", "where")
+
+    where: Pipeline
+    start: Shown
 
 
 class Following(SpanProcessor):
@@ -208,9 +229,9 @@ def cleaned(described: dict[str, Any]) -> dict[str, Any]:
     links: Sequence[Link] = described["links"]
     return {
         **described,
-        "name": encodable(str(described["name"])),
+        "name": clean_name(described["name"]),
         "attributes": clean_all(described["attributes"] or {}),
-        "events": [Event(encodable(str(event.name)), clean_all(event.attributes or {}), event.timestamp) for event in events],
+        "events": [Event(clean_name(event.name), clean_all(event.attributes or {}), event.timestamp) for event in events],
         "links": [Link(link.context, clean_all(link.attributes or {})) for link in links],
         "status": status if status.description is None else Status(status.status_code, cut_clean(status.description, MAX_CHARS)),
     }

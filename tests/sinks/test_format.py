@@ -21,7 +21,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, S
 from opentelemetry.trace import Span as ApiSpan
 
 from massgen_tracing.sinks.recording import Recording
-from massgen_tracing.trace.payload import clean_all
+from massgen_tracing.trace.others import Others
 from massgen_tracing.trace.pipeline import Pipeline
 from massgen_tracing.trace.provider import Tracer, TracerProvider
 from tests.sinks import lines
@@ -233,12 +233,14 @@ def test_lines_are_ascii() -> None:
 
 
 def sdk_lines(root: Path, use: Callable[[ApiSpan], None], *, cleaned: bool = True, **options: Any) -> tuple[Message, ReadableSpan, TracesData]:
-    """A span of the SDK's provider, recorded."""
-    recording, kept = Recording(root), Kept()
-    if cleaned:
-        recording.clean = clean_all
+    """A span of the SDK's provider, recorded as others' are: cleaned first."""
+    recording, kept, others = Recording(root), Kept(), Others()
     provider = SdkProvider(shutdown_on_exit=False)
-    provider.add_span_processor(recording)
+    if cleaned:
+        others.shown = Pipeline(provider.resource, [recording])
+        others.follow(provider)
+    else:
+        provider.add_span_processor(recording)
     provider.add_span_processor(kept)
     span = provider.get_tracer("sdk").start_span("sdk span", **options)
     use(span)
