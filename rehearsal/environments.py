@@ -98,7 +98,8 @@ def make(version: str | None) -> Environment:
     PLACE.mkdir(exist_ok=True)
     (PLACE / ".gitignore").write_text("*\n", encoding="utf-8")
     _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(path))
-    _uv("pip", "install", "--quiet", "--python", str(path), f"massgen=={version}", "--editable", str(REPOSITORY))
+    beside = next((tried.needs for tried in VERSIONS if tried.version == version), ())
+    _uv("pip", "install", "--quiet", "--python", str(path), f"massgen=={version}", *beside, "--editable", str(REPOSITORY))
     (path / COMPLETE).touch()
     return Environment(path, version)
 

@@ -24,11 +24,13 @@ class Tried:
 
     Attributes:
         version: of MassGen.
+        needs: what is installed beside it, since with the newest that it allows it cannot be imported.
         lacks: parts that do not work, each with what is missing; a test of such a part is expected to fail, and must.
         note: what a user should know about it.
     """
 
     version: str
+    needs: tuple[str, ...] = ()
     lacks: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
@@ -36,7 +38,7 @@ class Tried:
 VERSIONS: Final = (
     Tried("0.1.97", note="the newest that this release was tried with"),
     Tried("0.1.65"),
-    Tried("0.1.32", note="the first with `--logfire`; it tells nobody of ignored votes and enforcement"),
+    Tried("0.1.32", needs=("mcp<2",), note="the first with `--logfire`; it tells nobody of ignored votes and enforcement"),
 )
 """Newest first."""
 
