@@ -111,7 +111,12 @@ def test_names_that_recur_are_looked_at_once_and_memory_is_bounded(monkeypatch: 
     looked: list[str] = []
     monkeypatch.setattr(payload, "_names", {})
     monkeypatch.setattr(payload, "_MAX_CACHED", 100)
-    monkeypatch.setattr(payload, "scrub", lambda text: looked.append(text) or text)
+
+    def scrub(text: str) -> str:
+        looked.append(text)
+        return text
+
+    monkeypatch.setattr(payload, "scrub", scrub)
     for _ in range(3):
         clean_name("agent.a.round_0")
     assert looked == ["agent.a.round_0"]
@@ -119,7 +124,7 @@ def test_names_that_recur_are_looked_at_once_and_memory_is_bounded(monkeypatch: 
         clean_name(f"name {number}")
         clean_name(f"{number}" + "x" * 500)
     assert len(payload._names) <= 100
-    assert max(map(len, payload._names)) <= MAX_NAME
+    assert max(len(str(name)) for name in payload._names) <= MAX_NAME
 
 
 @given(st.text() | st.integers() | st.builds(Raises) | st.none() | st.binary())

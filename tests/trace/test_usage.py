@@ -57,7 +57,7 @@ def test_a_later_value_of_a_field_replaces_and_a_reported_cost_stays() -> None:
     assert found["operation.cost"] == 0.5
     with capture() as captured, captured.tracer.llm_call("openai", model=MODEL) as call:
         call.record_usage(input=10, output=1, cost=0.5)
-        call.record_usage(cost=decimal.Decimal("0.75"))
+        call.record_usage(cost=decimal.Decimal("0.75"))  # type: ignore[arg-type]
     assert call_attributes(captured)["operation.cost"] == 0.75
 
 
