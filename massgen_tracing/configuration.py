@@ -6,6 +6,7 @@ import atexit
 import json
 import os
 import socket
+import tempfile
 import threading
 import uuid
 from dataclasses import asdict
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import context as otel_context
 from opentelemetry import trace as otel_trace
 
-from massgen_tracing import guard, layout, prices, semconv, settings
+from massgen_tracing import finalization, guard, layout, prices, semconv, settings
 from massgen_tracing._version import __version__
+from massgen_tracing.errors import compose, one_of
 from massgen_tracing.model import RUN_CONTEXT_KEY
 from massgen_tracing.trace import borders, carriers, factory
 from massgen_tracing.trace.lenient import function_takes_anything
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.trace import TracerProvider
 
+    from massgen_tracing.sinks.logfire import Follower
     from massgen_tracing.trace.pipeline import Pipeline
 
 EXIT_TIMEOUT: Final = 2.0
@@ -42,6 +45,8 @@ _tracer: Tracer = _NOOP
 _pipeline: Pipeline | None = None
 _root: str | None = None
 _seals = False
+_logfire: Follower | None = None
+_to_logfire = False
 _given: dict[str, Any] = {}
 """What `configure()` was called with."""
 _at_exit = False
@@ -89,7 +94,7 @@ def configure(
     Returns:
         The configured tracer, which `get_tracer()` returns from now on.
     """
-    global _tracer, _root, _seals, _given, _at_exit
+    global _tracer, _given, _at_exit
     given = settings.checked(
         {
             "service_name": service_name,
@@ -120,31 +125,17 @@ def configure(
             prices.use(values["price_list"])
         if not values["enabled"]:
             return _NOOP
-        make = partial(
-            Tracer,
-            service_name=values["service_name"],
-            price=prices.estimate,
-            remote=carriers.remote_context(),
-            strict=values["strict"],
-            full_content=values["full_content"],
-        )
         _given = given
-        if tracer_provider is not None:
-            open_run = partial(_open_run, None, None)
-            if given["record"]:
-                _root = os.path.abspath(values["root"])
-                _seals = values["seal"]
-                open_run = _record_beside(tracer_provider, _root)
-            _tracer = make(tracer_provider.get_tracer(SCOPE, __version__), cleans=False, open_run=open_run)
-        else:
-            _root = os.path.abspath(values["root"])  # the program may go elsewhere
-            _seals = values["seal"] and values["record"]
-            _tracer = _set_up(values, make, given["otlp_endpoint"])
+        try:
+            _tracer = _set_up_as(values, tracer_provider, given)
+        except Exception as error:  # noqa: BLE001 - whatever the environment holds, the program goes on
+            guard.swallow("configure", error)
+            shutdown(EXIT_TIMEOUT)
         # Blocks are left by setting what was current before. Where nothing was, that would be a variable more than there was: so it is set now.
         otel_context.attach(otel_context.get_current())
         if not _at_exit:
             _at_exit = True
-            atexit.register(shutdown, EXIT_TIMEOUT)
+            atexit.register(_end)
         return _tracer
 
 
@@ -182,12 +173,16 @@ def variables() -> dict[str, str]:
 
 def also_to_logfire() -> bool:
     """Have what is configured export to Logfire too; returns whether it does. For whoever would otherwise configure Logfire a second time."""
+    with _lock:
+        if _tracer.enabled and not _sends_to_logfire():
+            configure(**{**_given, "logfire": True})
+        return _sends_to_logfire()
+
+
+def _sends_to_logfire() -> bool:
     from massgen_tracing.trace.provider import SHARED
 
-    with _lock:
-        if _tracer.enabled and SHARED.delegate is None:
-            configure(**{**_given, "logfire": True})
-        return SHARED.delegate is not None
+    return _logfire is not None and SHARED.delegate is not None and _logfire.is_proxy(SHARED.delegate)
 
 
 def shutdown(timeout: float = 5.0) -> bool:
@@ -210,81 +205,217 @@ def shutdown(timeout: float = 5.0) -> bool:
             return True
         from massgen_tracing.trace.provider import SHARED
 
-        SHARED.pipeline = None
-        SHARED.delegate = None
+        SHARED.clear()
         done = pipeline.shutdown(timeout)
-    if not done:
-        guard.report("shutdown.timeout", f"A backend did not take its last spans within {timeout:g} s; they are in the local recording.")
-    if seals and root is not None:
-        from massgen_tracing.sinks.recording.ended import seal_apart
-
-        seal_apart(root)
-    _write_problems(root)
+    _after(done, timeout, root, seals=seals)
     return done
 
 
-def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str | None) -> Tracer:
-    """The package's own provider, or Logfire's with our recording in it.
+def _end() -> None:
+    """At the end of the process: the backends are stopped as by `shutdown`, and the recording goes on.
+
+    What other exit handlers and finalizers trace after this one is in it too; it needs no end.
+    """
+    from massgen_tracing.trace.others import Added
+    from massgen_tracing.trace.provider import SHARED
+
+    Added.ending = True
+    with _lock:
+        if _pipeline is None:
+            return
+        done = _pipeline.shutdown(EXIT_TIMEOUT)
+        for pipeline in (_pipeline, SHARED.others.shown):
+            if pipeline is not None:
+                pipeline.processors = tuple(processor for processor in pipeline.processors if hasattr(processor, "resume"))
+        for processor in _pipeline.processors:
+            processor.resume()  # type: ignore[attr-defined]  # a recording's
+    _after(done, EXIT_TIMEOUT, _root, seals=_seals)
+
+
+def _after(done: bool, timeout: float, root: str | None, *, seals: bool) -> None:
+    """Say what was not done in time, have the recordings sealed where that is asked for, and leave word of what went wrong."""
+    if not done:
+        guard.report("shutdown.timeout", f"A backend did not take its last spans within {timeout:g} s; they are in the local recording.")
+    if seals and root is not None:
+        from massgen_tracing.sinks.recording import seal_apart  # loaded already, with the recording
+
+        seal_apart(root)
+    _write_problems(root)
+
+
+def _set_up_as(values: dict[str, Any], provider: TracerProvider | None, given: dict[str, Any]) -> Tracer:
+    """Set up what was asked for; returns the tracer.
 
     Args:
         values: every setting.
+        provider: the caller's own, if any.
+        given: the caller's arguments.
+    """
+    global _root, _seals
+    from massgen_tracing.trace.provider import SHARED
+
+    _check_surroundings()
+    make = partial(
+        Tracer,
+        service_name=values["service_name"],
+        price=prices.estimate,
+        remote=carriers.remote_context(),
+        strict=values["strict"],
+        full_content=values["full_content"],
+    )
+    beside = provider is not None and provider is not SHARED  # which is global for good, also where nothing is configured
+    record = bool(given["record"]) if beside else values["record"]
+    if record or not beside:
+        _root = values["root"] = _absolute(values["root"])
+    _seals = values["seal"] and record
+    if beside:
+        assert provider is not None
+        return _set_up_beside(provider, values, make, record=record)
+    return _set_up(values, make, given["otlp_endpoint"])
+
+
+def _absolute(root: str | os.PathLike[str]) -> str:
+    """The root as it is now, for the program may go elsewhere.
+
+    In a working directory that is gone a relative one is a new directory among the temporary ones.
+    """
+    try:
+        return os.path.abspath(root)
+    except OSError:
+        place = tempfile.mkdtemp(prefix="massgen-tracing-")
+        problem = f"The working directory is gone, so the root {os.fspath(root)!r} cannot be there; runs are recorded under {place}"
+        guard.report("recording.root", compose(problem, hint="Name an absolute one with root=…, or MASSGEN_TRACING_ROOT"))
+        return place
+
+
+def _check_surroundings() -> None:
+    """Say what the environment holds that cannot be used."""
+    written = os.environ.get(semconv.TRACEPARENT.upper())
+    if written and not otel_trace.get_current_span(carriers.remote_context()).get_span_context().is_valid:
+        problem = "The environment variable TRACEPARENT is wrong, so this process begins a trace of its own"
+        guard.report("settings.traceparent", compose(problem, "W3C's form, 00-<32 hex digits>-<16 hex digits>-01", written))
+    unknown = settings.unknown(os.environ)
+    if unknown:
+        problem = f"Nobody reads {', '.join(unknown)}"
+        guard.report("settings.unknown", compose(problem, one_of(setting.variable for setting in settings.SETTINGS)))
+
+
+def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str | None) -> Tracer:
+    """The package's own provider, or Logfire's.
+
+    Args:
+        values: every setting; `root` is absolute.
         make: makes the tracer.
         given_endpoint: the collector that the caller has named, where it was not a variable that did.
     """
-    global _pipeline
-    from massgen_tracing.trace.payload import clean_all
+    global _pipeline, _to_logfire
     from massgen_tracing.trace.pipeline import Pipeline
     from massgen_tracing.trace.provider import SHARED
 
-    root, run = values["root"], _run_of_parent()
-    processors: list[SpanProcessor] = []
-    recording = None
-    if values["record"]:
-        from massgen_tracing.sinks.recording import Recording
-
-        recording = Recording(root, run)
-        processors.append(recording)
-    if given_endpoint:
-        processors += _export(given_endpoint)
-    _pipeline = Pipeline(_resource(values["service_name"]), processors, remote=carriers.remote_context())
-    provider: TracerProvider | None = None
+    root, run = values["root"] if values["record"] else None, _run_of_parent()
+    processors = [*_recording(root, run), *(_export(given_endpoint) if given_endpoint else ())]
+    resource, remote = _resource(values["service_name"]), carriers.remote_context()
+    shown = Pipeline(resource, processors, remote=remote)
+    _pipeline = Pipeline(resource, processors, remote=remote)
+    _follow_others()
+    delegate: TracerProvider | None = None
     if values["logfire"]:
-        from massgen_tracing.sinks.logfire import LogfireFlush, logfire_provider
+        from massgen_tracing.sinks.logfire import LogfireFlush
 
-        provider = logfire_provider(values["service_name"], processors)
-        if provider is not None:
-            _pipeline.processors += (LogfireFlush(),)
-        if provider is not None and recording is not None:
-            recording.clean = clean_all  # the SDK's spans hold what a stranger set
-    own = provider is None
-    if own:
-        # Logfire's SDK exports by itself to what OpenTelemetry's variables name.
+        delegate = _logfire_takes_ours(values["service_name"])
+        _pipeline.processors += (LogfireFlush(),)
+    if delegate is None and given_endpoint is None:
+        # Logfire's SDK, and any other's, exports by itself to what OpenTelemetry's variables name: so only what is this package's own goes there.
         traces = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-        if given_endpoint is None and (traces or values["otlp_endpoint"]):
+        if traces or values["otlp_endpoint"]:
             _pipeline.processors += tuple(_export(traces or values["otlp_endpoint"], whole=bool(traces)))
-        SHARED.pipeline = _pipeline
-        provider = SHARED
-    else:
-        SHARED.delegate = provider
-    if isinstance(otel_trace.get_tracer_provider(), otel_trace.ProxyTracerProvider):
-        otel_trace.set_tracer_provider(SHARED)
-    assert provider is not None
-    return make(provider.get_tracer(SCOPE, __version__), open_run=partial(_open_run, root if recording is not None else None, run), cleans=own)
+    _to_logfire = bool(values["logfire"])
+    SHARED.install(_pipeline, shown, delegate)
+    # A Logfire that is given its token later takes the spans then, and cleans nothing.
+    cleans = not values["logfire"]
+    return make(SHARED.facade_tracer(SCOPE, __version__), open_run=partial(_open_run, root, run), cleans=cleans)
 
 
-def _record_beside(provider: TracerProvider, root: str) -> partial[layout.RunDirectory | None]:
-    """The local recording, in the caller's own provider; returns what makes the directory of a run."""
+def _set_up_beside(provider: TracerProvider, values: dict[str, Any], make: partial[Tracer], *, record: bool) -> Tracer:
+    """The caller's own provider, with the local recording in it where that is asked for; returns the tracer."""
     global _pipeline
-    from massgen_tracing.sinks.recording import Recording
-    from massgen_tracing.trace.payload import clean_all
     from massgen_tracing.trace.pipeline import Pipeline
+    from massgen_tracing.trace.provider import SHARED
 
-    run = _run_of_parent()
-    recording = Recording(root, run)
-    recording.clean = clean_all  # the SDK's spans hold what a stranger set
-    provider.add_span_processor(recording)  # type: ignore[attr-defined]  # the SDK's; the API's has none
-    _pipeline = Pipeline(_resource(""), [recording])
-    return partial(_open_run, root, run)
+    root, run = values["root"] if record else None, _run_of_parent()
+    processors = _recording(root, run)
+    _pipeline = Pipeline(_resource(""), processors)
+    if record:
+        _follow_others()
+        _follow(provider)
+    SHARED.install(_pipeline, Pipeline(_resource(""), processors), provider)
+    return make(provider.get_tracer(SCOPE, __version__), cleans=False, open_run=partial(_open_run, root, run if record else None))
+
+
+def _recording(root: str | None, run: layout.RunDirectory | None) -> list[SpanProcessor]:
+    if root is None:
+        return []
+    from massgen_tracing.sinks.recording import Recording
+
+    return [Recording(root, run)]
+
+
+# --- other providers ---------------------------------------------------------------------------------------------------------------
+
+
+def _follow_others() -> None:
+    """See to it that the spans of the global provider and of Logfire are in the same tree, whenever and by whomever these are set."""
+    global _logfire
+    from massgen_tracing.sinks.logfire import Follower
+    from massgen_tracing.trace import global_provider
+    from massgen_tracing.trace.provider import SHARED
+
+    with guard.guarded("others"):
+        if _logfire is None:
+            _logfire = Follower(SHARED.others, _logfire_configured)
+        global_provider.take(_follow)
+        _logfire.look()
+
+
+def _notice_others() -> None:
+    """Follow what was set in a way that nobody was told of."""
+    from massgen_tracing.trace import global_provider
+
+    with guard.guarded("others"):
+        if _logfire is not None:
+            global_provider.notice()
+            _logfire.look()
+
+
+def _follow(provider: TracerProvider) -> bool:
+    """Follow one provider; whether it can be followed."""
+    from massgen_tracing.trace.provider import SHARED
+
+    if _logfire is not None and _logfire.is_proxy(provider):
+        _logfire_configured(provider)
+        return True
+    return SHARED.others.follow(provider)
+
+
+def _logfire_takes_ours(service_name: str) -> TracerProvider | None:
+    """Logfire's provider, where Logfire takes the facade's spans."""
+    from massgen_tracing.trace.provider import SHARED
+
+    provider = None if _logfire is None else _logfire.use(service_name)
+    if provider is not None and _logfire is not None:
+        SHARED.masked = _logfire.masked
+    return provider
+
+
+def _logfire_configured(provider: TracerProvider) -> None:
+    """The program has configured Logfire: it is what others' spans go through, and the facade's where that was asked for."""
+    from massgen_tracing.trace import global_provider
+    from massgen_tracing.trace.provider import SHARED
+
+    global_provider.announce(provider)
+    if SHARED.pipeline is not None and _logfire is not None and _to_logfire:
+        SHARED.masked = _logfire.masked
+        SHARED.pipeline, SHARED.delegate = None, provider
 
 
 def _export(endpoint: str, *, whole: bool = False) -> list[SpanProcessor]:
@@ -302,17 +433,20 @@ def _run_of_parent() -> layout.RunDirectory | None:
 
 def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layout.RunDirectory | None) -> layout.RunDirectory | None:
     """The directory of a session: *given*, or *parent*, which this process belongs to, or a new one; none is made without a root."""
+    if _pipeline is not None:
+        _notice_others()
     if given is not None or root is None:
         return given
-    if parent is not None:
+    if parent is not None or finalization.begun():  # what is left of the interpreter is not enough for a directory's name
         return parent
     try:
         return layout.new_run(root)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         guard.passing(error)
+        reason = getattr(error, "strerror", None) or error
         guard.report(
             "recording.directory",
-            f"No run directory can be made under {Path(root).resolve()} ({error.strerror or error}). The run goes on without being recorded."
+            f"No run directory can be made under {root} ({reason}). The run goes on without being recorded."
             " Make it writable, or choose another with root=….",
             error=error,
         )

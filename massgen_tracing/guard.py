@@ -55,7 +55,7 @@ _observer: Callable[[str, BaseException | None], None] | None = None
 
 
 def report(kind: str, message: str, *, error: BaseException | None = None, lost: int = 0, level: int = logging.WARNING) -> None:
-    """Count a problem; log it the first time its kind is seen.
+    """Count a problem; log it the first time its kind is seen, unless the interpreter ends: a handler may wait for a lock that nobody gives back.
 
     Args:
         kind: short stable name; one line is logged per kind and process.
@@ -141,11 +141,30 @@ def guarded(kind: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def ignored() -> Iterator[None]:
-    """Pass over what goes wrong in the block: what it is for is worth having, its absence is no harm."""
+def overheard(*loggers: str) -> Iterator[list[str]]:
+    """Keep back what these loggers say in the block, so that it can be said in one line; yields their messages."""
+    messages: list[str] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        messages.append(record.getMessage())
+        return False
+
+    found = [logging.getLogger(name) for name in loggers]
+    for each in found:
+        each.addFilter(keep)
+    try:
+        yield messages
+    finally:
+        for each in found:
+            each.removeFilter(keep)
+
+
+@contextlib.contextmanager
+def ignored(kind: type[Exception] = Exception) -> Iterator[None]:
+    """Pass over what goes wrong in the block, in this way: what it is for is worth having, its absence is no harm."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - so it is meant
+    except kind as error:
         passing(error)
 
 
@@ -162,6 +181,8 @@ def _said(error: Exception) -> str:
 def _detail(error: BaseException | None) -> str:
     if error is None:
         return ""
+    if finalization.begun():  # a traceback's lines are read from files, by modules that may have to be imported
+        return type(error).__name__
     try:
         return "".join(traceback.format_exception(error))[-_MAX_DETAIL:]
     except Exception as failure:  # noqa: BLE001 - formatting runs the exception's own code

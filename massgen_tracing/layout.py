@@ -6,6 +6,7 @@ construction.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -19,11 +20,17 @@ LOGS_DIR: Final = "massgen_logs"
 RUN_VARIABLE: Final = "MASSGEN_TRACING_RUN"
 """The environment variable by which a process that belongs to a run is told the attempt's directory: what it records goes there too."""
 
+TOOL_LOG_VARIABLE: Final = "MASSGEN_TRACING_TOOL_LOG"
+"""The environment variable that names the file in which the coordinator's tool server logs its calls."""
+
 TRACES_DIR: Final = "traces"
 """Recordings of work outside any run."""
 
 RUN_PREFIX: Final = "log_"
 RUN_TIME_FORMAT: Final = "log_%Y%m%d_%H%M%S_%f"
+OLD_RUN_TIME_FORMAT: Final = "log_%Y%m%d_%H%M%S"
+"""As MassGen's first versions named runs."""
+
 RECORDING_STEM: Final = "trace"
 RECORDING_SUFFIX: Final = ".otlp.jsonl"
 SEALED_SUFFIX: Final = ".parquet"
@@ -38,6 +45,9 @@ INDEX_FILE: Final = ".recordings.json"
 
 PROBLEMS_FILE: Final = "tracing_problems.jsonl"
 """What the package swallowed, one JSON object a line, for `massgen-tracing doctor`."""
+
+WRITER_PREFIX: Final = ".writer."
+"""In a root: begins the names of files that a process holds locked for as long as it vouches for recordings by a `Voucher`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,37 @@ class RunDirectory:
         return self.attempt_dir / FINAL_DIR / agent_id / ANSWER_FILE
 
 
+@dataclass(frozen=True, slots=True)
+class Voucher:
+    """What lies beside a recording that its writer had to close for want of descriptors, and says that the run goes on all the same.
+
+    It holds for this recording, whose inode it names, as long as somebody holds the file locked that it names.
+
+    Attributes:
+        inode: of the recording; its device is the voucher's own.
+        writer: the locked file, seen from the directory of the recording.
+    """
+
+    inode: int
+    writer: str
+
+    @staticmethod
+    def path(recording: Path) -> Path:
+        """Where the voucher of a recording lies."""
+        return recording.with_name(f".{recording.name}.open")
+
+    def encode(self) -> bytes:
+        """The voucher's content."""
+        return f"{self.inode} {self.writer}".encode("utf-8", "surrogateescape")
+
+    @classmethod
+    def decode(cls, content: bytes) -> Voucher | None:
+        """What a voucher says; None where it is none."""
+        inode, _, writer = content.decode("utf-8", "surrogateescape").partition(" ")
+        named = inode.isdecimal() and os.path.basename(writer).startswith(WRITER_PREFIX)
+        return cls(int(inode), writer) if named else None
+
+
 def run_of(path: Path) -> RunDirectory | None:
     """The attempt that *path* is the directory of, or lies in; the first one of a run that *path* names; None where there is no run."""
     absolute = Path(os.path.abspath(path))
@@ -83,6 +124,23 @@ def run_of(path: Path) -> RunDirectory | None:
     parts = dict(part.rsplit("_", 1) for part in absolute.relative_to(log_dir).parts[:2] if "_" in part)
     numbers = {name: int(number) for name, number in parts.items() if number.isdecimal()}
     return RunDirectory(log_dir, numbers.get("turn", 1), numbers.get("attempt", 1))
+
+
+def is_in_run(directory: Path) -> bool:
+    """Whether a directory is where a run's recording lies: an attempt's or, in older layouts, a turn's or the run's itself."""
+    names = [folder.name for folder in (Path(os.path.abspath(directory)), *Path(os.path.abspath(directory)).parents)]
+    for prefix in ("attempt_", "turn_"):
+        if names[0].startswith(prefix):
+            del names[0]
+    return bool(names) and names[0].startswith(RUN_PREFIX)
+
+
+def started_at(name: str) -> datetime | None:
+    """The local time that a run's directory name tells; None for another name."""
+    for form in (RUN_TIME_FORMAT, OLD_RUN_TIME_FORMAT):
+        with contextlib.suppress(ValueError):
+            return datetime.strptime(name, form)  # noqa: DTZ007 - names carry local time
+    return None
 
 
 def new_run(root: Path | str, *, now: datetime | None = None) -> RunDirectory:

@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from massgen_tracing import guard
+from massgen_tracing import guard, layout
 from massgen_tracing.errors import UsageError, compose
-from massgen_tracing.layout import DEFAULT_ROOT
+
+PREFIX: Final = "MASSGEN_TRACING_"
+"""What the names of this package's own variables begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Setting:
         default: what holds without either.
         parse: the variable's text, or the argument, as a value; raises ValueError with what it can be.
         doc: what it does.
+        fallback: OpenTelemetry's own variable for it, which counts where ours says nothing, and its text as a value.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Setting:
     default: Any
     parse: Callable[[Any], Any]
     doc: str
+    fallback: tuple[str, Callable[[str], Any]] | None = None
 
 
 def _boolean(value: object) -> bool:
@@ -56,11 +60,16 @@ def _path(value: object) -> str:
     raise ValueError("a path")
 
 
+def _not_disabled(text: str) -> bool:
+    return text.strip().lower() != "true"  # OpenTelemetry takes everything else for false
+
+
 SETTINGS: Final = (
-    Setting("enabled", "MASSGEN_TRACING_ENABLED", True, _boolean, "trace at all; off, every call does nothing"),
+    Setting("enabled", "MASSGEN_TRACING_ENABLED", True, _boolean, "trace at all; off, every call does nothing (so does OTEL_SDK_DISABLED=true)",
+            ("OTEL_SDK_DISABLED", _not_disabled)),
     Setting("service_name", "OTEL_SERVICE_NAME", "massgen", _text, "who is running: `service.name` of every span"),
     Setting("record", "MASSGEN_TRACING_RECORD", True, _boolean, "write the local recording"),
-    Setting("root", "MASSGEN_TRACING_ROOT", DEFAULT_ROOT, _path, "directory of runs and recordings"),
+    Setting("root", "MASSGEN_TRACING_ROOT", layout.DEFAULT_ROOT, _path, "directory of runs and recordings"),
     Setting("seal", "MASSGEN_TRACING_SEAL", False, _boolean, "at the end, have a process of its own seal the recordings into Parquet"),
     Setting("logfire", "MASSGEN_TRACING_LOGFIRE", False, _boolean, "also export to Logfire (token from LOGFIRE_TOKEN or `logfire auth`)"),
     Setting("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", None, _text, "also export to an OTLP collector, such as http://localhost:4318"),
@@ -131,5 +140,13 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) 
             except ValueError as error:
                 problem = f"The environment variable {setting.variable} is wrong"
                 guard.report(f"settings.{setting.name}", compose(problem, str(error), text, f"The default is used, {setting.default!r}"))
+        if value is None and setting.fallback is not None and (text := environ.get(setting.fallback[0], "")):
+            value = setting.fallback[1](text)
         values[setting.name] = setting.default if value is None else value
     return values
+
+
+def unknown(environ: Mapping[str, str]) -> list[str]:
+    """The variables that look like settings of this package and are none."""
+    known = {setting.variable for setting in SETTINGS} | {layout.RUN_VARIABLE, layout.TOOL_LOG_VARIABLE}
+    return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)

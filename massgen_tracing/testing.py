@@ -143,6 +143,7 @@ def capture(*, full_content: bool = False, ids: IdGenerator | None = None, clock
         clock: where times come from; None: the real time.
     """
     captured = Captured()
+    added = SHARED.others.added
     captured.tracer = configuration.configure(record=False, enabled=True, logfire=False, otlp_endpoint="", strict=True, full_content=full_content)
     pipeline = SHARED.pipeline
     assert pipeline is not None
@@ -153,6 +154,7 @@ def capture(*, full_content: bool = False, ids: IdGenerator | None = None, clock
         yield captured
     finally:
         configuration.shutdown()
+        SHARED.others.added = added  # what is added within the block is gone with it
 
 
 def left_behind() -> list[str]:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from massgen_tracing import guard
+from massgen_tracing import finalization, guard
 
 
 @pytest.fixture(autouse=True)
@@ -159,3 +159,14 @@ def test_only_exceptions_are_ever_swallowed(passing: type[BaseException]) -> Non
         with pytest.raises(passing):
             span.end()
     assert guard.problems() == []
+
+
+def test_once_the_interpreter_ends_problems_are_counted_and_not_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, swallowed: list[str]
+) -> None:
+    """A stopped thread may hold the lock of a handler, or of stderr; nor is a traceback made, for which modules may have to be imported."""
+    monkeypatch.setattr(finalization, "begun", lambda: True)
+    guard.report("late", "something", error=ValueError("x"))
+    assert [(problem.kind, problem.count, problem.detail) for problem in guard.problems()] == [("late", 1, "ValueError")]
+    assert caplog.records == []
+    swallowed.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from massgen_tracing import layout
 
@@ -81,3 +84,17 @@ def test_a_run_is_found_from_within(below: str, turn: int, attempt: int, tmp_pat
     log_dir = layout.new_run(tmp_path, now=NOW).log_dir
     assert layout.run_of(log_dir / below) == layout.RunDirectory(log_dir, turn, attempt)
     assert layout.run_of(tmp_path / "elsewhere") is None
+
+
+@given(st.integers(0, 2**63), st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), max_size=30), st.integers(0, 6))
+def test_a_voucher_says_what_it_was_given(inode: int, name: str, up: int) -> None:
+    """Whatever the file is called that it names."""
+    voucher = layout.Voucher(inode, "../" * up + layout.WRITER_PREFIX + name)
+    assert layout.Voucher.decode(voucher.encode()) == voucher
+
+
+@given(st.binary(max_size=60))
+def test_what_is_no_voucher_is_none(content: bytes) -> None:
+    """And one that names no writer's file is none."""
+    found = layout.Voucher.decode(content)
+    assert found is None or os.path.basename(found.writer).startswith(layout.WRITER_PREFIX)

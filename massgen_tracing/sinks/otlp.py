@@ -6,17 +6,19 @@ import logging
 import os
 from typing import Final
 
-from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
-from massgen_tracing import guard
-from massgen_tracing.errors import MissingPackageError
+from massgen_tracing import finalization, guard
+from massgen_tracing.errors import MissingPackageError, compose
 
 _EXPORTER_LOGGERS: Final = (
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "opentelemetry.exporter.otlp.proto.grpc.exporter",
 )
+_SETTINGS_LOGGERS: Final = (*_EXPORTER_LOGGERS, "opentelemetry.exporter.otlp.proto.http._common")
 _TRACES_PATH: Final = "v1/traces"
+_DAY_MS: Final = 86_400_000
 
 
 def otlp_processor(endpoint: str, *, whole: bool = False) -> SpanProcessor | None:
@@ -30,7 +32,11 @@ def otlp_processor(endpoint: str, *, whole: bool = False) -> SpanProcessor | Non
         whole: whether it is the URL of traces itself, to which no path is added.
     """
     try:
-        exporter = _exporter(endpoint, whole=whole)
+        with guard.overheard(*_SETTINGS_LOGGERS) as passed_over:
+            exporter = _exporter(endpoint, whole=whole)
+        if passed_over:
+            problem = f"Of the OTEL_EXPORTER_OTLP_* variables some are passed over ({'; '.join(passed_over)})"
+            guard.report("otlp.settings", compose(problem, hint="Correct or unset them"))
     except ImportError:
         missing = MissingPackageError("Export to a collector", "opentelemetry-exporter-otlp")
         guard.report("otlp.package", f"{missing} The run goes on and is recorded locally.")
@@ -51,10 +57,20 @@ class _Export(BatchSpanProcessor):
 
     def __init__(self, endpoint: str, exporter: SpanExporter) -> None:
         self._line = _OneLine(endpoint)
-        super().__init__(exporter, schedule_delay_millis=1000)
+        queue = _number("OTEL_BSP_MAX_QUEUE_SIZE", 2048, 1_000_000)
+        batch = _number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", min(512, queue), queue)
+        timeout = _number("OTEL_BSP_EXPORT_TIMEOUT", 30_000, _DAY_MS)
+        super().__init__(exporter, queue, _number("OTEL_BSP_SCHEDULE_DELAY", 1000, _DAY_MS), batch, timeout)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Have an ended span sent with the next batch; not once the interpreter ends, for then the thread that sends is stopped, with its locks."""
+        if not finalization.begun():
+            super().on_end(span)
 
     def shutdown(self) -> None:
-        super().shutdown()  # type: ignore[no-untyped-call]
+        """Send what is left, for as long as the exporter takes."""
+        if not finalization.begun():
+            super().shutdown()  # type: ignore[no-untyped-call]
         self._line.remove()
 
     def shutdown_within(self, seconds: float) -> None:
@@ -63,13 +79,30 @@ class _Export(BatchSpanProcessor):
         if batches is None:
             self.shutdown()
             return
-        batches.shutdown(timeout_millis=int(seconds * 1000))
+        if not finalization.begun():
+            batches.shutdown(timeout_millis=int(seconds * 1000))
         self._line.silent = True
 
     def give_up(self) -> None:
         """Stop trying to send what is left."""
         self._line.silent = True
         self.span_exporter.shutdown()
+
+
+def _number(variable: str, default: int, at_most: int) -> int:
+    """What one of OpenTelemetry's variables of batches says; *default*, with one line, where it is no number that can be."""
+    text = os.environ.get(variable, "")
+    if not text:
+        return default
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if 1 <= number <= at_most:
+        return number
+    problem = f"The environment variable {variable} is wrong"
+    guard.report(f"settings.{variable.lower()}", compose(problem, f"an integer from 1 to {at_most}", text, f"{default} is used"))
+    return default
 
 
 def _exporter(endpoint: str, *, whole: bool) -> SpanExporter:

@@ -15,7 +15,7 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link as ApiLink
 from opentelemetry.trace import (
@@ -34,6 +34,7 @@ from massgen_tracing import semconv
 from massgen_tracing.trace.current import Blocks, adopted, current
 from massgen_tracing.trace.exceptions import is_failure, summary
 from massgen_tracing.trace.origin import clean_scope
+from massgen_tracing.trace.others import Added, Others, report_left_out
 from massgen_tracing.trace.payload import MAX_ATTRIBUTES, clean_all, clean_name
 from massgen_tracing.trace.pipeline import Pipeline, RandomIds
 from massgen_tracing.trace.span import MAX_LINKS, Span
@@ -43,11 +44,19 @@ T = TypeVar("T")
 
 
 class Tracer(ApiTracer):
-    """Makes `Span`s for one instrumentation scope."""
+    """Makes `Span`s for one instrumentation scope.
 
-    def __init__(self, provider: TracerProvider, scope: InstrumentationScope) -> None:
+    Args:
+        provider: knows where spans go at the moment.
+        scope: who makes them.
+        facade: whether it is this package's facade that does.
+    """
+
+    def __init__(self, provider: TracerProvider, scope: InstrumentationScope, *, facade: bool = False) -> None:
         self._provider = provider
         self._scope = scope
+        self._facade = facade
+        self._elsewhere: tuple[ApiTracerProvider, ApiTracer] | None = None
 
     def start_span(
         self,
@@ -61,20 +70,23 @@ class Tracer(ApiTracer):
         set_status_on_exception: bool = True,
     ) -> ApiSpan:
         """Start a span whose parent is the current span of *context* (default: the current context)."""
-        pipeline = self._provider.pipeline
+        provider = self._provider
+        pipeline = provider.pipeline
         if context is None:
-            context = adopted(current(), None if pipeline is None else pipeline.remote)
+            remote = pipeline or provider.others.shown
+            context = adopted(current(), None if remote is None else remote.remote)
+        elsewhere = provider.delegate if self._facade else provider.announced or provider.delegate
+        if elsewhere is not None:
+            return self._start_elsewhere(elsewhere, name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception)
         above = get_current_span(context)
         parent: SpanContext | None = above.get_span_context()
         if pipeline is None:
-            if self._provider.delegate is None:
-                return NonRecordingSpan(above.get_span_context())
-            scope = self._scope
-            return self._provider.delegate.get_tracer(scope.name, scope.version, scope.schema_url).start_span(
-                name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
-            )
+            return NonRecordingSpan(above.get_span_context())
         if parent is not None and parent.is_valid:
             trace_id = parent.trace_id
+            kind_above = type(above)
+            if kind_above is not Span and (kind_above is NonRecordingSpan or isinstance(above, ReadableSpan)) and not parent.is_remote:
+                provider.others.look(above)
         else:
             parent = None
             trace_id = pipeline.ids.generate_trace_id()
@@ -93,6 +105,21 @@ class Tracer(ApiTracer):
             max(0, len(links) - MAX_LINKS) if links else 0,
         )
         pipeline.on_start(span, context)
+        return span
+
+    def _start_elsewhere(
+        self, elsewhere: ApiTracerProvider, name: str, context: Context, kind: SpanKind, attributes: Mapping[str, Any] | None, *options: Any
+    ) -> ApiSpan:
+        """Have another provider make the span."""
+        known = self._elsewhere
+        if known is None or known[0] is not elsewhere:
+            scope = self._scope
+            known = self._elsewhere = elsewhere, elsewhere.get_tracer(scope.name, scope.version, scope.schema_url)
+        if self._facade and attributes and self._provider.masked is not None:
+            attributes = self._provider.masked(attributes)
+        span = known[1].start_span(name, context, kind, attributes, *options)
+        if self._facade and not span.is_recording():
+            report_left_out(elsewhere)
         return span
 
     def start_as_current_span(  # type: ignore[override]  # the API's return type is a private class of its own
@@ -171,7 +198,12 @@ class TracerProvider(ApiTracerProvider):
     def __init__(self) -> None:
         self.pipeline: Pipeline | None = None
         self.delegate: ApiTracerProvider | None = None
-        """Whose spans these are where it is not the pipeline: Logfire's provider."""
+        """Whose the facade's spans are where they are not the pipeline's: Logfire's provider, or one of the caller's own."""
+        self.announced: ApiTracerProvider | None = None
+        """Who was to be the process's global provider when this one was already: everybody's spans but the facade's are its."""
+        self.masked: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+        """Takes out of a facade's record what the delegate's own scrubbing would not see."""
+        self.others = Others()
 
     def get_tracer(
         self,
@@ -183,19 +215,45 @@ class TracerProvider(ApiTracerProvider):
         """A tracer for one instrumentation scope."""
         return Tracer(self, clean_scope(InstrumentationScope(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)))
 
+    def facade_tracer(self, name: str, version: str) -> Tracer:
+        """The tracer of this package's facade."""
+        return Tracer(self, InstrumentationScope(name, version), facade=True)
+
+    def install(self, own: Pipeline, shown: Pipeline, delegate: ApiTracerProvider | None) -> None:
+        """Put another configuration in force; what was added by `add_span_processor` stays.
+
+        Args:
+            own: where this package's own spans go; with a *delegate* there are none.
+            shown: where the spans of other providers are shown.
+            delegate: who makes the facade's spans instead.
+        """
+        own.processors += self.others.added
+        self.pipeline = own if delegate is None else None
+        self.delegate = delegate
+        self.others.shown = shown
+
+    def clear(self) -> None:
+        """Nothing is configured any more."""
+        self.pipeline = self.delegate = self.masked = self.others.shown = None
+
     @property
     def resource(self) -> Resource:
         """The resource of the spans, as instrumentations ask for it."""
-        return Resource.get_empty() if self.pipeline is None else self.pipeline.resource
+        announced: Resource | None = getattr(self.announced, "resource", None)
+        return announced or (Resource.get_empty() if self.pipeline is None else self.pipeline.resource)
 
     def add_span_processor(self, processor: SpanProcessor) -> None:
-        """Show every later span to *processor* too; it goes when the configuration is replaced."""
+        """Show every later span to *processor* too, whatever is configured later."""
+        added = Added(processor)
+        self.others.added += (added,)
         if self.pipeline is not None:
-            self.pipeline.processors += (processor,)
+            self.pipeline.processors += (added,)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Hand on what processors hold back; each may take *timeout_millis* milliseconds."""
-        return self.pipeline is None or all(processor.force_flush(timeout_millis) for processor in self.pipeline.processors)
+        waiting: list[Any] = [*(self.others.added if self.pipeline is None else self.pipeline.processors), self.announced, self.delegate]
+        done = [flush(timeout_millis) is not False for each in waiting if (flush := getattr(each, "force_flush", None)) is not None]
+        return all(done)
 
 
 SHARED: Final = TracerProvider()

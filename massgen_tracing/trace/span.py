@@ -75,6 +75,8 @@ class Span(Single, ReadableSpan, ApiSpan):
         self._dropped = dropped_attributes
         self._dropped_events = 0
         self._dropped_links = dropped_links
+        self.recorded: object = None
+        """What the recording keeps of the span until it ends; whoever drops the span drops that too."""
 
     # --- what instrumentations call -------------------------------------------------------------------------------------------
 

@@ -16,11 +16,22 @@ if TYPE_CHECKING:
     from massgen_tracing.store.engine.answer import Result
 
 
+_DAY_NS: Final = 86_400 * 10**9
+_UTC: Final = frozenset({"None", "UTC"})
+"""What a zone says of itself that is UTC, or not known."""
+
+
 def value(item: Any) -> Any:
-    """A value of a result in JSON's types: times as ISO 8601 UTC with microseconds, durations as seconds, what JSON has no word for as null."""
+    """A value of a result in JSON's types.
+
+    Times are ISO 8601 with microseconds, in UTC or with the offset of their zone. Lengths of time are seconds, those of months ISO 8601 too.
+    What JSON has no word for is null.
+    """
     match item:
         case datetime():
-            return item.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            if str(item.tzinfo) in _UTC:
+                return item.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            return item.isoformat(timespec="microseconds")
         case date():
             return item.isoformat()
         case timedelta():
@@ -34,7 +45,7 @@ def value(item: Any) -> Any:
         case dict():
             return {key: value(inner) for key, inner in item.items()}
         case (int(months), int(days), int(nanoseconds)) if hasattr(item, "months"):  # an interval
-            return str(item) if months else days * 86_400 + nanoseconds / 1e9
+            return f"P{months}M{days}DT{Decimal(nanoseconds).scaleb(-9).normalize():f}S" if months else (days * _DAY_NS + nanoseconds) / 10**9
         case list() | tuple():
             return [value(inner) for inner in item]
         case None | bool() | int() | str():

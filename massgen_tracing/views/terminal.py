@@ -123,7 +123,9 @@ def _label(span: SpanRecord, depth: int, layout: _Layout) -> Text:
 
 
 def _name(span: SpanRecord) -> str:
-    name = span.name or "(unnamed)"
+    # What is made of a template (Logfire's spans and records, ours) says more when it is filled.
+    message = span.attributes.get(semconv.LOGFIRE_MSG) if semconv.LOGFIRE_MSG_TEMPLATE in span.attributes else None
+    name = message if message and isinstance(message, str) else span.name or "(unnamed)"
     return f"• {name}" if _is_event(span) else name
 
 

@@ -19,6 +19,7 @@ from massgen_tracing.model import SpanRecord
 from massgen_tracing.runs.coordinator.protocol import Usage
 from massgen_tracing.runs.coordinator.scripted import Asked, ScriptedCall, ScriptedEndpoint, Turn
 from massgen_tracing.store.roots import catalogue, reader
+from massgen_tracing.store.sealing import seal
 from tests.store import otlp
 
 FOLDER = Path(__file__).parents[2] / "dashboards"
@@ -297,3 +298,31 @@ def test_every_query_is_listed() -> None:
     for path in sorted((FOLDER / "sql").glob("*.sql")):
         header = path.read_text().partition("\n")[0].removeprefix("-- ")
         assert f"| [{path.stem}](sql/{path.name}) | {header} |" in listed, path.name
+
+
+def test_gaps_and_shares_of_long_runs_have_their_fractions(tmp_path: Path) -> None:
+    """Times alone and longest gaps are exact to the millisecond also where they are longer than two seconds, sealed or not."""
+
+    def of(agent: str) -> dict[str, Any]:
+        return {"massgen.agent_id": agent}
+
+    spans = [
+        otlp.span(1, "coordination.session", end_ms=20_900),
+        otlp.span(2, "agent.a.round_0", parent=1, start_ms=1_000, end_ms=10_930, attributes=of("a")),
+        otlp.span(3, "agent.b.round_0", parent=1, start_ms=11_000, end_ms=19_990, attributes=of("b")),
+        otlp.span(4, "llm.openai.stream", parent=2, start_ms=1_040, end_ms=10_900, attributes=of("a")),
+        otlp.span(5, "llm.openai.stream", parent=3, start_ms=14_950, end_ms=19_000, attributes=of("b")),
+    ]
+    run = otlp.write_run(tmp_path, "log_20270115_080000_000000", [otlp.line(span) for span in spans])
+    for _ in range(2):
+        alone = store.query((FOLDER / "sql" / "critical_path_share.sql").read_text(), tmp_path).rows
+        assert [(row["agent"], row["alone_seconds"], row["share"]) for row in alone] == [
+            ("a", 9.93, pytest.approx(9.93 / 20.9)),
+            ("b", 8.99, pytest.approx(8.99 / 20.9)),
+        ]
+        gaps = store.query((FOLDER / "sql" / "longest_gap.sql").read_text(), tmp_path).rows
+        assert [(row["span_name"], row["longest_gap_seconds"], row["round_seconds"]) for row in gaps] == [
+            ("agent.a.round_0", 9.89, 9.93),
+            ("agent.b.round_0", 5.04, 8.99),
+        ]
+        seal.seal(run / "turn_1" / "attempt_1" / "trace.otlp.jsonl")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from massgen_tracing import semconv, store
 from massgen_tracing.sinks.recording import whole
-from massgen_tracing.store.roots import reader
+from massgen_tracing.store.roots import catalogue, reader
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.views.cli import main
 from tests.massgen import runs
@@ -181,3 +182,68 @@ def test_a_query_tells_imported_spans_from_traced_ones(tmp_path: Path, capsys: p
     said(capsys, root)
     rows = store.query("SELECT count(*) AS n, count(*) FILTER (WHERE (attributes->'massgen.imported')::bool) AS imported FROM records", root).rows
     assert rows[0]["n"] == rows[0]["imported"] > 20
+
+
+def printed(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> str:
+    """What a command printed; it must end well."""
+    assert main([*map(str, argv)]) == 0
+    return capsys.readouterr().out
+
+
+def old_run(directory: Path, version: str = "") -> Path:
+    """What MassGen's first versions wrote of a run: no status, no metrics, and before 0.1.3 no version of its own."""
+    directory.mkdir(parents=True)
+    events = [
+        {"timestamp": 1_760_955_072.0 + at, "event_type": kind, "agent_id": agent, "details": kind, "context": {"answer_label": "agent1.1"}}
+        for at, (kind, agent) in enumerate([("session_start", None), ("new_answer", "blue"), ("session_end", None)])
+    ]
+    session = {"user_prompt": "Name three birds", "agent_ids": ["blue"], "start_time": 1_760_955_072.0, "end_time": 1_760_955_075.0}
+    (directory / "coordination_events.json").write_text(json.dumps({"session_metadata": session, "events": events}))
+    told = {"query": "Name three birds", "timestamp": "2025-10-20T10:11:12"} | ({"massgen_version": version} if version else {})
+    (directory / "execution_metadata.yaml").write_text(json.dumps(told))
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("version", "missing"),
+    [("", ""), ("0.1.7", ""), ("0.1.8", "status.json"), ("0.1.97", "metrics_events.json metrics_summary.json status.json")],
+)
+def test_what_a_version_never_wrote_is_not_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str], version: str, missing: str) -> None:
+    """Each file is missed from the version on that writes it."""
+    old_run(tmp_path / "massgen_logs" / "log_20251020_101112", version)
+    line, _ = said(capsys, tmp_path)
+    assert [name for name in ("metrics_events.json", "metrics_summary.json", "status.json") if name in line] == missing.split()
+
+
+@pytest.mark.parametrize("inner", ["", "turn_1", "turn_1/attempt_1"])
+def test_every_layout_is_listed_with_its_time_and_sealed(tmp_path: Path, capsys: pytest.CaptureFixture[str], inner: str) -> None:
+    """Names of the first versions have no microseconds; recordings lie in the run, the turn or the attempt."""
+    run = tmp_path / "massgen_logs" / "log_20251020_101112"
+    old_run(run / inner)
+    said(capsys, tmp_path)
+    (listed,) = json.loads(printed(capsys, "logs", "list", "--root", tmp_path, "--format", "json"))
+    assert (listed["run"], listed["started"][:10], listed["state"]) == (run.name, "2025-10-20", "ended")
+    assert printed(capsys, "compact", "--root", tmp_path).startswith("sealed 1 recording")
+    assert (run / inner / "trace.parquet").exists()
+    assert json.loads(printed(capsys, "logs", "list", "--root", tmp_path, "--format", "json")) == [listed]
+
+
+def test_runs_of_subagents_are_sessions_below_the_one_that_started_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the same trace, each with its own spans; of one whose logs were not kept the run's line says so, and a second import is the same."""
+    attempt = old_run(tmp_path / "massgen_logs" / "log_20251020_101112_000001" / "turn_1" / "attempt_1", "0.1.32")
+    old_run(attempt / "subagents" / "helper_1" / "full_logs")
+    old_run(attempt / "subagents" / "helper_2" / "full_logs" / "turn_1" / "attempt_1")
+    (attempt / "subagents" / "lost").mkdir()
+    (attempt / "subagents" / "helper_1" / "full_logs" / "subagents").symlink_to(attempt / "subagents")
+    line, _ = said(capsys, tmp_path)
+    assert "2 subagents" in line
+    assert "the logs of the subagent lost" in line
+    spans = reader.read(catalogue.files(tmp_path)).spans
+    sessions = {span.span_id: span for span in spans if span.name == semconv.SESSION}
+    (root,) = (span for span in sessions.values() if not span.parent_span_id)
+    below = [span for span in sessions.values() if span.parent_span_id == root.span_id]
+    assert min(Path(str(span.attributes[semconv.LOG_DIR])).parts[-2:] for span in below) == ("helper_1", "full_logs")
+    assert len({span.trace_id for span in spans}) == 1
+    assert len({span.span_id for span in spans}) == len(spans)
+    assert all(span.parent_span_id in sessions for span in spans if span.name.startswith("agent."))
+    assert "imported before" in said(capsys, tmp_path)[0]

@@ -10,7 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -285,3 +287,62 @@ assert all(os.fstat(stranger).st_size == 0 for stranger in strangers)
     assert done.stderr == ""
     assert lines.names(*lines.recordings(tmp_path)) == ["after", "open"]
     assert len(lines.started(*lines.recordings(tmp_path))) == 2
+
+
+# --- what the program's signal handlers raise --------------------------------------------------------------------------------------
+
+
+class Limit(TimeoutError):
+    """The end of a program's own time limit, which is an `OSError` too."""
+
+
+def out_of_time(_number: int, _frame: object) -> None:
+    """A program's handler."""
+    raise Limit
+
+
+@pytest.mark.parametrize("call", ["write", "open", "fstat", "pread", "close"])
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_a_time_limit_that_ends_inside_the_recording_reaches_the_program(
+    tracer: Tracer, monkeypatch: pytest.MonkeyPatch, call: str, before: bool
+) -> None:
+    """At whichever call of the system: the program gets it, the span is recorded as ended, and other threads still write."""
+    real = getattr(os, call)
+    armed = threading.Event()
+
+    def interrupted(*args: object, **options: object) -> object:
+        if before and armed.is_set():
+            armed.clear()
+            signal.raise_signal(signal.SIGALRM)
+        result = real(*args, **options)
+        if armed.is_set():
+            armed.clear()
+            signal.raise_signal(signal.SIGALRM)
+        return result
+
+    previous = signal.signal(signal.SIGALRM, out_of_time)
+    session = tracer.session("q", agents=["a"]).start()
+    assert session.run is not None
+    span = tracer.span("work", base=session.context).start()
+    (ours,) = (number for number in our_numbers() if os.readlink(f"/proc/self/fd/{number}").startswith(str(session.run.log_dir)))
+    if call in {"open", "pread"}:
+        os.close(ours)  # so that it has to be opened again
+    monkeypatch.setattr(os, call, interrupted)
+    armed.set()
+    try:
+        if call == "close":
+            span.span.end()
+            with pytest.raises(Limit):
+                session.span.end()
+            assert ours not in our_numbers()
+        else:
+            with pytest.raises(Limit):
+                span.span.end()
+            session.span.end()
+    finally:
+        armed.clear()
+        signal.signal(signal.SIGALRM, previous)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work, tracer, "another").result(30)
+    path = session.run.attempt_dir / "trace.otlp.jsonl"
+    assert set(lines.names(path)) == {"work", "coordination.session"}

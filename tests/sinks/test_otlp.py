@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 import massgen_tracing as mt
-from massgen_tracing import guard
+from massgen_tracing import finalization, guard
+from massgen_tracing.sinks.otlp import otlp_processor
 from massgen_tracing.trace.tracer import Tracer
 from tests.sinks import lines
 from tests.sinks.collector import Collector, collecting, texts
@@ -223,6 +225,23 @@ def test_an_interpreter_that_starts_no_more_threads(
         collector.wait_for(*TREE)
         assert collector.tree() == TREE
     swallowed.clear()
+
+
+def test_once_the_interpreter_ends_the_thread_that_sends_is_left_alone(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is stopped then, perhaps with its locks: nothing is handed to it, nothing waits for it, and nothing is logged."""
+    processor = otlp_processor(collector.url)
+    assert processor is not None
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("test")
+    with monkeypatch.context() as patch:
+        patch.setattr(finalization, "begun", lambda: True)
+        patch.setattr(processor._batch_processor, "emit", lambda _: pytest.fail("it was handed a span"))  # type: ignore[attr-defined]
+        patch.setattr(processor._batch_processor, "shutdown", lambda **_: pytest.fail("it was waited for"))  # type: ignore[attr-defined]
+        span = tracer.start_span("late")
+        span.end()
+        processor.on_end(span)  # type: ignore[arg-type]  # the SDK's
+        processor.shutdown_within(1)  # type: ignore[attr-defined]
+        processor.shutdown()
+    processor.shutdown()
 
 
 @pytest.mark.parametrize(

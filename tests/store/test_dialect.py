@@ -307,7 +307,7 @@ def test_a_name_for_another_level_is_left_alone(ask: Ask) -> None:
         ("", "The statement is empty"),
         ("DROP TABLE records", "`DROP` at line 1, column 1 is refused. Expected one SELECT"),
         ("  EXPLAIN SELECT 1", "`EXPLAIN` at line 1, column 3 is refused"),
-        ("SHOW TABLES", "`SHOW` at line 1, column 1 is refused"),
+        ("SHOW SCHEMAS", "`SHOW` at line 1, column 1 is refused"),
         ("COPY (SELECT 1) TO '/tmp/x'", "`COPY` at line 1, column 1 is refused"),
         ("SELECT 1; SELECT 2", "more than one statement (a second one starts after line 1, column 9)"),
         ("SELECT\n  attributes #> 'x' FROM records", "The operator `#>` at line 2, column 14 is not supported"),

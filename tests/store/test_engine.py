@@ -87,7 +87,7 @@ def test_values_of_json_are_told_from_texts(root: Path) -> None:
     "sql",
     [
         "SELECT * FROM '/etc/passwd'",
-        "SELECT * FROM information_schema.tables",
+        "SELECT * FROM information_schema.routines",
         "SELECT * FROM read_csv('/etc/passwd')",
         "SELECT * FROM read_parquet('x.parquet')",
         "WITH x AS (SELECT 1) INSERT INTO records SELECT * FROM x",

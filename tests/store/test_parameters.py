@@ -92,3 +92,28 @@ def test_progress_is_told_while_there_is_no_answer(root: Path) -> None:
     store.query("SELECT count(*) FROM records", root, on_progress=told.append)
     assert told
     assert told == sorted(told)
+
+
+@pytest.mark.parametrize(
+    ("sql", "values", "expected"),
+    [
+        ("SELECT unnest($v) AS v", ["b", "a"], ["b", "a"]),
+        ("SELECT unnest($v) AS v", [1, 2], [1, 2]),
+        ("SELECT unnest($v) AS v", [0.5, None], [0.5, None]),
+        ("SELECT unnest($v) AS v", [], []),
+        ("SELECT unnest(array_sort($v)) AS v", ["b", "a"], ["a", "b"]),
+        ("SELECT v FROM unnest($v) AS t(v)", ["a", "b"], ["a", "b"]),
+        ("SELECT unnest($v || ARRAY['c']) AS v", ["a"], ["a", "c"]),
+        ("SELECT count(*) AS v FROM records WHERE service_name IN (SELECT unnest($v))", ["massgen", "other"], [17]),
+        ("SELECT count(*) AS v FROM records WHERE service_name IN (SELECT unnest($v))", [], [0]),
+    ],
+)
+def test_a_list_becomes_rows(root: Path, sql: str, values: store.Value, expected: list[object]) -> None:
+    """`unnest($list)` knows what the list is of, an empty one too."""
+    assert [row["v"] for row in store.query(sql, root, params={"v": values}).rows] == expected
+
+
+def test_what_is_no_list_has_no_rows(root: Path) -> None:
+    """The refusal says how a list is given."""
+    with pytest.raises(errors.QueryError, match="It makes rows of a list"):
+        store.query("SELECT unnest($v)", root, params={"v": "text"})

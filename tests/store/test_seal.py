@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -484,7 +485,7 @@ def test_a_writer_that_opens_a_file_just_being_removed_makes_a_new_one(tmp_path:
             sealer.close()
 
     monkeypatch.setattr("massgen_tracing.sinks.recording.file.time.sleep", pause)
-    file = AppendFile(lambda: path)
+    file = AppendFile(path, tmp_path)
     assert file.write(b"new\n")
     assert path.read_bytes() == b"new\n"
     file.close()
@@ -573,13 +574,16 @@ READERS: dict[str, Callable[[str], Any]] = {
 
 @pytest.mark.parametrize("name", READERS)
 def test_the_file_opens_elsewhere(tmp_path: Path, name: str) -> None:
-    """Plain names, plain types: others filter and sum typed columns without being told anything, also those of undocumented keys."""
+    """Plain names, plain types: others filter and sum typed columns; which column has an undocumented key, the footer says."""
     target = seal.seal(live(tmp_path, otlp.sample_lines())).sealed
     columns = READERS[name](str(target))
     assert all(column.isidentifier() and column == column.lower() for column in columns)
     inputs = [int(value) for value in columns["massgen_usage_input"] if value is not None and value == value]
     assert sum(inputs) == 2200
-    assert 1500 in columns["token_count"]
+    assert target is not None
+    index = sealed.index(target)
+    assert index is not None
+    assert 1500 in columns[index.columns["token_count"]]
     rounds = [name for name, agent in zip(columns["span_name"], columns["massgen_agent_id"], strict=True) if agent == "agent_b"]
     assert len(rounds) == 5
     assert str(columns["start_timestamp"][0])[:19] == "2027-01-15 08:00:00"
@@ -632,3 +636,61 @@ def test_a_damaged_sealed_file_is_reported_by_name(tmp_path: Path) -> None:
 def test_only_our_own_recordings_are_ever_sealed(path: str, own: bool, tmp_path: Path) -> None:
     """A file that somebody else wrote, or put elsewhere, is read and never replaced, whatever its name begins with."""
     assert seal.is_own(tmp_path / path) is own
+
+
+UNLIKE = [
+    [otlp.span(1, "a", trace="a" * 32, attributes={"http.route": "/x", "db.system": "pg", "n": 1, "odd": 1.5})],
+    [otlp.span(1, "b", trace="b" * 32, attributes={"massgen.agent_id": "agent_b", "http.route": 5, "flag": True})],
+    otlp.sample_spans("c" * 32),
+]
+"""Runs whose attributes have little in common."""
+
+
+def sealed_runs(root: Path) -> list[Path]:
+    """A sealed file of each of the unlike runs."""
+    found = []
+    for number, spans in enumerate(UNLIKE):
+        run = otlp.write_run(root, f"log_2027011{number}_080000_000000", [otlp.line(span) for span in spans])
+        target = seal.seal(run / "turn_1" / "attempt_1" / "trace.otlp.jsonl").sealed
+        assert target is not None
+        found.append(target)
+    return found
+
+
+def test_sealed_files_of_unlike_runs_are_one_table_elsewhere(tmp_path: Path) -> None:
+    """DuckDB and polars read `**/trace.parquet` without any option: all files have the same columns, whatever is in them."""
+    files = sealed_runs(tmp_path)
+    assert {tuple(parquet.read_schema(path).names) for path in files} == {tuple(sealed.SCHEMA.names)}
+    assert not any(name.startswith("http_route_") for name in sealed.SCHEMA.names)
+    pattern = f"{tmp_path}/**/trace.parquet"
+    agents = "SELECT count(*), count(massgen_agent_id) FROM (SELECT * FROM '{}')"
+    assert duckdb.connect().sql(agents.format(pattern)).fetchall() == [(19, 15)]
+    frame = pl.read_parquet(pattern)
+    assert (frame.height, frame["massgen_agent_id"].count()) == (19, 15)
+    assert pl.scan_parquet(pattern).select(pl.col("span_name").n_unique()).collect().item() > 3
+
+
+def test_sealed_files_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    """They lack columns without values, and name those of undocumented keys after them; beside new ones they answer as before."""
+    files = sealed_runs(tmp_path)
+    sql = (
+        "SELECT trace_id, span_name, attributes->>'http.route' AS route, attributes->>'token_count' AS tokens, (attributes->'odd')::float AS odd,"
+        " attributes->>'massgen.agent_id' AS agent, attributes ? 'flag' AS flag FROM records ORDER BY trace_id, span_id"
+    )
+    expected = store.query(sql, tmp_path).rows
+    spans = [exact(span) for span in reader.read(files).spans]
+    for path in (files[0], files[2]):
+        table, index = parquet.read_table(path), sealed.index(path)
+        assert index is not None
+        names = {column: key.replace(".", "_") + ("_2" if key == "http.route" else "") for key, column in index.columns.items()}
+        table = table.drop_columns([name for name in typed_names() if table.column(name).null_count == len(table)])
+        table = table.rename_columns([names.get(name, name) for name in table.column_names])
+        old = replace(index, columns={key: names[column] for key, column in index.columns.items()})
+        parquet.write_table(table.replace_schema_metadata(old.metadata()), path)
+    assert store.query(sql, tmp_path).rows == expected
+    assert [exact(span) for span in reader.read(files).spans] == spans
+
+
+def typed_names() -> list[str]:
+    """The columns beside those that every version has."""
+    return [name for name in sealed.SCHEMA.names if name not in sealed.FIXED.names]

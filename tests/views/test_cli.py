@@ -82,7 +82,7 @@ def test_an_interval_is_seconds_unless_it_has_months(root: Path, capsys: pytest.
     """As the difference of two times is; months have no length."""
     out, _ = said(capsys, "sql", "SELECT interval '90 minutes' AS a, interval '2 days 1.5 seconds' AS b", "--root", root, "--format", "json")
     assert json.loads(out) == [{"a": 5400.0, "b": 172801.5}]
-    assert "months=1" in said(capsys, "sql", "SELECT interval '1 month' AS a", "--root", root, "--format", "csv")[0]
+    assert said(capsys, "sql", "SELECT interval '1 month' AS a", "--root", root, "--format", "csv")[0] == "a\nP1M0DT0S\n"
 
 
 def test_the_package_is_the_command(root: Path) -> None:
@@ -228,15 +228,16 @@ def test_a_root_that_does_not_exist_says_what_to_do(tmp_path: Path, capsys: pyte
 
 
 def test_runs_are_listed_newest_first(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A finished run shows its winner, a killed one that it was interrupted, one without a recording that it has none."""
+    """A finished run shows its winner, a killed one that it was interrupted, one without a recording that it has none; times are this machine's."""
     otlp.write_run(root, "log_20270116_090000_000000", otlp.sample_lines("f" * 32)[:10])
     otlp.write_run(root, "log_20270117_100000_000000", [])
     out, err = said(capsys, "logs", "list", "--root", root)
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert lines[0] == "run when question agents duration outcome tokens cost"
     assert lines[2] == "log_20270117_100000_000000 2027-01-17 10:00 no recording"
-    assert lines[3].startswith("log_20270116_090000_000000 2027-01-16 09:00 0 1.75s interrupted")
-    assert lines[4] == "log_20270115_080000_000000 2027-01-15 08:00 Which is the best? 2 5.00s agent_a won 2,200→370 $0.0150"
+    began = datetime.fromtimestamp(otlp.BASE_NS / 1e9, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    assert lines[3].startswith(f"log_20270116_090000_000000 {began} 0 1.75s interrupted")
+    assert lines[4] == f"log_20270115_080000_000000 {began} Which is the best? 2 5.00s agent_a won 2,200→370 $0.0150"
     assert err == ""
 
 

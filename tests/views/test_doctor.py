@@ -269,3 +269,50 @@ def test_json_holds_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert report["healthy"] is False
     assert report["problems"] == [{"kind": "a", "count": 1, "lost": 0, "last": 2e9, "message": "a happened."}]
     assert {finding["name"] for finding in report["places"]} == {"root", "disk", "logfire", "otlp"}
+
+
+# --- what OpenTelemetry's own variables come to -------------------------------------------------------------------------------------
+
+
+def test_opentelemetrys_switch_is_in_force() -> None:
+    """`OTEL_SDK_DISABLED=true` switches off, and is named as the source; this package's own variable comes before it."""
+    enabled = found(doctor.examine(environ={"OTEL_SDK_DISABLED": "true"}).settings, "enabled")
+    assert (enabled.value, enabled.source) == ("off", "OTEL_SDK_DISABLED")
+    both = {"OTEL_SDK_DISABLED": "true", "MASSGEN_TRACING_ENABLED": "yes"}
+    enabled = found(doctor.examine(environ=both).settings, "enabled")
+    assert (enabled.value, enabled.source) == ("on", "MASSGEN_TRACING_ENABLED")
+
+
+def test_opentelemetrys_sampling_is_not_honoured_and_said() -> None:
+    """It needs doing something about it only with Logfire, whose SDK does honour it."""
+    environ = {"OTEL_TRACES_SAMPLER": "traceidratio"}
+    sampling = found(doctor.examine(environ=environ).places, "sampling")
+    assert "traceidratio" in sampling.value
+    assert "not honoured" in sampling.value
+    assert sampling.hint is None
+    hint = found(doctor.examine(environ={**environ, "MASSGEN_TRACING_LOGFIRE": "true"}).places, "sampling").hint
+    assert hint is not None
+    assert "Unset it" in hint
+    assert not [finding for finding in doctor.examine(environ={"OTEL_TRACES_SAMPLER": "parentbased_always_on"}).places if finding.name == "sampling"]
+
+
+def test_a_variable_that_is_no_setting_is_named() -> None:
+    """Those of this package only; what it sets itself is none of them."""
+    environ = {"MASSGEN_TRACING_RECORDS": "1", "MASSGEN_TRACING_RUN": "x", "MASSGEN_TRACING_ROOT": "y", "MASSGEN_OTHER": "z"}
+    (finding,) = [finding for finding in doctor.examine(environ=environ).places if finding.name == "variables"]
+    assert finding.value.startswith("MASSGEN_TRACING_RECORDS ")
+    assert finding.hint is not None
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report is whole, and says what to name."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    report = doctor.examine(environ={})
+    monkeypatch.chdir(tmp_path)
+    hint = found(report.places, "root").hint
+    assert hint is not None
+    assert "absolute" in hint
+    assert list(doctor.lines(report))

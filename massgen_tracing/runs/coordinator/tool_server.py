@@ -19,12 +19,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from massgen_tracing.layout import TOOL_LOG_VARIABLE
+
 NAME: Final = "massgen-tracing-tools"
 MAX_OUTPUT: Final = 20_000
 """Characters of a result; the rest is cut, and said to be."""
 
 MAX_COMMAND_SECONDS: Final = 60.0
-TOOL_LOG_VARIABLE: Final = "MASSGEN_TRACING_TOOL_LOG"
 
 
 class ToolFailure(Exception):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from massgen_tracing.errors import ToolServerError
+from massgen_tracing.layout import TOOL_LOG_VARIABLE
 from massgen_tracing.trace.carriers import child_env
 
 from .config import ToolServerConfig
@@ -24,7 +25,7 @@ STOP_TIMEOUT: Final = 10.0
 CALL_TIMEOUT: Final = 120.0
 """Seconds for one tool call."""
 
-PASSED_ENV: Final = ("MASSGEN_TRACING_TOOL_LOG", "TMPDIR", "LANG", "LC_ALL", "VIRTUAL_ENV", "PYTHONPATH")
+PASSED_ENV: Final = (TOOL_LOG_VARIABLE, "TMPDIR", "LANG", "LC_ALL", "VIRTUAL_ENV", "PYTHONPATH")
 """Variables that a server inherits besides mcp's own short list: no keys."""
 
 

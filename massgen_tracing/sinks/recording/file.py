@@ -3,32 +3,27 @@
 A line is handed to the kernel by one `write` before the call returns: a SIGKILL of this process loses nothing of it. The file is opened for
 appending and each line is one write, so threads need no lock. What the kernel cannot take (disk full, directory read-only or deleted) is
 counted, said once, and tried again later; the run never waits for it and never sees an error.
+
+However many files there are, few are open: where one more is to be opened, the one that was written longest ago is closed, until its next line.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import threading
 import time
 import weakref
-from collections.abc import Callable
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
-from massgen_tracing import guard
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; readers there take an unfinished span for an interrupted one
-    fcntl = None  # type: ignore[assignment]
+from massgen_tracing import finalization, guard, layout
+from massgen_tracing.sinks.recording import vouchers
+from massgen_tracing.sinks.recording.descriptor import Descriptor, close_unused, fcntl, most
 
 CHECK_EVERY_NS: Final = 10_000_000
 """How often a writer looks whether its file still has a name: writes into a deleted file succeed and are lost."""
-
-_HIGH: Final = 500
-"""Where the numbers of our descriptors begin; below the usual limit of 1,024."""
 
 RETRY_AFTER_NS: Final = 1_000_000_000
 """How long a file that could not be written is left alone."""
@@ -36,90 +31,39 @@ RETRY_AFTER_NS: Final = 1_000_000_000
 _LOCK_ATTEMPTS: Final = 50
 _LOCK_PAUSE_SECONDS: Final = 0.002
 
-
-_descriptors: Final[weakref.WeakSet[_Descriptor]] = weakref.WeakSet()
-
-
-def close_all() -> None:
-    """In a forked child: let go of the parent's files, whose locks say that the parent is alive."""
-    for descriptor in list(_descriptors):
-        descriptor.close()
-
-
-class _Descriptor:
-    """An open file descriptor, closed when the last one who uses it lets go.
-
-    A thread that is about to write holds it, so its number cannot meanwhile be closed and given to a stranger's file.
-    """
-
-    __slots__ = ("__weakref__", "device", "inode", "lines", "number")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        status = os.fstat(number)
-        self.device, self.inode = status.st_dev, status.st_ino
-        self.lines = 0
-        """How many lines were written through it, nearly: threads do not wait for each other to count."""
-        _descriptors.add(self)
-
-    def names(self) -> int:
-        """How many names the file has; -1 where the number is not this file's any more (a daemon closes what it finds open)."""
-        try:
-            status = os.fstat(self.number)
-            if status.st_ino == self.inode and status.st_dev == self.device:
-                return status.st_nlink
-        except OSError:
-            pass
-        self.number = -1  # for good: the next one to open this file may be given the same number
-        return -1
-
-    def close(self) -> None:
-        if self.names() >= 0:
-            with contextlib.suppress(OSError):
-                os.close(self.number)
-        self.number = -1
-
-    def __del__(self) -> None:
-        self.close()
-
-
-def _out_of_the_way(number: int) -> int:
-    """The same file under a high number.
-
-    A daemon closes every descriptor that it finds open, and the lowest free number goes to the next file that is opened. Up there it does not
-    happen that a line meant for us lands in a stranger's file before we have looked.
-    """
-    if fcntl is None:
-        return number  # type: ignore[unreachable]  # not on this system
-    try:
-        high = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _HIGH)
-    except OSError:  # the process may not open so many
-        return number
-    os.close(number)
-    return high
+_open: Final[dict[int, weakref.ref[AppendFile]]] = {}
+"""The files that are open, by their objects' identities."""
 
 
 class AppendFile:
     """An append-only file of lines, opened at the first line.
 
-    While it is open it holds a shared `flock`, by which readers know that its writer is alive; the kernel releases it when the process dies.
+    While it is open it holds a shared `flock`, by which readers know that its writer is alive; the kernel releases it when the process dies. Where it
+    is closed only to make room for another, this process vouches for it (`vouchers`).
 
     Args:
-        path: asked again at each opening, because a forked child writes to a file of its own.
+        path: the file.
+        root: where this process may keep what it vouches by.
     """
 
-    def __init__(self, path: Callable[[], Path]) -> None:
-        self._path = path
-        self._file: _Descriptor | None = None
+    def __init__(self, path: Path, root: Path) -> None:
+        self.path = path
+        self._root = root
+        self._file: Descriptor | None = None
+        self._lines = 0
+        """How many lines were written, nearly: threads do not wait for each other to count."""
+        self._used_ns = 0
         self._check_ns = 0
         self._retry_ns = 0
         self._torn = False
-        self._opening = threading.RLock()
+        self._vouched = False
+        self._opening = finalization.Lock()
 
     def write(self, line: bytes) -> bool:
-        """Append one line; whether the kernel has it. Never raises."""
+        """Append one line; whether the kernel has it. Raises nothing of its own."""
         file = self._file
-        if file is None or time.monotonic_ns() >= self._check_ns:
+        self._used_ns = now = time.monotonic_ns()
+        if file is None or now >= self._check_ns:
             file = self._ready()
             if file is None:
                 return False
@@ -132,89 +76,183 @@ class AppendFile:
                 self._torn = True
                 written += os.write(file.number, line[written:])
         except OSError as error:
+            guard.passing(error)
             if error.errno == errno.EBADF:  # closed by a stranger since the last look
                 if self._file is file:
-                    self.close()
+                    self._let_go()
                 return self.write(line)
             self._failed(error)
             return False
         self._torn = False
-        file.lines += 1
+        self._lines += 1
+        if self._file is not file:  # let go meanwhile
+            del file
+            close_unused()
         return True
 
-    def sync(self) -> None:
-        """Have the disk itself take what was written (power loss); may take long, so never on the run's own thread."""
-        file = self._file
-        if file is not None:
-            with contextlib.suppress(OSError):
-                os.fsync(file.number)
-
     def close(self) -> None:
-        """Release the file; a later line opens it again."""
-        self._file = None
+        """Release the file, for what it records is over; a later line opens it again."""
+        self._lines = 0
+        try:
+            self._let_go()
+        finally:
+            if self._vouched:
+                self._vouched = False  # first, so that `_vouch` in another thread takes back what it is giving
+                vouchers.withdraw(self.path)
+
+    def make_way(self) -> None:
+        """Close the file until its next line; readers know that what it records goes on."""
+        file = self._file
+        if file is None:
+            _open.pop(id(self), None)
+            return
+        inode = file.inode
+        error = self._vouch(inode)
+        del file
+        self._let_go()
+        if error is not None:
+            error = self._vouch(inode)  # there is a free descriptor now
+        if error is not None and self.path.exists():
+            guard.report(
+                "recording.voucher",
+                f"Nothing can be written beside the recording {self.path} ({error.strerror or error}). It is recorded, but is taken for interrupted"
+                " while others of the many runs of this process are written.",
+                error=error,
+            )
 
     def abandon(self) -> None:
         """In a forked child: leave the parent's file alone, and no lock held that a thread of the parent's had taken."""
-        self._opening = threading.RLock()
-        self.close()
+        self._opening = finalization.Lock()
+        self._vouched = False
+        self._let_go()
 
-    def _ready(self) -> _Descriptor | None:
+    def _let_go(self) -> None:
+        file = self._file
+        if file is not None:
+            file.leave()
+        self._file = None
+        _open.pop(id(self), None)
+        del file
+        close_unused()
+
+    def _vouch(self, inode: int) -> OSError | None:
+        self._vouched = True
+        try:
+            vouchers.give(self.path, inode, self._root)
+        except OSError as error:
+            guard.passing(error)
+            return error
+        finally:
+            if not self._vouched:  # another thread has ended the run meanwhile, or the garbage collector
+                vouchers.withdraw(self.path)
+        return None
+
+    def _ready(self) -> Descriptor | None:
         """The open file, opened (again) where that is needed and possible."""
         with self._opening:
             self._check_ns = time.monotonic_ns() + CHECK_EVERY_NS
             file = self._file
             if file is not None:
-                names = file.names()
-                if names > 0:
+                if file.names() > 0:
                     return file
-                self.close()
-                if names == 0:
-                    guard.report(
-                        "recording.deleted",
-                        f"The recording {self._path()} was deleted while the run goes on. What was in it is gone; recording goes on in a new file.",
-                        lost=file.lines,
-                    )
+                del file
+                self._let_go()
             if time.monotonic_ns() < self._retry_ns:
                 guard.report("recording.write", self._cannot("it failed a moment ago"), lost=1)
                 return None
             try:
-                self._file, self._torn = self._open(self._path())
+                file = self._opened()
+                size = os.fstat(file.number).st_size
+                self._torn = size > 0 and os.pread(file.number, 1, size - 1) != b"\n"
             except OSError as error:
+                guard.passing(error)
                 self._failed(error)
-            return self._file
+                return None
+            self._file = file
+            _open[id(self)] = weakref.ref(self, partial(_dropped, id(self), self.path, file))
+            lost, self._lines = (self._lines, 0) if size == 0 else (0, self._lines)
+            if lost and not any(layout.sealed_beside(self.path)):
+                guard.report(
+                    "recording.deleted",
+                    f"The recording {self.path} was deleted while the run goes on. What was in it is gone; recording goes on in a new file.",
+                    lost=lost,
+                )
+            _make_room(most())
+            return file
+
+    def _opened(self) -> Descriptor:
+        while True:
+            file = Descriptor(self._number())
+            try:
+                if fcntl is None or self._lock(file):
+                    return file
+            except BaseException:  # of a signal handler of the program's
+                file.close()
+                raise
+            file.close()  # sealed into another file just now: what follows begins a new one
+
+    def _number(self) -> int:
+        while True:
+            try:
+                return self._made()
+            except OSError as error:
+                guard.passing(error)
+                # The program has used up what it may open: ours is the first to do without.
+                if error.errno not in {errno.EMFILE, errno.ENFILE} or not _make_room(len(_open) - 1):
+                    raise
+
+    def _made(self) -> int:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+        try:
+            return os.open(self.path, flags, 0o644)
+        except FileNotFoundError as error:
+            guard.passing(error)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self.path, flags, 0o644)
 
     @staticmethod
-    def _open(path: Path) -> tuple[_Descriptor, bool]:
-        """The file, and whether its last line is torn."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = _Descriptor(_out_of_the_way(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)))
-        size = os.fstat(file.number).st_size
-        torn = size > 0 and os.pread(file.number, 1, size - 1) != b"\n"
-        if fcntl is not None and not AppendFile._lock(file):
-            # Sealed into another file just now: what follows begins a new one.
-            return AppendFile._open(path)
-        return file, torn
-
-    @staticmethod
-    def _lock(file: _Descriptor) -> bool:
+    def _lock(file: Descriptor) -> bool:
         """Say that a writer is here; False where the file has lost its name meanwhile."""
         for attempt in range(_LOCK_ATTEMPTS):
             try:
                 fcntl.flock(file.number, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 break
-            except BlockingIOError:  # a reader looks, or a sealer removes the file; either takes a moment
-                time.sleep(_LOCK_PAUSE_SECONDS if attempt < _LOCK_ATTEMPTS - 1 else 0)
-            except OSError:  # no locks on this file system; a live run only looks interrupted
+            except BlockingIOError as error:  # a reader looks, or a sealer removes the file; either takes a moment
+                guard.passing(error)
+                if attempt < _LOCK_ATTEMPTS - 1 and not finalization.begun():
+                    time.sleep(_LOCK_PAUSE_SECONDS)
+            except OSError as error:  # no locks on this file system; a live run only looks interrupted
+                guard.passing(error)
                 break
         return file.names() != 0
 
     def _failed(self, error: OSError) -> None:
         self._retry_ns = time.monotonic_ns() + RETRY_AFTER_NS
-        self.close()
+        self._let_go()
         guard.report("recording.write", self._cannot(error.strerror or str(error)), error=error, lost=1)
 
     def _cannot(self, why: str) -> str:
         return (
-            f"The recording {self._path()} cannot be written ({why}). The run goes on; what is not recorded is counted,"
+            f"The recording {self.path} cannot be written ({why}). The run goes on; what is not recorded is counted,"
             " and recording resumes when it can."
         )
+
+
+def _dropped(identity: int, path: Path, file: Descriptor, _: object) -> None:
+    """Close the file of a recording that was dropped as it was."""
+    _open.pop(identity, None)
+    with guard.guarded("recording.dropped"):
+        file.close()
+        vouchers.withdraw(path)
+
+
+def _make_room(most_open: int) -> bool:
+    """Close those that were written longest ago until no more than so many are open; whether there was any to be closed."""
+    found = False
+    while len(_open) > max(most_open, 0) and (files := [file for known in list(_open.values()) if (file := known()) is not None]):
+        found = True
+        min(files, key=_used).make_way()
+    return found
+
+
+_used: Final = attrgetter("_used_ns")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import queue
 import random
-import threading
 import weakref
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,33 +15,74 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext
 
 from massgen_tracing import guard, layout, semconv
 from massgen_tracing.model import RUN_CONTEXT_KEY
-from massgen_tracing.sinks.recording.file import AppendFile, close_all
+from massgen_tracing.sinks.recording import vouchers
+from massgen_tracing.sinks.recording.descriptor import close_all
+from massgen_tracing.sinks.recording.file import AppendFile
 from massgen_tracing.sinks.recording.lines import SpanLines, head
+from massgen_tracing.sinks.recording.sync import Syncer
+from massgen_tracing.trace.span import Span as OwnSpan
 
 _MAX_HEADS: Final = 256
+_MAX_TRACES: Final = 4096
+"""Runs whose traces are remembered: what is written in them later, without saying so, is theirs."""
+
 _NOTHING: Final[Mapping[str, Any]] = {}
+_SHUTDOWN_SECONDS: Final = 1.5
+_PART: Final = 0.9
+"""How much of its time `shutdown_within` takes at most, so that whoever waits for it does not take it for one that hangs."""
 
 
 class _RunFile:
-    """One run's file, and how many of its spans are open: it is closed when the run is over."""
+    """One run's file, and what keeps it open.
 
-    __slots__ = ("file", "open_spans", "place")
+    A run is over when its last session is, whoever has left spans open in it: what comes later is written, and the file let go again. Where no
+    session begins that has the run to itself (in a process that belongs to the run, in a forked child), it is over when no span is open.
+
+    Attributes:
+        spans, sessions: what is open of it, by identity; of its sessions only the identities.
+        bounded: whether sessions are its bounds.
+        kept: whether the file stays open whatever is open of it: that of spans outside of runs, until the end.
+    """
+
+    __slots__ = ("bounded", "file", "kept", "place", "sessions", "spans")
 
     def __init__(self, file: AppendFile, place: layout.RunDirectory | None) -> None:
         self.file = file
         self.place = place
-        self.open_spans = 0
+        self.kept = place is None
+        self.bounded = False
+        self.sessions: set[int] = set()
+        self.spans: dict[int, _OpenSpan] = {}
+
+    def goes_on(self) -> bool:
+        """Whether it is not over yet."""
+        return bool(self.sessions) if self.bounded else self.kept or bool(self.spans)
+
+
+class _OpenSpan(weakref.ref[ReadableSpan]):
+    """A span that has begun and not ended, as long as somebody can end it: of one that is dropped nothing is left when the next one starts.
+
+    Nothing of ours runs when a span is freed, but for a method of a list: what a signal handler of the program's raises then would be lost.
+    """
+
+    __slots__ = ("identity", "lines", "recording", "target")
+
+    recording: Recording
+    target: _RunFile
+    lines: SpanLines
+    identity: int
 
 
 class Recording(SpanProcessor):
     """Writes every span to `trace.otlp.jsonl` in its run's directory, and spans outside of any run to one file under `<root>/traces/`.
 
     A span belongs to the run that its Context names. When `on_end` returns, the kernel has the span: killing the process loses nothing of it.
-    The disk is asked to have it (fsync) at the ends of rounds and sessions, on a thread of its own. Nothing here raises, for OpenTelemetry's own
-    provider would hand it on to the traced program.
+    The disk is asked to have it (fsync) at the ends of rounds and sessions, on a thread of its own. Nothing here raises of its own accord, for
+    OpenTelemetry's own provider would hand it on to the traced program; nothing waits, and no thread is started at a span's end.
 
     Args:
         root: where recordings live.
@@ -54,18 +92,24 @@ class Recording(SpanProcessor):
     def __init__(self, root: Path | str, run: layout.RunDirectory | None = None) -> None:
         self.clean: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
         """Bounds and scrubs attributes, where the spans do not do that themselves."""
-        self._traces = Path(os.path.abspath(root)) / layout.TRACES_DIR
+        self._root = Path(os.path.abspath(root))
         self._run = run
         self._owner = os.getpid()
         self._ids = random.Random()  # noqa: S311 - ids, not secrets
         self._files: dict[layout.RunDirectory | None, _RunFile] = {}
-        self._open: dict[int, tuple[_RunFile, SpanLines]] = {}
+        self._traces_of: dict[int, tuple[layout.RunDirectory | None, int | None]] = {}
+        self._strangers: dict[int, _OpenSpan] = {}
+        """Open spans that are not our own, by id: at their ends others stand for them."""
+        self._dropped: list[weakref.ref[ReadableSpan]] = []
         self._heads: dict[int, tuple[InstrumentationScope | None, Resource, str]] = {}
-        # Re-entrant, because the garbage collector may end an abandoned stream's span in the middle of anything.
-        self._lock = threading.RLock()
-        self._syncer = _Syncer()
+        self._syncer = Syncer()
         self._stopped = False
         _live.add(self)
+
+    # --- a span's start and end ------------------------------------------------------------------------------------------------------
+    #
+    # No locks: the garbage collector, or a signal handler, may start and end spans in the middle of anything here. Sets and dicts change in one
+    # step, and a file that is let go too early is opened again.
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Record that a span has started; a point record has no start of its own."""
@@ -79,54 +123,133 @@ class Recording(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Record an ended span."""
         try:
-            identity = span.get_span_context()
-            # Unknown is a span that started before this recording was, or in the process that this one was forked from.
-            known = None if identity is None else self._open.pop(identity.span_id, None)
-            if known is None or identity is None:
-                return
-            target, lines = known
             try:
-                target.file.write(lines.end(span, identity).encode())
-            finally:
-                self._release(span, target)
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-            guard.swallow("Recording.on_end", error)
+                self._ended(span)
+            except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+                guard.swallow("Recording.on_end", error)
+        except BaseException:
+            # A signal handler of the program's raised this; perhaps the line was not written yet. Readers count a span that is there twice once.
+            with guard.guarded("Recording.on_end"):
+                self._ended(span)
+            raise
 
     def _started(self, span: ReadableSpan, context: Context) -> None:
-        run = context.get(RUN_CONTEXT_KEY)
-        place = run if isinstance(run, layout.RunDirectory) else self._run
+        if self._dropped:
+            self._forget_dropped()
         identity = span.get_span_context()
         assert identity is not None
-        lines = SpanLines(self._head(span), span, identity, self.clean)
-        with self._lock:
-            target = self._files.get(place)
-            if target is None:
-                target = self._files[place] = _RunFile(AppendFile(partial(self._path, place)), place)
-            target.open_spans += 1
-        self._open[identity.span_id] = target, lines
+        run = context.get(RUN_CONTEXT_KEY)
+        place = run if isinstance(run, layout.RunDirectory) else self._place_below(span.parent)
+        name = span.name
+        is_session = name == semconv.SESSION
+        target = self._files.get(place)
+        if target is None:
+            target = self._files.setdefault(place, _RunFile(AppendFile(self._path(place), self._root), place))
+            if place is not None:
+                self._remember(span, identity.trace_id, place)
+                self._syncer.begin()
+        known = _OpenSpan(span, self._dropped.append)
+        known.recording = self
+        known.target = target
+        known.identity = identity.span_id
+        known.lines = SpanLines(self._head(span), span, identity, self.clean)
+        target.spans[id(known)] = known
+        if is_session and place is not None and place != self._run:
+            target.sessions.add(id(known))
+            target.bounded = True
+        if type(span) is OwnSpan and span.recorded is None:
+            span.recorded = known
+        else:
+            self._strangers[identity.span_id] = known
+        if is_session or name.startswith("agent."):
+            self._syncer.begin()
         if (span.attributes or _NOTHING).get(semconv.LOGFIRE_SPAN_TYPE) != semconv.SPAN_TYPE_LOG:
-            target.file.write(lines.start(span, self._ids.getrandbits(64) or 1).encode())
+            target.file.write(known.lines.start(span, self._ids.getrandbits(64) or 1).encode())
 
-    def _release(self, span: ReadableSpan, target: _RunFile) -> None:
-        with self._lock:
-            target.open_spans -= 1
-            finished = target.place is not None and target.open_spans == 0
-            if finished and self._files.get(target.place) is target:
-                del self._files[target.place]
-        if finished or span.name == semconv.SESSION or span.name.startswith("agent."):
-            self._syncer.sync(target.file, close=finished)
+    def _place_below(self, parent: SpanContext | None) -> layout.RunDirectory | None:
+        """The run of a span whose Context names none: some libraries keep of a Context only the parent's ids, as in a header."""
+        found = None if parent is None else self._traces_of.get(parent.trace_id)
+        if parent is None or found is None:
+            return self._run
+        for target in list(self._files.values()):
+            if any(known.identity == parent.span_id for known in list(target.spans.values())):
+                return target.place
+        place, outside = found
+        return self._run if parent.span_id == outside else place
+
+    def _remember(self, first: ReadableSpan, trace_id: int, place: layout.RunDirectory) -> None:
+        """A run whose trace may go on when it is over; what is beside its first span is not in it."""
+        if len(self._traces_of) >= _MAX_TRACES:
+            self._traces_of.pop(next(iter(self._traces_of)), None)
+        self._traces_of[trace_id] = place, None if first.parent is None else first.parent.span_id
+
+    def _ended(self, span: ReadableSpan) -> None:
+        identity = span.get_span_context()
+        if identity is None:
+            return
+        own = span if type(span) is OwnSpan else None
+        known = None if own is None else own.recorded
+        if not isinstance(known, _OpenSpan) or known.recording is not self:
+            own, known = None, self._strangers.get(identity.span_id)
+        # Unknown is a span that started before this recording was, or in the process that this one was forked from.
+        if known is None:
+            return
+        known.target.file.write(known.lines.end(span, identity).encode())
+        over = self._forget(known)
+        if own is not None:
+            own.recorded = None
+        name = span.name
+        if over or name == semconv.SESSION or name.startswith("agent."):
+            self._syncer.want(known.target.file.path)
+
+    def _forget(self, known: _OpenSpan) -> bool:
+        """Count a span no longer among the open ones; returns whether its run is over, and then its file is released."""
+        target = known.target
+        target.spans.pop(id(known), None)
+        target.sessions.discard(id(known))
+        if self._strangers.get(known.identity) is known:
+            del self._strangers[known.identity]
+        return self._released(target)
+
+    def _forget_dropped(self) -> None:
+        while self._dropped:
+            known = self._dropped[-1]
+            assert isinstance(known, _OpenSpan)
+            self._forget(known)
+            with guard.ignored(ValueError):  # another thread was faster
+                self._dropped.remove(known)
+
+    def _released(self, target: _RunFile) -> bool:
+        if target.goes_on():
+            return False
+        if self._files.get(target.place) is target:
+            self._files.pop(target.place, None)
+        target.file.close()
+        return True
+
+    # --- the recording's end -----------------------------------------------------------------------------------------------------------
 
     def shutdown(self) -> None:
-        """Have the disk take everything, and release the files of finished runs. Spans that are still open can still be ended, but none begins."""
+        """As `shutdown_within`, for at most one second and a half."""
+        self.shutdown_within(_SHUTDOWN_SECONDS)
+
+    def shutdown_within(self, seconds: float) -> None:
+        """Have the disk take everything, for at most so long, and release the files of finished runs.
+
+        Spans that are still open can still be ended, but none begins. A disk that has not taken everything by then holds nothing up: the kernel has
+        it all.
+        """
         self._stopped = True
-        with self._lock:
-            idle = [(place, target) for place, target in self._files.items() if target.open_spans == 0]
-            for place, target in idle:
-                self._files.pop(place, None)
-                self._syncer.sync(target.file, close=True)
-            for target in self._files.values():
-                self._syncer.sync(target.file, close=False)
-        self._syncer.stop()
+        self._forget_dropped()
+        for target in list(self._files.values()):
+            target.kept = False
+            self._syncer.want(target.file.path)
+            self._released(target)
+        self._syncer.stop(seconds * _PART)
+
+    def resume(self) -> None:
+        """Take spans that begin after a `shutdown` too: at the end of the process, where there is no other recording to come."""
+        self._stopped = False
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the processor protocol
         """Nothing is ever held back."""
@@ -134,13 +257,13 @@ class Recording(SpanProcessor):
 
     def after_fork(self) -> None:
         """In a forked child: write to files of its own, and leave the parent's open spans to the parent."""
-        self._lock = threading.RLock()
-        self._syncer = _Syncer()
+        self._syncer = Syncer()
         self._ids.seed()
         for target in self._files.values():
             target.file.abandon()
         self._files = {}
-        self._open = {}
+        self._strangers = {}
+        self._dropped = []
         self._heads = {}
 
     def _path(self, place: layout.RunDirectory | None) -> Path:
@@ -148,7 +271,7 @@ class Recording(SpanProcessor):
         if place is not None:
             own = pid == self._owner and place != self._run
             return place.attempt_dir / layout.recording_name(None if own else pid)
-        return self._traces / f"{_PROCESS_START}_{pid}{layout.RECORDING_SUFFIX}"
+        return self._root / layout.TRACES_DIR / f"{_PROCESS_START}_{pid}{layout.RECORDING_SUFFIX}"
 
     def _head(self, span: ReadableSpan) -> str:
         # By identity: hashing a resource and a scope costs more than a line. Each entry holds what it was made from, so that its id is not used
@@ -162,50 +285,6 @@ class Recording(SpanProcessor):
         return known[2]
 
 
-class _Syncer:
-    """A thread that waits for the disk, so that no run has to."""
-
-    def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[tuple[AppendFile, bool] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._starting = threading.RLock()
-
-    def sync(self, file: AppendFile, *, close: bool) -> None:
-        with self._starting:
-            if self._thread is None:
-                thread = threading.Thread(target=self._work, name="massgen-tracing-fsync", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:  # the interpreter is on its way out, or the system has no more threads
-                    self._do(file, close=close)
-                    return
-                self._thread = thread
-        self._jobs.put((file, close))
-
-    def stop(self) -> None:
-        """Return when all that was asked for is done; the caller bounds the wait."""
-        with self._starting:
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            self._jobs.put(None)
-            thread.join()
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            file, close = job
-            self._do(file, close=close)
-            del file, job  # while it waits for the next one it must not hold this one open
-
-    @staticmethod
-    def _do(file: AppendFile, *, close: bool) -> None:
-        try:
-            file.sync()
-            if close:
-                file.close()
-        except Exception as error:  # noqa: BLE001 - the next file still wants its turn
-            guard.swallow("recording.sync", error)
-
-
 _PROCESS_START: Final = datetime.now().astimezone().strftime("trace_%Y%m%d_%H%M%S_%f")
 
 _live: Final[weakref.WeakSet[Recording]] = weakref.WeakSet()
@@ -214,6 +293,7 @@ _live: Final[weakref.WeakSet[Recording]] = weakref.WeakSet()
 def _after_fork() -> None:
     for recording in list(_live):
         recording.after_fork()
+    vouchers.after_fork()
     close_all()
 
 

@@ -21,7 +21,7 @@ class Result:
     """The answer to a query.
 
     Attributes:
-        table: the rows as an Arrow table; times in microseconds.
+        table: the rows as an Arrow table; times in microseconds, with the zone that `AT TIME ZONE` has given, or else UTC.
         cut: by which limit the answer was cut; empty when it is whole.
         limit: how many rows were asked for at most.
         max_bytes: how many bytes were asked for at most.
@@ -48,7 +48,7 @@ class Result:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The rows as dicts; times are aware datetimes in UTC."""
+        """The rows as dicts; times are aware datetimes, in UTC where `AT TIME ZONE` has not given them another zone."""
         rows: list[dict[str, Any]] = self.table.to_pylist()
         return rows
 

@@ -12,9 +12,10 @@ import datafusion
 import pyarrow as pa
 
 from massgen_tracing.store.engine import limits
-from massgen_tracing.store.sql import functions, measures
+from massgen_tracing.store.sql import functions, lengths, measures, schema
 from massgen_tracing.store.sql.tokens import MOST_LEVELS
 from massgen_tracing.store.tables import metrics, records
+from massgen_tracing.store.tables.meanings import METRICS, RECORDS
 
 EMPTY: Final = {
     records.TABLE: pa.RecordBatch.from_pylist([], schema=records.SCHEMA),
@@ -66,6 +67,30 @@ def planner(*, lists: bool) -> datafusion.SessionContext:
     return context
 
 
+def know_schema(context: datafusion.SessionContext) -> None:
+    """Let an engine answer what tables and columns there are."""
+    catalog = context.catalog()
+    if schema.NAME not in catalog.names():
+        described = datafusion.catalog.Schema.memory_schema()
+        catalog.register_schema(schema.NAME, described)
+        for name, table in _information().items():
+            described.register_table(name, context.from_arrow(table))
+
+
+@lru_cache(maxsize=1)
+def _information() -> dict[str, pa.Table]:
+    """What the engine itself says of the tables, and what their columns mean."""
+    context = datafusion.SessionContext(datafusion.SessionConfig().with_information_schema(enabled=True))
+    for name, empty in EMPTY.items():
+        context.register_record_batches(name, [[empty]])
+    of_columns = "SELECT * FROM information_schema.columns WHERE table_schema = 'public' ORDER BY table_name, ordinal_position"
+    columns = context.sql(of_columns).to_arrow_table()
+    names = zip(columns["table_name"].to_pylist(), columns["column_name"].to_pylist(), strict=True)
+    meanings = pa.array([(METRICS if table == metrics.TABLE else RECORDS)[column] for table, column in names])
+    tables = context.sql("SELECT * FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name").to_arrow_table()
+    return {"columns": columns.append_column("description", meanings), "tables": tables}
+
+
 def _new(*, lists: bool) -> datafusion.SessionContext:
     config = (
         datafusion.SessionConfig()
@@ -87,4 +112,5 @@ def _new(*, lists: bool) -> datafusion.SessionContext:
     context = datafusion.SessionContext(config, runtime)
     functions.register(context)
     measures.register(context)
+    lengths.register(context)
     return context

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import re
+import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -29,7 +31,7 @@ from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.roots import catalogue
 from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.sealing import seal
-from massgen_tracing.store.sql import dialect, direct, functions, parameters
+from massgen_tracing.store.sql import dialect, direct, functions, lengths, parameters, schema
 from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value
 
 _SEALING_SECONDS: Final = 0.5
@@ -70,13 +72,16 @@ def answer(
     statement = dialect.translate(sql, params)
     if limit < 1:
         raise QueryError("The row limit cannot be right", expected="a number from 1", got=limit)
-    question = _Question(statement, first.wanted(statement.text), direct.find(statement.text).traces, Window(min_us, max_us), limit, max_bytes)
+    found = direct.find(statement.text)
+    question = _Question(statement, first.wanted(statement.text), found.traces, Window(min_us, max_us), limit, max_bytes)
     wanted = Wanted(question.traces, min_us, max_us)
     files = first.few(question.first, sources, limit + 1) if wanted.everything else None
     answered = None if files is None else _answer_from(files, sources, question, lambda: None)
     if files is None or answered is None or not answered.is_enough(question):
         on_stage("reading")
-        files = tuple(path for place in sources for path in catalogue.files_with(place, wanted))
+        # What columns there are can be asked before there is any recording.
+        only_schema = schema.NAME in statement.text.lower() and not found.reads_any
+        files = () if only_schema else tuple(path for place in sources for path in catalogue.files_with(place, wanted))
         answered = _answer_from(files, sources, question, lambda: on_stage("asking"))
     head = {"cut": answered.cut, "report": dataclasses.asdict(answered.report)}
     live = [path for path in files if not layout.is_sealed(path)]
@@ -153,15 +158,16 @@ def ask(
     Raises:
         QueryError: if the engine refuses the statement or fails at it.
     """
-    asked = direct.find(statement.text) if typed_columns and sources.sealed else direct.Direct(statement.text)
     try:
+        text = _exact(statement)
+        asked = direct.find(text) if typed_columns and sources.sealed else direct.Direct(text)
         try:
             return _ask(statement, asked, sources, window, limit, max_bytes)
         except Exception as error:
             if not (asked.tables and refusals.is_own_fault(error)):
                 raise
             # The engine has lost its way among the typed columns; the text says the same.
-            return _ask(statement, direct.Direct(statement.text), sources, window, limit, max_bytes)
+            return _ask(statement, direct.Direct(text), sources, window, limit, max_bytes)
     except (KeyboardInterrupt, SystemExit, GeneratorExit, QueryError, RecordingError):
         raise
     except BaseException as error:
@@ -183,13 +189,16 @@ def _ask(
                 table = table.drop_columns(list(statement.hidden))
             if step.enough is None or cut or table.num_rows >= step.enough:
                 break  # the last step is enough in any case
-    return _microsecond_times(table), cut, tuple(path for path, _ in step.sources.sealed)
+    _check_zones(table.schema, statement)
+    return _in_microseconds(table), cut, tuple(path for path, _ in step.sources.sealed)
 
 
 _OPTIONS: Final = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
 
 
 def _plan(context: datafusion.SessionContext, text: str, params: Mapping[str, Value]) -> datafusion.DataFrame:
+    if schema.NAME in text.lower():
+        engines.know_schema(context)
     return context.sql_with_options(text, _OPTIONS, param_values=parameters.bound(params))
 
 
@@ -198,6 +207,25 @@ def _titles(statement: dialect.Statement) -> Sequence[str]:
     """The names of the answer's columns. The statement is planned as it was written first: its errors and its titles are those that people know."""
     planned = _plan(engines.planner(lists=statement.lists), statement.text, statement.params)
     return [functions.plain(name) for name in planned.schema().names]
+
+
+_PROBED: Final = re.compile(rf"call to '{lengths.PROBE}' function: coercion from (.*?) to the signature")
+
+
+@lru_cache(maxsize=16)
+def _exact(statement: dialect.Statement) -> str:
+    """The statement's text with exact lengths of time."""
+
+    def type_of(text: str) -> str | None:
+        try:
+            # Some types, such as those of conditions, are looked at when the plan is optimised.
+            _plan(engines.planner(lists=statement.lists), text, statement.params).optimized_logical_plan()
+        except Exception as error:  # noqa: BLE001 - what else may be wrong is said where the statement itself is planned
+            found = _PROBED.search(str(error))
+            return None if found is None else found[1]
+        return None
+
+    return lengths.exact(statement.text, type_of)
 
 
 def _collect(frame: datafusion.DataFrame, limit: int, max_bytes: int) -> tuple[list[pa.RecordBatch], Cut]:
@@ -217,13 +245,52 @@ def _collect(frame: datafusion.DataFrame, limit: int, max_bytes: int) -> tuple[l
     return batches, ""
 
 
-def _microsecond_times(table: pa.Table) -> pa.Table:
-    """Times in microseconds, UTC, whatever the functions that made them computed in."""
+_ENGINES_UTC: Final = frozenset({None, "+00:00", "UTC"})
+_ZONE: Final = re.compile(r"timestamp\[\w+, tz=([^]]*)\]")
+"""The zone in the name of a type, also inside of lists and structs."""
+_OFFSET: Final = re.compile(r"[+-]\d\d:?\d\d")
+
+
+def _check_zones(schema: pa.Schema, statement: dialect.Statement) -> None:
+    """See that the zones of `AT TIME ZONE` exist: the engine does not look them up before it has to."""
+    for zone in {zone for item in schema for zone in _ZONE.findall(str(item.type))} - _ENGINES_UTC:
+        if not _OFFSET.fullmatch(zone) and not _is_known(zone):
+            place = statement.place_of(zone)
+            raise QueryError(
+                f"There is no time zone {zone!r} here{f' ({place})' if place else ''}",
+                expected="a name of the IANA database, such as 'Europe/Paris', or an offset, such as '+02:00'",
+                hint=None if zoneinfo.available_timezones() else "This machine has no such database: pip install tzdata",
+            )
+
+
+def _is_known(zone: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(zone)
+    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
+        return False
+    return True
+
+
+def _in_microseconds(table: pa.Table) -> pa.Table:
+    """Times and lengths of time in microseconds, whatever the functions that made them computed in; times without a zone are UTC."""
     for index, item in enumerate(table.schema):
-        if pa.types.is_timestamp(item.type):
+        wanted = _of_microseconds(item.type)
+        if wanted != item.type:
             column = table.column(index)
-            if item.type.tz is None:
+            if pa.types.is_timestamp(item.type) and item.type.tz is None:
                 column = pc.assume_timezone(column, "UTC")
-            column = column.cast(pa.timestamp("us", "UTC"), safe=False)
-            table = table.set_column(index, item.with_type(column.type), column)
+            table = table.set_column(index, item.with_type(wanted), column.cast(wanted, safe=False))
     return table
+
+
+def _of_microseconds(kind: pa.DataType) -> pa.DataType:
+    """The same type in microseconds, also inside of lists and structs; a zone that `AT TIME ZONE` has given stays."""
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", "UTC" if kind.tz in _ENGINES_UTC else kind.tz)
+    if pa.types.is_duration(kind):
+        return pa.duration("us")
+    if pa.types.is_struct(kind):
+        return pa.struct([inner.with_type(_of_microseconds(inner.type)) for inner in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_of_microseconds(kind.value_type)))
+    return kind

@@ -9,6 +9,7 @@ from typing import Final
 import pyarrow as pa
 from pyarrow import parquet
 
+from massgen_tracing.errors import QueryError
 from massgen_tracing.store.engine.answer import Result
 
 
@@ -21,7 +22,16 @@ def to_arrow(result: Result) -> bytes:
 
 
 def to_parquet(result: Result) -> bytes:
-    """A Parquet file."""
+    """A Parquet file.
+
+    Raises:
+        QueryError: if a column has intervals.
+    """
+    intervals = [item.name for item in result.table.schema if pa.types.is_interval(item.type)]
+    if intervals:
+        raise QueryError(
+            f"Parquet has no type for the intervals of the column {intervals[0]!r}", hint="Ask for their seconds: extract(epoch FROM interval)"
+        )
     sink = io.BytesIO()
     parquet.write_table(result.table, sink)
     return sink.getvalue()

@@ -8,7 +8,7 @@ from typing import Final
 
 from massgen_tracing.errors import QueryError
 from massgen_tracing.store.engine import limits
-from massgen_tracing.store.sql import functions, words
+from massgen_tracing.store.sql import functions, syntax, words
 from massgen_tracing.store.sql.dialect import Statement
 from massgen_tracing.store.sql.tokens import Kind, tokenize, too_deep
 
@@ -49,6 +49,7 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         "A subquery cannot stand here",
         "Subqueries go into SELECT, WHERE, HAVING and FROM; in the ON of a join or in FILTER, join with what they select",
     ),
+    ("unnest() ", "It makes rows of a list: unnest(tags), unnest(ARRAY['a', 'b']), or of a parameter whose value is one: $name=[\"a\", \"b\"]"),
     ("table '", "The tables are records, records_all and metrics"),
     ("which would be ambiguous", "Give the column another name than the one that the rows are ordered by"),
     ("type JSON", "JSON columns need no cast: attributes->>'key'"),
@@ -59,26 +60,35 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     ("FETCH clause", "Write LIMIT n"),
     ("'AtArrow'", "For JSON compare keys: attributes->>'key' = 'value'. For arrays: tags @> ARRAY['a']"),
     ("PGOverlap", "Write array_has_any(tags, ARRAY['a', 'b'])"),
-    (
-        "Cannot coerce arithmetic",
-        "A value of a JSON text needs a cast to be computed with: (attributes->'key')::int. An interval is written INTERVAL '1 hour'",
-    ),
     ("Utf8 = Boolean", "The text of a truth value is 'true' or 'false'; (attributes->'key')::bool is one"),
     ("Float64 > Interval", "`duration` is a number of seconds: duration > 1"),
-    ("Cannot infer common argument type", "Cast one side to the type of the other: (attributes->>'key')::int"),
     ("Cannot cast string", "try_cast(value AS type) gives NULL for what cannot be cast"),
     ("must appear in the GROUP BY", "Add it to GROUP BY, or put it into an aggregate: any_value(column)"),
     ("Ambiguous reference", "Put the table's alias before it"),
 )
 """What to do, by what a message says."""
 
+_COMPUTED: Final = ("Cannot coerce arithmetic", "temporal operation", "Unary operator '-'")
+_COMPARED: Final = "Cannot infer common argument type"
+"""What a message says where values of some types cannot be computed with, or compared."""
+
+_TAKEN: Final = re.compile(r"requires \w+|expects \w+|Candidate functions:.*", re.DOTALL)
+"""Where a message names types that would be taken."""
+
+_SECONDS: Final = "extract(epoch FROM end_timestamp - start_timestamp)"
+_OF_TYPES: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
+    (("Duration", "Interval"), f"A length of time is computed with as its seconds: {_SECONDS}. An interval is written INTERVAL '1 hour'"),
+    (("Timestamp", "Date"), "An interval is written INTERVAL '1 hour': start_timestamp + INTERVAL '1 hour'. Two times of one zone can be subtracted"),
+)
+"""What to do where values cannot be computed with, by what the message calls their types."""
+
 _OPERATORS: Final = {"AtArrow": "@>", "ArrowAt": "<@", "PGOverlap": "&&"}
 _ELSEWHERE: Final = {
     "age": "later - earlier",
     "date": "start_timestamp::date",
-    "date_diff": "end_timestamp - start_timestamp, or extract(epoch FROM end_timestamp - start_timestamp)",
+    "date_diff": f"{_SECONDS}, or end_timestamp - start_timestamp",
     "date_format": "to_char(start_timestamp, '%Y-%m-%d')",
-    "datediff": "end_timestamp - start_timestamp, or extract(epoch FROM end_timestamp - start_timestamp)",
+    "datediff": f"{_SECONDS}, or end_timestamp - start_timestamp",
     "get_json_object": "attributes->>'key'",
     "group_concat": "string_agg(span_name, ', ')",
     "if": "CASE WHEN … THEN … ELSE … END",
@@ -99,7 +109,7 @@ _ELSEWHERE: Final = {
     "regexp_substr": "(regexp_match(message, 'pattern'))[1]",
     "row_number": "row_number() OVER (ORDER BY start_timestamp)",
     "strftime": "to_char(start_timestamp, '%Y-%m-%d')",
-    "timestampdiff": "end_timestamp - start_timestamp",
+    "timestampdiff": f"{_SECONDS}, or end_timestamp - start_timestamp",
     "tostring": "value::text",
 }
 """What others call a function, and how the same is said here."""
@@ -173,8 +183,20 @@ def _mismatch(text: str, statement: Statement) -> QueryError | None:
     place = statement.place_of(name)
     return QueryError(
         f"The function `{name}`{f' ({place})' if place else ''} cannot take values of the type it is given",
-        hint=_USES.get(name, "A value of a JSON text needs a cast to be computed with: (attributes->'key')::int"),
+        hint=_USES.get(name) or _cast(text, statement),
     )
+
+
+def _cast(text: str, statement: Statement) -> str:
+    """What makes values such that they can be computed with, or compared."""
+    given = _TAKEN.sub("", text)
+    asks_json = any(token.word in syntax.JSON_OPERATORS or token.text.lower().startswith("json_") for token in tokenize(statement.written))
+    of_json = asks_json and "Utf8" in given
+    if _COMPARED in text and not any(kind in given for kind in _OF_TYPES[0][0]):
+        return "Cast one side to the type of the other: " + ("(attributes->>'key')::int" if of_json else "value::bigint")
+    if of_json:
+        return "A value of a JSON text needs a cast to be computed with: (attributes->'key')::int"
+    return next((hint for types, hint in _OF_TYPES if any(kind in given for kind in types)), "A cast makes it another type: value::double")
 
 
 _USES: Final = {
@@ -194,6 +216,8 @@ def _other(text: str, statement: Statement) -> QueryError:
     text = _TREE.sub(r"\1 is not supported", text)
     text = _SUBQUERY.sub("A subquery cannot stand here", text)
     hint = next((hint for said, hint in _HINTS if said in text), None)
+    if hint is None and any(said in text for said in (*_COMPUTED, _COMPARED)):
+        hint = _cast(text, statement)
     name = next((group for group in found.groups() if group), None) if (found := _NAMED.search(text)) else None
     for called, operator in _OPERATORS.items():
         if called in text:

@@ -1,6 +1,7 @@
 """Where recordings lie, and reading them, whatever they are.
 
 catalogue   runs, directories, single files
+order       runs of several zones in the order of time
 contents    which of a root's recordings can have what is asked for: its index
 reader      files, live and sealed -> one recording
 lookup      a trace or a run by what people call it

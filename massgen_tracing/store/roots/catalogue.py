@@ -59,7 +59,7 @@ class Run:
 
 
 def runs(root: Path | str) -> list[Run]:
-    """The runs under *root*, newest first; reads nothing but the names in one directory.
+    """The runs under *root*, the latest name first; reads nothing but the names in one directory. `order.newest_first` knows their times.
 
     Raises:
         RecordingError: if *root* does not exist or is no directory.
@@ -71,21 +71,13 @@ def runs(root: Path | str) -> list[Run]:
     directory = logs if logs.is_dir() else path
     with os.scandir(directory) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(layout.RUN_PREFIX) and entry.is_dir()]
-    return [Run(directory / name, started_at(name)) for name in sorted(names, reverse=True)]
+    return [Run(directory / name, layout.started_at(name)) for name in sorted(names, reverse=True)]
 
 
 def run_at(path: Path) -> Run:
     """The run in directory *path*, which must exist."""
     absolute = Path(os.path.abspath(path))
-    return Run(absolute, started_at(absolute.name))
-
-
-def started_at(name: str) -> datetime | None:
-    """The local time that a run's directory name tells; None for another name."""
-    try:
-        return datetime.strptime(name, layout.RUN_TIME_FORMAT)  # noqa: DTZ007 - names carry local time
-    except ValueError:
-        return None
+    return Run(absolute, layout.started_at(absolute.name))
 
 
 def files(source: Path | str) -> tuple[Path, ...]:

@@ -8,7 +8,7 @@ from typing import Final
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.reading.recording import Recording
-from massgen_tracing.store.roots import catalogue
+from massgen_tracing.store.roots import catalogue, order
 from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.roots.reader import Reader
 
@@ -23,7 +23,7 @@ def newest_run(root: Path | str) -> catalogue.Run:
     Raises:
         RecordingError: if there is none.
     """
-    run = next((run for run in catalogue.runs(root) if any(file.stat().st_size for file in run.files())), None)
+    run = next((run for run in order.newest_first(catalogue.runs(root)) if any(file.stat().st_size for file in run.files())), None)
     if run is None:
         raise RecordingError(f"There are no recorded runs under {root} yet", hint='Start one with `massgen-tracing run "your question"`')
     return run

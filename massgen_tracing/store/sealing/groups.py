@@ -1,7 +1,7 @@
 """Row groups of a sealed file: rows from either way of reading, put together by their start, with columns for the attributes that are asked for.
 
 A group is made of parts: rows of one shape, and rows of spans that were decoded one by one. Which attributes have a column besides the documented
-ones is decided by the file's first group, for a Parquet file has the same columns throughout.
+ones is decided by the file's first group, for a column says one thing throughout.
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ from massgen_tracing.store.tables import records
 
 _MAX_TRACES: Final = 4096
 _MAX_KEYS: Final = 4096
-
-_MAX_COLUMNS: Final = 64
-"""Undocumented keys that get a column."""
 
 _FREQUENT: Final = 100
 """One row of so many has to have the key."""
@@ -136,7 +133,9 @@ class Groups:
         for known in self.columns.values():
             pieces = [said.get((known.key, known.kind)) for said in values]
             columns[known.column] = _merged(pieces, known.field.type, order)
-        return pa.table(columns)
+        for each in typed.SPARE_FIELDS:
+            columns.setdefault(each.name, pa.nulls(len(order.places), each.type))
+        return pa.table(columns).select(sealed.SCHEMA.names)
 
     def _note(self, part: Part) -> None:
         self.ids.append(_numbers(part.span_ids))
@@ -209,7 +208,7 @@ def _worth(parts: Sequence[Part]) -> list[typed.Typed]:
         for key, count in sorted(rows.items(), key=lambda item: (-item[1], item[0]))
         if kinds[key] != typed.OTHER and count * _FREQUENT >= every and characters[key] <= count * _MAX_CHARACTERS
     ]
-    return typed.named(((key, kinds[key]) for key in frequent[:_MAX_COLUMNS]), taken=sealed.SCHEMA.names)
+    return typed.spared((key, kinds[key]) for key in frequent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from massgen_tracing.errors import RecordingError
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading import liveness, otlp, recording
 from massgen_tracing.store.reading.lines import LineDecoder
-from massgen_tracing.store.sealing import groups, sealed, typed, written
+from massgen_tracing.store.sealing import groups, sealed, written
 from massgen_tracing.store.sealing.columns import NotPlain
 from massgen_tracing.store.sealing.groups import Part
 from massgen_tracing.store.sealing.shapes import Left, Shapes
@@ -125,9 +125,7 @@ def is_own(path: Path) -> bool:
         return False
     if path.parent.name == layout.TRACES_DIR:
         return _OUTSIDE_RUNS.fullmatch(path.name) is not None
-    attempt, turn, run, *_ = (*(parent.name for parent in path.absolute().parents), "", "", "")
-    in_run = attempt.startswith("attempt_") and turn.startswith("turn_") and run.startswith(layout.RUN_PREFIX)
-    return in_run and _IN_RUN.fullmatch(path.name) is not None
+    return layout.is_in_run(path.parent) and _IN_RUN.fullmatch(path.name) is not None
 
 
 @contextlib.contextmanager
@@ -281,14 +279,12 @@ class _Sealing:
         first, following = next(tables, None), next(tables, None)
         if first is None:
             raise _Left("it has no spans")
-        if following is None:
-            # Columns that say nothing cost more than what is in a small file.
-            empty = [known.column for known in typed.COLUMNS.values() if first.column(known.column).null_count == len(first)]
-            first = first.drop_columns(empty)
+        # In a small file, columns without values would otherwise take more than those with.
+        empty = {name for name in first.column_names if first.column(name).null_count == len(first)} if following is None else set()
         rest = tables if following is None else itertools.chain([following], tables)
         with contextlib.closing(written.Copies(temporary.parent)) as copies:
             with temporary.open("wb") as file:
-                with written.writer(file, first.schema) as writer:
+                with written.writer(file, first.schema, empty=empty) as writer:
                     for table in itertools.chain([first], rest):
                         writer.write_table(table, row_group_size=len(table))
                         copies.add(table)
@@ -305,11 +301,14 @@ class _Sealing:
         descriptor = self._live.fileno()
         _lock(descriptor, "its writer still runs")
         status = os.fstat(descriptor)
+        if liveness.vouched_for(self._path, status.st_ino):
+            raise _Left("its writer still runs")
         if status.st_size != self._size or not os.path.samestat(status, self._path.stat()):
             raise _Left("it has changed meanwhile")
         rename()
         _sync(self._path.parent)
         self._path.unlink()
+        layout.Voucher.path(self._path).unlink(missing_ok=True)  # of a writer that was killed
         _sync(self._path.parent)
 
 

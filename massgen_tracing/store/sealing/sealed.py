@@ -44,7 +44,9 @@ at the span's start (a start that is told so has no row of its own).
 """
 
 _TYPED: Final = tuple(known.field for known in typed.COLUMNS.values())
-SCHEMA: Final = pa.schema([*records.SCHEMA, *_WHOLE, *_TYPED])
+SCHEMA: Final = pa.schema([*records.SCHEMA, *_WHOLE, *_TYPED, *typed.SPARE_FIELDS])
+"""The columns of every file, whatever is in it."""
+
 FIXED: Final = pa.schema([*records.SCHEMA, *_WHOLE])
 
 _STATUS_CODES: Final = {"UNSET": 0, "OK": 1, "ERROR": 2}

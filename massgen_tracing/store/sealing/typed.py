@@ -1,13 +1,12 @@
-"""The documented attribute keys that a sealed recording has columns of their own for, and their types.
+"""The attribute keys that a sealed recording has columns of their own for, and their types: documented ones, and some that are frequent.
 
 A column says the same as the JSON text only where every value of its key has the documented type; which keys those are, each file says.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-import re
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -118,22 +117,33 @@ FEW_VALUES: Final = frozenset(known.column for key, known in COLUMNS.items() if 
 """Columns of keys that have few values."""
 
 
-def named(keys: Iterable[tuple[str, str]], *, taken: Iterable[str]) -> list[Typed]:
-    """Columns for further keys, with names that are not taken.
+_SPARE: Final = {"str": 8, "int": 6, "float": 4, "bool": 2}
+
+SPARE: Final[dict[str, tuple[str, ...]]] = {
+    kind: tuple(f"attribute_{kind}_{number}" for number in range(1, count + 1)) for kind, count in _SPARE.items()
+}
+"""By kind, the columns for keys that are not documented. All files have all of them, so that all files have the same columns; what each stands for,
+a file's footer says.
+"""
+
+SPARE_FIELDS: Final = tuple(pa.field(name, ARROW[kind]) for kind, names in SPARE.items() for name in names)
+
+
+def spared(keys: Iterable[tuple[str, str]]) -> list[Typed]:
+    """Columns for keys that are not documented, as far as there are any left; a key has the same in most files.
 
     Args:
-        keys: keys and the kinds of their values.
-        taken: names of other columns.
+        keys: keys and the kinds of their values, the most important first.
     """
-    names = {name.lower() for name in taken}
+    taken: set[str] = set()
     made = []
     for key, kind in keys:
-        plain = re.sub(r"[^0-9A-Za-z]+", "_", key).strip("_").lower()
-        stem = plain if plain[:1].isalpha() else f"attribute_{plain}".rstrip("_")
-        others = (f"{stem}_{number}" for number in itertools.count(2))
-        name = next(name for name in itertools.chain([stem], others) if name not in names)
-        names.add(name)
-        made.append(Typed(key, name, kind))
+        names = SPARE[kind]
+        first = zlib.crc32(key.encode("utf-8", "surrogatepass")) % len(names)
+        name = next((name for name in (*names[first:], *names[:first]) if name not in taken), None)
+        if name is not None:
+            taken.add(name)
+            made.append(Typed(key, name, kind))
     return made
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Final
 
@@ -33,13 +33,14 @@ _COPY_BYTES: Final = 2**26
 """How much of what was written is kept in memory until it is compared; more goes to a temporary file."""
 
 
-def writer(file: IO[bytes], schema: pa.Schema) -> parquet.ParquetWriter:
-    """Writes a sealed file."""
+def writer(file: IO[bytes], schema: pa.Schema, *, empty: Collection[str] = ()) -> parquet.ParquetWriter:
+    """Writes a sealed file; *empty* are the columns that will have no values."""
+    plain = {*_WITHOUT_DICTIONARY, *empty, *(each.name for each in schema if pa.types.is_floating(each.type))}
     return parquet.ParquetWriter(
         file,
         schema,
-        compression={name: "none" if name in _FEW_VALUES else "zstd" for name in schema.names},
-        use_dictionary=[name for name in schema.names if name not in _WITHOUT_DICTIONARY and not pa.types.is_floating(schema.field(name).type)],
+        compression={name: "none" if name in _FEW_VALUES or name in empty else "zstd" for name in schema.names},
+        use_dictionary=[name for name in schema.names if name not in plain],
         write_statistics=[name for name in schema.names if name in _WITH_STATISTICS],
         store_schema=False,
     )

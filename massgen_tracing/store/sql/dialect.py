@@ -9,7 +9,9 @@ byte of the statement as it stands:
 - `level >= 'warn'`                    gets the level's number
 - `time_bucket('5 minutes', t)`        becomes date_bin
 - `extract(epoch FROM '5 minutes')`     gets the word INTERVAL
+- `unnest($list)`                       gets the list's type
 - `* EXCEPT (…)` and the like           are read by another parser of the engine
+- `SHOW COLUMNS FROM records`           becomes a query of information_schema
 
 A select item that is only a JSON operator gets the title that Logfire gives it.
 """
@@ -26,7 +28,7 @@ from typing import Final
 
 from massgen_tracing import semconv
 from massgen_tracing.errors import QueryError, one_of
-from massgen_tracing.store.sql import levels, operands, parameters, syntax
+from massgen_tracing.store.sql import levels, operands, parameters, schema, syntax
 from massgen_tracing.store.sql.syntax import Atom, Binary, Cast, Expression, Parts, Unary
 from massgen_tracing.store.sql.tokens import Group, Item, Kind, Token, arguments, comments, group_brackets, position, tokenize, too_deep
 from massgen_tracing.store.terms import Value
@@ -136,6 +138,10 @@ def _translated(sql: str, values: dict[str, Value]) -> Statement:
     tokens = tokenize(sql)
     while tokens and tokens[-1].word == ";":
         tokens.pop()
+    asked = schema.query(sql, tokens)
+    if asked is not None:
+        parameters.check(sql, [], values)
+        return Statement(asked, sql, values, lists=False, hidden=(), _moves=((0, 0),))
     _check_query(sql, tokens)
     parameters.check(sql, [token for token in tokens if token.kind == Kind.PARAMETER], values)
     words = [token.word for token in tokens]
@@ -173,7 +179,7 @@ def _check_query(sql: str, tokens: list[Token]) -> None:
     if refused is not None:
         raise QueryError(
             f"`{refused.text}` at {position(sql, refused.start)} is refused",
-            expected="one SELECT (or WITH … SELECT); recordings can only be read",
+            expected="one SELECT (or WITH … SELECT), SHOW COLUMNS FROM or DESCRIBE a table; recordings can only be read",
         )
 
 
@@ -343,10 +349,20 @@ class _Rewriter:
                 self._interval(given[0][0])
         elif function == "extract" and len(group.items) == 3 and _LENGTH.fullmatch(self._said(group.items[2])):
             self._interval(group.items[2])
+        elif function == "unnest":
+            self._lists(group.items)
         elif function == "level_num" and given:
             self._level_literal(given[0])
         if function != name.text.lower():
             self._replace(name.start, name.end, function)
+
+    def _lists(self, items: tuple[Item, ...]) -> None:
+        """The engine has to know what lists are of, before it has their values, where it makes rows of them."""
+        for item in items:
+            if isinstance(item, Group):
+                self._lists(item.items)
+            elif item.kind == Kind.PARAMETER and (kind := parameters.list_cast(self.params[item.text[1:]])) is not None:
+                self._close(item.end, f"::{kind}")
 
     def _said(self, item: Item) -> str:
         """The text that a literal or a parameter is; empty for anything else."""

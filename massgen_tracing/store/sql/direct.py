@@ -58,6 +58,11 @@ class Direct:
         """Whether rows of a table may be asked for."""
         return table in self.plain or table in self.tables
 
+    @property
+    def reads_any(self) -> bool:
+        """Whether rows of any table may be asked for."""
+        return bool(self.plain or self.tables)
+
 
 @lru_cache(maxsize=16)
 def find(sql: str) -> Direct:

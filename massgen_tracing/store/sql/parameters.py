@@ -60,7 +60,16 @@ def getter(value: Value) -> str | None:
 def cast(value: Value, operator: str) -> str | None:
     """The SQL type of a value that is an operand; None where the other operand says it."""
     if operator == "||":
-        return "text"
+        return list_cast(value) or "text"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None  # among others for lists
     return "bigint" if isinstance(value, int) else "double"
+
+
+def list_cast(value: Value) -> str | None:
+    """The SQL type of a list; None for any other value."""
+    if not isinstance(value, list):
+        return None
+    first = next((each for each in value if each is not None), "")
+    kind = {bool: "boolean", int: "bigint", float: "double"}.get(type(first), "text")
+    return f"{kind}[]"

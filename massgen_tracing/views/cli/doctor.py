@@ -134,7 +134,14 @@ def examine(root: str | None = None, environ: Mapping[str, str] | None = None) -
     return Report(
         versions=(Finding("massgen_tracing", __version__), Finding("python", platform.python_version()), *map(_version, PACKAGES)),
         settings=setting_findings,
-        places=(_root(place), _disk(place), _logfire(needed=values["logfire"], environ=environ), _collector(values["otlp_endpoint"], environ)),
+        places=(
+            _root(place),
+            _disk(place),
+            _logfire(needed=values["logfire"], environ=environ),
+            _collector(values["otlp_endpoint"], environ),
+            *_sampling(values, environ),
+            *(Finding("variables", f"{name} is no setting", hint="Correct its name, or unset it.") for name in settings.unknown(environ)),
+        ),
         problems=problems,
         problems_file=str(place / layout.PROBLEMS_FILE),
         unreadable=unreadable,
@@ -199,6 +206,9 @@ def _settings(given: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[dic
                 value, source = setting.parse(written), setting.variable
             except ValueError as error:
                 hint = f"{setting.variable} is {text.shorten(written, 40)!r} and is passed over; set it to {error}, or unset it."
+        if source == "default" and setting.fallback is not None and environ.get(setting.fallback[0]):
+            source, parse = setting.fallback
+            value = parse(environ[source])
         values[setting.name] = value
         findings.append(Finding(setting.name, _shown(value), source, hint))
     return values, tuple(findings)
@@ -222,12 +232,15 @@ def _shown(value: object) -> str:
 
 def _nearest(path: Path) -> Path:
     """The path, or the nearest directory above it that exists."""
-    path = path.absolute()
     return next((place for place in (path, *path.parents) if place.exists()), path)
 
 
 def _root(root: Path) -> Finding:
-    name, place = "root", root.absolute()
+    name = "root"
+    try:
+        place = root.absolute()
+    except OSError:
+        return Finding(name, f"{root}, in a working directory that is gone", hint="Name an absolute one: --root, or MASSGEN_TRACING_ROOT.")
     if place.exists() and not place.is_dir():
         return Finding(name, f"{place} is no directory", hint="Name another one: --root, or MASSGEN_TRACING_ROOT.")
     nearest = _nearest(place)
@@ -245,7 +258,7 @@ def _root(root: Path) -> Finding:
 
 def _disk(root: Path) -> Finding:
     try:
-        free = shutil.disk_usage(_nearest(root)).free
+        free = shutil.disk_usage(_nearest(root.absolute())).free
     except OSError as error:
         return Finding("disk", f"unknown ({error.strerror or error})")
     hint = "A full disk loses spans: make room, or name a root elsewhere." if free < LITTLE_DISK else None
@@ -256,10 +269,18 @@ def _logfire(*, needed: bool, environ: Mapping[str, str]) -> Finding:
     credentials = Path(environ.get("LOGFIRE_CREDENTIALS_DIR") or ".logfire") / "logfire_credentials.json"
     if environ.get("LOGFIRE_TOKEN"):
         return Finding("logfire", "token from LOGFIRE_TOKEN")
-    if credentials.is_file():
+    if os.path.isfile(credentials):  # a pathlib.Path raises where it may not look
         return Finding("logfire", f"token from {credentials}")
     mend = "Run `logfire auth` and then `logfire projects use`, or set LOGFIRE_TOKEN."
     return Finding("logfire", "no token, so nothing can be sent to it", hint=mend) if needed else Finding("logfire", f"off, no token. {mend}")
+
+
+def _sampling(values: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Finding]:
+    """What becomes of OpenTelemetry's own sampling, where it is asked for."""
+    sampler = environ.get("OTEL_TRACES_SAMPLER", "")
+    if sampler and not sampler.endswith("always_on"):
+        hint = "Logfire's SDK honours it: what it leaves out is not recorded either. Unset it to record everything." if values["logfire"] else None
+        yield Finding("sampling", f"none; OTEL_TRACES_SAMPLER ({text.shorten(sampler, 40)}) is not honoured", hint=hint)
 
 
 def _collector(endpoint: str | None, environ: Mapping[str, str]) -> Finding:

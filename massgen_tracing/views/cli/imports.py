@@ -71,6 +71,8 @@ def _import(place: Place) -> str:
     except OSError as error:
         raise RecordingError(f"The recording {target} cannot be written ({error.strerror or error})", hint="Make its directory writable") from error
     counts = {"round": made.rounds, "answer": made.answers, "vote": made.votes, "tool call": made.tools}
+    if made.subagents:
+        counts["subagent"] = made.subagents
     parts = ", ".join(text.count(number, noun) for noun, number in counts.items())
     return f"{text.count(len(made.spans), 'span')} ({parts}) in {target.name}{_missing(made)}"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from massgen_tracing.errors import QueryError
 from massgen_tracing.insight.summary import Summary, summarise
-from massgen_tracing.store.roots import catalogue, reader
+from massgen_tracing.store.roots import catalogue, order, reader
 from massgen_tracing.views import options, text
 
 COMMAND: Final = "logs"
@@ -48,7 +49,7 @@ def _list(args: argparse.Namespace) -> int:
     if args.limit < 1:
         raise QueryError("--limit cannot be right", expected="a number from 1", got=args.limit)
     known = catalogue.runs(args.root)
-    shown = [(item, _read(item)) for item in known[: args.limit]]
+    shown = [(item, _read(item)) for item in itertools.islice(order.newest_first(known), args.limit)]
     if args.format == "json":
         print(json.dumps([_object(item, summary) for item, summary in shown], ensure_ascii=False, indent=1))
     elif not known:
@@ -72,11 +73,18 @@ def _draw(shown: list[tuple[catalogue.Run, Summary | None]]) -> None:
     from massgen_tracing.views import terminal
 
     out = terminal.console()
-    rows = [{"run": item.run_id, "when": text.moment(item.started), **_cells(summary)} for item, summary in shown]
+    rows = [{"run": item.run_id, "when": text.moment(_when(item, summary)), **_cells(summary)} for item, summary in shown]
     # In a narrow terminal, what the run's name and its tree tell too is left out.
     columns = [name for name in rows[0] if out.width >= _ROOMY or name not in {"when", "agents"}]
     cells = [[row[name] for name in columns] for row in rows]
     terminal.draw_table(out, columns, cells, numeric=frozenset({"agents", "duration", "cost"}), whole=frozenset(columns) - {"question"})
+
+
+def _when(item: catalogue.Run, summary: Summary | None) -> datetime | None:
+    """When a run began, in this machine's zone; as its name tells where nothing was recorded."""
+    if summary is None or summary.start_ns is None:
+        return item.started
+    return datetime.fromtimestamp(summary.start_ns / 1e9, UTC).astimezone()
 
 
 def _cells(summary: Summary | None) -> dict[str, str]:

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SQL",
         help='one SELECT over the tables records, records_all and metrics; "-" reads it from the input (default: a prompt, on a terminal)',
     )
+    parser.add_argument("--schema", action="store_true", help="instead of a statement: print the tables and columns there are, and what they mean")
     parser.add_argument("--file", metavar="FILE", type=Path, help="read the statement from a file")
     parser.add_argument(
         "--param",
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask, and print the rows; 0 with rows or without."""
-    if args.statement is None and args.file is None and sys.stdin.isatty():
+    if args.statement is None and args.file is None and not args.schema and sys.stdin.isatty():
         from massgen_tracing.views import prompt
 
         prompt.run(lambda sql: _answer(args, sql, only_used=True), print)
@@ -102,8 +103,12 @@ def _parameter(said: str) -> tuple[str, store.Value]:
 
 
 def _statement(args: argparse.Namespace) -> str:
-    if (args.statement is None) == (args.file is None):
-        raise QueryError("There has to be one statement", expected="SQL as an argument, or --file FILE, and not both")
+    if (args.statement is not None) + (args.file is not None) + args.schema != 1:
+        raise QueryError("There has to be one statement", expected="SQL as an argument, or --file FILE, or --schema, and one of them only")
+    if args.schema:
+        from massgen_tracing.store.sql import schema
+
+        return schema.ALL_COLUMNS
     if args.file is not None:
         try:
             return str(args.file.read_text(encoding="utf-8"))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from massgen_tracing.runs.massgen.imports.places import Place
 from massgen_tracing.trace.usage import Usage
 
 ActKind = Literal["answer", "vote", "ignored_vote", "error", "timeout", "cancelled"]
@@ -135,6 +136,7 @@ class Run:
         known: whether anything at all is known of it.
         models, backends: by agent.
         final_answers: texts by agent.
+        subagents: coordinations that agents have started, by the subagent's id; each with where it lies.
         missing: what the files do not tell, in words.
     """
 
@@ -157,5 +159,6 @@ class Run:
     final_answers: dict[str, str] = field(default_factory=dict)
     final_at: int | None = None
     model_calls: int | None = None
+    subagents: list[tuple[str, Place, Run]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     estimated: set[str] = field(default_factory=set)

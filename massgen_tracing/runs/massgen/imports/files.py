@@ -34,9 +34,16 @@ TELLS: Final[dict[str, str]] = {
 }
 """The files that a run should have, and what each alone tells, or tells best."""
 
+_SINCE: Final = {STATUS: (0, 1, 8), METRICS: (0, 1, 24), TOTALS: (0, 1, 24)}
+"""The first version of MassGen that writes a file; others are as old as MassGen's log directories."""
+
+_BEFORE_VERSIONS: Final = (0, 1, 2)
+"""The newest version whose metadata do not tell the version."""
+
 _MAX_BYTES: Final = 256 * 1024 * 1024
 _TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|["\[\]{},]', re.DOTALL)
 _CLOSERS: Final = {"{": "}", "[": "]"}
+_NUMBER: Final = re.compile(r"\d{1,9}", re.ASCII)
 _TIME_OF_DAY: Final = re.compile(r"(\d\d:\d\d:\d\d(?:\.\d{1,6})?) \|", re.ASCII)
 _TAIL_BYTES: Final = 65_536
 
@@ -50,16 +57,28 @@ class Files:
     """Reads the files of one directory.
 
     Attributes:
-        missing: what could not be read, in words, in the order in which it was asked for.
         found: names of the files of which something could be read.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self.missing: list[str] = []
+        self._absent: list[str] = []
+        self._problems: list[str] = []
         self.found: set[str] = set()
         self.cut: set[str] = set()
         """Names of the files of which something is lost."""
+
+    def missing(self, version: str) -> list[str]:
+        """What could not be read, in words.
+
+        Args:
+            version: the version that the metadata tell; it never wrote files that only later ones have.
+        """
+        written = tuple(map(int, _NUMBER.findall(version)[:3]))
+        if not written and METADATA in self.found:
+            written = max((_SINCE[name] for name in self.found & _SINCE.keys()), default=_BEFORE_VERSIONS)
+        absent = [name for name in self._absent if not written or _SINCE.get(name, written) <= written]
+        return [*(f"{name} ({TELLS[name]})" for name in absent), *self._problems]
 
     def mapping(self, name: str) -> dict[str, Any]:
         """A JSON object; empty where there is none."""
@@ -131,7 +150,7 @@ class Files:
             self._damaged(name, problem)
         elif content is None:
             if name in TELLS:
-                self.missing.append(f"{name} ({TELLS[name]})")
+                self._absent.append(name)
         elif not content.strip():
             self._damaged(name, "is empty")
             return None
@@ -147,7 +166,7 @@ class Files:
         return value
 
     def _damaged(self, name: str, how: str) -> None:
-        self.missing.append(f"{name} {how}")
+        self._problems.append(f"{name} {how}")
         self.cut.add(name)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from massgen_tracing import semconv
 from massgen_tracing.runs.massgen.imports import clock as clocks
-from massgen_tracing.runs.massgen.imports import files, sources, values
+from massgen_tracing.runs.massgen.imports import files, places, sources, values
 from massgen_tracing.runs.massgen.imports.facts import Act, Happening, Round, Run, Start, Sums, Tool
 from massgen_tracing.runs.massgen.imports.places import Place
 from massgen_tracing.trace.usage import Usage
@@ -24,6 +24,9 @@ _SLACK_NS: Final = 50_000_000
 
 _COST_NOISE: Final = 1e-6
 """USD. MassGen rounds costs to six decimals, so sums of them differ by so much."""
+
+_DEEPEST: Final = 4
+"""Subagents in subagents; a link can lead back to where it is."""
 
 _OUTSIDE: Final[dict[str, str]] = {"error": "agent_error", "timeout": "agent_timeout", "cancelled": "agent_cancelled"}
 """What these acts are called where they end no round."""
@@ -63,13 +66,13 @@ class _Documents:
         return files.EVENTS in self.files.found and files.EVENTS not in self.files.cut and bool(self.events)
 
 
-def gather(place: Place) -> Run:
-    """Everything that is known of the run in *place*."""
+def gather(place: Place, *, depth: int = 0) -> Run:
+    """Everything that is known of the run in *place*, and of its subagents; *depth* is how many runs it is in itself."""
     documents = _Documents(place)
     read = documents.files
     run = Run(known=bool(read.found) or bool(sources.agents_with_directories(read)))
     if not run.known:
-        run.missing = read.missing
+        run.missing = read.missing("")
         return run
     run.question = _first_text(documents.session.get("user_prompt"), documents.about.get("question"), documents.metadata.get("query"),
                                values.mapping(documents.totals.get("meta")).get("question"))  # fmt: skip
@@ -95,7 +98,18 @@ def gather(place: Place) -> Run:
     _assign_tools(run, tools)
     _usage(run, documents)
     _missing(run, documents, tools)
+    if depth < _DEEPEST:
+        _subagents(run, place, depth + 1)
     return run
+
+
+def _subagents(run: Run, place: Place, depth: int) -> None:
+    """Runs that agents have started, which have log directories of their own."""
+    for name, found in places.subagents(place):
+        known = [(name, inner, gathered) for inner in found if (gathered := gather(inner, depth=depth)).known]
+        run.subagents += known
+        if not known:
+            run.missing.append(f"the logs of the subagent {name}")
 
 
 def _first_moment(events: Iterable[dict[str, Any]]) -> int | None:
@@ -463,7 +477,7 @@ def _share(usage: Usage, number: int, among: int) -> Usage:
 
 
 def _missing(run: Run, documents: _Documents, tools: Sequence[Tool]) -> None:
-    run.missing = [*documents.files.missing, *run.missing]
+    run.missing = [*documents.files.missing(run.version), *run.missing]
     ended = values.moment(documents.session.get("end_time")) is not None or documents.status.get("is_complete") is True
     if not ended:
         run.missing.append("its end (it was killed, or goes on)")

@@ -17,6 +17,10 @@ from massgen_tracing.runs.massgen.imports import files
 Layout = Literal["attempts", "turns", "flat"]
 
 _TURN: Final = re.compile(r"turn_(\d{1,9})", re.ASCII)
+_SUBAGENTS: Final = "subagents"
+_FULL_LOGS: Final = "full_logs"
+"""Below an attempt, MassGen from 0.1.32 on keeps the whole log directory of each subagent in `subagents/<id>/full_logs`."""
+
 _ATTEMPT: Final = re.compile(r"attempt_(\d{1,9})", re.ASCII)
 
 
@@ -54,6 +58,11 @@ def find(path: Path | str) -> list[Place]:
     if not found:
         raise RecordingError(f"There is no run of MassGen in {path}", expected="a .massgen, a massgen_logs, or a log_… directory or a part of one")
     return found
+
+
+def subagents(place: Place) -> list[tuple[str, list[Place]]]:
+    """The subagents that a run has started, by id, each with its own runs; none of these where its logs have not been kept."""
+    return [(directory.name, list(_in(directory / _FULL_LOGS))) for directory in _directories(place.directory / _SUBAGENTS)]
 
 
 def _in(path: Path) -> Iterator[Place]:

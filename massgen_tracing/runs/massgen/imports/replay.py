@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
@@ -39,7 +40,8 @@ class Imported:
     Attributes:
         place: where it lies.
         spans: ended, each after those below it; none where nothing is known of the run.
-        rounds, answers, votes, tools: how many.
+        rounds, answers, votes, tools: how many, without those of subagents.
+        subagents: how many runs of subagents are below it, as sessions of their own.
         missing: what the files do not tell, in words.
     """
 
@@ -49,6 +51,7 @@ class Imported:
     answers: int
     votes: int
     tools: int
+    subagents: int
     missing: tuple[str, ...]
 
 
@@ -57,10 +60,11 @@ def replay(place: Place, run: Run) -> Imported:
     stage = _Stage(place)
     if run.known:
         # A context of its own: nothing that is current here is any of the run's business.
-        contextvars.Context().run(stage.play, run)
+        contextvars.Context().run(stage.play, place, run)
     acts = [rnd.ended.kind for rnd in run.rounds if rnd.ended is not None]
     tools = len(run.tools) + sum(len(rnd.tools) for rnd in run.rounds)
-    return Imported(place, tuple(stage.spans), len(run.rounds), acts.count("answer"), acts.count("vote"), tools, tuple(run.missing))
+    made = (len(run.rounds), acts.count("answer"), acts.count("vote"), tools, len(run.subagents))
+    return Imported(place, tuple(stage.spans), *made, tuple(run.missing))
 
 
 class _Ids(IdGenerator):
@@ -90,8 +94,8 @@ class _Stage(SpanProcessor):
     """Plays one run: sets the clock and the next span's name before each call of the facade, marks what starts, keeps what ends."""
 
     def __init__(self, place: Place) -> None:
-        self._place = place
         self._ids = _Ids(f"massgen\0{place.run.run_id}\0{place.run.turn}\0{place.run.attempt}")
+        self._within = ""
         self._now = 0
         self._estimated: tuple[str, ...] = ()
         self.spans: list[Span] = []
@@ -109,16 +113,16 @@ class _Stage(SpanProcessor):
         """Keep a span."""
         self.spans.append(span)
 
-    def play(self, run: Run) -> None:
-        """The whole run."""
+    def play(self, place: Place, run: Run) -> None:
+        """The whole run, below the span that is current, and its subagents below it."""
         attributes = {
-            semconv.IMPORTED_LAYOUT: self._place.layout,
+            semconv.IMPORTED_LAYOUT: place.layout,
             semconv.IMPORTED_MISSING: run.missing or None,
             semconv.MASSGEN_VERSION: run.version or None,
             semconv.MODEL_CALLS: run.model_calls,
         }
         self._at(run.start, "session", run.estimated)
-        session = self._tracer.session(run.question, run.agents, run=self._place.run, attributes=attributes).start()
+        session = self._tracer.session(run.question, run.agents, run=place.run, attributes=attributes).start()
         self._at(run.start, "started", run.estimated & {"start"})
         session.event("coordination_started")
         if run.winner:
@@ -131,8 +135,18 @@ class _Stage(SpanProcessor):
             self._round(session, run, rnd)
         for number, tool in enumerate(run.tools):
             self._tool(session, tool, f"tool\0{number}")
+        for name, inner, started in run.subagents:
+            contextvars.Context().run(self._subagent, session, name, inner, started)
         self._now = run.end
         session.end()
+
+    def _subagent(self, parent: Session, name: str, place: Place, run: Run) -> None:
+        """A subagent's run, whose ids are its own."""
+        assert parent.context is not None
+        otel_context.attach(parent.context)
+        around, self._within = self._within, f"{self._within}subagent\0{name}\0{place.run.turn}\0{place.run.attempt}\0"
+        self.play(place, run)
+        self._within = around
 
     def _select(self, session: Session, run: Run) -> None:
         at = run.winner_at
@@ -210,7 +224,7 @@ class _Stage(SpanProcessor):
     def _at(self, moment: int, name: str, estimated: Iterable[str] = ()) -> None:
         """It is *moment*, and what starts now is called *name*."""
         self._now = moment
-        self._ids.name(name)
+        self._ids.name(self._within + name)
         self._estimated = tuple(sorted(estimated))
 
 

@@ -1,0 +1,204 @@
+"""Having the disk itself take what was written, against loss of power: on a thread of its own, so that no run ever waits for a disk.
+
+Files are known by their paths: how often one was written and whether it is still open does not matter, and a disk that is slow, or hangs, costs
+neither descriptors nor memory. The thread is a bare one, which its starter does not wait for: a span may begin anywhere, in the garbage collector in
+the middle of `threading` itself too. It never starts where the interpreter is on its way out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import time
+from _thread import allocate_lock, get_native_id, start_new_thread
+from collections import OrderedDict
+from pathlib import Path
+from typing import Final
+
+from massgen_tracing import finalization, guard
+
+_MOST: Final = 1024
+"""Files that wait at once; the system writes the others out when it sees fit, within half a minute as a rule."""
+
+_FORK_SECONDS: Final = 0.05
+"""How long a fork waits for the thread to be gone."""
+
+_TASKS: Final = Path("/proc/self/task")
+
+
+class Syncer:
+    """What has to be synced, and the thread that does it."""
+
+    def __init__(self) -> None:
+        self._due: OrderedDict[str, None] = OrderedDict()
+        self._worker: dict[None, _Worker] = {}
+        """One at most: `setdefault` is what decides where several begin at once."""
+
+    def begin(self) -> None:
+        """Start the thread where there is none; only ever in the course of an ordinary program, and never in anybody's way."""
+        if self._worker or finalization.begun():
+            return
+        worker = _Worker(self._due)
+        if self._worker.setdefault(None, worker) is not worker:
+            return
+        if worker.start():
+            _working.add(self)
+        else:
+            self._worker.clear()
+
+    def want(self, path: Path) -> None:
+        """Have a file synced soon; never waits, and starts nothing."""
+        if finalization.begun():
+            return
+        self._due[str(path)] = None
+        if len(self._due) > _MOST:
+            self._due.popitem(last=False)
+            guard.report(
+                "recording.sync",
+                "The disk takes recordings more slowly than runs end. Nothing is lost unless the power fails: they are written, and on the disk"
+                " when the system puts them there.",
+                level=logging.INFO,
+            )
+        worker = self._worker.get(None)
+        if worker is not None:
+            worker.wake()
+
+    def stop(self, seconds: float) -> bool:
+        """Have what is due synced and the thread ended, in so many seconds; whether it was done by then. Later nothing is synced, only written.
+
+        Where no thread runs and the interpreter starts none any more, nothing is waited for: a disk that hangs must not keep a program from ending.
+        """
+        if self._due:
+            self.begin()
+        worker = self._taken()
+        if worker is None:
+            return not self._due
+        worker.end()
+        done = worker.wait(seconds)
+        worker.hurry = True
+        return done
+
+    def pause(self) -> _Worker | None:
+        """Have the thread end as soon as it can, and return what it does until then; `begin` starts another."""
+        worker = self._taken()
+        if worker is not None:
+            worker.hurry = True
+            worker.end()
+        return worker
+
+    def _taken(self) -> _Worker | None:
+        _working.discard(self)
+        return self._worker.pop(None, None)
+
+
+class _Worker:
+    """One thread's work.
+
+    Args:
+        due: paths; shared with a worker that takes over from this one.
+
+    Attributes:
+        hurry: whether to end without having done everything.
+    """
+
+    def __init__(self, due: OrderedDict[str, None]) -> None:
+        self.due = due
+        self.hurry = False
+        self._idle = False
+        self._tokens: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._lives = allocate_lock()
+        self._native: int | None = None
+
+    def start(self) -> bool:
+        """Start the thread; False where there are no more to be had."""
+        self._lives.acquire()
+        try:
+            start_new_thread(self._work, ())
+        except RuntimeError:
+            return False
+        return True
+
+    def wake(self) -> None:
+        if self._idle:
+            self._idle = False
+            self._tokens.put(True)
+
+    def end(self) -> None:
+        """Have the thread end when nothing is due any more."""
+        self._tokens.put(False)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the thread's end, at most so long; whether it has come."""
+        if finalization.begun() or not self._lives.acquire(timeout=max(0.0, seconds)):
+            return False
+        self._lives.release()
+        return True
+
+    def wait_until_gone(self, deadline: float) -> None:
+        """Wait until the system does not count the thread any more: Python is through with it a moment before."""
+        if self.wait(deadline - time.monotonic()) and self._native is not None:
+            task = _TASKS / str(self._native)
+            while task.exists() and time.monotonic() < deadline:
+                time.sleep(0.0001)
+
+    def _work(self) -> None:
+        self._native = get_native_id()
+        try:
+            while not self.hurry:
+                if self.due:
+                    with guard.guarded("recording.sync"):  # the next file still wants its turn
+                        self._next()
+                    continue
+                self._idle = True  # said before looking again, so that whoever adds a path after that look wakes us
+                if not self.due and not self._tokens.get():
+                    return
+                self._idle = False
+        finally:
+            self._lives.release()
+
+    def _next(self) -> None:
+        try:
+            path, _ = self.due.popitem(last=False)
+            number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except (KeyError, OSError):  # another worker was faster; sealed or deleted meanwhile
+            return
+        try:
+            os.fsync(number)
+        except OSError as error:
+            guard.report("recording.sync", f"The disk did not take {path} ({error.strerror or error}); the run goes on.", error=error)
+        finally:
+            os.close(number)
+
+
+_working: Final[set[Syncer]] = set()
+"""Those that have a thread."""
+
+_paused: Final[list[Syncer]] = []
+
+
+def _before_fork() -> None:
+    """End the threads: from Python 3.12 on, whoever forks with threads is warned, and the program may have none of its own."""
+    if finalization.begun():
+        return
+    _paused[:] = _working
+    workers = [syncer.pause() for syncer in _paused]
+    deadline = time.monotonic() + _FORK_SECONDS
+    for worker in workers:
+        if worker is not None:
+            worker.wait_until_gone(deadline)
+
+
+def _after_fork() -> None:
+    while _paused:
+        _paused.pop().begin()
+
+
+def _after_fork_in_child() -> None:
+    """The threads and what they were to sync are the parent's."""
+    _paused.clear()
+    _working.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

@@ -1,0 +1,316 @@
+"""Lengths of time, exactly: differences of times, and intervals.
+
+The engine cuts a part of a length to whole seconds or to 32 bits (`extract(epoch FROM b - a)` of 9.93 s is 9), and compares lengths field by field,
+so that for it 48 hours are less than a day. Here such a part has its fraction and such a comparison its meaning, PostgreSQL's: a day has 24 hours,
+a month 30 days.
+
+What stands in a statement is a length or a time by its type, which the engine knows: it is asked, place by place.
+"""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import datafusion
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from massgen_tracing.store.sql import syntax
+from massgen_tracing.store.sql.syntax import Atom, Parts
+from massgen_tracing.store.sql.tokens import Group, Item, Token, arguments, group_brackets, tokenize
+
+TypeOf = Callable[[str], str | None]
+"""The engine's name for the type of what `PROBE` is given in a statement; None where it does not say."""
+
+PROBE: Final = "probed_type"
+"""A function that takes nothing, so that the engine says what it was given."""
+
+_EXTRACTS: Final = frozenset({"EXTRACT", "DATE_PART", "DATEPART"})
+_COMPARING_CALLS: Final = frozenset({"GREATEST", "LEAST", "NULLIF"})
+_INTERVAL: Final = "INTERVAL"
+_INTERVAL_TYPE: Final = "Interval("
+
+_PARTS: Final = {
+    "epoch": "epoch",
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "second"),
+    **dict.fromkeys(("ms", "msec", "msecs", "msecond", "mseconds", "millisecond", "milliseconds"), "millisecond"),
+    **dict.fromkeys(("us", "usec", "usecs", "usecond", "useconds", "microsecond", "microseconds"), "microsecond"),
+    **dict.fromkeys(("nanosecond", "nanoseconds"), "nanosecond"),
+}
+"""Names of the parts that the engine narrows."""
+
+_PER_SECOND: Final = {"epoch": 1, "second": 1, "millisecond": 10**3, "microsecond": 10**6, "nanosecond": 10**9}
+_WHOLE: Final = frozenset({"microsecond", "nanosecond"})
+"""Parts that are whole numbers; the others have a fraction."""
+
+_UNITS: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_DURATIONS: Final = {"Duration(s)": "s", "Duration(ms)": "ms", "Duration(µs)": "us", "Duration(ns)": "ns"}
+_MINUTE_NS: Final = 60 * 10**9
+_DAY_NS: Final = 86_400 * 10**9
+_MONTH_DAYS: Final = 30
+_EXACT_FLOAT: Final = 2**53
+_MOST_PROBES: Final = 100
+"""A statement that has more places than that is planned too often."""
+
+_LITERAL_UNITS: Final = frozenset(
+    f"{unit}{plural}" for unit in ("YEAR", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND") for plural in ("", "S")
+)
+"""What may stand behind `INTERVAL '1'`."""
+
+
+def exact(sql: str, type_of: TypeOf) -> str:
+    """A statement whose lengths of time are exact.
+
+    Args:
+        sql: a statement in the engine's words.
+        type_of: tells types.
+    """
+    places = _Places(sql)
+    if places.words.isdisjoint({*_EXTRACTS, _INTERVAL}):
+        return sql
+    items = group_brackets(sql, places.tokens)
+    # Without an interval, all lengths are differences of times, which the engine compares as they are.
+    compared = list(places.compared(items)) if _INTERVAL in places.words else []
+    compared.sort(key=lambda operands: not any(operand.names_interval for operand in operands))
+    return _Rewriter(sql, list(places.extracts(items)), compared, type_of).text
+
+
+@dataclass(frozen=True, slots=True)
+class _Operand:
+    """A part of a statement that has a value."""
+
+    tokens: tuple[Token, ...]
+
+    @property
+    def start(self) -> int:
+        return self.tokens[0].start
+
+    @property
+    def end(self) -> int:
+        return self.tokens[-1].end
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether it is a text, a number or a parameter."""
+        return len(self.tokens) == 1 and not self.tokens[0].is_name
+
+    @property
+    def names_interval(self) -> bool:
+        return any(token.word == _INTERVAL for token in self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class _Extract:
+    """`extract(part FROM operand)`, from *start*; its closing bracket stands behind the operand."""
+
+    start: int
+    part: str
+    operand: _Operand
+
+
+class _Places:
+    """Where lengths of time may stand in a statement."""
+
+    def __init__(self, sql: str) -> None:
+        self._sql = sql
+        self.tokens = tokenize(sql)
+        self.words = {token.word for token in self.tokens}
+        self._starts = [token.start for token in self.tokens]
+
+    def extracts(self, items: Sequence[Item]) -> Iterator[_Extract]:
+        """The calls that take a part of something."""
+        for before, item in itertools.pairwise((None, *items)):
+            if not isinstance(item, Group):
+                continue
+            if isinstance(before, Token) and before.word in _EXTRACTS and (asked := self._asked(before, item)) is not None:
+                yield asked
+            yield from self.extracts(item.items)
+
+    def _asked(self, name: Token, call: Group) -> _Extract | None:
+        """The part that a call names and what it is asked of; None for a part that the engine does not narrow."""
+        if name.word == "EXTRACT":
+            part, given = call.items[:1], call.items[2:]
+        else:
+            part, given = both if len(both := arguments(call)) == 2 else ((), ())
+        named = _PARTS.get(part[0].text.lower()) if len(part) == 1 and isinstance(part[0], Token) else None
+        return _Extract(name.start, named, self._operand(given[0].start, given[-1].end)) if named is not None and given else None
+
+    def compared(self, items: tuple[Item, ...]) -> Iterator[list[_Operand]]:
+        """What is compared with each other."""
+        for before, item in itertools.pairwise((None, *items)):
+            if isinstance(item, Group):
+                if isinstance(before, Token) and before.word in _COMPARING_CALLS:
+                    yield self._listed(item)
+                yield from self.compared(item.items)
+        parts = syntax.level(self._sql, items)
+        words = [part.word if isinstance(part, Token) else "" for part in parts]
+        for at, word in enumerate(words):
+            operands: list[_Operand | None] = []
+            if word in syntax.COMPARISONS:
+                operands = [self._before(parts, at), self._after(parts, at)]
+            elif word == "BETWEEN":
+                then = words.index("AND", at) if "AND" in words[at:] else at
+                operands = [self._before(parts, at - (words[at - 1] == "NOT")), self._after(parts, at), self._after(parts, then)]
+            elif word == "IN" and at + 1 < len(parts) and isinstance(found := parts[at + 1], Atom) and isinstance(group := found.items[-1], Group):
+                operands = [self._before(parts, at - (words[at - 1] == "NOT")), *self._listed(group)]
+            elif words[at : at + 2] == ["DISTINCT", "FROM"]:
+                operands = [self._before(parts, at - 1 - (words[at - 1] == "NOT")), self._after(parts, at + 1)]
+            known = [operand for operand in operands if operand is not None]
+            if known and len(known) == len(operands):
+                yield known
+
+    def _listed(self, group: Group) -> list[_Operand]:
+        return [self._operand(each[0].start, each[-1].end) for each in arguments(group) if each]
+
+    def _after(self, parts: Parts, at: int) -> _Operand | None:
+        """The operand after a border; None where it is no expression."""
+        end = at + 1
+        while end < len(parts) and not isinstance(parts[end], Token) and (end == at + 1 or self._goes_on(parts, end)):
+            end += 1
+        return self._operand(parts[at + 1].start, parts[end - 1].end) if end > at + 1 else None
+
+    def _before(self, parts: Parts, at: int) -> _Operand | None:
+        """The operand before a border; None where it is no expression."""
+        start = at
+        while start > 0 and not isinstance(parts[start - 1], Token) and (start == at or self._goes_on(parts, start)):
+            start -= 1
+        return self._operand(parts[start].start, parts[at - 1].end) if start < at else None
+
+    def _goes_on(self, parts: Parts, at: int) -> bool:
+        """Whether an expression is the text, or the unit, of an INTERVAL that begins in the one before it."""
+        if at < 1 or isinstance(parts[at - 1], Token):
+            return False
+        first = bisect_left(self._starts, parts[at].start)
+        unit = self.tokens[first].word in _LITERAL_UNITS and self._goes_on(parts, at - 1)
+        return self.tokens[first - 1].word == _INTERVAL or unit
+
+    def _operand(self, start: int, end: int) -> _Operand:
+        return _Operand(tuple(self.tokens[bisect_left(self._starts, start) : bisect_left(self._starts, end)]))
+
+
+_Edit = tuple[int, int, str]
+"""Where it starts and ends, and what stands there then."""
+
+
+class _Rewriter:
+    """Asks for the types of operands, and makes the edits."""
+
+    def __init__(self, sql: str, extracts: Sequence[_Extract], compared: Sequence[Sequence[_Operand]], type_of: TypeOf) -> None:
+        self._sql = sql
+        self._type_of = type_of
+        self._types: dict[str, str | None] = {}
+        self._edits: set[_Edit] = set()
+        self._places: dict[str, set[_Operand]] = {}
+        for operand in (*(extract.operand for extract in extracts), *itertools.chain.from_iterable(compared)):
+            self._places.setdefault(self._said(operand), set()).add(operand)
+        for extract in extracts:
+            self._take(extract)
+        for operands in compared:
+            self._compare(operands)
+        self.text = _edited(sql, self._edits)
+
+    def _take(self, extract: _Extract) -> None:
+        """Let a part of a length have all of its digits."""
+        kind = self._type(extract.operand)
+        of = f"duration_{_DURATIONS[kind]}" if kind in _DURATIONS else "interval" if kind.startswith(_INTERVAL_TYPE) else ""
+        # The engine has an interval's epoch right.
+        if of and (of, extract.part) != ("interval", "epoch"):
+            self._edits.add((extract.start, extract.operand.start, f"{extract.part}_of_{of}("))
+
+    def _compare(self, operands: Sequence[_Operand]) -> None:
+        """Let intervals that are compared be lengths."""
+        intervals = []
+        for operand in sorted(operands, key=lambda operand: not operand.names_interval):
+            kind = "" if operand.is_literal else self._type(operand)
+            if kind.startswith(_INTERVAL_TYPE):
+                intervals.append(operand)
+            elif not operand.is_literal and kind not in _DURATIONS:
+                return
+        for operand in intervals:
+            self._edits |= {(operand.start, operand.start, f"{_LENGTH}("), (operand.end, operand.end, ")")}
+
+    def _type(self, operand: _Operand) -> str:
+        """The type of an operand; empty where it is not known."""
+        said = self._said(operand)
+        if said not in self._types and len(self._types) < _MOST_PROBES:
+            # In all places, for what is selected has to stay what is grouped by.
+            edits = {edit for place in self._places[said] for edit in ((place.start, place.start, f"{PROBE}("), (place.end, place.end, ")"))}
+            self._types[said] = self._type_of(_edited(self._sql, edits))
+        return self._types.get(said) or ""
+
+    def _said(self, operand: _Operand) -> str:
+        return self._sql[operand.start : operand.end]
+
+
+def _edited(sql: str, edits: Iterable[_Edit]) -> str:
+    out, at = [], 0
+    for start, end, text in sorted(edits):
+        out += [sql[at:start], text]
+        at = end
+    return "".join([*out, sql[at:]])
+
+
+# --- the functions -------------------------------------------------------------------------------------------------------------------
+
+_LENGTH: Final = "length_of_interval"
+
+
+def _of_duration(part: str, unit: str, lengths: pa.Array) -> pa.Array:
+    counts, finer, coarser = lengths.cast(pa.int64()), _PER_SECOND[part], _UNITS[unit]
+    if finer > coarser:
+        counts, coarser = pc.multiply_checked(counts, finer // coarser), finer
+    return pc.divide(counts, coarser // finer) if part in _WHOLE else _quotient(counts, coarser // finer)
+
+
+def _of_interval(part: str, intervals: pa.Array) -> pa.Array:
+    """A part of what an interval has below a minute."""
+    nanoseconds = _fields(intervals)[2]
+    whole_minutes = pc.multiply(pc.divide(nanoseconds, _MINUTE_NS), _MINUTE_NS)
+    return _of_duration(part, "ns", pc.subtract(nanoseconds, whole_minutes))
+
+
+def _length(intervals: pa.Array) -> pa.Array:
+    months, days, nanoseconds = _fields(intervals)
+    days = pc.add(pc.multiply(months, _MONTH_DAYS), days)
+    return pc.add_checked(pc.multiply_checked(days, _DAY_NS), nanoseconds).cast(pa.duration("ns"))
+
+
+def _quotient(counts: pa.Array, by: int) -> pa.Array:
+    """The nearest float."""
+    most = pc.max(pc.abs(counts)).as_py() or 0
+    if most <= _EXACT_FLOAT:
+        return pc.divide(counts.cast(pa.float64()), float(by))
+    return pa.array([None if count is None else count / by for count in counts.to_pylist()], pa.float64())
+
+
+_FIELDS: Final = np.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds", "<i8")])
+
+
+def _fields(intervals: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Months, days and nanoseconds as whole numbers of 64 bits."""
+    data = np.frombuffer(intervals.buffers()[1], _FIELDS, len(intervals), intervals.offset * _FIELDS.itemsize)
+    empty = intervals.is_null().to_numpy(zero_copy_only=False)
+    months, days, nanoseconds = (pa.array(data[name].astype(np.int64), mask=empty) for name in ("months", "days", "nanoseconds"))
+    return months, days, nanoseconds
+
+
+def register(context: datafusion.SessionContext) -> None:
+    """Make the functions known to an engine."""
+
+    def add(name: str, function: Callable[[Any], Any], argument: pa.DataType, result: pa.DataType) -> None:
+        context.register_udf(datafusion.udf(function, [argument], result, "immutable", name))
+
+    interval = pa.month_day_nano_interval()
+    for part in _PER_SECOND:
+        result = pa.int64() if part in _WHOLE else pa.float64()
+        add(f"{part}_of_interval", partial(_of_interval, part), interval, result)
+        for unit in _UNITS:
+            add(f"{part}_of_duration_{unit}", partial(_of_duration, part, unit), pa.duration(unit), result)
+    add(_LENGTH, _length, interval, pa.duration("ns"))
+    add(PROBE, lambda values: values, pa.struct([pa.field("nothing", pa.null())]), pa.int64())

@@ -1,0 +1,77 @@
+"""Times with a zone in answers: `AT TIME ZONE` is what is printed."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from massgen_tracing import store
+from massgen_tracing.errors import QueryError
+from massgen_tracing.store.engine import export
+from massgen_tracing.views import formats
+
+WEEK = "SELECT date_trunc('week', start_timestamp AT TIME ZONE 'Europe/Paris') AS week_start, count(*) AS n FROM records GROUP BY 1"
+MONDAY = "2027-01-11T00:00:00.000000+01:00"
+
+
+def test_a_value_with_a_zone_is_printed_with_its_offset(root: Path) -> None:
+    """In a table, JSON, JSON lines and CSV."""
+    result = store.query(WEEK, root)
+    assert json.loads(formats.to_json(result)) == [{"week_start": MONDAY, "n": 17}]
+    assert json.loads(formats.to_jsonl(result)) == {"week_start": MONDAY, "n": 17}
+    assert formats.to_csv(result) == f"week_start,n\n{MONDAY},17\n"
+    assert formats.cells(result) == [[MONDAY, "17"]]
+
+
+def test_a_value_with_a_zone_keeps_it_in_python_arrow_and_parquet(root: Path) -> None:
+    """The column has the zone, to the microsecond."""
+    result = store.query(WEEK, root)
+    wanted = pa.timestamp("us", "Europe/Paris")
+    assert result.table.schema.field("week_start").type == wanted
+    assert result.rows[0]["week_start"] == datetime(2027, 1, 11, tzinfo=ZoneInfo("Europe/Paris"))
+    assert result.rows[0]["week_start"].utcoffset() == timedelta(hours=1)
+    assert pa.ipc.open_stream(export.to_arrow(result)).read_all().schema.field("week_start").type == wanted
+    assert parquet.read_table(io.BytesIO(export.to_parquet(result))).schema.field("week_start").type == wanted
+
+
+def test_each_value_has_the_offset_of_its_own_day(root: Path) -> None:
+    """Summer time changes it; offsets can be named too, and values in lists and structs have theirs."""
+    sql = (
+        "SELECT to_timestamp_seconds(1800000000) AT TIME ZONE 'America/New_York' AS winter,"
+        " to_timestamp_seconds(1815000000) AT TIME ZONE 'America/New_York' AS summer,"
+        " to_timestamp_seconds(1800000000) AT TIME ZONE '+05:30' AS named,"
+        " ARRAY[to_timestamp_seconds(1800000000) AT TIME ZONE 'Asia/Kolkata'] AS listed,"
+        " to_timestamp_seconds(1800000000) AS utc, to_timestamp_seconds(1800000000) AT TIME ZONE 'UTC' AS said, now() - now() AS nothing"
+    )
+    (row,) = formats.objects(store.query(sql, root))
+    assert row == {
+        "winter": "2027-01-15T03:00:00.000000-05:00",
+        "summer": "2027-07-07T18:40:00.000000-04:00",
+        "named": "2027-01-15T13:30:00.000000+05:30",
+        "listed": ["2027-01-15T13:30:00.000000+05:30"],
+        "utc": "2027-01-15T08:00:00.000000Z",
+        "said": "2027-01-15T08:00:00.000000Z",
+        "nothing": 0.0,
+    }
+
+
+@pytest.mark.parametrize("selected", ["start_timestamp AT TIME ZONE 'Nowhere/Land'", "ARRAY[start_timestamp AT TIME ZONE 'Nowhere/Land']"])
+def test_a_zone_that_does_not_exist_is_refused_with_its_place(root: Path, selected: str) -> None:
+    """Also where the engine itself would not look it up."""
+    with pytest.raises(QueryError, match=r"no time zone 'Nowhere/Land' here \(line 1, column \d+\)\. Expected a name of the IANA database"):
+        store.query(f"SELECT {selected} AS t FROM records", root)
+
+
+def test_intervals_are_printed_and_not_written_where_they_have_no_type(root: Path) -> None:
+    """Seconds, or ISO 8601 where there are months; Parquet, which has no such type, is refused with the next step."""
+    result = store.query("SELECT INTERVAL '1 day 3.5 seconds' AS a, INTERVAL '2 months 1 day -0.25 seconds' AS b", root)
+    assert json.loads(formats.to_json(result)) == [{"a": 86403.5, "b": "P2M1DT-0.25S"}]
+    with pytest.raises(QueryError, match="Parquet has no type for the intervals of the column 'a'"):
+        export.to_parquet(result)
