@@ -33,7 +33,8 @@ def _once(origin: T, make: Callable[[T], T]) -> T:
         if len(_cleaned) >= _MAX_KEPT:  # a provider that makes a scope for every tracer it gives
             _cleaned.clear()
         known = _cleaned[id(origin)] = origin, make(origin)
-    return known[1]  # type: ignore[no-any-return]
+    cleaned: T = known[1]
+    return cleaned
 
 
 def _scope(scope: InstrumentationScope) -> InstrumentationScope:
