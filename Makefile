@@ -10,8 +10,11 @@ export PIP_ROOT_USER_ACTION = ignore
 PIP = $(shell $(PY) -m pip --version >/dev/null 2>&1 && echo '$(PY) -m pip' || echo '$(PYTHON) -m pip --python $(PY)')
 INSTALL = $(PIP) install --quiet --no-input --no-compile
 
+# A process for each core, each with a part of the tests and then what the other has left; in another order each time, which the seed repeats.
+PARALLEL = --numprocesses=auto --dist=worksteal
+
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-massgen massgen test check lint types contracts bench lock environment clean
+.PHONY: help demo demo-massgen massgen test test-all test-versions check lint types contracts bench lock environment clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
@@ -28,8 +31,15 @@ massgen: environment ## three versions of MassGen for the tests, into .venv-mass
 	@$(INSTALL) uv
 	@$(PY) -m rehearsal.environments
 
-test: environment ## the tests (more options: make test ARGS="-k name -x")
-	@$(PY) -m pytest $(ARGS)
+test: environment ## the tests, but for soaks and long searches (more options: make test ARGS="-k name -x")
+	@$(PY) -m pytest $(PARALLEL) -m "not long" $(ARGS)
+
+test-all: environment ## all tests
+	@$(PY) -m pytest $(PARALLEL) $(ARGS)
+
+test-versions: environment ## the tests that need no MassGen, on the other versions of Python that are here, in .venv-3.*
+	@$(INSTALL) uv
+	@$(PY) -m tools.pythons $(PARALLEL) -m "not long and not massgen" $(ARGS)
 
 check: lint types contracts ## all that is checked without running: lint, types, contracts
 
@@ -56,7 +66,7 @@ lock: environment ## write requirements.lock anew, from pyproject.toml, and the 
 environment: $(VENV)/.project ## install all of that into .venv (the others do it themselves)
 
 clean: ## remove the environment and everything generated, but no recordings
-	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-3.* dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.project: pyproject.toml $(VENV)/.packages

@@ -33,7 +33,9 @@ from .script import SERVER, Script
 
 HERE: Final = Path(__file__).resolve().parent
 QUESTION: Final = "Which storage layout should the small library use?"
-PROGRAM_TIMEOUT: Final = 180.0
+PROGRAM_TIMEOUT: Final = 600.0
+"""Seconds after which a program is taken to hang; nothing is judged by it."""
+
 LAST_WORDS: Final = 3.0
 """Seconds until a program that hangs is ended, and that it is given to say where."""
 

@@ -19,6 +19,17 @@ settings.load_profile("default")
 _LEAVES_MARK = "Failed to detach context"
 
 
+LONG_SECONDS = 3600
+"""After which a long test is taken to hang; for others `pyproject.toml` says when."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests have the time that they take."""
+    for item in items:
+        if item.get_closest_marker("long") is not None:
+            item.add_marker(pytest.mark.timeout(LONG_SECONDS))
+
+
 @pytest.fixture(autouse=True)
 def _no_span_is_current() -> Iterator[None]:
     """A test that leaves a span behind would make its neighbour fail; this names the neighbour before and the culprit after."""

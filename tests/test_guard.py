@@ -118,7 +118,7 @@ def test_threads_count_together(caplog: pytest.LogCaptureFixture) -> None:
     gate = threading.Barrier(8)
 
     def work() -> None:
-        gate.wait(30)
+        gate.wait()
         for _ in range(500):
             guard.report("one", "text", lost=1)
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pickle
+import re
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -48,20 +53,30 @@ def _find(version: str) -> Environment | None:
 
 @pytest.fixture(scope="session")
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], Future[Ran]]]:
-    """Every run that a selected test asks for, under way."""
+    """Every run that a selected test asks for, under way; where several processes share the tests, they share the runs too."""
     parameters = [getattr(item, "callspec", None) for item in request.session.items]
     asked = [found.params["ran"] for found in parameters if found is not None and "ran" in found.params]
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "massgen"
+    shared.mkdir(exist_ok=True)
 
-    def run(version: str, name: str, place: Path) -> Ran:
-        case, here = CASES[name], _find(version)
+    def run(version: str, name: str) -> Ran:
+        case, here, place = CASES[name], _find(version), shared / re.sub(r"\W+", "_", f"{version} {name}")
         assert here is not None
-        with stage(here, case.script(), case.setup, place=place) as where:
-            return where.run(where.massgen(*case.options))
+        with Path(f"{place}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (there := Path(f"{place}.ran")).exists():
+                known: Ran = pickle.loads(there.read_bytes())
+                return known
+            shutil.rmtree(place, ignore_errors=True)  # of one that failed: whoever asks again sees it fail again
+            place.mkdir()
+            with stage(here, case.script(), case.setup, place=place) as where:
+                ran = where.run(where.massgen(*case.options))
+            there.write_bytes(pickle.dumps(ran))
+            return ran
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        # Directories are made here: where several threads ask for the first one, pytest removes it again.
-        there = [(version, name) for version, name in dict.fromkeys(asked) if _find(version)]
-        yield {(version, name): pool.submit(run, version, name, tmp_path_factory.mktemp("massgen")) for version, name in there}
+        yield {each: pool.submit(run, *each) for each in dict.fromkeys(asked) if _find(each[0])}
         pool.shutdown(cancel_futures=True)
 
 

@@ -24,6 +24,8 @@ from tests.massgen import evidence
 from tests.massgen.conftest import VERSIONS, environment
 from tests.massgen.evidence import Tree
 
+pytestmark = pytest.mark.massgen
+
 NO_TOOLS = Part(tools=0)
 
 
@@ -123,7 +125,7 @@ def test_a_signal_has_the_effect_that_it_has_without_us(name: str, newest: Envir
 
         place = tmp_path / str(traced)
         place.mkdir()
-        script = Slow(agents(2), {"agent_b": Part(tools=0, seconds=(8, 8))}, Part(tools=0, seconds=(6, 6)), seed=54)
+        script = Slow(agents(2), {"agent_b": Part(tools=0, seconds=(80, 80))}, Part(tools=0, seconds=(60, 60)), seed=54)
         with stage(newest, script, NO_SERVER, place=place) as here:
             rans.append(here.run(here.massgen(), traced=traced, interrupt=(reached, signal.Signals[name])))
     ours, plain = rans

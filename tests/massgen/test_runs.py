@@ -15,6 +15,8 @@ from rehearsal.run import QUESTION, Ran
 from tests.massgen import evidence
 from tests.massgen.evidence import Tree, agent_of, end
 
+pytestmark = pytest.mark.massgen
+
 
 @pytest.fixture
 def tree(ran: Ran) -> Tree:

@@ -19,6 +19,8 @@ from tests.massgen import evidence
 from tests.massgen.conftest import VERSIONS, environment
 from tests.massgen.evidence import Tree
 
+pytestmark = pytest.mark.massgen
+
 TASK = "Look up how others do it."
 
 UV = """#!/bin/sh

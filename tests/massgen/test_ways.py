@@ -19,6 +19,8 @@ from tests.massgen.conftest import VERSIONS, environment
 from tests.massgen.evidence import Tree
 from tests.sinks.collector import collecting, texts
 
+pytestmark = pytest.mark.massgen
+
 EVERY_VERSION = pytest.mark.parametrize("version", VERSIONS)
 
 STEADY = {agent_id: Part(tools=0, seconds=(0.1 + place, 0.1 + place), vote="agent1") for place, agent_id in enumerate(agents(3))}

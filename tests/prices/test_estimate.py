@@ -264,7 +264,7 @@ assert mt.shutdown(60)
 assert imported == [], imported
 assert set(sys.modules) == loaded
 """
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
 
 
 def test_two_first_calls_at_once_agree() -> None:
@@ -293,12 +293,12 @@ begun, go_on, parsed = threading.Event(), threading.Event(), catalog._parsed
 def slow(path):
     if threading.current_thread() is reading:
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait()
     return parsed(path)
 catalog._parsed = slow
 reading = threading.Thread(target=lambda: prices.estimate("openai", "gpt-4o", 1, 1))
 reading.start()
-assert begun.wait(30)
+begun.wait()
 child = os.fork()
 if child == 0:
     os._exit(0 if prices.estimate("openai", "gpt-4o", 1, 1) else 1)
@@ -307,7 +307,7 @@ go_on.set()
 reading.join()
 assert code == 0
 """
-    subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", program], check=True, timeout=60, cwd=tmp_path)
+    subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", program], check=True, cwd=tmp_path)
 
 
 def test_a_price_that_is_asked_for_as_the_interpreter_ends_is_unknown(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ class Late:
     def __del__(self): self.say(self.ask("openai", "gpt-4o", 1, 1))
 late = Late()
 """
-    done = subprocess.run([sys.executable, "-c", program], check=True, timeout=60, cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("None\n", "")
 
 

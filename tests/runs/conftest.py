@@ -7,6 +7,8 @@ import dataclasses
 import json
 import logging
 import sys
+import threading
+import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -126,7 +128,7 @@ class Harness:
 
 
 def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as response:
+    with urllib.request.urlopen(url) as response:
         return json.load(response)
 
 
@@ -158,6 +160,33 @@ def seen(asked: Asked) -> list[str]:
     import re
 
     return re.findall(r'<answer agent="agent\d+" label="([^"]+)">', asked.messages[1]["content"])
+
+
+class Clock:
+    """The time that this thread, and the event loop in it, is told: the machine's, and what a test lets pass at once.
+
+    Time limits are long, and are over when the test says so: when what has to happen before has happened, however long it took.
+    """
+
+    def __init__(self) -> None:
+        self._machine = time.monotonic
+        self._thread = threading.get_ident()
+        self._passed = 0.0
+
+    def __call__(self) -> float:
+        return self._machine() + (self._passed if threading.get_ident() == self._thread else 0.0)
+
+    def passes(self, seconds: float) -> None:
+        """Let time pass; what waits in the event loop sees it when the callback that called this has returned."""
+        self._passed += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of the test; others, such as the scripted endpoint's, go on as ever."""
+    own = Clock()
+    monkeypatch.setattr(time, "monotonic", own)
+    return own
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from massgen_tracing.errors import ToolServerError
 from massgen_tracing.runs.coordinator.config import ToolServerConfig
 from massgen_tracing.runs.coordinator.tool_server import MAX_OUTPUT, Tools, call, main
 from massgen_tracing.runs.coordinator.tools import Toolbox, ToolServerGone
+from tests.processes import gone
 
 SERVER = ("-m", "massgen_tracing.runs.coordinator.tool_server", "--root", "${cwd}")
 TRACEPARENT = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
@@ -54,11 +54,12 @@ async def test_command(tools, tmp_path):
 
 async def test_command_that_takes_too_long(tools):
     """A command is ended at its timeout, with what it started."""
-    began = time.monotonic()
-    text, is_error = await call(tools, "execute_command", {"command": "sleep 30 & sleep 30", "timeout": 0.2})
+    text, is_error = await call(tools, "execute_command", {"command": "sleep 100000 & echo $! $$ > pids; wait", "timeout": 0.2})
     assert is_error
     assert "longer than 0.2 s" in text
-    assert time.monotonic() - began < 5
+    # Where the time was up before the shell had come to that, there was nothing to end.
+    for pid in (tools._root / "pids").read_text().split() if (tools._root / "pids").exists() else ():
+        gone(int(pid))
 
 
 async def test_output_is_bounded(tools):
@@ -121,11 +122,9 @@ async def test_server_that_dies(tmp_path):
         found = box.find("mcp__fs__execute_command")
         assert found is not None
         server, tool = found
-        began = time.monotonic()
         for _ in range(2):
             with pytest.raises(ToolServerGone, match="'fs' not connected"):
                 await server.call(tool, {"command": "kill -9 $PPID"}, {})
-        assert time.monotonic() - began < 3
     finally:
         await box.stop()
 
@@ -140,7 +139,7 @@ async def test_cancelled_call_leaves_the_server_usable(tmp_path):
         server, tool = found
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
-                await server.call(tool, {"command": "sleep 5"}, {})
+                await server.call(tool, {"command": "sleep 30"}, {})
         assert (await server.call(tool, {"command": "echo on"}, {})).text == "on"
     finally:
         await box.stop()

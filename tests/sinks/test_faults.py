@@ -183,7 +183,7 @@ with tracer.session("q", run=RunDirectory(Path(sys.argv[1]) / "run")), tracer.sp
     pass
 """
     for name in ("first", "second"):
-        subprocess.run([sys.executable, "-c", program, str(tmp_path), name], check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", program, str(tmp_path), name], check=True)
         path = tmp_path / "run" / "turn_1" / "attempt_1" / "trace.otlp.jsonl"
         if name == "first":
             with path.open("ab") as file:
@@ -283,7 +283,7 @@ with tracer.span("open"):
         pass
 assert all(os.fstat(stranger).st_size == 0 for stranger in strangers)
 """
-    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=60, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, capture_output=True, text=True)
     assert done.stderr == ""
     assert lines.names(*lines.recordings(tmp_path)) == ["after", "open"]
     assert len(lines.started(*lines.recordings(tmp_path))) == 2

@@ -55,7 +55,6 @@ def run(place: Path, program: str, **environment: str) -> subprocess.CompletedPr
         [sys.executable, "-c", RUN + program, str(place / "root")],
         env={**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), **environment},
         cwd=home,
-        timeout=90,
         check=True,
         capture_output=True,
         text=True,

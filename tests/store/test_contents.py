@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -43,8 +44,8 @@ def began(number: int) -> datetime:
 
 
 def settle(path: Path) -> None:
-    """Make a file look as if nobody has touched it for a while (less than after which it would be sealed in passing)."""
-    old = time.time() - 20
+    """Make a file look as if nobody has touched it for a little while (far less than after which it would be sealed in passing)."""
+    old = time.time() - 5
     os.utime(path, (old, old))
 
 
@@ -66,11 +67,21 @@ def make(root: Path, number: int, *, sealed: bool) -> Path:
     return path
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A root of many runs, every second of them sealed."""
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root of many runs, every second of them sealed, to be copied."""
+    root = tmp_path_factory.mktemp("many")
     for number in range(RUNS):
-        make(tmp_path, number, sealed=number % 2 == 0)
+        make(root, number, sealed=number % 2 == 0)
+    return root
+
+
+@pytest.fixture
+def root(many: Path, tmp_path: Path) -> Path:
+    """Such a root of the test's own."""
+    shutil.copytree(many, tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.rglob("trace.*"):
+        settle(path)
     return tmp_path
 
 

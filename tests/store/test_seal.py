@@ -529,35 +529,35 @@ def sealer(path: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_a_sealer_that_is_killed_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    """SIGKILL after a random time, again and again: each span is readable once, and sealing goes on to its end."""
+@pytest.mark.parametrize("roots", [1, pytest.param(6, marks=pytest.mark.long)])
+def test_a_sealer_that_is_killed_at_any_moment_loses_and_doubles_nothing(tmp_path: Path, roots: int) -> None:
+    """SIGKILL at once and after random times: each span is readable once, and sealing goes on to its end."""
     lines = [line.encode() for line in run_lines(seed=7, spans=1500)]
     rng = random.Random(7)
     longest = 0.3
     killed = 0
-    for attempt in range(12):
-        root = tmp_path / str(attempt // 3)
-        path = root / "massgen_logs" / "log_20270115_080000_000000" / "turn_1" / "attempt_1" / "trace.otlp.jsonl"
-        if attempt % 3 == 0:
-            live(root, lines)
-            spans = [exact(span) for span in reader.read([path]).spans]
-        if not path.exists():
-            continue  # the sealer was done before it was killed
-        with sealer(path) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(b"go\n")
-            process.stdin.flush()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(rng.uniform(0, longest))
-            process.kill()
-            killed += process.stdout.read() != b"sealed\n"
-        assert [exact(span) for span in reader.read(catalogue.files(root)).spans] == spans
-        assert len(store.query("SELECT span_id FROM records", root)) == len(spans)
-        if attempt % 3 == 2:
-            seal.seal(path)
-            assert os.listdir(path.parent) == ["trace.parquet"]
+    for number in range(roots):
+        root = tmp_path / str(number)
+        path = live(root, lines)
+        spans = [exact(span) for span in reader.read([path]).spans]
+        for seconds in (0.0, rng.uniform(0, longest), rng.uniform(0, longest)):
+            if not path.exists():
+                continue  # the sealer was done before it was killed
+            with sealer(path) as process:
+                assert process.stdin is not None
+                assert process.stdout is not None
+                process.stdin.write(b"go\n")
+                process.stdin.flush()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(seconds)
+                process.kill()
+                killed += process.stdout.read() != b"sealed\n"
             assert [exact(span) for span in reader.read(catalogue.files(root)).spans] == spans
+            assert len(store.query("SELECT span_id FROM records", root)) == len(spans)
+        if path.exists():
+            seal.seal(path)
+        assert os.listdir(path.parent) == ["trace.parquet"]
+        assert [exact(span) for span in reader.read(catalogue.files(root)).spans] == spans
     assert killed
 
 

@@ -66,7 +66,7 @@ def test_a_process_pool_gets_the_span_with_the_bound_function(method: str, tmp_p
     ):
         os.environ["MASSGEN_TRACING_ROOT"] = str(tmp_path)
         try:
-            pid = pool.submit(mt.bind(_in_another_process), "child").result(30)
+            pid = pool.submit(mt.bind(_in_another_process), "child").result()
         finally:
             del os.environ["MASSGEN_TRACING_ROOT"]
     assert pid != os.getpid()
@@ -118,7 +118,7 @@ def test_one_bound_function_may_run_in_many_threads_at_once() -> None:
 
     def work(i: int) -> str:
         VAR.set(str(i))
-        barrier.wait(5)
+        barrier.wait()
         return VAR.get()
 
     bound = mt.bind(work)

@@ -481,8 +481,10 @@ def test_what_fits_is_not_cut() -> None:
 
 
 def test_huge_values_take_bounded_time() -> None:
-    """Texts of a hundred megabytes, of the kinds that could be slow, and structures without end are done within a generous minute."""
+    """Texts of a hundred megabytes, of the kinds that could be slow, and structures without end are done within two minutes of processor time."""
     program = """
+import resource
+resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
 from massgen_tracing.trace.payload import clean, preview
 from tests.trace.test_payload import laughs, recursive, deep
 million = 10**8
@@ -496,5 +498,5 @@ for value in [laughs(), recursive(), deep(10**6), [["x" * 10**6] * 1000] * 1000,
 print("done")
 """
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", program], timeout=60, check=True, capture_output=True, text=True, cwd=root)
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=root)
     assert done.stdout == "done\n"

@@ -31,7 +31,7 @@ _START = """import fcntl, os, sys, termios
 os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.executable, [sys.executable, "-m", "massgen_tracing.views.cli", *sys.argv[1:]])"""
-_PATIENCE = 60.0
+_PATIENCE = 600.0
 """Seconds after which a test gives up; nothing is judged by it."""
 
 UP, TAB, ENTER, CTRL_C, CTRL_D = "\x1b[A", "\t", "\r", "\x03", "\x04"
