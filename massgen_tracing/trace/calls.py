@@ -309,7 +309,9 @@ class McpCall(ToolCall):
 
 def open_span(spans: SpanFactory, name: object, attributes: object, base: object, place: Context | None, more: Mapping[str, Any]) -> Work:
     """A span of the caller's own, in the Context *base*, else in that of its *place*."""
-    return Work(spans, text_of(name) or "span", spans.attributes(attributes, more), spans.base(base, place))
+    if type(name) is not str:
+        name = text_of(name)
+    return Work(spans, name, spans.attributes(attributes, more), place if base is None else spans.base(base, place))
 
 
 def _reported(answer: object) -> Reported:

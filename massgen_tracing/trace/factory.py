@@ -156,6 +156,8 @@ class SpanFactory:
         """The caller's own attributes: those given as such, in any form, and the keyword arguments that have no other meaning."""
         if given is None:
             return more
+        if type(given) is dict:
+            return {**given, **more} if more else given
         return {**self.take("attributes", given, arguments.attributes, {"attributes": given}), **more}
 
     def base(self, given: object, place: Context | None) -> Context | None:

@@ -21,6 +21,7 @@ from opentelemetry.trace import TracerProvider as ApiTracerProvider
 from massgen_tracing import guard
 from massgen_tracing.errors import compose
 from massgen_tracing.trace.exceptions import MAX_CHARS
+from massgen_tracing.trace.origin import clean_resource, clean_scope
 from massgen_tracing.trace.payload import clean_all, clean_name, cut_clean
 
 if TYPE_CHECKING:
@@ -234,6 +235,8 @@ def cleaned(described: dict[str, Any]) -> dict[str, Any]:
         "events": [Event(clean_name(event.name), clean_all(event.attributes or {}), event.timestamp) for event in events],
         "links": [Link(link.context, clean_all(link.attributes or {})) for link in links],
         "status": status if status.description is None else Status(status.status_code, cut_clean(status.description, MAX_CHARS)),
+        "resource": clean_resource(described["resource"]),
+        "instrumentation_scope": clean_scope(described["instrumentation_scope"]),
     }
 
 

@@ -20,7 +20,7 @@ class Rule:
     """One shape of secret.
 
     Attributes:
-        sign: a character that occurs wherever the pattern can match, so that most texts are passed by at once.
+        sign: a text, of one character mostly, that occurs wherever the pattern can match, so that most texts are passed by at once.
         needles: lower-case texts with one of which the pattern begins. It is tried only where one stands: a search at every character of a long
             prompt would hold up the run.
         pattern: what is replaced; a group named `keep` in front stays, a group named `quote` is put around the mark.
@@ -87,22 +87,22 @@ RULES: Final[tuple[Rule, ...]] = (
                     rf"_{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
     Rule("x", ("xox",), re.compile(r"\bxox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9\-]{10,}")),
     Rule("a", ("aiza", "ya29.", "aq.a"), re.compile(r"\b(?:AIza[A-Za-z0-9_\-]{30,}|ya29\.[A-Za-z0-9_\-]{20,}|AQ\.A[A-Za-z0-9_\-]{30,})")),
-    Rule("/", ("1//0",), re.compile(r"\b1//0[A-Za-z0-9_\-]{40,}")),
+    Rule("1//0", ("1//0",), re.compile(r"\b1//0[A-Za-z0-9_\-]{40,}")),
     Rule("a", ("akia", "asia", "absk"), re.compile(r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}\b|ABSK[A-Za-z0-9+/]{40,}=*)")),
-    Rule("o", ("fwogzxivyxdz", "fqogzxivyxdz", "iqojb3jpz2lu"), re.compile(r"\b(?:F[wQ]oGZXIvYXdz|IQoJb3JpZ2lu)[A-Za-z0-9+/%_\-]{16,}=*")),
+    Rule("z", ("fwogzxivyxdz", "fqogzxivyxdz", "iqojb3jpz2lu"), re.compile(r"\b(?:F[wQ]oGZXIvYXdz|IQoJb3JpZ2lu)[A-Za-z0-9+/%_\-]{16,}=*")),
     # SendGrid, HashiCorp Vault; Twilio's accounts and keys, an account's token behind it; Brave
     Rule(".", ("sg.", "hvs."), re.compile(r"\b(?:SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{20,}|hvs\.[A-Za-z0-9_\-]{20,})")),
-    Rule("a", ("ac",), re.compile(r"\bAC[0-9a-f]{32}\b(?::[0-9a-f]{32}\b)?")),
-    Rule("s", ("sk",), re.compile(r"\bSK[0-9a-f]{32}\b(?::[A-Za-z0-9]{32}\b)?")),
-    Rule("b", ("bsa",), re.compile(r"\bBSA(?=[A-Za-z_\-]*[0-9])(?=[A-Z0-9_\-]*[a-z])[A-Za-z0-9_\-]{24,29}(?![A-Za-z0-9_\-])")),
+    Rule("ac", ("ac",), re.compile(r"\bAC[0-9a-f]{32}\b(?::[0-9a-f]{32}\b)?")),
+    Rule("sk", ("sk",), re.compile(r"\bSK[0-9a-f]{32}\b(?::[A-Za-z0-9]{32}\b)?")),
+    Rule("bsa", ("bsa",), re.compile(r"\bBSA(?=[A-Za-z_\-]*[0-9])(?=[A-Z0-9_\-]*[a-z])[A-Za-z0-9_\-]{24,29}(?![A-Za-z0-9_\-])")),
     # addresses that are secrets: webhooks, signed URLs; a bot's token in Telegram's
     Rule("/", ("webhooks/", "hooks.slack.com/"),
          re.compile(r"(?P<keep>(?i:webhooks/\d{10,25}/|hooks\.slack\.com/(?:services|workflows|triggers)/))[A-Za-z0-9_\-/]{20,}")),
     Rule("=", ("sig=", "signature="), re.compile(r"(?P<keep>(?i:sig(?:nature)?)=)[A-Za-z0-9%+/_\-]{20,}=*"),
          re.compile(r"(?i)[?&;](?:x-(?:amz|goog)-)?\Z")),
-    Rule(":", (":aa",), re.compile(r":AA[A-Za-z0-9_\-]{32,34}(?![A-Za-z0-9_\-])"), re.compile(r"(?<![0-9])(?:bot)?[0-9]{8,11}\Z")),
+    Rule(":aa", (":aa",), re.compile(r":AA[A-Za-z0-9_\-]{32,34}(?![A-Za-z0-9_\-])"), re.compile(r"(?<![0-9])(?:bot)?[0-9]{8,11}\Z")),
     # Azure's: a mark within the key says whose it is
-    Rule("j", ("jqqj9",), re.compile(r"JQQJ9[A-Za-z0-9]{20,}"), re.compile(r"(?P<own>\b[A-Za-z0-9]{52})\Z"), reach=53),
+    Rule("jqqj9", ("jqqj9",), re.compile(r"JQQJ9[A-Za-z0-9]{20,}"), re.compile(r"(?P<own>\b[A-Za-z0-9]{52})\Z"), reach=53),
     # name=value and "name": "value", where the name says that the value is a secret
     *(
         Rule(name[0], (needle,), re.compile(rf"(?isx)(?P<keep>{name}{_IS}){_VALUE}"), before)
