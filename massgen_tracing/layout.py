@@ -143,6 +143,25 @@ def started_at(name: str) -> datetime | None:
     return None
 
 
+def make_directory(path: Path) -> None:
+    """Make *path* and what is missing above it.
+
+    `Path.mkdir(parents=True, exist_ok=True)` takes any `OSError` for the word that the directory exists, also a `TimeoutError` that a signal handler
+    of the program raises meanwhile. This one keeps no such error.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    try:
+        path.mkdir()
+    except FileNotFoundError:
+        make_directory(path.parent)
+        make_directory(path)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+
+
 def new_run(root: Path | str, *, now: datetime | None = None) -> RunDirectory:
     """Make a new run directory under *root* and return it.
 
@@ -153,7 +172,7 @@ def new_run(root: Path | str, *, now: datetime | None = None) -> RunDirectory:
         OSError: if the directory cannot be made.
     """
     logs = Path(os.path.abspath(root)) / LOGS_DIR
-    logs.mkdir(parents=True, exist_ok=True)
+    make_directory(logs)
     moment = now or datetime.now().astimezone()
     while True:
         run = RunDirectory(logs / moment.strftime(RUN_TIME_FORMAT))
@@ -162,7 +181,7 @@ def new_run(root: Path | str, *, now: datetime | None = None) -> RunDirectory:
         except FileExistsError:
             moment += timedelta(microseconds=1)
             continue
-        run.attempt_dir.mkdir(parents=True, exist_ok=True)
+        make_directory(run.attempt_dir)
         return run
 
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from massgen_tracing import guard, semconv
+from massgen_tracing import guard, layout, semconv
 from massgen_tracing.layout import LOGS_DIR, RunDirectory, run_of
 from massgen_tracing.trace.borders import bind_stream
 
@@ -419,7 +419,7 @@ class Coordinations:
         if own is None or root is None or own.log_dir.parent != Path(root).absolute() / LOGS_DIR:
             return None  # a subagent's files lie in its workspace, which MassGen clears
         try:
-            own.attempt_dir.mkdir(parents=True, exist_ok=True)
+            layout.make_directory(own.attempt_dir)
         except OSError as error:
             guard.swallow("massgen.log_dir", error)
             return None

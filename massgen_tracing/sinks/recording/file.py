@@ -207,7 +207,7 @@ class AppendFile:
             return os.open(self.path, flags, 0o644)
         except FileNotFoundError as error:
             guard.passing(error)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            layout.make_directory(self.path.parent)
             return os.open(self.path, flags, 0o644)
 
     @staticmethod

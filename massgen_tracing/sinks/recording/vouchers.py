@@ -69,7 +69,7 @@ class _Vouchers:
         for _ in range(_ATTEMPTS):
             if self._file is not None and self._file.names() > 0:
                 return self._path
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            layout.make_directory(self._path.parent)
             file: Descriptor | None = Descriptor(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
             with guard.ignored(BlockingIOError):  # somebody tidies up, and is about to remove it
                 fcntl.flock(file.number, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[union-attr]
