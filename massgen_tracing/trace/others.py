@@ -20,7 +20,7 @@ from opentelemetry.trace import TracerProvider as ApiTracerProvider
 from massgen_tracing import guard
 from massgen_tracing.errors import compose
 from massgen_tracing.trace.exceptions import MAX_CHARS
-from massgen_tracing.trace.payload import clean_all, cut_clean, encodable
+from massgen_tracing.trace.payload import clean_all, clean_name, cut_clean
 
 if TYPE_CHECKING:
     from massgen_tracing.trace.pipeline import Pipeline
@@ -41,7 +41,10 @@ class Others:
         self.shown: Pipeline | None = None
         self.added: tuple[Added, ...] = ()
         self._followed: list[weakref.ref[ApiTracerProvider]] = []
-        self._open: dict[int, Pipeline] = {}
+        self._begun: weakref.WeakKeyDictionary[ReadableSpan, _Begun] = weakref.WeakKeyDictionary()
+        """As long as there are the spans: of one that is dropped without its end nothing is left."""
+        self._open: weakref.WeakValueDictionary[int, _Begun] = weakref.WeakValueDictionary()
+        """By id, for at their ends others stand for them."""
 
     def follow(self, provider: ApiTracerProvider) -> bool:
         """Show every later span of *provider*, from now on; whether it can be followed. Doing so twice changes nothing."""
@@ -64,15 +67,15 @@ class Others:
         """
         identity = span.get_span_context()
         if self.shown is not None and identity is not None:
-            self._open[identity.span_id] = self.shown
-            self.shown.on_start(Shown(span, described), context)
+            begun = self._begun[span] = self._open[identity.span_id] = _Begun(self.shown, Shown(span, described))
+            begun.pipeline.on_start(begun.span, context)
 
     def ended(self, span: ReadableSpan, described: dict[str, Any]) -> None:
         """A span of a followed provider has ended; it is shown where its start was."""
         identity = span.get_span_context()
-        shown = None if identity is None else self._open.pop(identity.span_id, None)
-        if shown is not None:
-            shown.on_end(Shown(span, described))
+        begun = None if identity is None else self._open.pop(identity.span_id, None)
+        if begun is not None:
+            begun.pipeline.on_end(Shown(span, described))
 
     def look(self, above: ApiSpan) -> None:
         """Say it where a span of another provider has one of this package's below it and is itself not recorded."""
@@ -148,6 +151,26 @@ class Shown(ReadableSpan):
         return self._dropped[2]
 
 
+class _Begun:
+    """Where a span's start was shown, and as what."""
+
+    def __init__(self, pipeline: Pipeline, span: Shown) -> None:
+        self.pipeline = pipeline
+        self.span = span
+
+
+class _Event(Event):
+    """A span's event, cleaned."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__(clean_name(event.name), clean_all(event.attributes or {}), event.timestamp)
+        self._dropped = event.dropped_attributes
+
+    @property
+    def dropped_attributes(self) -> int:
+        return self._dropped
+
+
 class Added(SpanProcessor):
     """A processor that somebody has added to the package's own provider: it stays when what is configured is replaced.
 
@@ -208,9 +231,9 @@ def cleaned(described: dict[str, Any]) -> dict[str, Any]:
     links: Sequence[Link] = described["links"]
     return {
         **described,
-        "name": encodable(str(described["name"])),
+        "name": clean_name(described["name"]),
         "attributes": clean_all(described["attributes"] or {}),
-        "events": [Event(encodable(str(event.name)), clean_all(event.attributes or {}), event.timestamp) for event in events],
+        "events": [_Event(event) for event in events],
         "links": [Link(link.context, clean_all(link.attributes or {})) for link in links],
         "status": status if status.description is None else Status(status.status_code, cut_clean(status.description, MAX_CHARS)),
     }

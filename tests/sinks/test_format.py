@@ -21,7 +21,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, S
 from opentelemetry.trace import Span as ApiSpan
 
 from massgen_tracing.sinks.recording import Recording
-from massgen_tracing.trace.payload import clean_all
+from massgen_tracing.trace.others import Others
 from massgen_tracing.trace.pipeline import Pipeline
 from massgen_tracing.trace.provider import Tracer, TracerProvider
 from tests.sinks import lines
@@ -235,10 +235,12 @@ def test_lines_are_ascii() -> None:
 def sdk_lines(root: Path, use: Callable[[ApiSpan], None], *, cleaned: bool = True, **options: Any) -> tuple[Message, ReadableSpan, TracesData]:
     """A span of the SDK's provider, recorded."""
     recording, kept = Recording(root), Kept()
+    provider, others = SdkProvider(shutdown_on_exit=False), Others()
     if cleaned:
-        recording.clean = clean_all
-    provider = SdkProvider(shutdown_on_exit=False)
-    provider.add_span_processor(recording)
+        others.shown = Pipeline(Resource({}), [recording])
+        others.follow(provider)
+    else:
+        provider.add_span_processor(recording)
     provider.add_span_processor(kept)
     span = provider.get_tracer("sdk").start_span("sdk span", **options)
     use(span)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, StatusCode
 
 from massgen_tracing import semconv
 from massgen_tracing.sinks.recording import encode
-from massgen_tracing.trace.exceptions import MAX_CHARS
 from massgen_tracing.trace.origin import clean_resource, clean_scope
-from massgen_tracing.trace.payload import clean_name, cut_clean
-
-Clean = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 _KINDS: Final = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
 """OTLP's numbers; OpenTelemetry's API counts from 0."""
@@ -62,12 +58,11 @@ class SpanLines:
         beginning: from `head`.
         span: the span, just started.
         context: its identity.
-        clean: bounds and scrubs attributes; given where the span does not do that itself, and then its names and texts are cleaned too.
     """
 
-    __slots__ = ("_attributes", "_beginning", "_clean", "_count", "_parent_id", "_parent_remote", "_since", "_span_id", "_state")
+    __slots__ = ("_attributes", "_beginning", "_count", "_parent_id", "_parent_remote", "_since", "_span_id", "_state")
 
-    def __init__(self, beginning: str, span: ReadableSpan, context: SpanContext, clean: Clean | None) -> None:
+    def __init__(self, beginning: str, span: ReadableSpan, context: SpanContext) -> None:
         parent = span.parent
         self._beginning = f'{beginning}"traceId":"{context.trace_id:032x}","spanId":"'
         self._span_id = f"{context.span_id:016x}"
@@ -75,7 +70,6 @@ class SpanLines:
         self._parent_remote = parent is not None and parent.is_remote
         self._state = encode.state(context) if context.trace_state else ""
         self._since = f'"kind":{_KINDS[span.kind.name]},"startTimeUnixNano":"{span.start_time}","endTimeUnixNano":"'
-        self._clean = clean
         self._attributes = ""
         self._count = 0
 
@@ -88,7 +82,7 @@ class SpanLines:
             span: the span.
             pending_id: the id of the pending span.
         """
-        values = self._all(span.attributes)
+        values = span.attributes or _NOTHING
         text = encode.attributes(values)
         if len(text) <= _MAX_KEPT:
             self._attributes, self._count = text, len(values)
@@ -96,7 +90,7 @@ class SpanLines:
         if span.links:
             optional += self._links(span)
         return (
-            f'{self._beginning}{pending_id:016x}","parentSpanId":"{self._span_id}",{optional}"name":{self._name(span)},'
+            f'{self._beginning}{pending_id:016x}","parentSpanId":"{self._span_id}",{optional}"name":{encode.name(span.name)},'
             f'{self._since}{span.start_time}","attributes":[{text}{"," if text else ""}{_PENDING}{self._parent_id or _NO_PARENT}"}}}}{_TAIL}'
         )
 
@@ -106,22 +100,21 @@ class SpanLines:
         if self._parent_id:
             optional += f'"parentSpanId":"{self._parent_id}",'
         if span.events:
-            optional += f'"events":[{",".join([encode.event(self._name(event), event, self._all(event.attributes)) for event in span.events])}],'
+            optional += (
+                f'"events":[{",".join([encode.event(encode.name(event.name), event, event.attributes or _NOTHING) for event in span.events])}],'
+            )
         if span.links:
             optional += self._links(span)
         status = span.status
         if status.status_code is not StatusCode.UNSET:
-            said = status.description
-            if said and self._clean is not None:
-                said = cut_clean(said, MAX_CHARS)
-            optional += encode.status(status.status_code.value, said)
+            optional += encode.status(status.status_code.value, status.description)
         if span.dropped_attributes or span.dropped_events or span.dropped_links:
             optional += encode.dropped("Attributes", span.dropped_attributes)
             optional += encode.dropped("Events", span.dropped_events)
             optional += encode.dropped("Links", span.dropped_links)
         return (
             f'{self._beginning}{self._span_id}",{optional}"flags":{encode.flags(context, parent_is_remote=self._parent_remote)},'
-            f'"name":{self._name(span)},{self._since}{span.end_time}","attributes":[{self._at_end(span)}{_TAIL}'
+            f'"name":{encode.name(span.name)},{self._since}{span.end_time}","attributes":[{self._at_end(span)}{_TAIL}'
         )
 
     def _at_end(self, span: ReadableSpan) -> str:
@@ -129,17 +122,11 @@ class SpanLines:
         values = span.attributes or _NOTHING
         count = self._count
         if not count or getattr(span, "rewritten", True):
-            return encode.attributes(self._all(values))
+            return encode.attributes(values)
         if len(values) == count:
             return self._attributes
         return f"{self._attributes},{encode.attributes(dict(list(values.items())[count:]))}"
 
-    def _name(self, named: ReadableSpan | Event) -> str:
-        return encode.name(named.name if self._clean is None else clean_name(named.name))
-
-    def _all(self, values: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        values = values or _NOTHING
-        return values if self._clean is None else self._clean(values)
-
-    def _links(self, span: ReadableSpan) -> str:
-        return f'"links":[{",".join([encode.link(link, self._all(link.attributes)) for link in span.links])}],'
+    @staticmethod
+    def _links(span: ReadableSpan) -> str:
+        return f'"links":[{",".join([encode.link(link, link.attributes or _NOTHING) for link in span.links])}],'

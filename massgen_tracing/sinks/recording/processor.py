@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -90,8 +90,6 @@ class Recording(SpanProcessor):
     """
 
     def __init__(self, root: Path | str, run: layout.RunDirectory | None = None) -> None:
-        self.clean: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
-        """Bounds and scrubs attributes, where the spans do not do that themselves."""
         self._root = Path(os.path.abspath(root))
         self._run = run
         self._owner = os.getpid()
@@ -152,7 +150,7 @@ class Recording(SpanProcessor):
         known.recording = self
         known.target = target
         known.identity = identity.span_id
-        known.lines = SpanLines(self._head(span), span, identity, self.clean)
+        known.lines = SpanLines(self._head(span), span, identity)
         target.spans[id(known)] = known
         if is_session and place is not None and place != self._run:
             target.sessions.add(id(known))

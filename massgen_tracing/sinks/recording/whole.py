@@ -18,7 +18,7 @@ def encode(spans: Iterable[ReadableSpan]) -> bytes:
     for span in spans:
         context = span.get_span_context()
         if context is not None:
-            lines.append(SpanLines(head(span.resource, span.instrumentation_scope), span, context, None).end(span, context))
+            lines.append(SpanLines(head(span.resource, span.instrumentation_scope), span, context).end(span, context))
     return "".join(lines).encode()
 
 
