@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
@@ -43,7 +42,10 @@ class Others:
         self.shown: Pipeline | None = None
         self.added: tuple[Added, ...] = ()
         self._followed: list[weakref.ref[ApiTracerProvider]] = []
-        self._open: dict[int, _Open] = {}
+        self._begun: weakref.WeakKeyDictionary[ReadableSpan, _Begun] = weakref.WeakKeyDictionary()
+        """As long as there are the spans: of one that is dropped without its end nothing is left."""
+        self._open: weakref.WeakValueDictionary[int, _Begun] = weakref.WeakValueDictionary()
+        """By id, for at their ends others stand for them."""
 
     def follow(self, provider: ApiTracerProvider) -> bool:
         """Show every later span of *provider*, from now on; whether it can be followed. Doing so twice changes nothing."""
@@ -66,21 +68,15 @@ class Others:
         """
         identity = span.get_span_context()
         if self.shown is not None and identity is not None:
-            known = _Open(span, partial(self._dropped, identity.span_id))
-            known.where, known.start = self.shown, Shown(span, described)
-            self._open[identity.span_id] = known
-            self.shown.on_start(known.start, context)
+            begun = self._begun[span] = self._open[identity.span_id] = _Begun(self.shown, Shown(span, described))
+            begun.pipeline.on_start(begun.span, context)
 
     def ended(self, span: ReadableSpan, described: dict[str, Any]) -> None:
         """A span of a followed provider has ended; it is shown where its start was."""
         identity = span.get_span_context()
-        known = None if identity is None else self._open.pop(identity.span_id, None)
-        if known is not None:
-            known.where.on_end(Shown(span, described))
-
-    def _dropped(self, span_id: int, known: object) -> None:
-        if self._open.get(span_id) is known:
-            del self._open[span_id]
+        begun = None if identity is None else self._open.pop(identity.span_id, None)
+        if begun is not None:
+            begun.pipeline.on_end(Shown(span, described))
 
     def look(self, above: ApiSpan) -> None:
         """Say it where a span of another provider has one of this package's below it and is itself not recorded."""
@@ -100,20 +96,6 @@ class Others:
         """Say that the spans of a global provider cannot be recorded."""
         problem = f"The process's global tracer provider ({type(provider).__name__}) takes no span processors, so its spans are not recorded"
         guard.report("others.provider", compose(problem, hint="Have it export to this package's collector, or use OpenTelemetry's SDK provider"))
-
-
-class _Open(weakref.ref[ReadableSpan]):
-    """A span that was shown and has not ended: as long as there is somebody to end it.
-
-    Attributes:
-        where: to whom it was shown.
-        start: as what.
-    """
-
-    __slots__ = ("start", "where")
-
-    where: Pipeline
-    start: Shown
 
 
 class Following(SpanProcessor):
@@ -168,6 +150,26 @@ class Shown(ReadableSpan):
     @property
     def dropped_links(self) -> int:
         return self._dropped[2]
+
+
+class _Begun:
+    """Where a span's start was shown, and as what."""
+
+    def __init__(self, pipeline: Pipeline, span: Shown) -> None:
+        self.pipeline = pipeline
+        self.span = span
+
+
+class _Event(Event):
+    """A span's event, cleaned."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__(clean_name(event.name), clean_all(event.attributes or {}), event.timestamp)
+        self._dropped = event.dropped_attributes
+
+    @property
+    def dropped_attributes(self) -> int:
+        return self._dropped
 
 
 class Added(SpanProcessor):
@@ -232,7 +234,7 @@ def cleaned(described: dict[str, Any]) -> dict[str, Any]:
         **described,
         "name": clean_name(described["name"]),
         "attributes": clean_all(described["attributes"] or {}),
-        "events": [Event(clean_name(event.name), clean_all(event.attributes or {}), event.timestamp) for event in events],
+        "events": [_Event(event) for event in events],
         "links": [Link(link.context, clean_all(link.attributes or {})) for link in links],
         "status": status if status.description is None else Status(status.status_code, cut_clean(status.description, MAX_CHARS)),
         "resource": clean_resource(described["resource"]),

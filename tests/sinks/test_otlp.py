@@ -280,7 +280,7 @@ def test_a_missing_package_is_one_line_and_the_run_is_recorded(
 def test_an_export_that_cannot_be_set_up_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, swallowed: list[str]
 ) -> None:
-    """Variables that the exporter refuses cost the export, not the run."""
+    """What the exporter refuses costs the export, not the run."""
 
     def refuse(*_arguments: object, **_named: object) -> None:
         raise ValueError("OTEL_EXPORTER_OTLP_COMPRESSION is nonsense")
@@ -294,4 +294,21 @@ def test_an_export_that_cannot_be_set_up_is_one_line(
     assert "could not be set up (ValueError: OTEL_EXPORTER_OTLP_COMPRESSION is nonsense)" in line
     assert lines.names(*lines.recordings(tmp_path)) == ["recorded"]
     assert swallowed == ["otlp.configure"]
+    swallowed.clear()
+
+
+def test_variables_that_cannot_be_are_passed_over_in_one_line(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, swallowed: list[str]
+) -> None:
+    """Neither the run nor the export is lost to them."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "nonsense")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "nonsense")
+    tracer = mt.configure(root=tmp_path, enabled=True, otlp_endpoint=collector.url)
+    with tracer.span("recorded"):
+        pass
+    mt.shutdown()
+    assert len([record for record in caplog.records if record.name == "massgen_tracing"]) == 1
+    assert lines.names(*lines.recordings(tmp_path)) == ["recorded"]
+    assert set(collector.tree()) == {"recorded"}
+    assert swallowed == ["otlp.settings"]
     swallowed.clear()

@@ -127,5 +127,6 @@ class SpanLines:
             return self._attributes
         return f"{self._attributes},{encode.attributes(dict(list(values.items())[count:]))}"
 
-    def _links(self, span: ReadableSpan) -> str:
+    @staticmethod
+    def _links(span: ReadableSpan) -> str:
         return f'"links":[{",".join([encode.link(link, link.attributes or _NOTHING) for link in span.links])}],'
