@@ -615,9 +615,11 @@ def test_a_child_process_continues_the_trace(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("traceparent", ["garbage", "00-" + "0" * 32 + "-" + "0" * 16 + "-01", "00-abc-def-01", ""])
-def test_a_broken_traceparent_is_passed_over(traceparent: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be parsed starts a trace of its own."""
+def test_a_broken_traceparent_is_passed_over(traceparent: str, monkeypatch: pytest.MonkeyPatch, swallowed: list[str]) -> None:
+    """What cannot be parsed is said, and starts a trace of its own."""
     monkeypatch.setenv("TRACEPARENT", traceparent)
     with capture() as captured, captured.tracer.session("q"):
         pass
     assert captured.find("coordination.session").parent is None
+    assert swallowed == ["settings.traceparent"] * bool(traceparent)
+    swallowed.clear()

@@ -238,10 +238,19 @@ async def test_an_error_in_the_stream_is_an_error(stage: Stage) -> None:
 
 async def test_an_answer_that_is_not_read_to_its_end_is_cancelled(stage: Stage) -> None:
     """Who reads no further has given the call up; that is no error."""
-    async with server([SSE + b"\r\n", BODY.encode()]) as url:
+    begun = _delta("") + _delta(TEXT)
+    async with server(_chunked(begun.encode(), end=False)) as url:
         await stage.ask(url, chunks=1)
     assert stage.said[semconv.OUTCOME] == "cancelled"
     assert semconv.ERROR_TYPE not in stage.said
+
+
+async def test_an_answer_whose_finish_reason_has_come_is_complete(stage: Stage) -> None:
+    """Who reads no further then has missed nothing."""
+    async with server([SSE + b"\r\n", BODY.encode()]) as url:
+        await stage.ask(url, chunks=1)
+    assert semconv.OUTCOME not in stage.said
+    assert stage.said[semconv.GEN_AI_FINISH_REASONS] == ["stop"]
 
 
 async def test_requests_outside_of_calls_are_left_alone(stage: Stage) -> None:
