@@ -127,7 +127,7 @@ def test_what_a_killed_process_left_is_tidied_up_by_the_next_one(tracer: Tracer,
 def test_runs_that_are_over_leave_nothing_but_their_recordings(tracer: Tracer, tmp_path: Path) -> None:
     """However many were open at once, each is released at the end of its session, and what was said beside it goes."""
     sessions = [tracer.session(f"q{number}", agents=["a"]).start() for number in range(7)]
-    assert len(descriptors()) <= 2
+    assert len(recording_file._open) <= 2
     for session in sessions:
         assert liveness.writer_alive(recording_of(session))
     for number, session in enumerate(sessions):

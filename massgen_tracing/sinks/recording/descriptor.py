@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Final
 
-from massgen_tracing import guard
+from massgen_tracing import finalization, guard
 
 try:
     import fcntl as fcntl  # noqa: PLC0414 - for the other modules
@@ -26,6 +28,11 @@ _all: Final[set[Descriptor]] = set()
 _leaving: Final[dict[int, Descriptor]] = {}
 """Those that are to be closed as soon as no thread uses them."""
 
+_closing = threading.RLock()
+"""Two threads that counted references at once would each count the other's."""
+
+_ALONE: Final = contextlib.nullcontext()
+
 
 def most() -> int:
     """How many recordings may be open at once."""
@@ -35,6 +42,8 @@ def most() -> int:
 
 def close_all() -> None:
     """In a forked child: let go of the parent's files, whose locks say that the parent is alive."""
+    global _closing
+    _closing = threading.RLock()
     _leaving.clear()
     for descriptor in list(_all):
         descriptor.close()
@@ -84,16 +93,20 @@ class Descriptor:
 
 def close_unused() -> None:
     """Close what has been left, as far as no thread is writing through it; the others when they are left by the last one."""
+    with _ALONE if finalization.begun() else _closing:
+        _close_unused()
+
+
+def _close_unused() -> None:
     for key in list(_leaving):
-        with guard.ignored(KeyError):  # another thread was faster
-            if _references(_leaving, key) == _UNUSED:
-                try:
-                    _leaving[key].close()
-                except BaseException:  # a signal handler's of the program, whose traceback would now be one that uses it
-                    _leaving[key].close()
-                    raise
-                finally:
-                    del _leaving[key]
+        if key in _leaving and _references(_leaving, key) == _UNUSED:  # the garbage collector may do the same in between
+            try:
+                _leaving[key].close()
+            except BaseException:  # a signal handler's of the program, whose traceback would now be one that uses it
+                _leaving[key].close()
+                raise
+            finally:
+                _leaving.pop(key, None)
 
 
 def _references(held: Mapping[int, object], key: int) -> int:

@@ -63,30 +63,34 @@ class AppendFile:
         """Append one line; whether the kernel has it. Raises nothing of its own."""
         file = self._file
         self._used_ns = now = time.monotonic_ns()
-        if file is None or now >= self._check_ns:
-            file = self._ready()
-            if file is None:
-                return False
-        if self._torn:
-            line = b"\n" + line
         try:
+            if file is None or now >= self._check_ns:
+                file = self._ready()
+                if file is None:
+                    return False
+            if self._torn:
+                line = b"\n" + line
             written = os.write(file.number, line)
             while written < len(line):
                 # The disk filled up in the middle of the line; a reader skips what stands there, so the next line must begin anew.
                 self._torn = True
                 written += os.write(file.number, line[written:])
+            self._torn = False
+            self._lines += 1
+            let_go = self._file is not file
         except OSError as error:
             guard.passing(error)
             if error.errno == errno.EBADF:  # closed by a stranger since the last look
                 if self._file is file:
+                    file = None
                     self._let_go()
                 return self.write(line)
+            file = None
             self._failed(error)
             return False
-        self._torn = False
-        self._lines += 1
-        if self._file is not file:  # let go meanwhile
-            del file
+        finally:
+            file = None  # what outlives this call with its frame, such as a traceback, must not keep it from being closed
+        if let_go:
             close_unused()
         return True
 
@@ -103,12 +107,12 @@ class AppendFile:
     def make_way(self) -> None:
         """Close the file until its next line; readers know that what it records goes on."""
         file = self._file
-        if file is None:
+        inode = None if file is None else file.inode
+        del file
+        if inode is None:
             _open.pop(id(self), None)
             return
-        inode = file.inode
         error = self._vouch(inode)
-        del file
         self._let_go()
         if error is not None:
             error = self._vouch(inode)  # there is a free descriptor now
@@ -150,46 +154,53 @@ class AppendFile:
     def _ready(self) -> Descriptor | None:
         """The open file, opened (again) where that is needed and possible."""
         with self._opening:
-            self._check_ns = time.monotonic_ns() + CHECK_EVERY_NS
             file = self._file
-            if file is not None:
-                if file.names() > 0:
-                    return file
-                del file
-                self._let_go()
-            if time.monotonic_ns() < self._retry_ns:
-                guard.report("recording.write", self._cannot("it failed a moment ago"), lost=1)
-                return None
             try:
-                file = self._opened()
-                size = os.fstat(file.number).st_size
-                self._torn = size > 0 and os.pread(file.number, 1, size - 1) != b"\n"
-            except OSError as error:
-                guard.passing(error)
-                self._failed(error)
-                return None
-            self._file = file
-            _open[id(self)] = weakref.ref(self, partial(_dropped, id(self), self.path, file))
-            lost, self._lines = (self._lines, 0) if size == 0 else (0, self._lines)
-            if lost and not any(layout.sealed_beside(self.path)):
-                guard.report(
-                    "recording.deleted",
-                    f"The recording {self.path} was deleted while the run goes on. What was in it is gone; recording goes on in a new file.",
-                    lost=lost,
-                )
-            _make_room(most())
-            return file
+                self._check_ns = time.monotonic_ns() + CHECK_EVERY_NS
+                if file is not None:
+                    if file.names() > 0:
+                        return file
+                    file = None
+                    self._let_go()
+                if time.monotonic_ns() < self._retry_ns:
+                    guard.report("recording.write", self._cannot("it failed a moment ago"), lost=1)
+                    return None
+                try:
+                    file, size = self._opened()
+                except OSError as error:
+                    guard.passing(error)
+                    self._failed(error)
+                    return None
+                self._file = file
+                _open[id(self)] = weakref.ref(self, partial(_dropped, id(self), self.path, file))
+                lost, self._lines = (self._lines, 0) if size == 0 else (0, self._lines)
+                if lost and not any(layout.sealed_beside(self.path)):
+                    guard.report(
+                        "recording.deleted",
+                        f"The recording {self.path} was deleted while the run goes on. What was in it is gone; recording goes on in a new file.",
+                        lost=lost,
+                    )
+                _make_room(most())
+                return file
+            finally:
+                file = None
 
-    def _opened(self) -> Descriptor:
+    def _opened(self) -> tuple[Descriptor, int]:
+        """The file, locked, and how many bytes it has."""
         while True:
             file = Descriptor(self._number())
+            kept = False
             try:
                 if fcntl is None or self._lock(file):
-                    return file
-            except BaseException:  # of a signal handler of the program's
-                file.close()
-                raise
-            file.close()  # sealed into another file just now: what follows begins a new one
+                    size = os.fstat(file.number).st_size
+                    self._torn = size > 0 and os.pread(file.number, 1, size - 1) != b"\n"
+                    kept = True
+                    return file, size
+                # Sealed into another file just now: what follows begins a new one.
+            finally:
+                if not kept:
+                    file.close()
+                del file
 
     def _number(self) -> int:
         while True:

@@ -289,10 +289,10 @@ _live: Final[weakref.WeakSet[Recording]] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
+    close_all()  # first: it makes anew the lock that letting go of a file takes
+    vouchers.after_fork()
     for recording in list(_live):
         recording.after_fork()
-    vouchers.after_fork()
-    close_all()
 
 
 if hasattr(os, "register_at_fork"):
