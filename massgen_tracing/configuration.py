@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import context as otel_context
 from opentelemetry import trace as otel_trace
 
-from massgen_tracing import finalization, guard, layout, prices, semconv, settings
+from massgen_tracing import guard, layout, prices, semconv, settings
 from massgen_tracing._version import __version__
 from massgen_tracing.errors import compose, one_of
 from massgen_tracing.model import RUN_CONTEXT_KEY
@@ -437,7 +437,7 @@ def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layou
         _notice_others()
     if given is not None or root is None:
         return given
-    if parent is not None or finalization.begun():  # what is left of the interpreter is not enough for a directory's name
+    if parent is not None:
         return parent
     try:
         return layout.new_run(root)
