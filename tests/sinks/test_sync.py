@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -159,17 +160,29 @@ def test_a_disk_that_refuses_is_counted(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_once_the_interpreter_ends_spans_are_written_and_nothing_else(
-    tracer: Tracer, disk: Disk, monkeypatch: pytest.MonkeyPatch, no_thread: list[str]
+    tracer: Tracer, disk: Disk, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """No thread, no sync, no pause for a lock that a reader holds."""
-    with tracer.span("before"):
-        monkeypatch.setattr(finalization, "begun", lambda: True)
-        monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it slept"))
-        path = a_session(tracer, "q")
-    the_recording().shutdown()
-    assert no_thread == []
+    session = tracer.session("q", agents=["a"]).start()
+    assert session.run is not None
+    path = session.run.attempt_dir / "trace.otlp.jsonl"
+    recording = the_recording()
+    recording.shutdown()
+    recording._stopped = False
+    asked: list[str] = request.getfixturevalue("no_thread")
+    with path.open() as reader, monkeypatch.context() as patch:
+        patch.setattr(finalization, "begun", lambda: True)
+        patch.setattr("time.sleep", lambda _: pytest.fail("it slept"))
+        recording._files[session.run].file._let_go()  # so that it has to be opened and locked again
+        fcntl.flock(reader, fcntl.LOCK_EX)
+        disk.synced.clear()
+        with session.agent_round("a"):
+            pass
+        session.end()
+        recording.shutdown()
+    assert asked == []
     assert disk.synced == []
-    assert "coordination.session" in lines.names(path)
+    assert lines.names(path) == ["agent.a.round_0", "coordination.session"]
 
 
 # --- in programs of their own ------------------------------------------------------------------------------------------------------
