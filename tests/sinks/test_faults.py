@@ -335,7 +335,7 @@ def test_a_time_limit_that_ends_inside_the_recording_reaches_the_program(
             span.span.end()
             with pytest.raises(Limit):
                 session.span.end()
-            assert ours not in our_numbers(tmp_path)
+            assert ours not in our_numbers(session.run.log_dir)
         else:
             with pytest.raises(Limit):
                 span.span.end()
