@@ -11,6 +11,7 @@ PIP = $(shell $(PY) -m pip --version >/dev/null 2>&1 && echo '$(PY) -m pip' || e
 INSTALL = $(PIP) install --quiet --no-input --no-compile
 
 # A process for each core, each with a part of the tests and then what the other has left; in another order each time, which the seed repeats.
+INSIDE = $(wildcard tests/test_*.py) tests/trace tests/sinks tests/autostart tests/e2e/test_exits.py
 PARALLEL = --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
@@ -37,9 +38,9 @@ test: environment ## the tests, but for soaks and long searches (more options: m
 test-all: environment ## all tests
 	@$(PY) -m pytest $(PARALLEL) $(ARGS)
 
-test-versions: environment ## the tests that need no MassGen, on the other versions of Python that are here, in .venv-3.*
+test-versions: environment ## the tests of what runs inside a program, on the other versions of Python that are here, in .venv-3.*
 	@$(INSTALL) uv
-	@$(PY) -m tools.pythons $(PARALLEL) -m "not long and not massgen" $(ARGS)
+	@$(PY) -m tools.pythons $(PARALLEL) -m "not long and not massgen" $(INSIDE) $(ARGS)
 
 check: lint types contracts ## all that is checked without running: lint, types, contracts
 

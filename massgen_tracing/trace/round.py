@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span as ApiSpan
@@ -31,6 +31,8 @@ class Round(Work):
         agent_id: the agent.
         identity: the attributes that everything done in this round carries.
     """
+
+    has_own_scope: ClassVar[bool] = True
 
     __slots__ = ("_number", "_outcome", "_used", "agent_id", "identity")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span as ApiSpan
@@ -108,6 +108,8 @@ class Session(Work, RoundOpeners):
         run: the directory that its recording goes to; None where nothing is recorded.
         agents: the agents' ids, as given.
     """
+
+    has_own_scope: ClassVar[bool] = True
 
     __slots__ = ("_answers", "_given_run", "_lock", "_question", "_rounds", "_winner_label", "agents", "run")
 

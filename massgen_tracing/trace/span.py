@@ -8,6 +8,7 @@ This one holds a plain dict of cleaned values and builds what is asked for when 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from time import monotonic_ns
 from typing import Any, Final
 
 from opentelemetry.sdk.resources import Resource
@@ -170,7 +171,10 @@ class Span(Single, ReadableSpan, ApiSpan):
         except IndexError:
             return
         pipeline = self._pipeline
-        self._ended = pipeline.until(self._measure) if end_time is None else end_time
+        if end_time is None:
+            measure = self._measure
+            end_time = pipeline.until(None) if measure is None else monotonic_ns() + measure
+        self._ended = end_time
         if self._process == pipeline.process:
             pipeline.on_end(self)
 

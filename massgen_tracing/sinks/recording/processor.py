@@ -137,7 +137,7 @@ class Recording(SpanProcessor):
         identity = span.get_span_context()
         assert identity is not None
         run = context.get(RUN_CONTEXT_KEY)
-        place = run if isinstance(run, layout.RunDirectory) else self._place_below(span.parent)
+        place = run if isinstance(run, layout.RunDirectory) else self._place_below(span.parent) if self._traces_of else self._run
         name = span.name
         is_session = name == semconv.SESSION
         target = self._files.get(place)
@@ -150,7 +150,7 @@ class Recording(SpanProcessor):
         known.recording = self
         known.target = target
         known.identity = identity.span_id
-        known.lines = SpanLines(self._head(span), span, identity)
+        known.lines = lines = SpanLines(self._head(span), span, identity)
         target.spans[id(known)] = known
         if is_session and place is not None and place != self._run:
             target.sessions.add(id(known))
@@ -162,7 +162,7 @@ class Recording(SpanProcessor):
         if is_session or name.startswith("agent."):
             self._syncer.begin()
         if (span.attributes or _NOTHING).get(semconv.LOGFIRE_SPAN_TYPE) != semconv.SPAN_TYPE_LOG:
-            target.file.write(known.lines.start(span, self._ids.getrandbits(64) or 1).encode())
+            target.file.write(lines.start(span, self._ids.getrandbits(64) or 1).encode())
 
     def _place_below(self, parent: SpanContext | None) -> layout.RunDirectory | None:
         """The run of a span whose Context names none: some libraries keep of a Context only the parent's ids, as in a header."""
@@ -204,10 +204,11 @@ class Recording(SpanProcessor):
         """Count a span no longer among the open ones; returns whether its run is over, and then its file is released."""
         target = known.target
         target.spans.pop(id(known), None)
-        target.sessions.discard(id(known))
-        if self._strangers.get(known.identity) is known:
+        if target.bounded:
+            target.sessions.discard(id(known))
+        if self._strangers and self._strangers.get(known.identity) is known:
             del self._strangers[known.identity]
-        return self._released(target)
+        return not target.goes_on() and self._release(target)
 
     def _forget_dropped(self) -> None:
         while self._dropped:
@@ -217,9 +218,7 @@ class Recording(SpanProcessor):
             with guard.ignored(ValueError):  # another thread was faster
                 self._dropped.remove(known)
 
-    def _released(self, target: _RunFile) -> bool:
-        if target.goes_on():
-            return False
+    def _release(self, target: _RunFile) -> bool:
         if self._files.get(target.place) is target:
             self._files.pop(target.place, None)
         target.file.close()
@@ -242,7 +241,8 @@ class Recording(SpanProcessor):
         for target in list(self._files.values()):
             target.kept = False
             self._syncer.want(target.file.path)
-            self._released(target)
+            if not target.goes_on():
+                self._release(target)
         self._syncer.stop(seconds * _PART)
 
     def resume(self) -> None:
