@@ -110,7 +110,8 @@ def configure(
         }
     )
     if given["price_list"] is not None:
-        given["price_list"] = os.path.abspath(given["price_list"])
+        with guard.ignored(OSError):  # a working directory that is gone
+            given["price_list"] = os.path.abspath(given["price_list"])
     if tracer_provider is not None and not hasattr(type(tracer_provider), "get_tracer"):
         expected = "an OpenTelemetry tracer provider"
         settings.misuse(
@@ -195,6 +196,12 @@ def shutdown(timeout: float = 5.0) -> bool:
         Whether everything was done in time.
     """
     global _tracer, _pipeline, _root, _seals
+    try:
+        timeout = float(timeout)
+    except (TypeError, ValueError, OverflowError):
+        problem = "shutdown() was called with a wrong timeout"
+        guard.report("usage.argument.timeout", compose(problem, "a number of seconds", timeout, "5 seconds are taken"))
+        timeout = 5.0
     with _lock:
         pipeline, _pipeline = _pipeline, None
         root, _root = _root, None
@@ -216,13 +223,13 @@ def _end() -> None:
 
     What other exit handlers and finalizers trace after this one is in it too; it needs no end.
     """
-    from massgen_tracing.trace.others import Added
-    from massgen_tracing.trace.provider import SHARED
-
-    Added.ending = True
     with _lock:
         if _pipeline is None:
             return
+        from massgen_tracing.trace.others import Added
+        from massgen_tracing.trace.provider import SHARED
+
+        Added.ending = True
         done = _pipeline.shutdown(EXIT_TIMEOUT)
         for pipeline in (_pipeline, SHARED.others.shown):
             if pipeline is not None:

@@ -8,14 +8,16 @@ never runs inside a guard.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import logging
 import os
+import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Final
 
 from massgen_tracing import finalization
@@ -105,15 +107,32 @@ def passing(error: BaseException) -> None:
         BaseException: *error*, where a signal handler of the program raised it.
     """
     step = error.__traceback__
-    while step is not None and step.tb_next is not None:
-        if _handles_signal(step.tb_next.tb_frame, interrupted=step.tb_frame):
+    if step is None or step.tb_next is None:
+        return
+    handlers = set(_handlers())
+    while step.tb_next is not None:
+        if _handles_signal(step.tb_next.tb_frame, step.tb_frame, handlers):
             raise error
         step = step.tb_next
 
 
-def _handles_signal(frame: FrameType, interrupted: FrameType) -> bool:
-    """Whether *frame* is a signal handler's: what it is called with is the frame that it interrupts."""
+def _handlers() -> Iterator[CodeType]:
+    """The code of the program's signal handlers, as far as they are functions, methods or objects with a `__call__` of Python's."""
+    for number in signal.valid_signals():
+        handler = signal.getsignal(number)
+        while isinstance(handler, functools.partial):
+            handler = handler.func
+        for function in (handler, vars(type(handler)).get("__call__")):
+            code = getattr(function, "__code__", None)
+            if isinstance(code, CodeType):
+                yield code
+
+
+def _handles_signal(frame: FrameType, interrupted: FrameType, handlers: set[CodeType]) -> bool:
+    """Whether *frame* is a signal handler's: it is one of those that are set, or what it was called with is the frame that it interrupts."""
     code = frame.f_code
+    if code in handlers:
+        return True
     count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)
     for name in code.co_varnames[:count]:
         value = frame.f_locals.get(name)

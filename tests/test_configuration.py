@@ -278,3 +278,12 @@ def test_configurations_are_freed(tmp_path: Path) -> None:
     gc.collect()
     assert come_since(before, Pipeline) == []
     assert configuration._pipeline is None
+
+
+@pytest.mark.parametrize("timeout", [None, "soon", object(), 10**400], ids=lambda timeout: type(timeout).__name__)
+def test_shutdown_takes_any_timeout(timeout: Any, tmp_path: Path, swallowed: list[str]) -> None:
+    """One that is no number of seconds is a counted warning."""
+    mt.configure(root=tmp_path)
+    assert mt.shutdown(timeout)
+    assert swallowed == ["usage.argument.timeout"]
+    swallowed.clear()

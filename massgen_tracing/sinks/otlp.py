@@ -11,6 +11,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from massgen_tracing import finalization, guard
 from massgen_tracing.errors import MissingPackageError, compose
+from massgen_tracing.trace.exceptions import summary
+from massgen_tracing.trace.scrub import scrub
 
 _EXPORTER_LOGGERS: Final = (
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
@@ -44,7 +46,7 @@ def otlp_processor(endpoint: str, *, whole: bool = False) -> SpanProcessor | Non
     except Exception as error:  # noqa: BLE001 - what the variables say may be nonsense to the exporter
         guard.report(
             "otlp.configure",
-            f"Export to the collector at {endpoint} could not be set up ({type(error).__name__}: {error}). The run goes on and is recorded"
+            f"Export to the collector at {scrub(endpoint)} could not be set up ({scrub(summary(error))}). The run goes on and is recorded"
             " locally. Check the URL and the OTEL_EXPORTER_OTLP_* variables.",
             error=error,
         )
@@ -123,7 +125,7 @@ class _OneLine(logging.Filter):
 
     def __init__(self, endpoint: str) -> None:
         super().__init__()
-        self._endpoint = endpoint
+        self._endpoint = scrub(endpoint)
         self.silent = False
         for logger in map(logging.getLogger, _EXPORTER_LOGGERS):
             logger.addFilter(self)
@@ -137,7 +139,7 @@ class _OneLine(logging.Filter):
         if not self.silent:
             guard.report(
                 "otlp.export",
-                f"The collector at {self._endpoint} does not take spans ({record.getMessage().rstrip('.')}). The run goes on and is recorded"
+                f"The collector at {self._endpoint} does not take spans ({scrub(record.getMessage()).rstrip('.')}). The run goes on and is recorded"
                 " locally. Check that it is running and that the URL is right.",
             )
         return False

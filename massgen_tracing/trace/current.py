@@ -8,12 +8,13 @@ take away, and nothing is touched.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Final, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span, set_span_in_context
+
+from massgen_tracing import guard
 
 SPAN_KEY: Final[str] = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 """OpenTelemetry's own key of the current span, asked of its public API."""
@@ -74,28 +75,36 @@ class Blocks(list[tuple[_Block, Context, T]]):
         Where none is open, nothing happens.
         """
         try:
-            block, inside, item = self.pop() if len(self) <= 1 else self._innermost()
+            entry = self[-1] if len(self) <= 1 else self._innermost()
         except IndexError:  # not entered, or left by another thread meanwhile
             return None
+        try:
+            self._left(entry)
+        except BaseException:  # a signal handler's: what it interrupted is done all the same
+            self._left(entry)
+            raise
+        return entry[2]
+
+    def _left(self, entry: tuple[_Block, Context, T]) -> None:
+        block, inside, _ = entry
         block.open = False
         # Shortened even where nothing is restored: a chain of tasks that each outlive the last must not keep them all.
         outer = block.outer = _still_open(block.outer)
         if current() is inside:
             _set(outer)
-        return item
+        with guard.ignored(ValueError):  # another thread has left it
+            self.remove(entry)
 
     def _innermost(self) -> tuple[_Block, Context, T]:
-        """The block around the current Context, taken out; where there is none, the one that was entered last."""
+        """The block around the current Context; where there is none, the one that was entered last."""
         by_block = {one[0]: one for one in tuple(self)}
         block = current().get(_BLOCK_KEY)
         while isinstance(block, _Block):
             one = by_block.get(block)
             if one is not None:
-                with suppress(ValueError):  # another thread has left it
-                    self.remove(one)
-                    return one
+                return one
             block = block.outer.get(_BLOCK_KEY)
-        return self.pop()
+        return self[-1]
 
 
 def _still_open(context: Context) -> Context:

@@ -245,7 +245,7 @@ class Session(Work, RoundOpeners):
             "name": self.name,
             "agents": self.agents,
             "run": None,
-            "_question": self._question,
+            "_question": "",
             "_rounds": dict(self._rounds),
             "_answers": dict(self._answers),
             "_winner_label": None,

@@ -297,6 +297,17 @@ def test_an_export_that_cannot_be_set_up_is_one_line(
     swallowed.clear()
 
 
+def test_a_password_in_the_collectors_url_is_not_said(tmp_path: Path, caplog: pytest.LogCaptureFixture, swallowed: list[str]) -> None:
+    """Not in the line about a collector that is down, either."""
+    tracer = mt.configure(root=tmp_path, enabled=True, otlp_endpoint="http://user:hunter2secret@127.0.0.1:99999")
+    with tracer.span("recorded"):
+        pass
+    mt.shutdown(1)
+    assert "hunter2secret" not in caplog.text
+    assert "otlp.export" in swallowed
+    swallowed.clear()
+
+
 def test_variables_that_cannot_be_are_passed_over_in_one_line(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, swallowed: list[str]
 ) -> None:

@@ -27,6 +27,10 @@ def at_limit(signum, frame):
     fired += 1
     raise KINDS[fired % len(KINDS)]("time is up")
 
+def forgetful(signum, frame):
+    del signum, frame
+    at_limit(0, None)
+
 KINDS = [Limit, TimeoutError, ValueError, OSError, RuntimeError, LookupError]
 signal.signal(signal.SIGALRM, HANDLER)
 tracer = mt.configure(root=sys.argv[1])
@@ -59,6 +63,7 @@ print(fired, caught)
 """
 HANDLERS = {
     "function": "at_limit",
+    "function that drops its frame": "forgetful",
     "any arguments": "lambda *any: at_limit(*any)",
     "method": "type('Handler', (), {'at': lambda self, signum, frame: at_limit(signum, frame)})().at",
     "callable object": "type('Handler', (), {'__call__': lambda self, signum, frame: at_limit(signum, frame)})()",
