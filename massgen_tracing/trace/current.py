@@ -92,8 +92,10 @@ class Blocks(list[tuple[_Block, Context, T]]):
         outer = block.outer = _still_open(block.outer)
         if current() is inside:
             _set(outer)
-        with guard.ignored(ValueError):  # another thread has left it
+        try:
             self.remove(entry)
+        except ValueError as error:  # another thread has left it
+            guard.passing(error)
 
     def _innermost(self) -> tuple[_Block, Context, T]:
         """The block around the current Context; where there is none, the one that was entered last."""

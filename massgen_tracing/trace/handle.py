@@ -6,7 +6,7 @@ from wherever they are called.
 
 from __future__ import annotations
 
-from _thread import RLock  # `threading.RLock` is a function around it
+import time
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, ClassVar, Final, Self
@@ -77,7 +77,7 @@ class Handle(Single):
         "_measure",
         "_noted",
         "_spans",
-        "_turn",
+        "_startable",
         "_unended",
         "name",
         "round",
@@ -94,7 +94,8 @@ class Handle(Single):
         self._context: Context | None = None
         self._blocks: Blocks[None] = Blocks()
         self._life = _Life.NEW
-        self._turn = RLock()
+        self._startable = [True]
+        """Emptied by whoever starts the span, so that of several threads one does."""
         self._unended: list[bool] = []
         self._noted: int | None = None
         self._measure: int | None = None
@@ -138,20 +139,27 @@ class Handle(Single):
         """Start the span without making it current, where no `with` block can be held open; `end` is its counterpart."""
         if self._life is _Life.OPEN:
             return self
-        # A thread that is stopped while it starts this handle must not stop another one for good.
-        mine = self._turn.acquire(timeout=0 if finalization.begun() else _PATIENCE)
         try:
-            if self._life is _Life.NEW:
-                self._start()
-            elif self._life is _Life.OVER:
+            self._startable.pop()
+        except IndexError:  # it is another process's, or another thread starts it
+            self._await_start()
+            return self
+        try:
+            if self._life is _Life.OVER:
                 self._renew()
-                self._start()
+            self._start()
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("handle.start", error)
         finally:
-            if mine:
-                self._turn.release()
+            if not self.is_open:
+                self._startable.append(True)
         return self
+
+    def _await_start(self) -> None:
+        """Wait for another thread to have started the span, but not for one that has been stopped meanwhile."""
+        until = time.monotonic() + _PATIENCE
+        while self._life in {_Life.NEW, _Life.OVER} and not finalization.begun() and time.monotonic() < until:
+            time.sleep(0.0002)
 
     @takes_anything
     def end(self, error: BaseException | None = None, at: int | None = None) -> None:
@@ -184,6 +192,8 @@ class Handle(Single):
                     self.span.end(at)
         except Exception as failure:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("handle.end", failure)
+        finally:
+            self._startable.append(True)
 
     def __enter__(self) -> Self:
         try:
@@ -238,6 +248,7 @@ class Handle(Single):
             handle.span = handle._opened(get_current_span(base))  # noqa: SLF001 - of this class
             handle._around = handle._within(base)  # noqa: SLF001
         handle._life = _Life.ELSEWHERE  # noqa: SLF001
+        handle._startable.clear()  # noqa: SLF001
         return handle
 
     # --- for the kinds of handle -------------------------------------------------------------------------------------------------
