@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -159,7 +160,7 @@ def make_directory(path: Path) -> None:
         make_directory(path.parent)
         make_directory(path)
     except FileExistsError:
-        if not path.is_dir():
+        if not stat.S_ISDIR(os.stat(path).st_mode):  # `Path.is_dir` keeps such errors too
             raise
 
 
