@@ -21,7 +21,7 @@ from massgen_tracing import finalization, guard
 _MOST: Final = 1024
 """Files that wait at once; the system writes the others out when it sees fit, within half a minute as a rule."""
 
-_FORK_SECONDS: Final = 0.05
+_FORK_SECONDS: Final = 0.5
 """How long a fork waits for the thread to be gone."""
 
 _TASKS: Final = Path("/proc/self/task")
