@@ -45,8 +45,10 @@ def test_random_programs_end_as_they_do_untraced(version: str, tmp_path: Path) -
     @given(program=PROGRAMS, mode=st.sampled_from(MODES))
     def search(program: Program, mode: str) -> None:
         place = tmp_path / "program"
-        found = faults(program, place, python, [mode])
+        try:
+            found = faults(program, place, python, [mode])
+        finally:
+            shutil.rmtree(place)
         assert not found, "\n".join([*found, "", program.source()])
-        shutil.rmtree(place)
 
     search()
