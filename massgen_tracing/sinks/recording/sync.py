@@ -174,31 +174,25 @@ class _Worker:
 _working: Final[set[Syncer]] = set()
 """Those that have a thread."""
 
-_paused: Final[list[Syncer]] = []
-
 
 def _before_fork() -> None:
-    """End the threads: from Python 3.12 on, whoever forks with threads is warned, and the program may have none of its own."""
+    """End the threads: from Python 3.12 on, whoever forks with threads is warned, and the program may have none of its own.
+
+    They begin again with the next session or round: what runs after a fork in the parent runs before Python counts its threads.
+    """
     if finalization.begun():
         return
-    _paused[:] = _working
-    workers = [syncer.pause() for syncer in _paused]
+    workers = [syncer.pause() for syncer in list(_working)]
     deadline = time.monotonic() + _FORK_SECONDS
     for worker in workers:
         if worker is not None:
             worker.wait_until_gone(deadline)
 
 
-def _after_fork() -> None:
-    while _paused:
-        _paused.pop().begin()
-
-
 def _after_fork_in_child() -> None:
     """The threads and what they were to sync are the parent's."""
-    _paused.clear()
     _working.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
