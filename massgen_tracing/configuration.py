@@ -490,6 +490,6 @@ def _write_problems(root: str | None) -> None:
             for problem in found:
                 said = {"message": scrub(problem.message), "detail": scrub(problem.detail)}
                 file.write(json.dumps({"pid": os.getpid(), "version": __version__, **asdict(problem), **said}) + "\n")
-    except OSError as error:
+    except (OSError, ValueError) as error:  # also a root that no file system can name
         guard.passing(error)
         guard.logger.debug("the problems could not be written to %s", path, exc_info=True)

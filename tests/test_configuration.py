@@ -287,3 +287,12 @@ def test_shutdown_takes_any_timeout(timeout: Any, tmp_path: Path, swallowed: lis
     assert mt.shutdown(timeout)
     assert swallowed == ["usage.argument.timeout"]
     swallowed.clear()
+
+
+def test_a_root_that_no_file_system_can_name_costs_the_recording_only(swallowed: list[str]) -> None:
+    """A lone surrogate cannot be encoded."""
+    mt.configure(root="\ud800", record=False)
+    guard.report("any", "A problem that would be written below the root.")
+    assert mt.shutdown()
+    assert "any" in swallowed
+    swallowed.clear()

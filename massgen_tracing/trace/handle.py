@@ -64,7 +64,7 @@ class Handle(Single):
     """
 
     kind: ClassVar[SpanKind] = SpanKind.INTERNAL
-    has_own_scope: ClassVar[bool] = False
+    _has_own_scope: ClassVar[bool] = False
     """Whether what is below it starts in another Context than the one that it was opened in: `_within` makes it."""
 
     __slots__ = (
@@ -258,7 +258,7 @@ class Handle(Single):
         self.session = base.get(SESSION_KEY)  # type: ignore[assignment]
         self.round = base.get(ROUND_KEY)  # type: ignore[assignment]
         attributes = self._begin()
-        if self.has_own_scope:
+        if self._has_own_scope:
             base = self._within(base)
         span, self._measure = self._spans.start(self.name, base, self.kind, attributes)
         self.span = self._opened(span)

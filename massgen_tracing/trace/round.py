@@ -32,7 +32,7 @@ class Round(Work):
         identity: the attributes that everything done in this round carries.
     """
 
-    has_own_scope: ClassVar[bool] = True
+    _has_own_scope: ClassVar[bool] = True
 
     __slots__ = ("_number", "_outcome", "_used", "agent_id", "identity")
 

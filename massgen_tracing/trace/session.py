@@ -109,7 +109,7 @@ class Session(Work, RoundOpeners):
         agents: the agents' ids, as given.
     """
 
-    has_own_scope: ClassVar[bool] = True
+    _has_own_scope: ClassVar[bool] = True
 
     __slots__ = ("_answers", "_given_run", "_lock", "_question", "_rounds", "_winner_label", "agents", "run")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import decimal
 import enum
 import inspect
@@ -274,7 +275,7 @@ def test_configure_takes_anything(options: dict[str, Any], args: list[Any]) -> N
     kinds: list[str] = []
     observed = guard._observer
     guard.observe(lambda kind, _: kinds.append(kind))
-    with tempfile.TemporaryDirectory() as root:
+    with tempfile.TemporaryDirectory() as root, contextlib.chdir(root):  # a relative root is in there
         options = {"logfire": False, **options, "record": False, "otlp_endpoint": "", "strict": False}
         options["root"] = options.get("root", root)
         if options["logfire"] is True:
