@@ -88,7 +88,7 @@ def _fitted(method: Callable[..., Any], args: tuple[Any, ...], options: Mapping[
     twice: dict[str, Any] = {}
     wrong = [f"{len(args) - len(places)} too many by place"] if len(args) > len(places) else []
     for name, value in options.items():
-        if name in placed:
+        if name in placed and name in names:
             twice[name] = value
         elif name in names or takes_more:
             fitting[name] = value
@@ -100,12 +100,14 @@ def _fitted(method: Callable[..., Any], args: tuple[Any, ...], options: Mapping[
         wrong += [f"{name} twice" for name in twice]
     args = args[: len(places)]
     for each in parameters:
-        if each.default is each.empty and each.kind in _BY_PLACE | _BY_NAME and each.name not in placed and each.name not in fitting:
+        if each.default is not each.empty or each.kind not in _BY_PLACE | _BY_NAME or each.name in placed:
+            continue
+        if each.name not in fitting:
             wrong.append(f"no {each.name}")
-            if each.kind is Parameter.POSITIONAL_ONLY:
-                args = (*args, None)
-            else:
-                fitting[each.name] = None
+        if each.kind is Parameter.POSITIONAL_ONLY:
+            args = (*args, fitting.pop(each.name, None))
+        else:
+            fitting.setdefault(each.name, None)
     return args, fitting, ", ".join(wrong)
 
 

@@ -23,6 +23,7 @@ from massgen_tracing.sinks.recording import file as recording_file
 from massgen_tracing.store.roots import reader
 from massgen_tracing.trace.tracer import Tracer
 from tests.sinks import lines
+from tests.sinks.test_recording import descriptors
 
 
 @pytest.fixture(autouse=True)
@@ -197,23 +198,10 @@ with tracer.session("q", run=RunDirectory(Path(sys.argv[1]) / "run")), tracer.sp
 # --- descriptors that a caller closes ----------------------------------------------------------------------------------------------
 
 
-def our_numbers(root: Path) -> list[int]:
-    """The descriptors of recordings below *root* that this process has open."""
-    found = []
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            path = Path(os.readlink(f"/proc/self/fd/{name}"))
-            if path.name.endswith(".otlp.jsonl") and path.is_relative_to(root):
-                found.append(int(name))
-        except OSError:
-            continue
-    return found
-
-
 def test_a_caller_that_closes_every_descriptor(tracer: Tracer, tmp_path: Path) -> None:
     """A daemon closes all descriptors it finds: the file is opened again, nothing is lost and nothing is said."""
     with tracer.span("open"):
-        (number,) = our_numbers(tmp_path)
+        (number,) = descriptors(tmp_path)
         os.closerange(number, number + 1)
         work(tracer, "one")
     assert lines.names(*lines.recordings(tmp_path)) == ["one", "open"]
@@ -225,7 +213,7 @@ def test_a_line_never_lands_in_a_strangers_file(tracer: Tracer, tmp_path: Path) 
     """The descriptor's number is closed and at once given to another file: that file stays as it is, and is left open."""
     stranger = tmp_path / "stranger.txt"
     with tracer.span("open"):
-        (number,) = our_numbers(tmp_path)
+        (number,) = descriptors(tmp_path)
         other = os.open(stranger, os.O_RDWR | os.O_CREAT)
         os.dup2(other, number)
         os.close(other)
@@ -325,7 +313,7 @@ def test_a_time_limit_that_ends_inside_the_recording_reaches_the_program(
     session = tracer.session("q", agents=["a"]).start()
     assert session.run is not None
     span = tracer.span("work", base=session.context).start()
-    (ours,) = our_numbers(session.run.log_dir)
+    (ours,) = descriptors(session.run.log_dir)
     if call in {"open", "pread"}:
         os.close(ours)  # so that it has to be opened again
     monkeypatch.setattr(os, call, interrupted)
@@ -335,7 +323,7 @@ def test_a_time_limit_that_ends_inside_the_recording_reaches_the_program(
             span.span.end()
             with pytest.raises(Limit):
                 session.span.end()
-            assert ours not in our_numbers(session.run.log_dir)
+            assert ours not in descriptors(session.run.log_dir)
         else:
             with pytest.raises(Limit):
                 span.span.end()
@@ -347,3 +335,5 @@ def test_a_time_limit_that_ends_inside_the_recording_reaches_the_program(
         pool.submit(work, tracer, "another").result(30)
     path = session.run.attempt_dir / "trace.otlp.jsonl"
     assert set(lines.names(path)) == {"work", "coordination.session"}
+    for lost in descriptors(session.run.log_dir):  # the one that the call had returned when the limit came
+        os.close(lost)

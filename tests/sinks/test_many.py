@@ -134,7 +134,7 @@ def test_runs_that_are_over_leave_nothing_but_their_recordings(tracer: Tracer, t
         session.end()
         assert not liveness.writer_alive(recording_of(session))
         assert all(liveness.writer_alive(recording_of(other)) for other in sessions[number + 1 :])
-    eventually(None, lambda: not descriptors())  # the thread that syncs may just have one open
+    eventually(None, lambda: not descriptors(tmp_path))  # the thread that syncs may just have one open
     assert left_beside(tmp_path) == []
     assert all(lines.names(recording_of(session)) == ["coordination.session"] for session in sessions)
 
@@ -144,7 +144,7 @@ def test_a_voucher_says_nothing_of_another_file_in_its_place(tracer: Tracer) -> 
     """It names the recording's inode: a copy that somebody puts there is not taken for a live one."""
     sessions = [tracer.session(f"q{number}").start() for number in range(3)]
     path = recording_of(sessions[0])
-    assert path not in {Path(name) for name in descriptors()}
+    assert descriptors(path) == []
     assert liveness.writer_alive(path)
     copy = path.with_suffix(".copy")
     copy.write_bytes(path.read_bytes())
@@ -182,7 +182,7 @@ def test_a_run_never_looks_dead_while_it_goes_on(tracer: Tracer, tmp_path: Path)
 
     with ThreadPoolExecutor(8) as pool:
         paths = [path for found in pool.map(work, range(8)) for path in found]
-    eventually(None, lambda: not descriptors())  # the thread that syncs may just have one open
+    eventually(None, lambda: not descriptors(tmp_path))  # the thread that syncs may just have one open
     assert left_beside(tmp_path) == []
     for path in paths:
         assert len(lines.started(path)) == len(lines.names(path)) >= 2
@@ -239,12 +239,12 @@ def kept(tracer: Tracer) -> Iterator[list[Any]]:
     found.clear()
 
 
-def test_a_run_is_over_when_its_session_is(tracer: Tracer, kept: list[Any]) -> None:
+def test_a_run_is_over_when_its_session_is(tracer: Tracer, tmp_path: Path, kept: list[Any]) -> None:
     """A span that is left open holds neither descriptor nor lock, and the recording can be sealed."""
     with tracer.session("q", agents=["a"]) as session:
         kept.append(tracer.span("left open").start())
     assert not is_locked(recording_of(session))
-    eventually(None, lambda: not descriptors())  # the thread that syncs may just have one open
+    eventually(None, lambda: not descriptors(tmp_path))  # the thread that syncs may just have one open
     assert seal.seal(recording_of(session)).sealed is not None
 
 
@@ -261,7 +261,7 @@ def test_a_run_that_has_two_sessions_is_over_when_both_are(tracer: Tracer, tmp_p
     assert lines.names(recording_of(first)) == ["coordination.session"] * 3
 
 
-def test_what_comes_later_is_written_and_the_file_let_go_again(tracer: Tracer, kept: list[Any]) -> None:
+def test_what_comes_later_is_written_and_the_file_let_go_again(tracer: Tracer, tmp_path: Path, kept: list[Any]) -> None:
     """Ends of spans that the session has left open, and spans that begin in its Context afterwards."""
     with tracer.session("q", agents=["a"]) as session:
         kept += [tracer.span("late").start(), tracer.span("later").start()]
@@ -273,7 +273,7 @@ def test_what_comes_later_is_written_and_the_file_let_go_again(tracer: Tracer, k
         assert is_locked(path)
         kept[1].end()
     assert not is_locked(path)
-    eventually(None, lambda: not descriptors())  # the thread that syncs may just have one open
+    eventually(None, lambda: not descriptors(tmp_path))  # the thread that syncs may just have one open
     assert lines.names(path) == ["coordination.session", "late", "later", "afterwards"]
 
 
@@ -454,5 +454,5 @@ def test_threads_that_switch_at_every_step(tracer: Tracer, monkeypatch: pytest.M
     finally:
         sys.setswitchinterval(before)
     assert all(lines.names(path) == ["0", "1", "2", "coordination.session"] for path in paths)
-    eventually(None, lambda: not descriptors())  # the thread that syncs may just have one open
+    eventually(None, lambda: not descriptors(tmp_path))  # the thread that syncs may just have one open
     assert left_beside(tmp_path) == []

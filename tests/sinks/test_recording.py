@@ -60,16 +60,16 @@ def is_locked(path: Path) -> bool:
         os.close(number)
 
 
-def descriptors() -> set[str]:
-    """What this process has open below a temporary directory."""
-    found = set()
+def descriptors(root: Path) -> list[int]:
+    """The descriptors of recordings at or below *root* that this process has open."""
+    found = []
     for name in os.listdir("/proc/self/fd"):
         try:
-            target = os.readlink(f"/proc/self/fd/{name}")
+            path = Path(os.readlink(f"/proc/self/fd/{name}"))
         except OSError:
             continue
-        if target.endswith(".jsonl"):
-            found.add(target)
+        if path.name.endswith(".jsonl") and path.is_relative_to(root):
+            found.append(int(name))
     return found
 
 
@@ -184,12 +184,13 @@ def test_without_recording_nothing_is_made(tmp_path: Path) -> None:
 # --- for how long ------------------------------------------------------------------------------------------------------------------
 
 
-def test_files_and_threads_are_released_when_runs_are_over(tracer: Tracer) -> None:
+def test_files_and_threads_are_released_when_runs_are_over(tracer: Tracer, tmp_path: Path) -> None:
     """Fifty sessions leave no file open and no thread behind."""
     a_session(tracer, "the first one starts what is started once")
     before = threading.active_count()
-    paths = [a_session(tracer, f"q{number}") for number in range(50)]
-    eventually(None, lambda: not descriptors() & set(map(str, paths)))
+    for number in range(50):
+        a_session(tracer, f"q{number}")
+    eventually(None, lambda: not descriptors(tmp_path))
     assert threading.active_count() <= before
 
 
@@ -206,7 +207,7 @@ def test_a_hundred_configurations_leave_nothing_behind(tmp_path: Path) -> None:
             pass
     mt.shutdown()
     gc.collect()
-    eventually(None, lambda: not [path for path in descriptors() if path.startswith(str(tmp_path))])
+    eventually(None, lambda: not descriptors(tmp_path))
     eventually(None, lambda: threading.active_count() <= threads)
     assert come_since(before, Recording) == []
 
