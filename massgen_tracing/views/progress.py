@@ -1,8 +1,9 @@
-"""A line that says that a query is still being answered: on a terminal only, and only where it takes long."""
+"""A line that says that something still goes on: on a terminal only, and only where it takes long."""
 
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 from typing import Final, Self, TextIO
 
@@ -14,21 +15,36 @@ _PATIENCE: Final = 1.0
 _WIPE: Final = "\r\x1b[K"
 
 
+_EVERY: Final = 0.1
+"""Seconds from one line to the next."""
+
+
 class Progress:
-    """Takes the seconds since a query began; the line is gone when the block is left.
+    """Takes the seconds since a query began, or says how far something is; the line is gone when the block is left.
 
     Args:
         stream: where to, standard error unless said otherwise.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        self._said = time.monotonic()
         self._stream = sys.stderr if stream is None else stream
         self._is_terminal = self._stream.isatty()
         self._shown = False
 
     def __call__(self, seconds: float) -> None:
-        if self._is_terminal and seconds >= _PATIENCE:
-            self._stream.write(f"{_WIPE}still asking, {text.duration(seconds)}; Ctrl-C stops it")
+        if seconds >= _PATIENCE:
+            self._show(f"still asking, {text.duration(seconds)}; Ctrl-C stops it")
+
+    def say(self, line: str) -> None:
+        """Say how far it is, where the last time is a moment ago."""
+        if time.monotonic() - self._said >= _EVERY:
+            self._said = time.monotonic()
+            self._show(line)
+
+    def _show(self, line: str) -> None:
+        if self._is_terminal:
+            self._stream.write(f"{_WIPE}{line}")
             self._stream.flush()
             self._shown = True
 

@@ -22,7 +22,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from massgen_tracing import layout
+from massgen_tracing import layout, ledger
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading import liveness, otlp, recording
@@ -88,6 +88,9 @@ def seal(path: Path) -> Outcome:
     """
     if liveness.fcntl is None:
         return Outcome(path, reason="this system cannot say whether its writer still runs")
+    owed = next(ledger.owes(path), None)
+    if owed is not None:
+        return Outcome(path, reason=f"it has spans that {owed.url} has not taken; `massgen-tracing push` sends them")
     try:
         with path.open("rb") as live:
             try:

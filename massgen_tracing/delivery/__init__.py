@@ -1,0 +1,8 @@
+"""Recordings to backends: the recording is the queue, and a ledger beside it says how far each backend is through it.
+
+push ────── what is owed, on request
+deliver ─── one recording to one backend
+senders ─── over_http, over_grpc: a request, and the answer judged (answers)
+spool ───── a recording from a position on, in batches     encode ── its lines in protobuf
+backend ─── where to, and how: the variables of OpenTelemetry and Logfire
+"""

@@ -1,0 +1,145 @@
+"""What a backend's answer means for the spans that it was sent."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+_LONGEST: Final = 200
+"""Characters of what a backend says that are passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """They are at the backend, but for so many that it has rejected; *why* says what it said of these."""
+
+    rejected: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """Fewer at once may be taken."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something in the request is not acceptable, and never will be."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Not now.
+
+    Attributes:
+        why: what happened.
+        seconds: when to try again, where the backend says so.
+        reached: whether it was the backend that said it.
+        crowded: whether it is the number of requests that is too much, whatever is in them.
+    """
+
+    why: str
+    seconds: float | None = None
+    reached: bool = True
+    crowded: bool = False
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it may be these spans that it fails on."""
+        return self.reached and not self.crowded and self.seconds is None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Nothing is taken until somebody does *hint*: wrong address, wrong credentials. It is not about the spans."""
+
+    why: str
+    hint: str
+
+
+Answer = Taken | TooLarge | Refused | Later | Blocked
+
+
+def judge_http(status: int, *, location: str = "", retry_after: str = "", content_type: str = "", body: bytes = b"") -> Answer:
+    """The meaning of an answer over HTTP.
+
+    Args:
+        status: the status code.
+        location: the header of that name; empty where there is none, as the next two.
+        retry_after: the same.
+        content_type: the same.
+        body: the body, or its beginning.
+    """
+    if 200 <= status < 300:
+        if content_type.startswith("text/html"):
+            return Blocked(f"it answers {status} with a web page, as no receiver of spans does", "Correct the URL")
+        return _taken(content_type, body)
+    said = _said(status, content_type, body)
+    if 300 <= status < 400:
+        where = f" to {_short(location)}" if location else ""
+        return Blocked(f"it answers {status}, a redirect{where}, and takes nothing", "Name the URL that takes spans itself")
+    if status == 413:
+        return TooLarge(said)
+    if status in {400, 422}:
+        return Refused(said)
+    if status in {408, 425, 429} or status >= 500:
+        return Later(said, _seconds(retry_after), crowded=status == 429)
+    if status in {401, 403, 407}:
+        return Blocked(said, "Check the token, or the headers in OTEL_EXPORTER_OTLP_HEADERS")
+    return Blocked(said, "Correct the URL")
+
+
+def _taken(content_type: str, body: bytes) -> Taken:
+    answer = ExportTraceServiceResponse()
+    try:
+        if content_type.startswith("application/json"):
+            json_format.Parse(body, answer, ignore_unknown_fields=True)
+        elif content_type.startswith("application/x-protobuf"):
+            answer.ParseFromString(body)
+    except (DecodeError, json_format.ParseError, UnicodeDecodeError, RecursionError):  # the status has said it
+        return Taken()
+    return partial(answer)
+
+
+def partial(answer: ExportTraceServiceResponse) -> Taken:
+    """The meaning of OTLP's own answer."""
+    return Taken(max(0, answer.partial_success.rejected_spans), _short(answer.partial_success.error_message))
+
+
+def _said(status: int, content_type: str, body: bytes) -> str:
+    """Status and what the body says, as far as it is text."""
+    text = ""
+    if content_type.startswith("application/x-protobuf"):
+        from google.rpc.status_pb2 import Status
+
+        try:
+            text = Status.FromString(body).message
+        except DecodeError:
+            text = ""
+    elif not content_type.startswith("text/html"):
+        text = body.decode("utf-8", "replace")
+    return f"it answers {status}" + (f": {_short(text)}" if text.strip() else "")
+
+
+def _short(text: str) -> str:
+    return "".join(each if each.isprintable() else " " for each in " ".join(text.split()))[:_LONGEST]
+
+
+def _seconds(retry_after: str) -> float | None:
+    """What a Retry-After header says, in seconds from now; None where it says nothing."""
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

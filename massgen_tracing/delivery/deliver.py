@@ -1,0 +1,189 @@
+"""One recording to one backend: from where the ledger says, batch by batch, each judged by its answer."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from massgen_tracing import ledger
+from massgen_tracing.delivery.answers import Answer, Blocked, Later, Taken, TooLarge
+from massgen_tracing.delivery.backend import Backend
+from massgen_tracing.delivery.encode import EncodedSpan, request
+from massgen_tracing.delivery.senders import Sender
+from massgen_tracing.delivery.spool import Batch, Spool
+from massgen_tracing.ledger import THROUGH, Entry, Ledger
+
+_LONGEST_PAUSE: Final = 60.0
+_FEW: Final = 40
+"""Requests that are spent at most on finding what of a batch is refused."""
+
+_PATIENCE: Final = 3
+"""Failures in a row after which it is asked whether the backend takes anything at all."""
+
+Placed = tuple[EncodedSpan, int]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of spans.
+
+    Attributes:
+        sent: taken.
+        refused: not taken, and not to be tried again.
+        late: not sent, because the backend would not keep them any more.
+        unreadable: lines or spans of recordings that could not be read.
+        why: what the backend said of the last refusal.
+    """
+
+    sent: int = 0
+    refused: int = 0
+    late: int = 0
+    unreadable: int = 0
+    why: str = ""
+
+    def add(self, other: Tally) -> None:
+        self.sent += other.sent
+        self.refused += other.refused
+        self.late += other.late
+        self.unreadable += other.unreadable
+        self.why = other.why or self.why
+
+
+def pause(answer: Later, failures: int) -> float:
+    """Seconds until the next attempt, after so many in a row that failed.
+
+    The backend's own wish, or twice as long each time, up to a minute, and not for all clients the same.
+    """
+    own = min(2.0 ** (failures - 1), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+    return own if answer.seconds is None else answer.seconds
+
+
+@dataclass(slots=True)
+class Delivery:
+    """Sends recordings to one backend.
+
+    Attributes:
+        backend: where to.
+        sender: sends requests to it.
+        wait: after so many failures in a row, waits for the next attempt, and says whether there is to be one.
+        progress: is told how many spans were sent, after each request.
+        until: the monotonic time by which each request has to be answered; None for the backend's own limit only.
+        tally: what became of the spans so far.
+        failures: how many requests in a row were not taken for now.
+    """
+
+    backend: Backend
+    sender: Sender
+    wait: Callable[[Later, int], bool]
+    progress: Callable[[int], None] = lambda _: None
+    until: float | None = None
+    tally: Tally = field(default_factory=Tally)
+    failures: int = 0
+
+    def deliver(self, path: Path, *, only: str = "", pending: bool = False) -> Later | Blocked | None:
+        """Send what a recording owes; None where it owes nothing any more, else why the backend does not take the rest.
+
+        Args:
+            path: a live or a sealed file.
+            only: the `service.instance.id` of the spans that are meant, where no ledger says so; empty for all.
+            pending: whether starts are sent too, where no ledger says so.
+
+        Raises:
+            Busy: if another process is sending it to this backend.
+            OSError: if the recording cannot be read, or its ledger not written.
+        """
+        with Ledger(ledger.path_for(path, self.backend.name)) as book:
+            entry = book.entry
+            if entry is None:
+                entry = self.backend.entry(only=only, pending=pending)
+            with contextlib.closing(Spool(path, only=entry.only, pending=entry.pending)) as spool:
+                position = spool.position(entry)
+                if book.entry is None or (entry.inode, entry.position) != (spool.inode, position):
+                    book.write(_at(entry, spool, position))
+                for batch in spool.batches(position):
+                    stopped = self._send(batch, book, spool)
+                    if stopped is not None:
+                        return stopped
+                if spool.sealed and book.entry is not None:
+                    book.write(replace(book.entry, position=THROUGH))
+        return None
+
+    def _send(self, batch: Batch, book: Ledger, spool: Spool) -> Later | Blocked | None:
+        """Send a batch, in parts where that is needed; the ledger follows each part.
+
+        What is refused is found by halving. So is what the backend fails on again and again; it counts as refused once others are taken all the same.
+        """
+        oldest = (time.time() - self.backend.within) * 1e9 if self.backend.within else 0.0
+        waiting: list[Sequence[Placed]] = [batch.spans] if batch.spans else []
+        budget, doubts, proven, aside = _FEW, False, False, Tally()
+        while waiting:
+            part = waiting.pop()
+            fresh = [span for span, _ in part if span.start_ns >= oldest]
+            answer = self._request(fresh) if fresh else Taken()
+            while isinstance(answer, Later) and not doubts and self.wait(answer, self.failures):
+                answer = self._request(fresh)
+                doubts = isinstance(answer, Later) and answer.doubtful and self.failures >= _PATIENCE
+            if isinstance(answer, Later) and doubts and answer.doubtful and (len(fresh) > 1 or waiting or proven) and budget > 0:
+                budget -= 1
+                if len(fresh) > 1:
+                    waiting += _halves(part)
+                else:
+                    aside.add(Tally(refused=1, late=len(part) - 1, why=answer.why))
+                continue
+            if isinstance(answer, Blocked | Later):
+                _note(book, answer.why)
+                return answer
+            if not isinstance(answer, Taken) and len(fresh) > 1 and (budget > 0 or isinstance(answer, TooLarge)):
+                budget -= 1
+                waiting += _halves(part)
+                continue
+            refused = min(answer.rejected, len(fresh)) if isinstance(answer, Taken) else len(fresh)
+            aside.add(Tally(len(fresh) - refused, refused, len(part) - len(fresh), why=answer.why if refused else ""))
+            self._done(aside, book, spool, part[-1][1])
+            proven, aside = doubts, Tally()
+        aside.unreadable += batch.unreadable
+        self._done(aside, book, spool, batch.end)
+        return None
+
+    def _done(self, tally: Tally, book: Ledger, spool: Spool, position: int) -> None:
+        self.tally.add(tally)
+        entry = book.entry
+        assert entry is not None
+        counted = replace(
+            entry,
+            sent=entry.sent + tally.sent,
+            refused=entry.refused + tally.refused,
+            late=entry.late + tally.late,
+            why=tally.why or (entry.why if entry.refused else ""),
+        )
+        book.write(_at(counted, spool, position))
+        self.progress(self.tally.sent)
+
+    def _request(self, spans: Sequence[EncodedSpan]) -> Answer:
+        seconds = self.backend.seconds
+        if self.until is not None:
+            seconds = min(seconds, max(0.05, self.until - time.monotonic()))
+        answer = self.sender.send(request(spans), seconds)
+        self.failures = self.failures + 1 if isinstance(answer, Later) else 0
+        return answer
+
+
+def _halves(part: Sequence[Placed]) -> list[Sequence[Placed]]:
+    """The two halves, the first one last."""
+    middle = len(part) // 2
+    return [part[middle:], part[:middle]]
+
+
+def _at(entry: Entry, spool: Spool, position: int) -> Entry:
+    return replace(entry, inode=spool.inode, position=position, landmark=spool.landmark(position))
+
+
+def _note(book: Ledger, why: str) -> None:
+    assert book.entry is not None
+    if book.entry.why != why:
+        book.write(replace(book.entry, why=why))

@@ -1,0 +1,276 @@
+"""Lines of a recording as OTLP in protobuf, which every backend takes.
+
+A plain span of our own writer is carried over field by field, for decoding it and building OpenTelemetry's messages takes five times as long; what
+recurs is encoded once. Every other span is read by the total reader and encoded by protobuf itself.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import orjson
+from google.protobuf import json_format
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status, TracesData
+
+from massgen_tracing.model import Attributes, AttributeValue, Resource, Scope, SpanRecord
+
+_MOST_KNOWN: Final = 8192
+_LONGEST_KNOWN: Final = 256
+"""Attributes that are remembered, and the bytes of the longest."""
+
+_SPANS: Final = b'"spans":[{'
+_TAIL: Final = b"}]}]}]}\n"
+
+_PLAIN: Final = re.compile(
+    rb'"traceId":"([0-9a-f]{32})","spanId":"([0-9a-f]{16})",(?:"parentSpanId":"([0-9a-f]{16})",)?(?:"status":(\{[^{}\\]*\}),)?'
+    rb'(?:"flags":(\d{1,9}),)?"name":"([^"\\]*)","kind":([1-5]),"startTimeUnixNano":"(\d{1,18}|[1-8]\d{18})",'
+    rb'"endTimeUnixNano":"(\d{1,18}|[1-8]\d{18})","attributes":\[(.*)\]\}\]\}\]\}\]\}\n',
+    re.DOTALL,
+)
+"""What follows the head on a line of our own writer, of a span without events, links and what else is rare."""
+
+_KEY: Final = b'{"key":"'
+_BETWEEN: Final = b"," + _KEY
+"""Separates attributes; inside of a text its quotes would be escaped. Inside of a nested value it is there, and the pieces are no attributes."""
+
+_SCALAR: Final = re.compile(
+    rb'([^"\\]+)","value":\{(?:"stringValue":"([^"\\]*)"|"intValue":"(-?\d{1,19})"|"doubleValue":(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?))\}\}'
+)
+"""An attribute, from behind the beginning of its key, whose value stands as it is."""
+
+_KINDS: Final = {b"%d" % number: b"%c" % number for number in range(1, 6)}
+_TIMES: Final = struct.Struct("<BQBQ")
+_DOUBLE: Final = struct.Struct("<Bd")
+_FLAGS: Final = struct.Struct("<BBI")
+
+
+class Home(NamedTuple):
+    """Resource and scope, as the beginnings of a ResourceSpans and of a ScopeSpans message."""
+
+    resource: bytes
+    scope: bytes
+
+
+class EncodedSpan(NamedTuple):
+    """A span as backends take it.
+
+    Attributes:
+        home: the resource and scope that it is of, as `home` gives them.
+        key: trace and span id, 24 bytes.
+        parent: the parent's span id, 8 bytes; empty for a root.
+        start_ns: Unix time in nanoseconds.
+        content: the span as the field `spans` of a ScopeSpans message.
+        starts: whether it is a pending span, which says that its parent has started.
+    """
+
+    home: Home
+    key: bytes
+    parent: bytes
+    start_ns: int
+    content: bytes
+    starts: bool = False
+
+
+def request(spans: Iterable[EncodedSpan]) -> bytes:
+    """The body of an ExportTraceServiceRequest with these spans."""
+    by_home: dict[Home, list[bytes]] = {}
+    for span in spans:
+        by_home.setdefault(span.home, []).append(span.content)
+    return b"".join(field(1, home.resource + field(2, home.scope + b"".join(found))) for home, found in by_home.items())
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A text, bytes or a message as a field in protobuf's wire format; *number* is below 16."""
+    return b"%c%b%b" % (number << 3 | 2, varint(len(content)), content)
+
+
+def varint(number: int) -> bytes:
+    """A number of at most 64 bits, not negative, in protobuf's wire format."""
+    if number < 0x80:
+        return b"%c" % number
+    if number < 0x4000:
+        return b"%c%c" % (number & 0x7F | 0x80, number >> 7)
+    made = bytearray()
+    while number >= 0x80:
+        made.append(number & 0x7F | 0x80)
+        number >>= 7
+    made.append(number)
+    return bytes(made)
+
+
+# --- lines of our own writer -------------------------------------------------------------------------------------------------------
+
+
+class PlainLines:
+    """Encodes the plain lines of our own writer."""
+
+    def __init__(self) -> None:
+        self._homes: dict[bytes, Home | None] = {}
+        self._attributes: dict[bytes, bytes] = {}
+
+    def span(self, line: bytes) -> EncodedSpan | None:
+        """The span of a line, ended or pending; None where it is not a plain one of our own writer."""
+        at = line.find(_SPANS) + len(_SPANS)
+        found = _PLAIN.fullmatch(line, at)
+        if found is None or at < len(_SPANS):
+            return None
+        home = self._home(line[:at])
+        trace_id, span_id, parent, status, flags, name, kind, start, end, attributes = found.groups()
+        if home is None:
+            return None
+        known = self._attributes
+        try:
+            made = [known.get(each) or self._attribute(each) for each in attributes[len(_KEY) :].split(_BETWEEN)] if attributes else ()
+            key, above, start_ns = bytes.fromhex((trace_id + span_id).decode()), bytes.fromhex(parent.decode()) if parent else b"", int(start)
+            content = b"\x0a\x10%b\x12\x08%b%b\x2a%b%b\x30%b%b%b%b%b" % (
+                key[:16],
+                key[16:],
+                b"\x22\x08" + above if above else b"",
+                varint(len(name)),
+                name,
+                _KINDS[kind],
+                _TIMES.pack(0x39, start_ns, 0x41, int(end)),
+                b"".join(made),
+                _status(status) if status else b"",
+                _FLAGS.pack(0x85, 0x01, int(flags)) if flags else b"",
+            )
+        except (ValueError, TypeError, struct.error):
+            return None
+        return EncodedSpan(home, key, above, start_ns, field(2, content))
+
+    def _attribute(self, written: bytes) -> bytes:
+        """An attribute, from behind the beginning of its key, as the field `attributes` of a Span message.
+
+        Raises:
+            ValueError: if it is no attribute.
+        """
+        found = _SCALAR.fullmatch(written)
+        if found is None:
+            made = _any_attribute(written)
+        else:
+            key, text, integer, double = found.groups()
+            if text is not None:
+                value = field(1, text)
+            elif integer is not None:
+                value = b"\x18" + varint(int(integer) & 0xFFFF_FFFF_FFFF_FFFF)
+            else:
+                value = _DOUBLE.pack(0x21, float(double))
+            made = field(9, field(1, key) + field(2, value))
+        if len(written) <= _LONGEST_KNOWN:
+            if len(self._attributes) >= _MOST_KNOWN:
+                self._attributes.clear()
+            self._attributes[written] = made
+        return made
+
+    def _home(self, head: bytes) -> Home | None:
+        if head not in self._homes:
+            if len(self._homes) >= _MOST_KNOWN:
+                self._homes.clear()
+            self._homes[head] = _decoded_home(head)
+        return self._homes[head]
+
+
+def _any_attribute(written: bytes) -> bytes:
+    return field(9, json_format.ParseDict(orjson.loads(_KEY + written), KeyValue()).SerializeToString())
+
+
+def _decoded_home(head: bytes) -> Home | None:
+    try:
+        (of_resource,) = json_format.Parse(head + b"}]}]}]}", TracesData()).resource_spans
+        (of_scope,) = of_resource.scope_spans
+    except (ValueError, json_format.ParseError):
+        return None
+    del of_scope.spans[:]
+    scope = of_scope.SerializeToString()
+    del of_resource.scope_spans[:]
+    return Home(of_resource.SerializeToString(), scope)
+
+
+@lru_cache(maxsize=256)
+def _status(written: bytes) -> bytes:
+    return field(15, json_format.ParseDict(orjson.loads(written), Status()).SerializeToString())
+
+
+# --- spans as records --------------------------------------------------------------------------------------------------------------
+
+
+def record_span(span: SpanRecord) -> EncodedSpan:
+    """Any span that a reader has read."""
+    trace_id, span_id, parent = bytes.fromhex(span.trace_id), bytes.fromhex(span.span_id), bytes.fromhex(span.parent_span_id)
+    status = Status(code=Status.StatusCode.ValueType(span.status_code), message=span.status_message)
+    message = Span(
+        trace_id=trace_id,
+        span_id=span_id,
+        parent_span_id=parent,
+        trace_state=span.trace_state,
+        flags=span.flags,
+        name=span.name,
+        kind=Span.SpanKind.ValueType(span.kind),
+        start_time_unix_nano=span.start_ns,
+        end_time_unix_nano=span.end_ns or 0,
+        attributes=_pairs(span.attributes),
+        dropped_attributes_count=span.dropped_attributes,
+        events=[
+            Span.Event(
+                time_unix_nano=event.time_ns,
+                name=event.name,
+                attributes=_pairs(event.attributes),
+                dropped_attributes_count=event.dropped_attributes,
+            )
+            for event in span.events
+        ],
+        dropped_events_count=span.dropped_events,
+        links=[
+            Span.Link(
+                trace_id=bytes.fromhex(link.trace_id),
+                span_id=bytes.fromhex(link.span_id),
+                trace_state=link.trace_state,
+                flags=link.flags,
+                attributes=_pairs(link.attributes),
+                dropped_attributes_count=link.dropped_attributes,
+            )
+            for link in span.links
+        ],
+        dropped_links_count=span.dropped_links,
+        status=status if span.status_code or span.status_message else None,
+    )
+    return EncodedSpan(_home_of(span.resource, span.scope), trace_id + span_id, parent, span.start_ns, field(2, message.SerializeToString()))
+
+
+def _home_of(resource: Resource, scope: Scope) -> Home:
+    of_scope = InstrumentationScope(name=scope.name, version=scope.version, attributes=_pairs(scope.attributes))
+    of_resource = ResourceSpans(resource=ResourceMessage(attributes=_pairs(resource.attributes)))
+    return Home(of_resource.SerializeToString(), ScopeSpans(scope=of_scope).SerializeToString())
+
+
+def _pairs(values: Attributes) -> list[KeyValue]:
+    return [KeyValue(key=_text(key), value=_any_value(value)) for key, value in values.items()]
+
+
+def _any_value(value: AttributeValue) -> AnyValue:
+    if isinstance(value, str):
+        return AnyValue(string_value=_text(value))
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, int):
+        return AnyValue(int_value=value) if -(2**63) <= value < 2**63 else AnyValue(string_value=str(value))
+    if isinstance(value, float):
+        return AnyValue(double_value=value)
+    if isinstance(value, bytes):
+        return AnyValue(bytes_value=value)
+    if value is None:
+        return AnyValue()
+    if isinstance(value, Mapping):
+        return AnyValue(kvlist_value=KeyValueList(values=_pairs(value)))
+    return AnyValue(array_value=ArrayValue(values=[_any_value(item) for item in value]))
+
+
+def _text(value: str) -> str:
+    """A text that is UTF-8; half of a surrogate pair is none."""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()

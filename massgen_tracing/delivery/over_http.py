@@ -1,0 +1,154 @@
+"""Requests over HTTP: one at a time, each within its time, whatever the server does; redirects are not followed."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import io
+import socket
+import time
+import urllib.request
+import zlib
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from massgen_tracing._version import __version__
+from massgen_tracing.delivery.answers import Answer, Later, Taken, judge_http
+from massgen_tracing.delivery.backend import Backend
+
+_CONNECT_SECONDS: Final = 5.0
+_MOST_READ: Final = 2**16
+"""Bytes of an answer."""
+
+
+class HttpSender:
+    """Sends to one backend.
+
+    Args:
+        backend: where to.
+
+    Raises:
+        OSError, ValueError: if the URL or a certificate cannot be used.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._headers = {"user-agent": f"massgen-tracing/{__version__}", "content-type": "application/x-protobuf", **backend.headers}
+        if backend.compression != "none":
+            self._headers["content-encoding"] = backend.compression
+        self._pool = _pool(backend)
+
+    def send(self, body: bytes, seconds: float) -> Answer:
+        """Send a request, within so many seconds in all, and judge the answer. Raises nothing of the network."""
+        if self._backend.compression == "gzip":
+            body = gzip.compress(body, 1)
+        elif self._backend.compression == "deflate":
+            body = zlib.compress(body, 1)
+        timeout = urllib3.Timeout(connect=min(_CONNECT_SECONDS, seconds), read=seconds)
+        try:
+            response = self._pool.request(
+                "POST", self._backend.url, body=body, headers=self._headers, timeout=timeout, preload_content=False, redirect=False, retries=False
+            )
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            return Later(_reason(error), reached=False)
+        try:
+            content = response.read(_MOST_READ)
+            whole = len(content) < _MOST_READ
+        except (urllib3.exceptions.HTTPError, OSError, ValueError):  # the status had come, and says whether they were taken
+            content, whole = b"", False
+        headers = response.headers
+        response.release_conn() if whole else response.close()
+        kind = headers.get("content-type", "")
+        if not whole and 200 <= response.status < 300 and not kind.startswith("text/html"):
+            return Taken()
+        return judge_http(
+            response.status,
+            location=headers.get("location", ""),
+            retry_after=headers.get("retry-after", ""),
+            content_type=kind,
+            body=content,
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._pool.clear()
+
+
+def _pool(backend: Backend) -> urllib3.PoolManager:
+    files = {"ca_certs": backend.certificate or _authorities(), "cert_file": backend.client_certificate, "key_file": backend.client_key}
+    options: dict[str, Any] = {"maxsize": 1, **{name: file for name, file in files.items() if file}}
+    url = urlsplit(backend.url)
+    proxy = None if urllib.request.proxy_bypass(url.netloc) else urllib.request.getproxies().get(url.scheme)
+    pool = urllib3.PoolManager(**options) if proxy is None else urllib3.ProxyManager(proxy, **options)
+    pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+    return pool
+
+
+def _authorities() -> str | None:
+    """The certificate authorities that come with Python's packages; None: the system's."""
+    try:
+        import certifi
+    except ImportError:
+        return None
+    return certifi.where()
+
+
+def _reason(error: Exception) -> str:
+    """An error of the network in a few words."""
+    chain: list[BaseException] = [error]
+    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(inner)
+    for each in chain:
+        if isinstance(each, OSError) and each.errno and each.strerror:
+            return each.strerror.lower()
+    if any(isinstance(each, urllib3.exceptions.TimeoutError | TimeoutError) for each in chain):
+        return "no answer in time"
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+class _InTime(io.RawIOBase):
+    """What a socket receives, as long as there is time: its own timeout begins anew with every byte."""
+
+    def __init__(self, received: Any, connection: socket.socket) -> None:
+        self._received = received
+        self._connection = connection
+        timeout = connection.gettimeout()
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._deadline is not None:
+            self._connection.settimeout(max(0.001, self._deadline - time.monotonic()))
+        return self._received.readinto(buffer)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self._received.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_InTime(sock.makefile("rb", buffering=0), sock))
+
+
+class _Http(HTTPConnection):
+    response_class = _Response
+
+
+class _Https(HTTPSConnection):
+    response_class = _Response
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Https

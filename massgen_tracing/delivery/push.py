@@ -1,0 +1,189 @@
+"""What recordings owe to backends, and sending it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from massgen_tracing import layout, ledger
+from massgen_tracing.delivery import backend as backends
+from massgen_tracing.delivery.answers import Blocked, Later
+from massgen_tracing.delivery.backend import Backend
+from massgen_tracing.delivery.deliver import Delivery, Tally, pause
+from massgen_tracing.delivery.senders import open_sender
+from massgen_tracing.delivery.spool import Spool
+from massgen_tracing.errors import MassGenTracingError
+from massgen_tracing.ledger import Busy, Entry
+from massgen_tracing.store.roots import catalogue
+
+_ATTEMPTS: Final = 6
+_ATTEMPTS_UNREACHED: Final = 3
+"""Attempts in a row that a backend has: one that answers, and one that does not."""
+
+_LONGEST_WAIT: Final = 120.0
+"""Seconds; a backend that asks for more is left for another time."""
+
+
+@dataclass(slots=True)
+class Pushed:
+    """What was sent to one backend.
+
+    Attributes:
+        place: where it is.
+        tally: what became of the spans.
+        recordings: how many were gone through.
+        busy: how many another process is sending just now.
+        stopped: why the backend does not take the rest.
+        unread: recordings that could not be read, or whose ledger could not be written, with the reason.
+        left: spans that it is still owed.
+    """
+
+    place: str
+    tally: Tally = field(default_factory=Tally)
+    recordings: int = 0
+    busy: int = 0
+    stopped: Later | Blocked | None = None
+    unread: dict[str, str] = field(default_factory=dict)
+    left: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """What a root owes to one backend.
+
+    Attributes:
+        entry: of one of its ledgers.
+        paths: the recordings that have spans for it.
+        spans: how many.
+        refused, late: how many it has not taken, in all of its ledgers.
+        why: what it said last.
+    """
+
+    entry: Entry
+    paths: tuple[Path, ...]
+    spans: int
+    refused: int
+    late: int
+    why: str
+
+
+def recordings(source: Path | str, *, since: float | None = None) -> tuple[Path, ...]:
+    """Our own recordings in *source*, written to since then (Unix time), the oldest first.
+
+    Raises:
+        RecordingError: if *source* does not exist.
+    """
+    found = []
+    for path in catalogue.files(source):
+        if layout.is_sealed(path) or path.name.endswith(layout.RECORDING_SUFFIX):
+            written = _written(path)
+            if written is not None and (since is None or written >= since):
+                found.append((written, path))
+    return tuple(path for _, path in sorted(found))
+
+
+def _written(path: Path) -> float | None:
+    """When a recording was written last; None where it is gone, or none."""
+    try:
+        if layout.is_sealed(path):
+            from massgen_tracing.store.sealing import sealed  # loads Arrow
+
+            index = sealed.index(path)
+            return None if index is None else index.last_us / 1e6
+        return path.stat().st_mtime
+    except (OSError, MassGenTracingError):
+        return None
+
+
+def push(paths: Iterable[Path], backend: Backend, *, pending: bool = False, progress: Callable[[int], None] = lambda _: None) -> Pushed:
+    """Send to a backend what recordings owe to it, one after the other; what it does not take now stays owed.
+
+    Args:
+        paths: the recordings.
+        backend: where to.
+        pending: whether the starts of unfinished spans are sent too, where no ledger says so.
+        progress: is told how many spans were sent, after each request.
+
+    Raises:
+        MassGenTracingError: if it cannot be set up.
+    """
+    sender = open_sender(backend)
+    delivery = Delivery(backend, sender, _wait, progress)
+    pushed = Pushed(backend.place, delivery.tally)
+    try:
+        for path in paths:
+            if pushed.stopped is not None:
+                pushed.left += owed(path, backend.name)
+                continue
+            try:
+                pushed.stopped = delivery.deliver(path, pending=pending)
+                pushed.recordings += 1
+            except Busy:
+                pushed.busy += 1
+            except (OSError, MassGenTracingError) as error:
+                pushed.unread[str(path)] = getattr(error, "strerror", None) or str(error)
+            if pushed.stopped is not None:
+                pushed.left += owed(path, backend.name)
+    finally:
+        sender.close()
+    return pushed
+
+
+def owed(path: Path, name: str) -> int:
+    """How many spans of a recording the backend of that name has not been through; 0 where it cannot be read."""
+    return _owed(path, ledger.read(ledger.path_for(path, name)))
+
+
+def _owed(path: Path, entry: Entry | None) -> int:
+    try:
+        with contextlib.closing(Spool(path, only=entry.only if entry else "")) as spool:
+            return spool.owed(spool.position(entry) if entry else 0)
+    except (OSError, MassGenTracingError):
+        return 0
+
+
+def debts(source: Path | str) -> list[Debt]:
+    """What the recordings in *source* owe, by backend.
+
+    Raises:
+        RecordingError: if *source* does not exist.
+    """
+    found: dict[tuple[str, str], list[tuple[Path, Entry]]] = {}
+    for path in recordings(source):
+        for entry in ledger.entries(path):
+            found.setdefault((entry.kind, entry.url), []).append((path, entry))
+    return [_debt(each) for each in found.values()]
+
+
+def _debt(found: list[tuple[Path, Entry]]) -> Debt:
+    counted = [(path, _owed(path, entry)) for path, entry in found if entry in ledger.unfinished(path)]
+    owing = [(path, count) for path, count in counted if count]
+    return Debt(
+        found[0][1],
+        tuple(path for path, _ in owing),
+        sum(count for _, count in owing),
+        sum(entry.refused for _, entry in found),
+        sum(entry.late for _, entry in found),
+        next((entry.why for _, entry in reversed(found) if entry.why), ""),
+    )
+
+
+def backend_named(name: str, environ: Mapping[str, str], say: Callable[[str], None]) -> Backend:
+    """The backend that `--to` names: `logfire`, or a collector's URL.
+
+    Raises:
+        ConfigError: if it cannot be reached so.
+    """
+    return backends.logfire(environ) if name == backends.LOGFIRE else backends.otlp(name, environ, say=say)
+
+
+def _wait(answer: Later, failures: int) -> bool:
+    seconds = pause(answer, failures)
+    if failures >= (_ATTEMPTS if answer.reached else _ATTEMPTS_UNREACHED) or seconds > _LONGEST_WAIT:
+        return False
+    time.sleep(seconds)
+    return True

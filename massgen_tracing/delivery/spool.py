@@ -1,0 +1,188 @@
+"""A recording from a position on, as batches that a backend can take.
+
+Positions in a live file are bytes, whole lines; in a sealed file, which never changes, spans.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from massgen_tracing import layout, ledger
+from massgen_tracing.delivery.encode import EncodedSpan, PlainLines, record_span
+from massgen_tracing.ledger import THROUGH, Entry
+from massgen_tracing.model import SpanRecord
+from massgen_tracing.store.reading import liveness, otlp
+from massgen_tracing.store.reading.lines import PENDING, PENDING_END, PENDING_START, LineDecoder
+from massgen_tracing.store.reading.live import Said
+
+MOST_BYTES: Final = 3_000_000
+"""Of a request before compression; gRPC's servers take 4 MiB unless they are told otherwise."""
+
+MOST_SPANS: Final = 2000
+_INSTANCE: Final = "service.instance.id"
+_HEAD_END: Final = b'"spans":[{'
+
+
+@dataclass(slots=True)
+class Batch:
+    """Spans that are sent together.
+
+    Attributes:
+        spans: each with the position that is reached when it and all before it are dealt with.
+        end: the position behind all of them.
+        size: bytes, nearly.
+        unreadable: how many lines or spans between them could not be read.
+    """
+
+    end: int
+    spans: list[tuple[EncodedSpan, int]] = field(default_factory=list)
+    size: int = 0
+    unreadable: int = 0
+
+    def add(self, span: EncodedSpan, end: int) -> None:
+        self.spans.append((span, end))
+        self.size += len(span.content)
+
+    def full(self, more: int) -> bool:
+        """Whether a span of so many bytes would be one too many."""
+        return bool(self.spans) and (self.size + more > MOST_BYTES or len(self.spans) >= MOST_SPANS)
+
+
+class Spool:
+    """One recording, open.
+
+    Args:
+        path: a live or a sealed file.
+        only: the `service.instance.id` of the spans that are wanted; empty for all.
+        pending: whether starts are wanted too, of spans whose end is not in the same batch.
+
+    Raises:
+        OSError: if it cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, only: str = "", pending: bool = False) -> None:
+        self.path = path
+        self._only = only.encode()
+        self._pending = pending
+        self.sealed = layout.is_sealed(path)
+        self._file = path.open("rb")
+        self.inode = 0 if self.sealed else os.fstat(self._file.fileno()).st_ino
+        self._plain = PlainLines()
+        self._lines = LineDecoder(otlp.Decoder())
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
+
+    def position(self, entry: Entry) -> int:
+        """Where to go on that a ledger's entry says; 0 where it is of another file, or the file has other content before that place."""
+        if self.sealed:
+            return entry.position if entry.inode == 0 else THROUGH  # it was sealed when the backend was through it
+        return entry.position if entry.inode == self.inode and entry.landmark == self.landmark(entry.position) else 0
+
+    def landmark(self, position: int) -> int:
+        """By what the place is known again; 0 in a sealed file."""
+        return 0 if self.sealed else ledger.landmark(self._file.fileno(), position)
+
+    def batches(self, position: int) -> Iterator[Batch]:
+        """What follows *position*; nothing where there is nothing."""
+        batch = Batch(position)
+        for end, found, unreadable in self._sealed_spans(position) if self.sealed else self._live_spans(position):
+            if batch.full(sum(len(span.content) for span in found)) or (batch.end - position > _MOST_SKIPPED and not batch.spans):
+                yield self._without_needless(batch)
+                position = batch.end
+                batch = Batch(position)
+            for span in found[:-1]:
+                batch.add(span, batch.end)
+            if found:
+                batch.add(found[-1], end)
+            batch.end, batch.unreadable = end, batch.unreadable + unreadable
+        if batch.end != position:
+            yield self._without_needless(batch)
+
+    def owed(self, position: int, *, most_bytes: int | None = None) -> int:
+        """How many spans that have ended follow *position*, in so many bytes at most; without decoding those of our own writer."""
+        if self.sealed:
+            return sum(record.end_ns is not None for _, record in self._records(position))
+        count = 0
+        for end, line in self._whole_lines(position):
+            count += self._is_wanted(line) and line[PENDING_START:PENDING_END] != PENDING
+            if most_bytes is not None and end - position > most_bytes:
+                break
+        return count
+
+    # --- live files ---------------------------------------------------------------------------------------------------------------
+
+    def _whole_lines(self, position: int) -> Iterator[tuple[int, bytes]]:
+        """Each line with the position behind it. What a live writer is in the middle of is none yet."""
+        self._file.seek(position)
+        for line in self._file:
+            position += len(line)
+            if not line.endswith(b"\n") and liveness.writer_alive(self.path):
+                return
+            yield position, line
+
+    def _is_wanted(self, line: bytes) -> bool:
+        return not self._only or line.find(self._only, 0, line.find(_HEAD_END)) >= 0
+
+    def _live_spans(self, position: int) -> Iterator[tuple[int, list[EncodedSpan], int]]:
+        for end, line in self._whole_lines(position):
+            starts = line[PENDING_START:PENDING_END] == PENDING
+            if (starts and not self._pending) or not self._is_wanted(line):
+                yield end, [], 0
+                continue
+            span = self._plain.span(line)
+            if span is not None:
+                yield end, [span._replace(starts=starts)], 0
+                continue
+            record = self._lines.span(line)
+            if record is not None:
+                yield end, self._of_record(record), 0
+                continue
+            said = Said(str(self.path))
+            said.add((line,))
+            yield end, [record_span(each) for each in said.ended.values()], said.report.skipped
+
+    def _of_record(self, record: SpanRecord) -> list[EncodedSpan]:
+        if otlp.is_pending(record):
+            return [record_span(record)._replace(starts=True)] if self._pending else []
+        return [record_span(record)] if record.end_ns is not None else []
+
+    def _without_needless(self, batch: Batch) -> Batch:
+        """A batch without the starts of spans that have ended in it, and without a span twice."""
+        ended = {span.key for span, _ in batch.spans if not span.starts}
+        if len(ended) < len(batch.spans):
+            kept: dict[bytes, tuple[EncodedSpan, int]] = {}
+            for span, end in batch.spans:
+                if not (span.starts and span.key[:16] + span.parent in ended):
+                    kept[span.key] = span, end
+            batch.spans = sorted(kept.values(), key=_by_position)
+        return batch
+
+    # --- sealed files -------------------------------------------------------------------------------------------------------------
+
+    def _records(self, position: int) -> Iterator[tuple[int, SpanRecord]]:
+        if position == THROUGH:
+            return
+        from massgen_tracing.store.sealing import sealed  # loads Arrow
+
+        for number, record in enumerate(sealed.spans(self.path), 1):
+            if number > position:
+                yield number, record
+
+    def _sealed_spans(self, position: int) -> Iterator[tuple[int, list[EncodedSpan], int]]:
+        for number, record in self._records(position):
+            wanted = not self._only or str(record.resource.attributes.get(_INSTANCE)).encode() == self._only
+            yield number, [record_span(record)] if wanted and record.end_ns is not None else [], 0
+
+
+_MOST_SKIPPED: Final = 64_000_000
+"""Bytes without a span to send after which the ledger is told all the same."""
+
+
+def _by_position(placed: tuple[EncodedSpan, int]) -> int:
+    return placed[1]

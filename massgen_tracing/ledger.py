@@ -1,0 +1,244 @@
+"""What a backend has taken of a recording: one small file beside it for each backend.
+
+The recording is the queue; its ledgers say how far each backend is through it. A recording that still owes spans to a backend is neither sealed nor
+forgotten. A ledger has two slots, written in turn, each with a checksum: whenever its writer dies, one of them is whole. Where neither is, nothing
+counts as taken, and everything is sent again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Final, Self
+
+from massgen_tracing import layout
+
+try:
+    import fcntl
+except ImportError:  # Windows knows no such locks; two processes that send at once may then both send
+    fcntl = None  # type: ignore[assignment]
+
+SUFFIX: Final = ".delivery"
+THROUGH: Final = 2**63 - 1
+"""The position behind all of a sealed file."""
+
+_SLOT: Final = 2048
+_LONGEST: Final = 400
+"""Characters of a text in a ledger, as JSON."""
+
+_LANDMARK: Final = 64
+"""Bytes of the recording before the position that have to be there again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How far a backend is through a recording.
+
+    Attributes:
+        url: where it is, without credentials.
+        kind: `otlp` or `logfire`.
+        protocol: `http/protobuf` or `grpc`.
+        only: the `service.instance.id` of the spans that are meant for it; empty for all.
+        pending: whether the starts of spans are sent too.
+        within: seconds after which it does not take a span any more; 0 for no limit.
+        inode: of the live file; 0 for a sealed one.
+        position: bytes of the live file, or spans of the sealed one, that are dealt with.
+        landmark: checksum of what stands in the live file before that position.
+        sent: spans that it has taken.
+        refused: spans that it will not take; they stay in the recording.
+        late: spans that were not sent because it would not keep them any more.
+        why: what it said of the last refusal, or why it takes nothing.
+        number: counts the entries.
+    """
+
+    url: str
+    kind: str = "otlp"
+    protocol: str = "http/protobuf"
+    only: str = ""
+    pending: bool = False
+    within: float = 0.0
+    inode: int = 0
+    position: int = 0
+    landmark: int = 0
+    sent: int = 0
+    refused: int = 0
+    late: int = 0
+    why: str = ""
+    number: int = 0
+
+    def encode(self) -> bytes:
+        """The entry as a slot."""
+        values = {name: _cut(value) if isinstance(value, str) else value for name, value in asdict(self).items()}
+        content = json.dumps(values).encode()
+        return (b"%08x %b" % (zlib.crc32(content), content)).ljust(_SLOT - 1) + b"\n"
+
+    @classmethod
+    def decode(cls, slot: bytes) -> Self | None:
+        """What a slot says; None where it is damaged."""
+        checksum, _, content = slot.rstrip().partition(b" ")
+        try:
+            if int(checksum, 16) != zlib.crc32(content):
+                return None
+            values = json.loads(content)
+            return cls(**{each.name: values[each.name] for each in fields(cls)})
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+def _cut(text: str) -> str:
+    while len(json.dumps(text)) > _LONGEST:
+        text = text[: min(_LONGEST, len(text) * 3 // 4)]
+    return text
+
+
+class Busy(Exception):
+    """Another process, or thread, is sending this recording to this backend."""
+
+
+_open: Final[set[int]] = set()
+"""Descriptors of ledgers, which a forked child has to close: with them it would hold its parent's locks."""
+
+
+class Ledger:
+    """A ledger that is held: nobody else sends this recording to this backend meanwhile.
+
+    Args:
+        path: the file; made where there is none.
+
+    Raises:
+        Busy: if somebody else holds it.
+        OSError: if it cannot be made, or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        _open.add(self._descriptor)
+        try:
+            if fcntl is not None:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise Busy(str(path)) from None
+        except OSError:  # no locks on this file system
+            pass
+        self._entry = _latest(os.pread(self._descriptor, 2 * _SLOT, 0))
+
+    @property
+    def entry(self) -> Entry | None:
+        """The latest entry; None where there is none, or none that is whole."""
+        return self._entry
+
+    def write(self, entry: Entry) -> None:
+        """Put down how far the backend is.
+
+        Raises:
+            OSError: if that cannot be written.
+        """
+        number = 1 if self._entry is None else self._entry.number + 1
+        self._entry = replace(entry, number=number)
+        slot = self._entry.encode()
+        if number == 1:  # both, so that the file has its size and later ones need no room on the disk
+            slot += slot
+        os.pwrite(self._descriptor, slot, 0 if number == 1 else number % 2 * _SLOT)
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._descriptor in _open:
+            _open.discard(self._descriptor)
+            os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _after_fork() -> None:
+    for descriptor in list(_open):
+        os.close(descriptor)
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _latest(content: bytes) -> Entry | None:
+    found = [entry for at in (0, _SLOT) if (entry := Entry.decode(content[at : at + _SLOT])) is not None]
+    return max(found, key=lambda entry: entry.number, default=None)
+
+
+def path_for(recording: Path, name: str) -> Path:
+    """Where the ledger of a recording for a backend lies.
+
+    A live file's has the name that its sealed form will have, so that it goes on to hold.
+
+    Args:
+        recording: live or sealed.
+        name: the backend's.
+    """
+    return recording.with_name(f".{_part(recording).name}.{name}{SUFFIX}")
+
+
+def _part(recording: Path) -> Path:
+    return recording if layout.is_sealed(recording) else next(name for name in layout.sealed_names(recording) if not name.exists())
+
+
+def entries(recording: Path) -> Iterator[Entry]:
+    """What the ledgers of a recording say, live or sealed; damaged ones say nothing."""
+    begin = f".{_part(recording).name}."
+    try:
+        names = [name for name in os.listdir(recording.parent) if name.startswith(begin) and name.endswith(SUFFIX)]
+    except OSError:
+        return
+    for name in sorted(names):
+        entry = read(recording.parent / name)
+        if entry is not None:
+            yield entry
+
+
+def read(path: Path) -> Entry | None:
+    """What a ledger says, held or not; None where it is not there, or damaged."""
+    try:
+        return _latest(path.read_bytes()[: 2 * _SLOT])
+    except OSError:
+        return None
+
+
+def unfinished(recording: Path) -> Iterator[Entry]:
+    """The ledgers of a recording by which its backend has not been through all of it."""
+    for entry in entries(recording):
+        if layout.is_sealed(recording):
+            behind = entry.inode == 0 and entry.position != THROUGH  # one of the live file was finished when that was sealed
+        else:
+            try:
+                status = os.stat(recording)
+            except OSError:
+                return
+            behind = entry.position < status.st_size or entry.inode != status.st_ino
+        if behind:
+            yield entry
+
+
+def owes(live: Path) -> Iterator[Entry]:
+    """Those of a live recording by which its backend may still take the rest."""
+    for entry in unfinished(live):
+        try:
+            written = os.stat(live).st_mtime
+        except OSError:
+            return
+        if not entry.within or written + entry.within > time.time():
+            yield entry
+
+
+def landmark(descriptor: int, position: int) -> int:
+    """A checksum of what stands before a position of a file."""
+    begin = max(0, position - _LANDMARK)
+    return zlib.crc32(os.pread(descriptor, position - begin, begin))

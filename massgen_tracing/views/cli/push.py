@@ -1,0 +1,97 @@
+"""`massgen-tracing push`: send recorded spans to a backend that has not taken them yet."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Final
+
+from massgen_tracing import ledger
+from massgen_tracing.errors import ConfigError, MassGenTracingError
+from massgen_tracing.views import options, text
+from massgen_tracing.views.cli import EXIT_CONFIG, EXIT_EXECUTION, EXIT_OK
+from massgen_tracing.views.progress import Progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from massgen_tracing.delivery.backend import Backend
+    from massgen_tracing.delivery.push import Pushed
+
+COMMAND: Final = "push"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    options.add_root(parser, "a root, a run's directory, or one recording")
+    parser.add_argument(
+        "--to",
+        metavar="logfire|URL",
+        help="send all that this backend has not taken yet, a collector's URL being such as http://localhost:4318; its headers and the like are read"
+        " from OTEL_EXPORTER_OTLP_* (default: every backend that is owed something)",
+    )
+    parser.add_argument("--since", metavar="AGE", help="only recordings written to since then: 90s, 30m, 1h, 7d, or an ISO 8601 time")
+    parser.add_argument("--otlp-pending", action="store_true", help="also the starts of spans that have not ended, as Logfire's pending spans")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Send, and say what became of it; 2 where something is still owed, or was refused."""
+    from massgen_tracing.delivery import push
+
+    since = None if args.since is None else options.since(args.since).timestamp()
+    paths = push.recordings(args.root, since=since)
+    code = EXIT_OK
+    wanted = _wanted(args.to, paths)
+    if not wanted:
+        print("nothing is owed to any backend; --to logfire, or --to URL, sends what was recorded without one")
+    for backend, theirs in wanted:
+        with Progress() as progress:
+            pushed = push.push(
+                theirs, backend, pending=args.otlp_pending, progress=lambda sent: progress.say(f"{sent:,} spans sent; Ctrl-C stops it")
+            )
+        code = max(code, _say(pushed))
+    return code
+
+
+def _wanted(to: str | None, paths: tuple[Path, ...]) -> list[tuple[Backend, list[Path]]]:
+    """The backends, and the recordings for each."""
+    from massgen_tracing.delivery import backend as backends
+    from massgen_tracing.delivery import push
+
+    if to is not None:
+        return [(push.backend_named(to, os.environ, lambda problem: options.note(COMMAND, problem)), list(paths))]
+    owing: dict[tuple[str, str], tuple[ledger.Entry, list[Path]]] = {}
+    for path in paths:
+        for entry in ledger.unfinished(path):
+            owing.setdefault((entry.kind, entry.url), (entry, []))[1].append(path)
+    found = []
+    for entry, theirs in owing.values():
+        try:
+            found.append((backends.of_entry(entry, os.environ), theirs))
+        except MassGenTracingError as error:
+            options.note(COMMAND, str(error))
+    if owing and not found:
+        raise ConfigError("None of the backends that are owed spans can be reached")
+    return found
+
+
+def _say(pushed: Pushed) -> int:
+    """Say what became of the spans for one backend; returns the exit code."""
+    tally = pushed.tally
+    print(f"{pushed.place}: {text.count(tally.sent, 'span')} sent, from {text.count(pushed.recordings, 'recording')}")
+    if tally.late:
+        options.note(COMMAND, f"{text.count(tally.late, 'span')} began more than 24 hours ago, which Logfire drops without a word; they stay local")
+    if tally.unreadable:
+        options.note(COMMAND, f"{text.count(tally.unreadable, 'line')} of the recordings could not be read, and were not sent")
+    if pushed.busy:
+        options.note(COMMAND, f"{text.count(pushed.busy, 'recording')} are being sent by another process just now")
+    for path, reason in pushed.unread.items():
+        options.note(COMMAND, f"{path} was left out ({reason})")
+    if tally.refused:
+        options.note(COMMAND, f"{text.count(tally.refused, 'span')} were refused for good ({tally.why}); they stay local")
+    if pushed.stopped is not None:
+        hint = getattr(pushed.stopped, "hint", "Try again later")
+        options.note(COMMAND, f"{text.count(pushed.left, 'span')} stay owed to {pushed.place}: {pushed.stopped.why}. {hint}")
+    if pushed.unread:
+        return EXIT_CONFIG
+    return EXIT_EXECUTION if pushed.stopped is not None or tally.refused else EXIT_OK

@@ -1,0 +1,55 @@
+"""What a backend's answer means."""
+
+from __future__ import annotations
+
+import pytest
+from google.rpc.status_pb2 import Status
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from massgen_tracing.delivery.answers import Blocked, Later, Refused, Taken, TooLarge, judge_http
+
+PROTOBUF = "application/x-protobuf"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        *((status, Taken) for status in (200, 202, 204)),
+        *((status, Blocked) for status in (300, 301, 302, 303, 307, 308, 401, 403, 404, 405, 407, 415)),
+        *((status, Refused) for status in (400, 422)),
+        *((status, Later) for status in (408, 425, 429, 500, 502, 503, 504)),
+        (413, TooLarge),
+    ],
+)
+def test_statuses(status: int, kind: type) -> None:
+    """Only 2xx is success; what passes is told from what does not, and from what is not about the spans."""
+    assert type(judge_http(status)) is kind
+
+
+def test_partial_success_in_both_forms() -> None:
+    """In protobuf and in JSON."""
+    answer = ExportTraceServiceResponse()
+    answer.partial_success.rejected_spans = 3
+    answer.partial_success.error_message = "no\nroom"
+    assert judge_http(200, content_type=PROTOBUF, body=answer.SerializeToString()) == Taken(3, "no room")
+    body = b'{"partialSuccess":{"rejectedSpans":"3","errorMessage":"no room"}}'
+    assert judge_http(200, content_type="application/json; charset=utf-8", body=body) == Taken(3, "no room")
+
+
+def test_what_is_said_of_a_refusal_is_passed_on() -> None:
+    """As text, or in the form that OTLP has for it; in one line, and not a page of it."""
+    assert judge_http(400, content_type=PROTOBUF, body=Status(message="bad\nid").SerializeToString()) == Refused("it answers 400: bad id")
+    assert judge_http(400, content_type="text/plain", body=b"bad \x1b[31mid") == Refused("it answers 400: bad  [31mid")
+    assert judge_http(400, content_type="text/html", body=b"<html>") == Refused("it answers 400")
+    assert len(judge_http(400, content_type="text/plain", body=b"x" * 10_000).why) < 300
+
+
+@given(
+    st.integers(100, 599), st.text(max_size=40), st.text(max_size=40), st.sampled_from(["", PROTOBUF, "application/json", "text/plain"]), st.binary()
+)
+def test_any_answer_is_judged(status: int, location: str, retry_after: str, content_type: str, body: bytes) -> None:
+    """Whatever a server sends."""
+    answer = judge_http(status, location=location, retry_after=retry_after, content_type=content_type, body=body)
+    assert isinstance(answer, Taken) == (200 <= status < 300)

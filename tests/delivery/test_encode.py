@@ -1,0 +1,105 @@
+"""Lines in protobuf: what goes out is what the recording says, whichever way it is encoded."""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import settings as searching
+from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+import massgen_tracing as mt
+from massgen_tracing.delivery import encode
+from massgen_tracing.delivery.encode import EncodedSpan, PlainLines
+from massgen_tracing.delivery.spool import Spool
+from massgen_tracing.store.reading import otlp
+from massgen_tracing.store.reading.lines import PENDING, PENDING_END, PENDING_START, LineDecoder
+from tests.delivery.recordings import record
+from tests.sinks import lines
+
+VALUES = st.one_of(
+    st.text(max_size=30),
+    st.text('"\\{}[],:key valu', max_size=30),
+    st.integers(-(2**63), 2**63 - 1),
+    st.integers(-300, 300),
+    st.floats(),
+    st.booleans(),
+    st.binary(max_size=8),
+    st.lists(st.integers(0, 9), max_size=3),
+    st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=2),
+)
+ATTRIBUTES = st.dictionaries(st.text(min_size=1, max_size=12), VALUES, max_size=6)
+
+
+def message(*spans: EncodedSpan) -> TracesData:
+    """What a backend decodes; its messages and those of a file have the same fields."""
+    found: TracesData = TracesData.FromString(encode.request(spans))
+    return found
+
+
+@searching(max_examples=60)
+@given(st.lists(st.tuples(st.text(max_size=10), ATTRIBUTES), min_size=1, max_size=6))
+def test_a_line_says_the_same_by_both_ways(tmp_path_factory: Any, spans: list[tuple[str, dict[str, Any]]]) -> None:
+    """The fast way agrees with OpenTelemetry's messages for every line that it takes, and both with protobuf's own reading of the line."""
+    root = tmp_path_factory.mktemp("root")
+    tracer = mt.configure(root=root, enabled=True)
+    for name, attributes in spans:
+        with tracer.span(name or "empty", attributes=attributes):
+            pass
+    mt.shutdown()
+    (path,) = lines.recordings(root)
+    plain, decoder = PlainLines(), LineDecoder(otlp.Decoder())
+    for line in path.read_bytes().splitlines(keepends=True):
+        record = decoder.span(line)
+        assert record is not None
+        slow = message(encode.record_span(record))
+        fast = plain.span(line)
+        assert fast is None or same(message(fast), slow)
+        assert same(slow, lines.message(line))
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two messages are equal, where NaN is."""
+    return bool(one == other) or str(one) == str(other)
+
+
+def test_lines_of_our_own_writer_go_the_fast_way(tmp_path: Path) -> None:
+    """All that a usual run records, starts and ends, is plain."""
+    path = record(tmp_path, calls=3)
+    plain = PlainLines()
+    assert all(plain.span(line) is not None for line in path.read_bytes().splitlines(keepends=True))
+
+
+def test_spans_are_grouped_by_their_origin(tmp_path: Path) -> None:
+    """Resource and scope are sent once a request, not once a span."""
+    path = record(tmp_path, calls=3)
+    with closing(Spool(path)) as spool:
+        (batch,) = spool.batches(0)
+    (group,) = message(*(span for span, _ in batch.spans)).resource_spans
+    (scope,) = group.scope_spans
+    assert len(scope.spans) == 5
+    assert scope.scope.name == "massgen_tracing"
+    assert {pair.key for pair in group.resource.attributes} >= {"service.name", "telemetry.sdk.name"}
+
+
+def test_starts_are_known(tmp_path: Path) -> None:
+    """A pending span stands for its parent, which is the span that has started."""
+    path = record(tmp_path, calls=1)
+    plain = PlainLines()
+    found = path.read_bytes().splitlines(keepends=True)
+    starts = [plain.span(line) for line in found if line[PENDING_START:PENDING_END] == PENDING]
+    ends = {span.key for line in found if line[PENDING_START:PENDING_END] != PENDING and (span := plain.span(line)) is not None}
+    assert {span.key[:16] + span.parent for span in starts if span is not None} == ends
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_numbers_are_written_as_protobuf_writes_them(number: int) -> None:
+    """Seven bits a byte, the lowest first."""
+    written = encode.varint(number)
+    assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(written)) == number
+    assert [byte >= 0x80 for byte in written] == [True] * (len(written) - 1) + [False]
+    assert len(written) == max(1, math.ceil(number.bit_length() / 7))
