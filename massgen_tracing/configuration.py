@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import shlex
+import shutil
 import socket
 import tempfile
 import threading
@@ -12,14 +14,14 @@ import uuid
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace as otel_trace
 
 from massgen_tracing import guard, layout, prices, semconv, settings
 from massgen_tracing._version import __version__
-from massgen_tracing.errors import compose, one_of
+from massgen_tracing.errors import MissingPackageError, compose, one_of
 from massgen_tracing.model import RUN_CONTEXT_KEY
 from massgen_tracing.trace import borders, carriers, factory
 from massgen_tracing.trace.lenient import function_takes_anything
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.trace import TracerProvider
 
+    from massgen_tracing.delivery.live import LiveDelivery
     from massgen_tracing.sinks.logfire import Follower
+    from massgen_tracing.sinks.recording import Recording
     from massgen_tracing.trace.pipeline import Pipeline
 
 EXIT_TIMEOUT: Final = 2.0
@@ -39,12 +43,18 @@ EXIT_TIMEOUT: Final = 2.0
 _PREFIXES: Final = ("MASSGEN_TRACING_", "OTEL_", "LOGFIRE_")
 """What the names of variables begin with that say how to trace."""
 
+_DELAY_VARIABLE: Final = "OTEL_BSP_SCHEDULE_DELAY"
+
 _NOOP: Final = NoopTracer()
 _lock = threading.RLock()
 _tracer: Tracer = _NOOP
 _pipeline: Pipeline | None = None
 _root: str | None = None
 _seals = False
+_delivery: LiveDelivery | None = None
+_spool: str | None = None
+"""The temporary directory that has what is delivered, where nothing is recorded."""
+
 _logfire: Follower | None = None
 _to_logfire = False
 _given: dict[str, Any] = {}
@@ -70,6 +80,7 @@ def configure(
     strict: bool | None = None,
     full_content: bool | None = None,
     price_list: str | os.PathLike[str] | None = None,
+    otlp_pending: bool | None = None,
 ) -> Tracer:
     """Set up tracing for this process; called again, it replaces what was set up before.
 
@@ -79,7 +90,8 @@ def configure(
     Args:
         service_name: who is running; default `massgen`.
         logfire: also export to Logfire (token from the environment or `logfire auth`).
-        otlp_endpoint: also export to an OTLP collector, such as `http://localhost:4318`.
+        otlp_endpoint: also export to an OTLP collector, such as `http://localhost:4318`. What it does not take while the run goes on, the next run or
+            `massgen-tracing push` sends from the recording; without a recording spans wait in a temporary file, and what is not taken is lost.
         record: write the local recording; default on.
         root: where recordings and run directories live; default `.massgen`.
         seal: when this process has ended, have another one seal the recordings of all ended runs under *root* into Parquet files, as
@@ -90,6 +102,7 @@ def configure(
         strict: raise `massgen_tracing.errors.UsageError` where the facade is called wrongly, instead of a counted warning.
         full_content: record messages, tool arguments and results in full, not as previews.
         price_list: a file with newer prices than those that come with the package, as genai-prices publishes them (`data.json`).
+        otlp_pending: the collector gets the starts of spans too, as Logfire's pending spans, so that it has the root of a run that is killed.
 
     Returns:
         The configured tracer, which `get_tracer()` returns from now on.
@@ -107,6 +120,7 @@ def configure(
             "strict": strict,
             "full_content": full_content,
             "price_list": price_list,
+            "otlp_pending": otlp_pending,
         }
     )
     if given["price_list"] is not None:
@@ -195,7 +209,7 @@ def shutdown(timeout: float = 5.0) -> bool:
     Returns:
         Whether everything was done in time.
     """
-    global _tracer, _pipeline, _root, _seals
+    global _tracer, _pipeline, _root, _seals, _delivery, _spool
     try:
         timeout = float(timeout)
     except (TypeError, ValueError, OverflowError):
@@ -206,6 +220,8 @@ def shutdown(timeout: float = 5.0) -> bool:
         pipeline, _pipeline = _pipeline, None
         root, _root = _root, None
         seals, _seals = _seals, False
+        delivery, _delivery = _delivery, None
+        spool, _spool = _spool, None
         _tracer = _NOOP
         borders.bypass(False)
         if pipeline is None:
@@ -214,8 +230,7 @@ def shutdown(timeout: float = 5.0) -> bool:
 
         SHARED.clear()
         done = pipeline.shutdown(timeout)
-    _after(done, timeout, root, seals=seals)
-    return done
+    return _after(done, timeout, root, delivery, spool, seals=seals)
 
 
 def _end() -> None:
@@ -233,21 +248,28 @@ def _end() -> None:
         done = _pipeline.shutdown(EXIT_TIMEOUT)
         for pipeline in (_pipeline, SHARED.others.shown):
             if pipeline is not None:
-                pipeline.processors = tuple(processor for processor in pipeline.processors if hasattr(processor, "resume"))
+                pipeline.processors = tuple(processor for processor in pipeline.processors if hasattr(processor, "resume") and _spool is None)
         for processor in _pipeline.processors:
             processor.resume()  # type: ignore[attr-defined]  # a recording's
-    _after(done, EXIT_TIMEOUT, _root, seals=_seals)
+    _after(done, EXIT_TIMEOUT, _root, _delivery, _spool, seals=_seals)
 
 
-def _after(done: bool, timeout: float, root: str | None, *, seals: bool) -> None:
-    """Say what was not done in time, have the recordings sealed where that is asked for, and leave word of what went wrong."""
-    if not done:
+def _after(done: bool, timeout: float, root: str | None, delivery: LiveDelivery | None, spool: str | None, *, seals: bool) -> bool:
+    """Say what was not done in time, have the recordings sealed where that is asked for, and leave word of what went wrong; whether all was done."""
+    owed = 0
+    if delivery is not None:
+        with guard.guarded("otlp.owed"):
+            owed = delivery.say_owed("" if spool is not None or root is None else f"massgen-tracing push --root {shlex.quote(root)}")
+    if spool is not None:
+        shutil.rmtree(spool, ignore_errors=True)
+    if not done and not owed:
         guard.report("shutdown.timeout", f"A backend did not take its last spans within {timeout:g} s; they are in the local recording.")
     if seals and root is not None:
         from massgen_tracing.sinks.recording import seal_apart  # loaded already, with the recording
 
         seal_apart(root)
     _write_problems(root)
+    return done and not owed
 
 
 def _set_up_as(values: dict[str, Any], provider: TracerProvider | None, given: dict[str, Any]) -> Tracer:
@@ -320,8 +342,10 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     from massgen_tracing.trace.provider import SHARED
 
     root, run = values["root"] if values["record"] else None, _run_of_parent()
-    processors = [*_recording(root, run), *(_export(given_endpoint) if given_endpoint else ())]
+    processors = _recording(root, run)
     resource, remote = _resource(values["service_name"]), carriers.remote_context()
+    if given_endpoint:
+        processors = _delivered(processors, run, values, given_endpoint)
     shown = Pipeline(resource, processors, remote=remote)
     _pipeline = Pipeline(resource, processors, remote=remote)
     _follow_others()
@@ -335,7 +359,9 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
         # Logfire's SDK, and any other's, exports by itself to what OpenTelemetry's variables name: so only what is this package's own goes there.
         traces = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
         if traces or values["otlp_endpoint"]:
-            _pipeline.processors += tuple(_export(traces or values["otlp_endpoint"], whole=bool(traces)))
+            only = str(resource.attributes[semconv.SERVICE_INSTANCE_ID])
+            own = _delivered(processors, run, values, traces or values["otlp_endpoint"], whole=bool(traces), only=only)
+            _pipeline.processors += tuple(own[len(processors) :])
     _to_logfire = bool(values["logfire"])
     SHARED.install(_pipeline, shown, delegate)
     # A Logfire that is given its token later takes the spans then, and cleans nothing.
@@ -365,6 +391,63 @@ def _recording(root: str | None, run: layout.RunDirectory | None) -> list[SpanPr
     from massgen_tracing.sinks.recording import Recording
 
     return [Recording(root, run)]
+
+
+def _delivered(
+    recordings: list[SpanProcessor], run: layout.RunDirectory | None, values: dict[str, Any], endpoint: str, *, whole: bool = False, only: str = ""
+) -> list[SpanProcessor]:
+    """The recording, and behind it what delivers it to a collector; without that, and with one line, where it cannot be set up.
+
+    Args:
+        recordings: the recording; where there is none, one in a temporary directory is what is delivered.
+        run: the run that this process belongs to.
+        values: every setting.
+        endpoint: the collector's URL.
+        whole: whether it is that of traces itself.
+        only: the `service.instance.id` of the spans that are meant; empty for all.
+    """
+    global _delivery, _spool
+    from massgen_tracing.trace.exceptions import summary
+    from massgen_tracing.trace.scrub import scrub
+
+    passed_over: list[str] = []
+    try:
+        from massgen_tracing.delivery import backend, live
+
+        to = backend.otlp(endpoint, os.environ, whole=whole, say=passed_over.append)
+        if not recordings:
+            _spool = tempfile.mkdtemp(prefix="massgen-tracing-")
+            recordings, run = _recording(_spool, None), None
+        recording = cast("Recording", recordings[0])
+        root = Path(_spool or values["root"])
+        _delivery = live.LiveDelivery(to, root, recording.path_of, run=run, only=only, pending=values["otlp_pending"], delay=_delay())
+    except (ImportError, MissingPackageError):
+        missing = MissingPackageError("Export to a collector", "opentelemetry-exporter-otlp")
+        guard.report("otlp.package", f"{missing} The run goes on and is recorded locally.")
+        return recordings
+    except Exception as error:  # noqa: BLE001 - what the variables say may be nonsense
+        guard.report(
+            "otlp.configure",
+            f"Export to the collector at {scrub(endpoint)} could not be set up ({scrub(summary(error))}). The run goes on and is recorded"
+            " locally. Check the URL and the OTEL_EXPORTER_OTLP_* variables.",
+            error=error,
+        )
+        return recordings
+    if passed_over:
+        guard.report("otlp.settings", f"{' '.join(passed_over)} The default is used.")
+    return [*recordings, _delivery]
+
+
+def _delay() -> float:
+    """Seconds that spans wait for others to be sent with them: what OpenTelemetry's own variable says, in milliseconds."""
+    text = os.environ.get(_DELAY_VARIABLE, "")
+    if text.isascii() and text.isdecimal() and len(text) < 9:
+        return int(text) / 1000
+    if text:
+        guard.report(
+            "settings.otel_bsp_schedule_delay", compose(f"The environment variable {_DELAY_VARIABLE} is wrong", "milliseconds", text, "1000 is used")
+        )
+    return 1.0
 
 
 # --- other providers ---------------------------------------------------------------------------------------------------------------
@@ -423,13 +506,6 @@ def _logfire_configured(provider: TracerProvider) -> None:
     if SHARED.pipeline is not None and _logfire is not None and _to_logfire:
         SHARED.masked = _logfire.masked
         SHARED.pipeline, SHARED.delegate = None, provider
-
-
-def _export(endpoint: str, *, whole: bool = False) -> list[SpanProcessor]:
-    from massgen_tracing.sinks.otlp import otlp_processor
-
-    processor = otlp_processor(endpoint, whole=whole)
-    return [] if processor is None else [processor]
 
 
 def _run_of_parent() -> layout.RunDirectory | None:

@@ -125,8 +125,9 @@ class Ledger:
         except BlockingIOError:
             self.close()
             raise Busy(str(path)) from None
-        except OSError:  # no locks on this file system
-            pass
+        except OSError as error:  # no locks on this file system
+            if error.errno is None:  # a signal handler's of the program
+                raise
         self._entry = _latest(os.pread(self._descriptor, 2 * _SLOT, 0))
 
     @property

@@ -73,6 +73,7 @@ SETTINGS: Final = (
     Setting("seal", "MASSGEN_TRACING_SEAL", False, _boolean, "at the end, have a process of its own seal the recordings into Parquet"),
     Setting("logfire", "MASSGEN_TRACING_LOGFIRE", False, _boolean, "also export to Logfire (token from LOGFIRE_TOKEN or `logfire auth`)"),
     Setting("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", None, _text, "also export to an OTLP collector, such as http://localhost:4318"),
+    Setting("otlp_pending", "MASSGEN_TRACING_OTLP_PENDING", False, _boolean, "the collector gets starts of spans too, as Logfire's pending spans"),
     Setting("strict", "MASSGEN_TRACING_STRICT", False, _boolean, "raise where the facade is called wrongly, instead of a counted warning"),
     Setting("full_content", "MASSGEN_TRACING_FULL_CONTENT", False, _boolean,
             "record messages, tool arguments and results in full, not as previews"),

@@ -18,6 +18,7 @@ GIVEN: dict[str, Any] = {
     "seal": (False, "on", True),
     "logfire": (False, "1", True),
     "otlp_endpoint": ("http://argument", "http://variable", "http://variable"),
+    "otlp_pending": (False, "1", True),
     "strict": (False, "on", True),
     "full_content": (False, "TRUE", True),
     "price_list": ("argument", "variable", "variable"),
@@ -48,7 +49,7 @@ def test_this_processs_environment_is_the_default(monkeypatch: pytest.MonkeyPatc
     assert settings.resolve({})["root"] == "/somewhere"
 
 
-@pytest.mark.parametrize("name", ["enabled", "record", "seal", "logfire", "strict", "full_content"])
+@pytest.mark.parametrize("name", ["enabled", "record", "seal", "logfire", "otlp_pending", "strict", "full_content"])
 def test_a_variable_that_is_wrong_is_said_and_passed_over(name: str, swallowed: list[str], caplog: pytest.LogCaptureFixture) -> None:
     """One line names the variable, what it holds, what it may hold and what holds instead."""
     (setting,) = [setting for setting in settings.SETTINGS if setting.name == name]
@@ -72,7 +73,7 @@ def test_no_text_is_an_error(swallowed: list[str], text: str) -> None:
     """Any text in any variable gives a value for every setting."""
     values = settings.resolve({}, {setting.variable: text for setting in settings.SETTINGS})
     assert set(values) == set(GIVEN)
-    assert all(type(values[name]) is bool for name in ("enabled", "record", "logfire", "strict", "full_content"))
+    assert all(type(values[name]) is bool for name in ("enabled", "record", "logfire", "otlp_pending", "strict", "full_content"))
     swallowed.clear()
 
 

@@ -1,5 +1,6 @@
 """Recordings to backends: the recording is the queue, and a ledger beside it says how far each backend is through it.
 
+live ────── a thread that sends while a run goes on
 push ────── what is owed, on request
 deliver ─── one recording to one backend
 senders ─── over_http, over_grpc: a request, and the answer judged (answers)

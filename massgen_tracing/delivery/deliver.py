@@ -72,7 +72,7 @@ class Delivery:
         sender: sends requests to it.
         wait: after so many failures in a row, waits for the next attempt, and says whether there is to be one.
         progress: is told how many spans were sent, after each request.
-        until: the monotonic time by which each request has to be answered; None for the backend's own limit only.
+        enough: says whether to stop with what is under way.
         tally: what became of the spans so far.
         failures: how many requests in a row were not taken for now.
     """
@@ -81,7 +81,7 @@ class Delivery:
     sender: Sender
     wait: Callable[[Later, int], bool]
     progress: Callable[[int], None] = lambda _: None
-    until: float | None = None
+    enough: Callable[[], bool] = lambda: False
     tally: Tally = field(default_factory=Tally)
     failures: int = 0
 
@@ -124,10 +124,14 @@ class Delivery:
         while waiting:
             part = waiting.pop()
             fresh = [span for span, _ in part if span.start_ns >= oldest]
+            if self.enough():
+                return Later("its time was over", reached=False)
             answer = self._request(fresh) if fresh else Taken()
-            while isinstance(answer, Later) and not doubts and self.wait(answer, self.failures):
+            while isinstance(answer, Later):
+                doubts = doubts or (answer.doubtful and self.failures >= _PATIENCE)
+                if doubts or not self.wait(answer, self.failures):
+                    break
                 answer = self._request(fresh)
-                doubts = isinstance(answer, Later) and answer.doubtful and self.failures >= _PATIENCE
             if isinstance(answer, Later) and doubts and answer.doubtful and (len(fresh) > 1 or waiting or proven) and budget > 0:
                 budget -= 1
                 if len(fresh) > 1:
@@ -165,10 +169,7 @@ class Delivery:
         self.progress(self.tally.sent)
 
     def _request(self, spans: Sequence[EncodedSpan]) -> Answer:
-        seconds = self.backend.seconds
-        if self.until is not None:
-            seconds = min(seconds, max(0.05, self.until - time.monotonic()))
-        answer = self.sender.send(request(spans), seconds)
+        answer = self.sender.send(request(spans), self.backend.seconds)
         self.failures = self.failures + 1 if isinstance(answer, Later) else 0
         return answer
 

@@ -133,15 +133,15 @@ def push(paths: Iterable[Path], backend: Backend, *, pending: bool = False, prog
     return pushed
 
 
-def owed(path: Path, name: str) -> int:
-    """How many spans of a recording the backend of that name has not been through; 0 where it cannot be read."""
-    return _owed(path, ledger.read(ledger.path_for(path, name)))
+def owed(path: Path, name: str, *, most_bytes: int | None = None) -> int:
+    """How many spans of a recording the backend of that name has not been through, counted in so many bytes at most; 0 where it cannot be read."""
+    return _owed(path, ledger.read(ledger.path_for(path, name)), most_bytes)
 
 
-def _owed(path: Path, entry: Entry | None) -> int:
+def _owed(path: Path, entry: Entry | None, most_bytes: int | None = None) -> int:
     try:
         with contextlib.closing(Spool(path, only=entry.only if entry else "")) as spool:
-            return spool.owed(spool.position(entry) if entry else 0)
+            return spool.owed(spool.position(entry) if entry else 0, most_bytes=most_bytes)
     except (OSError, MassGenTracingError):
         return 0
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -20,6 +19,8 @@ import massgen_tracing as mt
 from massgen_tracing import guard, settings
 from massgen_tracing.layout import PROBLEMS_FILE
 from massgen_tracing.views.cli import doctor, main
+from tests.delivery.backend import Backend, Reply, always, taking
+from tests.delivery.recordings import record
 
 
 @pytest.fixture(autouse=True)
@@ -27,16 +28,16 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither this machine's settings nor its Logfire token are looked at."""
     for setting in settings.SETTINGS:
         monkeypatch.delenv(setting.variable, raising=False)
-    for name in ("LOGFIRE_TOKEN", "LOGFIRE_CREDENTIALS_DIR", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"):
+    for name in ("LOGFIRE_TOKEN", "LOGFIRE_CREDENTIALS_DIR", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "LOGFIRE_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
-    """A local port that takes connections."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
+def server() -> Iterator[Backend]:
+    """A backend on this machine."""
+    with taking() as backend:
+        yield backend
 
 
 def found(findings: tuple[doctor.Finding, ...], name: str) -> doctor.Finding:
@@ -147,51 +148,87 @@ def test_little_disk_needs_doing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(doctor.examine().places, "disk").hint is not None
 
 
-def test_logfire_needs_a_token_only_where_it_is_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logfire_needs_a_token_only_where_it_is_on(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     """Off, the way to switch it on is told; on, a missing token needs doing; the token itself is never shown."""
     assert found(doctor.examine().places, "logfire").hint is None
     monkeypatch.setenv("MASSGEN_TRACING_LOGFIRE", "true")
     assert "logfire auth" in (found(doctor.examine().places, "logfire").hint or "")
     (tmp_path / ".logfire").mkdir()
-    (tmp_path / ".logfire" / "logfire_credentials.json").write_text("{}")
-    assert found(doctor.examine().places, "logfire").hint is None
+    (tmp_path / ".logfire" / "logfire_credentials.json").write_text(json.dumps({"token": "pylf_v1_secret", "logfire_api_url": server.url}))
+    kept = Path(".logfire", "logfire_credentials.json")
+    assert found(doctor.examine().places, "logfire") == doctor.Finding("logfire", f"token from {kept}; takes spans")
+    monkeypatch.delenv("MASSGEN_TRACING_LOGFIRE")
     monkeypatch.setenv("LOGFIRE_TOKEN", "pylf_v1_secret")
     assert found(doctor.examine().places, "logfire") == doctor.Finding("logfire", "token from LOGFIRE_TOKEN")
 
 
-def test_a_collector_that_takes_connections_is_fine(port: int) -> None:
-    """With a scheme and without one."""
-    for endpoint in (f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}/v1/traces", f"127.0.0.1:{port}"):
-        assert doctor._collector(endpoint, {}) == doctor.Finding("otlp", f"127.0.0.1 port {port} takes connections")
+def test_a_collector_that_takes_spans_is_fine(server: Backend) -> None:
+    """It is asked, with a request that has no spans."""
+    for endpoint in (server.url, f"{server.url}/v1/traces"):
+        assert doctor._collector(endpoint, {}) == doctor.Finding("otlp", f"{server.url} takes spans")
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:{port}", "http://127.0.0.1:99999", "http://", "http://[half", f"http://{'x' * 64}.test"])
-def test_a_collector_that_does_not_answer_needs_doing(endpoint: str, port: int) -> None:
+def test_a_collector_that_does_not_answer_needs_doing(endpoint: str) -> None:
     """Nobody there, or an endpoint that cannot be one."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         closed = server.getsockname()[1]
     assert doctor._collector(endpoint.format(port=closed), {}).hint is not None
 
 
-def test_a_silent_network_costs_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("status", [302, 308, 401, 404, 503])
+def test_a_collector_that_answers_and_takes_nothing_needs_doing(server: Backend, status: int) -> None:
+    """A redirect is not reachable; each has its own next step."""
+    server.empty = Reply(status, {"Location": "http://elsewhere/"})
+    finding = doctor._collector(server.url, {})
+    assert "takes nothing" in finding.value
+    assert f"it answers {status}" in finding.value
+    assert finding.hint is not None
+    assert ("to http://elsewhere/" in finding.value) == (status < 400)
+
+
+def test_a_silent_network_does_not_hold_up_the_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also a name server that never answers holds nobody up."""
     never = threading.Event()
 
-    def lookup(*_arguments: object) -> None:
+    def lookup(*_arguments: object, **_named: object) -> None:
         never.wait()
         raise OSError
 
-    monkeypatch.setattr(doctor, "CONNECT_TIMEOUT", 0.05)
-    monkeypatch.setattr(socket, "create_connection", lookup)
+    monkeypatch.setattr(doctor, "ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
     assert "does not answer (no answer in time)" in doctor._collector("http://collector:4318", {}).value
     never.set()
 
 
-def test_the_port_of_an_endpoint_without_one_is_the_exporters() -> None:
-    """OTLP's own ports for a bare host, the scheme's for a URL."""
-    ports = {endpoint: doctor._default_port(urlsplit(endpoint), "http/protobuf") for endpoint in ("//host", "http://host", "https://host")}
-    assert ports == {"//host": 4318, "http://host": 80, "https://host": 443}
-    assert doctor._default_port(urlsplit("//host"), "grpc") == 4317
+def test_a_logfire_that_is_on_is_asked(server: Backend) -> None:
+    """A token that it refuses needs doing."""
+    environ = {"LOGFIRE_TOKEN": "t", "LOGFIRE_BASE_URL": server.url}
+    assert doctor._logfire(needed=True, environ=environ) == doctor.Finding("logfire", "token from LOGFIRE_TOKEN; takes spans")
+    server.empty = Reply(401)
+    assert "it answers 401" in doctor._logfire(needed=True, environ=environ).value
+    assert doctor._logfire(needed=True, environ=environ).hint is not None
+
+
+def test_what_is_owed_and_refused_is_told_with_the_next_step(tmp_path: Path, server: Backend, capsys: pytest.CaptureFixture[str]) -> None:
+    """How many spans to whom and why; a push settles it."""
+    root = tmp_path / ".massgen"
+    record(root, calls=3)
+    server.script = always(Reply(401, {"Content-Type": "text/plain"}, b"who?"))
+    assert main(["push", "--root", str(root), "--to", server.url]) == 2
+    assert main(["doctor", "--root", str(root)]) == 1
+    said = capsys.readouterr().out
+    assert f"5 spans of 1 recording to {server.url} (it answers 401: who?)" in said
+    assert f"→ Send them: massgen-tracing push --root {root}" in said
+    server.script = always(Reply())
+    assert main(["push", "--root", str(root)]) == 0
+    assert main(["doctor", "--root", str(root)]) == 0
+    record(root, calls=1)
+    server.script = always(Reply(400))
+    assert main(["push", "--root", str(root), "--to", server.url]) == 2
+    capsys.readouterr()
+    assert main(["doctor", "--root", str(root)]) == 1
+    assert f"3 spans for good by {server.url}" in capsys.readouterr().out
 
 
 def test_a_password_in_an_endpoint_is_not_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -142,7 +142,7 @@ class Recording(SpanProcessor):
         is_session = name == semconv.SESSION
         target = self._files.get(place)
         if target is None:
-            target = self._files.setdefault(place, _RunFile(AppendFile(self._path(place), self._root), place))
+            target = self._files.setdefault(place, _RunFile(AppendFile(self.path_of(place), self._root), place))
             if place is not None:
                 self._remember(span, identity.trace_id, place)
                 self._syncer.begin()
@@ -264,7 +264,8 @@ class Recording(SpanProcessor):
         self._dropped = []
         self._heads = {}
 
-    def _path(self, place: layout.RunDirectory | None) -> Path:
+    def path_of(self, place: layout.RunDirectory | None) -> Path:
+        """The file of a run, of this process's spans in it; of None: of spans outside of runs."""
         pid = os.getpid()
         if place is not None:
             own = pid == self._owner and place != self._run

@@ -7,8 +7,8 @@ import contextlib
 import json
 import os
 import platform
+import shlex
 import shutil
-import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -16,12 +16,17 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from massgen_tracing import layout, settings
 from massgen_tracing._version import __version__
+from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.views import text
+
+if TYPE_CHECKING:
+    from massgen_tracing.delivery.answers import Answer
+    from massgen_tracing.delivery.backend import Backend
 
 PACKAGES: Final = {
     "opentelemetry-api": "tracing",
@@ -36,8 +41,8 @@ PACKAGES: Final = {
 }
 """What the package stands on, and what does not work without it."""
 
-CONNECT_TIMEOUT: Final = 1.0
-"""Seconds that a collector has to take a connection, the look-up of its name included."""
+ANSWER_TIMEOUT: Final = 2.0
+"""Seconds that a backend has to answer, the look-up of its name included."""
 
 LITTLE_DISK: Final = 200 * 1024**2
 _READ_AT_MOST: Final = 4 * 1024**2
@@ -139,6 +144,7 @@ def examine(root: str | None = None, environ: Mapping[str, str] | None = None) -
             _disk(place),
             _logfire(needed=values["logfire"], environ=environ),
             _collector(values["otlp_endpoint"], environ),
+            *_debts(place),
             *_sampling(values, environ),
             *(Finding("variables", f"{name} is no setting", hint="Correct its name, or unset it.") for name in settings.unknown(environ)),
         ),
@@ -267,12 +273,24 @@ def _disk(root: Path) -> Finding:
 
 def _logfire(*, needed: bool, environ: Mapping[str, str]) -> Finding:
     credentials = Path(environ.get("LOGFIRE_CREDENTIALS_DIR") or ".logfire") / "logfire_credentials.json"
-    if environ.get("LOGFIRE_TOKEN"):
-        return Finding("logfire", "token from LOGFIRE_TOKEN")
-    if os.path.isfile(credentials):  # a pathlib.Path raises where it may not look
-        return Finding("logfire", f"token from {credentials}")
     mend = "Run `logfire auth` and then `logfire projects use`, or set LOGFIRE_TOKEN."
-    return Finding("logfire", "no token, so nothing can be sent to it", hint=mend) if needed else Finding("logfire", f"off, no token. {mend}")
+    if environ.get("LOGFIRE_TOKEN"):
+        found = "token from LOGFIRE_TOKEN"
+    elif os.path.isfile(credentials):  # a pathlib.Path raises where it may not look
+        found = f"token from {credentials}"
+    elif needed:
+        return Finding("logfire", "no token, so nothing can be sent to it", hint=mend)
+    else:
+        return Finding("logfire", f"off, no token. {mend}")
+    if not needed:
+        return Finding("logfire", found)
+    from massgen_tracing.delivery import backend
+
+    try:
+        state, hint = _asked(backend.logfire(environ))
+    except MassGenTracingError as error:
+        state, hint = str(error), mend
+    return Finding("logfire", f"{found}; {state}", hint=hint)
 
 
 def _sampling(values: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -285,47 +303,65 @@ def _sampling(values: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator
 
 def _collector(endpoint: str | None, environ: Mapping[str, str]) -> Finding:
     name = "otlp"
-    if not endpoint:
+    traces = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    if not endpoint and not traces:
         return Finding(name, "off, no endpoint")
-    protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
-    hint = "Start a collector there, or correct OTEL_EXPORTER_OTLP_ENDPOINT."
     try:
-        url = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
-        host, port = url.hostname, url.port or _default_port(url, protocol)
-    except ValueError as error:
-        return Finding(name, f"{_shown(endpoint)} is no URL ({error})", hint=hint)
-    if not host:
-        return Finding(name, f"{_shown(endpoint)} names no host", hint=hint)
-    failure = _connect(host, port)
-    where = f"{host} port {port}"
-    return Finding(name, f"{where} does not answer ({failure})", hint=hint) if failure else Finding(name, f"{where} takes connections")
+        from massgen_tracing.delivery import backend
+
+        problems: list[str] = []
+        to = backend.otlp(traces or endpoint or "", environ, whole=bool(traces), say=problems.append)
+        state, hint = _asked(to)
+    except (ImportError, MassGenTracingError) as error:
+        return Finding(name, f"{_shown(traces or endpoint)}: {error}", hint="Correct OTEL_EXPORTER_OTLP_ENDPOINT.")
+    if problems:
+        return Finding(name, f"{to.place} {state}", hint=" ".join([*problems, hint or ""]).strip())
+    return Finding(name, f"{to.place} {state}", hint=hint)
 
 
-def _default_port(url: SplitResult, protocol: str) -> int:
-    """The port of an endpoint that names none: the exporters' own for a bare host, else the scheme's."""
-    if not url.scheme:
-        return 4317 if protocol == "grpc" else 4318
-    return 443 if url.scheme == "https" else 80
+def _asked(to: Backend) -> tuple[str, str | None]:
+    """Whether a backend takes spans, by a request that has none, and what to do where it does not."""
+    from massgen_tracing.delivery.answers import Blocked, Later
+    from massgen_tracing.delivery.senders import open_sender
 
+    answer: list[Answer] = [Later("no answer in time", reached=False)]
+    sender = open_sender(to)
 
-def _connect(host: str, port: int) -> str:
-    """Why no connection could be made in time; empty when it could."""
-    outcome = ["no answer in time"]
-
-    def attempt() -> None:
-        try:
-            socket.create_connection((host, port), CONNECT_TIMEOUT).close()
-            outcome[0] = ""
-        except OSError as error:
-            outcome[0] = error.strerror or str(error)
-        except ValueError as error:  # a name that no look-up takes
-            outcome[0] = str(error)
+    def ask() -> None:
+        answer[0] = sender.send(b"", ANSWER_TIMEOUT)
 
     # On a thread, because the look-up of a name knows no timeout.
-    thread = threading.Thread(target=attempt, daemon=True)
+    thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(CONNECT_TIMEOUT)
-    return outcome[0]
+    thread.join(ANSWER_TIMEOUT)
+    match answer[0]:
+        case Blocked(why, hint):
+            return f"takes nothing: {why}", f"{hint}."
+        case Later(why, reached=True):
+            return f"takes nothing just now: {why}", "Wait, and look again; what it does not take is sent later."
+        case Later(why):
+            return f"does not answer ({why})", "Start it, or correct its URL; what it does not take is sent later, by `massgen-tracing push`."
+    return "takes spans", None
+
+
+def _debts(root: Path) -> Iterator[Finding]:
+    """What backends have not taken of the recordings under a root, what they have refused, and what came too late."""
+    try:
+        from massgen_tracing.delivery import push
+
+        debts = push.debts(root)
+    except (ImportError, MassGenTracingError, OSError):
+        return
+    for debt in debts:
+        why = f" ({text.clean(debt.why)})" if debt.why else ""
+        if debt.spans:
+            found = f"{text.count(debt.spans, 'span')} of {text.count(len(debt.paths), 'recording')} to {debt.entry.url}{why}"
+            yield Finding("owed", found, hint=f"Send them: massgen-tracing push --root {shlex.quote(str(root))}")
+        if debt.refused:
+            hint = "They are in the recordings. Correct what it objects to; deleting the ledgers there, .*.delivery, has all sent again."
+            yield Finding("refused", f"{text.count(debt.refused, 'span')} for good by {debt.entry.url}{why}", hint=hint)
+        if debt.late:
+            yield Finding("late", f"{text.count(debt.late, 'span')} stay local, for {debt.entry.url} drops what is older than 24 hours")
 
 
 # --- swallowed problems ------------------------------------------------------------------------------------------------------------

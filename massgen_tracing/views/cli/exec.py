@@ -24,7 +24,7 @@ _VARIABLES: Final = {setting.name: setting.variable for setting in settings.SETT
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.usage = f"{parser.prog} [--logfire] [--otlp URL] [--root DIR] -- COMMAND [ARGUMENT ...]"
+    parser.usage = f"{parser.prog} [--logfire] [--otlp URL] [--otlp-pending] [--root DIR] -- COMMAND [ARGUMENT ...]"
     parser.epilog = (
         "The command is replaced by COMMAND: exit code, output, signals and terminal are its own. COMMAND may be a Python program, or whatever "
         "starts one: a shell, uv run. "
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--logfire", action="store_true", help=f"also export to Logfire (sets {_VARIABLES['logfire']})")
     parser.add_argument("--otlp", metavar="URL", help=f"also export to an OTLP collector (sets {_VARIABLES['otlp_endpoint']})")
+    parser.add_argument("--otlp-pending", action="store_true", help=f"send it the starts of spans too (sets {_VARIABLES['otlp_pending']})")
     parser.add_argument("--root", metavar="DIR", help=f"directory of runs and recordings (sets {_VARIABLES['root']}; default: .massgen)")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what to run, with its arguments")
     parser.set_defaults(refuse=parser.error)
@@ -60,6 +61,8 @@ def environment(args: argparse.Namespace) -> dict[str, str]:
     if args.otlp:
         env[_VARIABLES["otlp_endpoint"]] = args.otlp
         env.pop("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None)  # it would win, and a flag wins over a variable
+    if args.otlp_pending:
+        env[_VARIABLES["otlp_pending"]] = "true"
     if args.root:
         env[_VARIABLES["root"]] = os.path.abspath(args.root)  # the program may go elsewhere before it is asked for
     return env

@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", metavar="DIR", help=f"where runs and recordings are kept (default: MASSGEN_TRACING_ROOT, else {DEFAULT_ROOT})")
     parser.add_argument("--logfire", action="store_true", help="send the trace to Logfire too")
     parser.add_argument("--otlp", metavar="URL", help="send the trace to a collector too, such as http://localhost:4318")
+    parser.add_argument("--otlp-pending", action="store_true", help="send it the starts of spans too, so that a killed run has its root there")
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds for the whole run")
     parser.add_argument("--no-record", action="store_true", help="no local recording, and no files of the run")
     parser.add_argument("--quiet", action="store_true", help="nothing but the final answer")
@@ -70,7 +71,13 @@ def run(args: argparse.Namespace) -> int:
         if args.dry_run:
             config = _redirected(config, stack)
         # What was not asked for here is left to the environment's variables.
-        tracer = mt.configure(record=False if args.no_record else None, root=args.root, logfire=args.logfire or None, otlp_endpoint=args.otlp)
+        tracer = mt.configure(
+            record=False if args.no_record else None,
+            root=args.root,
+            logfire=args.logfire or None,
+            otlp_endpoint=args.otlp,
+            otlp_pending=args.otlp_pending or None,
+        )
         stack.callback(mt.shutdown)
         from massgen_tracing.runs.coordinator.coordinator import Coordination
 

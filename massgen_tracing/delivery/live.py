@@ -1,0 +1,396 @@
+"""While a run goes on: a thread that reads the recordings behind their writer and sends what it finds, as `massgen-tracing push` does later.
+
+Nothing waits for a backend. The recording has every span already, so this keeps none: what a span's end costs is a flag, and memory is that of one
+batch, however slow the backend is. The thread is a bare one, which its starter does not wait for; it ends before a fork and begins again with the
+next session or round, and never starts where the interpreter is on its way out.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import time
+import weakref
+from _thread import allocate_lock, start_new_thread
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+
+from massgen_tracing import finalization, guard, layout, ledger, semconv
+from massgen_tracing.delivery.answers import Blocked, Later
+from massgen_tracing.delivery.backend import Backend
+from massgen_tracing.delivery.deliver import Delivery, pause
+from massgen_tracing.delivery.push import owed
+from massgen_tracing.delivery.senders import open_sender
+from massgen_tracing.errors import MassGenTracingError
+from massgen_tracing.ledger import Busy
+from massgen_tracing.model import RUN_CONTEXT_KEY
+from massgen_tracing.store.roots import catalogue
+
+_FORK_SECONDS: Final = 0.1
+"""How long a fork waits for the thread to be gone."""
+
+_MOST_WATCHED: Final = 256
+"""Recordings that are looked into again and again; of more than these, the others are looked into at the end."""
+
+_COUNTED_BYTES: Final = 50_000_000
+"""Of a recording, when what is owed is counted at exit."""
+
+_ATTEMPTS_AT_END: Final = 4
+_LOOK_BACK_SECONDS: Final = 1.0
+"""How long what earlier runs owe may be sent when the program ends."""
+
+_GLANCE_SECONDS: Final = 0.05
+_MOST_PLACES: Final = 4096
+_NO_ANSWER: Final = " (no answer so far)"
+
+
+class LiveDelivery(SpanProcessor):
+    """Delivers the recordings of this process to one backend.
+
+    Args:
+        backend: where to.
+        root: where recordings live; of earlier runs, what is still owed is sent too.
+        path_of: the recording of a run; of None: of spans outside of runs.
+        run: the run that this process belongs to.
+        only: the `service.instance.id` of the spans that are meant; empty for all.
+        pending: whether starts are sent too.
+        delay: seconds from a span's end until it is sent, with what has come by then.
+
+    Raises:
+        MassGenTracingError: if the backend cannot be set up.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        root: Path,
+        path_of: Callable[[layout.RunDirectory | None], Path],
+        *,
+        run: layout.RunDirectory | None = None,
+        only: str = "",
+        pending: bool = False,
+        delay: float = 1.0,
+    ) -> None:
+        self.backend = backend
+        self._root = root
+        self._path_of = path_of
+        self._run = run
+        self._entry = backend.entry(only=only, pending=pending)
+        self._delay = delay
+        self._delivery = Delivery(backend, open_sender(backend), self._waits, enough=self._enough)
+        self._places: set[layout.RunDirectory | None] = set()
+        self._watched: dict[Path, None] = {}
+        self._worker: dict[None, _Worker] = {}
+        """One at most: `setdefault` is what decides where several begin at once."""
+        self._before: _Worker | None = None
+        """The one that a fork has ended, or is to end."""
+        self._paused = False
+        self._not_before = 0.0
+        self._blocked = False
+        self._why = self._hint = ""
+        """Why it does not take what is owed, and what to do; as parts of a line."""
+        self._refused = 0
+        self._looked_back = False
+        self._until: float | None = None
+        """The monotonic time by which it has to be done; None as long as the run goes on."""
+        _all.add(self)
+
+    # --- spans -------------------------------------------------------------------------------------------------------------------------
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Note which recording a span goes to, and that this backend is owed it."""
+        run = (otel_context.get_current() if parent_context is None else parent_context).get(RUN_CONTEXT_KEY)
+        if isinstance(run, layout.RunDirectory):
+            place: layout.RunDirectory | None = run
+        else:
+            place = self._run
+            if place not in self._places and span.parent is not None and not self._path_of(place).exists():
+                return  # it is where its parent is, in a run that its Context does not name
+        if place not in self._places and not finalization.begun():
+            if len(self._places) >= _MOST_PLACES:
+                self._places.clear()
+            self._places.add(place)
+            self._watch(self._path_of(place))
+        elif span.name == semconv.SESSION or span.name.startswith("agent."):
+            self._begin()
+
+    def on_end(self, span: ReadableSpan) -> None:  # noqa: ARG002 - the processor protocol
+        """There is something to send."""
+        worker = self._worker.get(None)
+        if worker is not None:
+            worker.wake()
+
+    def _watch(self, path: Path) -> None:
+        try:
+            with ledger.Ledger(ledger.path_for(path, self.backend.name)) as book:
+                if book.entry is None:
+                    book.write(self._entry)
+        except Busy:
+            pass
+        except OSError as error:
+            guard.passing(error)
+            problem = f"No ledger can be written beside the recording {path} ({error.strerror or error})."
+            hint = f"What {self.backend.place} does not take during the run is recorded, but has to be sent by hand: `massgen-tracing push --to URL`."
+            guard.report("otlp.ledger", f"{problem} {hint}", error=error)
+        self._watched[path] = None
+        if len(self._watched) > _MOST_WATCHED:
+            self._watched.pop(next(iter(self._watched)), None)
+        self._begin()
+
+    # --- the thread's life -------------------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if self._worker or finalization.begun() or not (self._before is None or self._before.wait(0)):
+            return
+        worker = _Worker(self._round, self._delay)
+        if self._worker.setdefault(None, worker) is worker:
+            self._paused = False
+            if not worker.start():
+                self._worker.clear()
+
+    def shutdown(self) -> None:
+        """Send what is left, for as long as the backend takes, or until it is told to `give_up`."""
+        self.shutdown_within(math.inf)
+
+    def shutdown_within(self, seconds: float) -> None:
+        """Send what is left, for at most so long; on this thread, where there is no other."""
+        if finalization.begun():
+            return
+        self._until = time.monotonic() + seconds
+        worker = self._worker.pop(None, self._before)
+        if worker is not None:
+            worker.end()
+            while not worker.wait(_GLANCE_SECONDS):
+                if self._enough() or finalization.begun():
+                    return
+        if worker is None or self._paused:
+            self._paused = False
+            with guard.guarded("otlp.deliver"):
+                self._round()
+
+    def give_up(self) -> None:
+        """Stop sending what is left; it is owed."""
+        self._until = 0.0
+
+    def pause(self) -> _Worker | None:
+        """Have the thread end as soon as it can, and return it; it begins again with the next session or round."""
+        worker = self._worker.pop(None, None)
+        if worker is not None:
+            self._paused, self._before = True, worker
+            worker.end()
+        return worker
+
+    def after_fork(self) -> None:
+        """In a forked child: the thread, the connection and what was to be sent are the parent's."""
+        self._worker, self._before, self._paused = {}, None, False
+        self._places, self._watched = set(), {}
+        self._looked_back = True
+        self._not_before, self._until = 0.0, None
+        with guard.guarded("otlp.fork"):
+            self._delivery = Delivery(self.backend, open_sender(self.backend), self._waits, enough=self._enough)
+
+    # --- sending -----------------------------------------------------------------------------------------------------------------------
+
+    def _round(self) -> float | None:
+        """Send what there is, as far as the backend takes it; returns in how many seconds to try again what it does not take now."""
+        ending = self._until is not None
+        if self._blocked or self._paused:
+            return None
+        left = self._not_before - time.monotonic()
+        if left > 0 and not ending:
+            return left
+        own = all(map(self._send, [*self._watched, *(self._left_by_others() if ending else ())]))
+        if own and self._delivery.tally.sent and not self._looked_back:
+            self._looked_back = True
+            if self._until is not None:
+                self._until = min(self._until, time.monotonic() + _LOOK_BACK_SECONDS)
+            own = all(map(self._send, self._left_by_earlier_runs()))
+        return None if own or self._blocked else max(0.0, self._not_before - time.monotonic())
+
+    def _send(self, path: Path) -> bool:
+        """Send what one recording owes; whether others may be sent."""
+        try:
+            stopped = self._delivery.deliver(path, only=self._entry.only, pending=self._entry.pending)
+        except (Busy, FileNotFoundError):
+            return True
+        except (OSError, MassGenTracingError) as error:
+            guard.report("otlp.read", f"The recording {path} cannot be delivered ({error}). The run goes on.", error=error)
+            return True
+        refused = self._delivery.tally.refused - self._refused
+        if refused:
+            self._refused += refused
+            problem = f"{self.backend.place} refuses spans for good ({self._delivery.tally.why})."
+            guard.report("otlp.refused", f"{problem} They are in the recording; `massgen-tracing doctor` says how many.", lost=refused)
+        if stopped is not None and not self._enough():
+            self._stopped(stopped)
+        return stopped is None
+
+    def _stopped(self, stopped: Later | Blocked) -> None:
+        self._blocked = isinstance(stopped, Blocked)
+        self._why = f" ({stopped.why})"
+        self._hint = f" {stopped.hint}." if isinstance(stopped, Blocked) else ""
+        if isinstance(stopped, Later):
+            self._not_before = time.monotonic() + pause(stopped, self._delivery.failures)
+        if self._until is None:  # at the end it is said with what is owed
+            problem = f"The collector at {self.backend.place} does not take spans{self._why}."
+            guard.report("otlp.export", f"{problem} The run goes on and is recorded, and what it does not take can be sent later.{self._hint}")
+
+    def _waits(self, answer: Later, failures: int) -> bool:
+        """Wait for another attempt: at the end only, where it is near enough; during the run there is the next round."""
+        self._why = f" ({answer.why})"
+        if self._until is None or not answer.reached or failures >= _ATTEMPTS_AT_END:
+            return False
+        wake = time.monotonic() + pause(answer, failures)
+        while time.monotonic() < wake:
+            if wake > self._until or finalization.begun():
+                return False
+            time.sleep(_GLANCE_SECONDS)
+        return True
+
+    def _enough(self) -> bool:
+        return self._paused or (self._until is not None and time.monotonic() >= self._until)
+
+    def _left_by_others(self) -> Iterator[Path]:
+        """Recordings beside ours, of processes that were forked from this one, or started by it, and have not sent all."""
+        for directory in {path.parent for path in self._watched}:
+            for path in catalogue.files(directory) if directory.is_dir() else ():
+                if path not in self._watched and self._is_owed(path):
+                    yield path
+
+    def _left_by_earlier_runs(self) -> Iterator[Path]:
+        with guard.ignored(MassGenTracingError):
+            for path in catalogue.files(self._root):
+                if path not in self._watched and self._is_owed(path):
+                    yield path
+
+    def _is_owed(self, path: Path) -> bool:
+        mine = self.backend.kind, self.backend.place
+        return path.name.endswith(layout.RECORDING_SUFFIX) and any((entry.kind, entry.url) == mine for entry in ledger.unfinished(path))
+
+    def say_owed(self, command: str) -> int:
+        """Say, in one line, what the backend has not taken of this process's runs; returns how many spans, nearly.
+
+        Args:
+            command: what sends them; empty where there is no recording that would outlive the process.
+        """
+        paths = {*self._watched, *self._left_by_others()}
+        count = sum(owed(path, self.backend.name, most_bytes=_COUNTED_BYTES) for path in paths)
+        if count:
+            problem = f"{self.backend.place} has not taken {count:,} span{'' if count == 1 else 's'} of this process{self._why or _NO_ANSWER}."
+            then = f"The recording has what is missing, and `{command}` sends it." if command else "They are lost, for nothing is recorded."
+            guard.report("otlp.owed", f"{problem} {then}{self._hint}", lost=0 if command else count)
+        return count
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the processor protocol
+        """Nothing is held back that is not recorded."""
+        return True
+
+
+class _Worker:
+    """One thread: does a round some time after each `wake`, again where the round asks for it, and a last one after `end`.
+
+    Args:
+        work: a round; returns in how many seconds there is to be another, None for when there is something to do.
+        delay: seconds from `wake` to the round.
+    """
+
+    def __init__(self, work: Callable[[], float | None], delay: float) -> None:
+        self._work = work
+        self._delay = delay
+        self._idle = False
+        self._fresh = True
+        self._tokens: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._lives = allocate_lock()
+
+    def start(self) -> bool:
+        """Start the thread; False where there are no more to be had."""
+        self._lives.acquire()
+        try:
+            start_new_thread(self._run, ())
+        except RuntimeError:
+            self._lives.release()
+            return False
+        return True
+
+    def wake(self) -> None:
+        """There is something to do. Never waits."""
+        self._fresh = True
+        if self._idle:
+            self._idle = False
+            self._tokens.put(True)
+
+    def end(self) -> None:
+        """Have the thread end after its last round."""
+        self._tokens.put(False)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the thread's end, at most so long; whether it has come."""
+        if finalization.begun() or not self._lives.acquire(timeout=max(0.0, seconds)):
+            return False
+        self._lives.release()
+        return True
+
+    def _run(self) -> None:
+        again: float | None = None
+        try:
+            while self._goes_on(again):
+                self._fresh = False
+                again = self._done()
+            self._done()
+        finally:
+            self._lives.release()
+
+    def _done(self) -> float | None:
+        try:
+            return self._work()
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+            guard.swallow("otlp.deliver", error)
+            return None
+
+    def _goes_on(self, again: float | None) -> bool:
+        """Wait until there is something to do, and then for more of it; False at the end."""
+        self._idle = True  # said before looking, so that whoever has something after that look wakes us
+        if not self._fresh and not self._token(again):
+            return False
+        self._idle = False
+        deadline = time.monotonic() + self._delay
+        while (left := deadline - time.monotonic()) > 0:
+            if not self._token(left):
+                return False
+        return True
+
+    def _token(self, seconds: float | None) -> bool:
+        """Wait for a token; False where it says that the end has come."""
+        try:
+            return self._tokens.get(timeout=seconds)
+        except queue.Empty:
+            return True
+
+
+_all: Final[weakref.WeakSet[LiveDelivery]] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    """End the threads: from Python 3.12 on, whoever forks with threads is warned, and the program may have none of its own."""
+    if finalization.begun():
+        return
+    workers = [each.pause() for each in list(_all)]
+    deadline = time.monotonic() + _FORK_SECONDS
+    for worker in workers:
+        if worker is not None:
+            worker.wait(deadline - time.monotonic())
+
+
+def _after_fork_in_child() -> None:
+    for each in list(_all):
+        each.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

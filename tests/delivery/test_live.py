@@ -1,0 +1,327 @@
+"""Delivery while a run goes on: whatever the backend does, the run is not in its hands, and each span is at it once in the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+
+import massgen_tracing as mt
+from massgen_tracing import finalization, ledger
+from massgen_tracing.delivery import live
+from massgen_tracing.store.sealing import seal
+from massgen_tracing.trace.provider import SHARED
+from massgen_tracing.trace.tracer import Tracer
+from massgen_tracing.views.cli import main
+from tests.delivery.backend import Backend, Reply, always, taking, then
+from tests.delivery.recordings import ledgers
+from tests.sinks import lines
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith(("OTEL_", "LOGFIRE_"))] + ["http_proxy", "HTTP_PROXY"]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
+    monkeypatch.setattr(live, "pause", lambda *_: 0.01)
+
+
+@pytest.fixture
+def server() -> Iterator[Backend]:
+    """A backend that takes everything."""
+    with taking() as backend:
+        yield backend
+
+
+def run(tracer: Tracer, *names: str, content: int = 0) -> None:
+    """One run with a span of each name."""
+    with tracer.session("What?", agents=["a"]):
+        for name in names:
+            with tracer.span(name, attributes={"content": "x" * content}):
+                pass
+
+
+def program(root: Path, backend: Backend, text: str) -> subprocess.CompletedProcess[str]:
+    """A Python program that is configured for the backend, in a process of its own."""
+    beginning = f"""
+import os, signal, sys, threading
+import massgen_tracing as mt
+tracer = mt.configure(root={str(root)!r}, otlp_endpoint={backend.url!r}, enabled=True, logfire=False)
+"""
+    return subprocess.run([sys.executable, "-c", beginning + text], check=False, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_spans_are_sent_while_the_run_goes_on(tmp_path: Path, server: Backend) -> None:
+    """A long run is seen before its end, and each span once."""
+    tracer = mt.configure(root=tmp_path, otlp_endpoint=server.url, enabled=True)
+    with tracer.session("What?", agents=["a"]):
+        for number in range(3):
+            with tracer.span(f"step {number}"):
+                pass
+            server.wait_for(lambda backend, number=number: f"step {number}" in backend.names())  # type: ignore[misc]
+    assert mt.shutdown(timeout=600)
+    assert server.names() == ["coordination.session", "step 0", "step 1", "step 2"]
+    assert set(server.taken.values()) == {1}
+    assert {span.flags for span in server.spans} == {259}
+
+
+def test_a_backend_that_is_down_all_run_has_everything_after_a_push(tmp_path: Path, swallowed: list[str]) -> None:
+    """Down all run and up later."""
+    with taking(always(Reply(how="reset"))) as backend:
+        run(mt.configure(root=tmp_path, otlp_endpoint=backend.url, enabled=True), *"abc")
+        assert not mt.shutdown(timeout=600)
+        assert backend.names() == []
+        backend.script = always(Reply())
+        assert main(["push", "--root", str(tmp_path)]) == 0
+        assert backend.names() == ["a", "b", "c", "coordination.session"]
+        assert set(backend.taken.values()) == {1}
+    swallowed.clear()
+
+
+def test_a_backend_that_is_down_in_the_middle_has_everything_in_the_end(tmp_path: Path, swallowed: list[str]) -> None:
+    """What comes meanwhile waits in the recording, and is sent as soon as it is up again."""
+    with taking() as backend:
+        tracer = mt.configure(root=tmp_path, otlp_endpoint=backend.url, enabled=True)
+        run(tracer, "before")
+        backend.wait_for(lambda backend: len(backend.taken) == 2)
+        backend.script = always(Reply(503))
+        asked = len(backend.requests)
+        run(tracer, "meanwhile")
+        backend.wait_for(lambda backend: len(backend.requests) >= asked + 2)
+        backend.script = always(Reply())
+        backend.wait_for(lambda backend: len(backend.taken) == 4)
+        run(tracer, "after")
+        assert mt.shutdown(timeout=600)
+        assert backend.names() == ["after", "before", *["coordination.session"] * 3, "meanwhile"]
+        assert set(backend.taken.values()) == {1}
+    swallowed.clear()
+
+
+def test_the_next_run_sends_what_is_owed(tmp_path: Path, swallowed: list[str]) -> None:
+    """Also where it is over in a moment."""
+    with taking(always(Reply(401))) as backend:
+        run(mt.configure(root=tmp_path, otlp_endpoint=backend.url, enabled=True), "first")
+        assert not mt.shutdown(timeout=600)
+        backend.script = always(Reply())
+        swallowed.clear()
+        run(mt.configure(root=tmp_path, otlp_endpoint=backend.url, enabled=True), "second")
+        assert mt.shutdown(timeout=600)
+        assert backend.names() == ["coordination.session", "coordination.session", "first", "second"]
+        assert set(backend.taken.values()) == {1}
+
+
+def test_a_redirect_is_said_and_asked_once(tmp_path: Path, server: Backend, swallowed: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """During the run as by a push: nothing counts as sent."""
+    with taking(always(Reply(307, {"Location": f"{server.url}/elsewhere"}))) as backend:
+        tracer = mt.configure(root=tmp_path, otlp_endpoint=backend.url, enabled=True)
+        run(tracer, "first")
+        backend.wait_for(lambda backend: len(backend.requests) == 1)
+        run(tracer, "second")
+        assert not mt.shutdown(timeout=600)
+        assert len(backend.requests) == 1
+    assert f"307, a redirect to {server.url}/elsewhere" in caplog.text
+    assert "has not taken 4 spans" in caplog.text
+    assert server.requests == []
+    swallowed.clear()
+
+
+def test_a_killed_run_is_owed_and_pushed(tmp_path: Path) -> None:
+    """Killed between a span's end and its sending, or while the backend is silent: a push sends what had ended."""
+    with taking(always(Reply(how="silent"))) as backend:
+        done = program(
+            tmp_path, backend, "with tracer.session('q', agents=['a']):\n    tracer.info('said')\n    os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        assert done.returncode == -signal.SIGKILL
+        backend.script = always(Reply())
+        assert main(["push", "--root", str(tmp_path)]) == 0
+        assert backend.names() == ["said"]
+
+
+def test_a_killed_run_has_its_root_where_starts_are_sent(tmp_path: Path) -> None:
+    """With `otlp_pending` the collector knows of what has not ended, by Logfire's pending spans; of what has ended, only once."""
+    with taking() as backend:
+        tracer = mt.configure(root=tmp_path, otlp_endpoint=backend.url, otlp_pending=True, enabled=True)
+        with tracer.session("What?", agents=["a"]) as session:
+            backend.wait_for(lambda backend: "coordination.session" in backend.names())
+            with tracer.span("inside"):
+                pass
+        assert mt.shutdown(timeout=600)
+        starts = [span for span in backend.spans if any(pair.value.string_value == "pending_span" for pair in span.attributes)]
+        assert [span.parent_span_id.hex() for span in starts if span.name == "coordination.session"] == [session.span_id]
+        assert backend.names().count("coordination.session") == 2
+        assert {span.span_id for span in backend.spans if span.name == "inside" and span not in starts} != set()
+
+
+def test_spans_of_forked_workers_arrive(tmp_path: Path, server: Backend) -> None:
+    """Workers that are forked in the middle of a run and leave without a word: each of their spans, once."""
+    done = program(
+        tmp_path,
+        server,
+        """
+with tracer.session("q", agents=["a"]):
+    for number in range(8):
+        child = os.fork()
+        if child == 0:
+            with tracer.span(f"worker {number}"):
+                pass
+            os._exit(0)
+        os.waitpid(child, 0)
+""",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert server.names() == ["coordination.session", *[f"worker {number}" for number in range(8)]]
+    assert set(server.taken.values()) == {1}
+
+
+@pytest.mark.parametrize("reply", [Reply(how="silent"), Reply(how="slow", takes=0), Reply(429, {"Retry-After": "3600"}), Reply(503)])
+def test_a_program_ends_whatever_the_backend_does(tmp_path: Path, reply: Reply) -> None:
+    """One line says how many spans are owed and what sends them; the program's own end is its own."""
+    with taking(always(reply)) as backend:
+        done = program(tmp_path, backend, "with tracer.session('q', agents=['a']):\n    tracer.info('said')\nsys.exit(7)")
+    assert done.returncode == 7
+    (line,) = done.stderr.splitlines()
+    assert "has not taken 2 spans" in line
+    assert f"massgen-tracing push --root {tmp_path}" in line
+
+
+def test_what_is_not_sent_is_not_in_memory(tmp_path: Path, swallowed: list[str]) -> None:
+    """A dead backend and much content: the recording has it, memory a bounded part of it."""
+    with taking(always(Reply(how="silent"))) as backend:
+        tracer = mt.configure(root=tmp_path, otlp_endpoint=backend.url, enabled=True)
+        tracemalloc.start()
+        try:
+            run(tracer, *map(str, range(600)), content=60_000)
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        mt.shutdown(timeout=0.1)
+        (path,) = lines.recordings(tmp_path)
+        assert path.stat().st_size > 60_000_000
+        assert most < path.stat().st_size / 3
+    swallowed.clear()
+
+
+def test_without_a_recording_spans_wait_in_a_temporary_one(
+    tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch, swallowed: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """They arrive; what is not taken is said to be lost; and nothing is left of it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    run(mt.configure(root=tmp_path / "root", record=False, otlp_endpoint=server.url, enabled=True), "work")
+    assert mt.shutdown(timeout=600)
+    assert server.names() == ["coordination.session", "work"]
+    with taking(always(Reply(401))) as backend:
+        run(mt.configure(root=tmp_path / "root", record=False, otlp_endpoint=backend.url, enabled=True), "work")
+        assert not mt.shutdown(timeout=600)
+    assert "has not taken 2 spans" in caplog.text
+    assert "They are lost" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+    swallowed.clear()
+
+
+def test_a_recording_that_is_owed_nothing_is_sealed(tmp_path: Path, server: Backend) -> None:
+    """Delivered during the run, it is as any other; and its sealed form counts as sent."""
+    run(mt.configure(root=tmp_path, otlp_endpoint=server.url, enabled=True), "work")
+    assert mt.shutdown(timeout=600)
+    (path,) = lines.recordings(tmp_path)
+    (entry,) = ledger.entries(path)
+    assert (entry.url, entry.sent) == (server.url, 2)
+    assert seal.seal(path).sealed is not None
+    assert main(["push", "--root", str(tmp_path), "--to", server.url]) == 0
+    assert set(server.taken.values()) == {1}
+
+
+def test_only_the_packages_own_spans_go_where_the_environment_says(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other providers export there by themselves; in the recording are both."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.url)
+    tracer = mt.configure(root=tmp_path, enabled=True)
+    other = TracerProvider(shutdown_on_exit=False)
+
+    SHARED.others.follow(other)
+    with tracer.session("What?", agents=["a"]), other.get_tracer("other").start_as_current_span("theirs"), tracer.span("ours"):
+        pass
+    assert mt.shutdown(timeout=600)
+    assert server.names() == ["coordination.session", "ours"]
+    assert sorted(lines.names(*lines.recordings(tmp_path))) == ["coordination.session", "ours", "theirs"]
+
+
+def test_a_full_disk_costs_neither_the_run_nor_what_was_recorded(
+    tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch, swallowed: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where no ledger can be written nothing is sent twice: it is said, and a later push sends it."""
+
+    def full(_self: ledger.Ledger, _entry: ledger.Entry) -> None:
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger.Ledger, "write", full)
+        run(mt.configure(root=tmp_path, otlp_endpoint=server.url, enabled=True), "work")
+        assert not mt.shutdown(timeout=600)
+    assert "No ledger can be written" in caplog.text
+    assert server.requests == []
+    assert main(["push", "--root", str(tmp_path), "--to", server.url]) == 0
+    assert server.names() == ["coordination.session", "work"]
+    swallowed.clear()
+
+
+def test_a_fork_finds_no_thread(tmp_path: Path, server: Backend) -> None:
+    """The thread is gone before a fork, and goes on afterwards: whoever forks is not warned, and nothing is missing."""
+    done = program(
+        tmp_path,
+        server,
+        """
+import warnings
+warnings.simplefilter("error")
+for number in range(3):
+    with tracer.session("q", agents=["a"]):
+        tracer.info(f"before {number}")
+        child = os.fork()
+        if child == 0:
+            os._exit(len(os.listdir("/proc/self/task")) - 1)
+        assert os.waitpid(child, 0)[1] == 0
+        tracer.info(f"after {number}")
+""",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert server.names() == [
+        *[f"after {number}" for number in range(3)],
+        *[f"before {number}" for number in range(3)],
+        *["coordination.session"] * 3,
+    ]
+    assert set(server.taken.values()) == {1}
+
+
+def test_no_thread_begins_once_the_interpreter_ends(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first span that late is recorded, and that is all."""
+    tracer = mt.configure(root=tmp_path, otlp_endpoint=server.url, enabled=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(finalization, "begun", lambda: True)
+        patch.setattr(live, "start_new_thread", lambda *_: pytest.fail("a thread was started"))
+        run(tracer, "late")
+    assert ledgers(tmp_path) == []
+    assert sorted(lines.names(*lines.recordings(tmp_path))) == ["coordination.session", "late"]
+
+
+def test_refusals_are_counted_and_not_repeated(tmp_path: Path, swallowed: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """During the run as by a push."""
+    with taking(then(Reply(400, {"Content-Type": "text/plain"}, b"no"), Reply(400), Reply(400))) as backend:
+        run(mt.configure(root=tmp_path, otlp_endpoint=backend.url, enabled=True), "a", "b", "c")
+        assert mt.shutdown(timeout=600)
+    (path,) = lines.recordings(tmp_path)
+    (entry,) = ledger.entries(path)
+    assert entry.sent + entry.refused == 4
+    assert entry.refused > 0
+    assert entry.sent == len(backend.taken)
+    assert "refuses spans for good" in caplog.text
+    assert swallowed
+    assert set(swallowed) == {"otlp.refused"}
+    swallowed.clear()
