@@ -1,8 +1,8 @@
 """Secrets out of text, once, before any sink sees it.
 
 Each rule names texts that its pattern begins with, and the pattern is tried only there, because a pattern over every attribute would cost more
-than the span. Most texts have none of them, which is found out first. The rules look for the shape of a secret, not for words like "session" or "auth": ordinary text and `massgen.*` keys pass.
-No pattern looks back over what it has passed: the time is linear in the text, whatever the text is.
+than the span. Most texts have none of them, which is found out first. The rules look for the shape of a secret, not for words like "session" or
+"auth": ordinary text and `massgen.*` keys pass. No pattern looks back over what it has passed: the time is linear in the text, whatever the text is.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(".", ("eyJ",), re.compile(r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*)?")),
     Rule("-", ("sk-", "csk-", "xai-", "pk-lf-", "glpat-", "nvapi-", "pplx-", "tvly-", "GOCSPX-", "pypi-", "xapp-", "bedrock-api-key-"),
          re.compile(rf"\b(?:c?sk|xai|pk-lf|glpat|nvapi|pplx|tvly|GOCSPX|pypi|xapp|bedrock-api-key)-{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
-    Rule("", ("fc-", "dapi"), re.compile(r"\b(?:fc-|dapi)[0-9a-f]{32}(?:-[0-9])?\b")),
+    Rule("-", ("fc-",), re.compile(r"\bfc-[0-9a-f]{32}\b")),
+    Rule("", ("dapi",), re.compile(r"\bdapi[0-9a-f]{32}(?:-[0-9])?\b")),
     Rule("_", ("gsk_", "hf_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "npm_", "e2b_", "r8_", "dop_v1_", "fw_", "sk_", "dtn_", "ntn_", "vck_"),
          re.compile(rf"\b(?:gsk|hf|gh[pousr]|npm|e2b|r8|dop_v1|fw|sk|dtn|ntn|vck)_{_A_DIGIT}[A-Za-z0-9]{{16,}}")),
     Rule("_", ("pylf_v", "github_pat_", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_live_", "pk_test_", "bb_live_", "whsec_", "tgp_v",
@@ -87,7 +88,8 @@ RULES: Final[tuple[Rule, ...]] = (
          re.compile(r"\b(?:pylf_v\d+|github_pat|[srp]k_(?:live|test)|bb_live|whsec|tgp_v\d+|lsv2_[ps][tk]|jina|pcsk|lin_api|figd|sb_secret|sbp)"
                     rf"_{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
     Rule("-", ("xox",), re.compile(r"\bxox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9\-]{10,}")),
-    Rule("", ("AIza", "ya29.", "AQ.A"), re.compile(r"\b(?:AIza[A-Za-z0-9_\-]{30,}|ya29\.[A-Za-z0-9_\-]{20,}|AQ\.A[A-Za-z0-9_\-]{30,})")),
+    Rule("", ("AIza",), re.compile(r"\bAIza[A-Za-z0-9_\-]{30,}")),
+    Rule(".", ("ya29.", "AQ.A"), re.compile(r"\b(?:ya29\.[A-Za-z0-9_\-]{20,}|AQ\.A[A-Za-z0-9_\-]{30,})")),
     Rule("/", ("1//0",), re.compile(r"\b1//0[A-Za-z0-9_\-]{40,}")),
     Rule("", ("AKIA", "ASIA", "ABSK"), re.compile(r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}\b|ABSK[A-Za-z0-9+/]{40,}=*)")),
     Rule("", ("FwoGZXIvYXdz", "FQoGZXIvYXdz", "IQoJb3JpZ2lu"), re.compile(r"\b(?:F[wQ]oGZXIvYXdz|IQoJb3JpZ2lu)[A-Za-z0-9+/%_\-]{16,}=*")),
@@ -169,23 +171,23 @@ def scrub(text: str) -> str:
 def _may_have_any(text: str, lowered: str) -> bool:
     for sign, exact, caseless in _NEEDLES:
         if sign in text:
-            for needle in exact:
-                if needle in text:
-                    return True
+            if exact is not None and exact.search(text) is not None:
+                return True
             for needle in caseless:
                 if needle in lowered:
                     return True
     return False
 
 
-def _by_sign() -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    """Each sign with its needles: those in the case that they have, and those in any."""
+def _by_sign() -> Iterator[tuple[str, re.Pattern[str] | None, tuple[str, ...]]]:
+    """Each sign with its needles: those with capitals, which few texts have, as a pattern; and those in any case."""
     found: dict[str, dict[str, None]] = {}
     for rule in RULES:
         for sign in rule.sign or ("",):
             found.setdefault(sign, {}).update(dict.fromkeys(rule.needles))
     for sign, needles in found.items():
-        yield sign, tuple(needle for needle in needles if needle != needle.lower()), tuple(needle for needle in needles if needle == needle.lower())
+        exact = "|".join(re.escape(needle) for needle in needles if needle != needle.lower())
+        yield sign, re.compile(exact) if exact else None, tuple(needle for needle in needles if needle == needle.lower())
 
 
 _NEEDLES: Final = tuple(_by_sign())
