@@ -119,15 +119,20 @@ class Handle(Single):
 
     # --- life --------------------------------------------------------------------------------------------------------------------
 
+    @takes_anything
     def start(self) -> Self:
         """Start the span without making it current, where no `with` block can be held open; `end` is its counterpart."""
+        self._open()
+        return self
+
+    def _open(self) -> None:
         if self._life is _Life.OPEN:
-            return self
+            return
         try:
             self._startable.pop()
         except IndexError:  # it is another process's, or another thread starts it
             self._await_start()
-            return self
+            return
         started = False
         try:
             if self._life is _Life.OVER:
@@ -139,7 +144,6 @@ class Handle(Single):
         finally:
             if not started and not self.is_open:
                 self._startable.append(True)
-        return self
 
     def _await_start(self) -> None:
         """Wait for another thread to have started the span, but not for one that has been stopped meanwhile."""
@@ -183,7 +187,7 @@ class Handle(Single):
 
     def __enter__(self) -> Self:
         try:
-            self.start()
+            self._open()
             if self._around is not None:
                 self._blocks.enter(self._around, self.span, None)
         except BaseException as error:  # what a signal handler raises here leaves the block before it has begun

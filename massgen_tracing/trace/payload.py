@@ -154,13 +154,20 @@ def clean_name(name: object) -> str:
 
 
 def text_of(value: object) -> str:
-    """The text that *value* is or stands for, as an id or a name: an enumeration's member for its value; never raises."""
+    """The text that *value* is or stands for, as an id or a name: an enumeration's member for its value; never raises.
+
+    What holds other values is JSON text, and bounded: its own text might take seconds to make.
+    """
     if type(value) is str:
         return value
     try:
         if isinstance(value, enum.Enum):
             value = value.value
-        return str.__str__(value) if isinstance(value, str) else str(value)
+        if isinstance(value, str):
+            return str.__str__(value)
+        if isinstance(value, Collection) and not isinstance(value, type):
+            return str(value) if isinstance(value, bytes | bytearray) and len(value) <= MAX_BYTES else to_json(value)
+        return str(value)
     except Exception as error:  # noqa: BLE001 - a stranger's __str__ may raise anything
         guard.passing(error)
         return f"<unreadable {type(value).__name__}>"

@@ -48,12 +48,12 @@ _OWNERS = (
 _KEY_OWNERS = r"api|access|account|private|signing|encryption|subscription|shared[_-]?access|client[_-]?secret|secret"
 
 _NAMES = (
-    r"passw(?:or)?d|passphrase|pwd|secret(?:[_-]?(?:access[_-]?)?key)?|authorization|x-auth-token"
+    r"passw(?:or)?d|passphrase|passcode|pwd|secret(?:[_-]?(?:access[_-]?)?key)?|authorization|x-auth-token"
     rf"|(?:{_KEY_OWNERS})[_-]?key|(?:{_OWNERS})[_-]?token"
 )
 """Names whose value is a secret, without what may stand in front of them (`db_`, `client-`, `openai.`)."""
 
-_IS = r"(?P<named>\\?[\"']?)\s{0,20}[:=]\s{0,20}"
+_IS = r"(?P<named>\\?[\"']?)\s{0,20}(?:=>|:=|[:=])\s{0,20}"
 _LONG_WITH_DIGIT = r"(?=[A-Za-z0-9_\-.+/]{0,60}[0-9])[A-Za-z0-9_\-.+/=]{16,}"
 
 _ORDINARY = (
@@ -112,8 +112,9 @@ RULES: Final[tuple[Rule, ...]] = (
         for needle, name, before in (
             ("passw", "passw(?:or)?d", None),
             ("passphrase", "passphrase", None),
+            ("passcode", "passcode", None),
             ("pwd", "pwd", None),
-            ("secret", "secret(?:[_-]?(?:access[_-]?)?key)?", None),
+            ("secret", "secret(?:[_-]?(?:access[_-]?)?key(?:_base)?)?", None),
             ("authorization", "authorization", None),
             ("key", "key", re.compile(rf"(?i)(?:{_KEY_OWNERS})[_-]?\Z")),
             ("token", "token", re.compile(rf"(?i)(?:(?:{_OWNERS})[_-]?|x-auth-)\Z")),
@@ -121,9 +122,14 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule("_", ("_TOKEN", "_KEY", "_PASS"),
          re.compile(rf"(?P<keep>_(?:TOKEN|KEY|PASS){_IS}(?P<quoted>\\?[\"']?)){_LONG_WITH_DIGIT}"), re.compile(r"[A-Z0-9]\Z")),
+    Rule(":=", ("key",), re.compile(rf"(?P<keep>(?i:key){_IS}(?P<quoted>\\?[\"']?)){_LONG_WITH_DIGIT}"),
+         re.compile(r"(?i)\b(?:api|access|secret|private) \Z")),
     Rule(":=", ("token",), re.compile(rf"(?P<keep>(?i:\btoken){_IS}(?P<quoted>\\?[\"']?)){_LONG_WITH_DIGIT}")),
     Rule(":=", ("cookie",),
          re.compile(r"""(?P<keep>(?i:cookie)["']?\s{0,20}[:=]\s{0,20}["']?[A-Za-z0-9_.\-]{1,80}=)[^\s"'\r\n][^"'\r\n]*""")),
+    Rule("<", ("<",), re.compile(rf"(?i)(?P<keep><(?:[a-z0-9]{{1,20}}[_.:-]?){{0,2}}(?:{_NAMES})>)(?!\s|\[scrubbed\])[^<]{{3,}}")),
+    Rule("-", ("-u ", "--user "), re.compile(r"""(?P<keep>-(?:u|-user)\s{1,8}["']?[^\s"':/]{1,80}:)[^\s"'/]{3,}"""),
+         re.compile(r"(?i)\bcurl\b[^\n|;&]{0,200}\s\Z"), reach=210),
     Rule("-", ("--",),
          re.compile(rf"(?i)(?P<keep>--(?:[a-z0-9]{{1,20}}[_-])?(?:{_NAMES}|token)\s{{1,8}})(?![\[\-])[^\s\"'<>]{{3,}}")),
 )  # fmt: skip
