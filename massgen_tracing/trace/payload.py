@@ -31,6 +31,7 @@ PREVIEW_CHARS: Final = 2000
 MAX_NAME: Final = 256
 """Characters of a name: of a span, an event, an agent, a tool, an instrumentation scope."""
 
+_FEW: Final = 16
 _MAX_DEPTH: Final = 12
 _MAX_ITEMS: Final = 1000
 _MAX_NODES: Final = 20_000
@@ -156,7 +157,7 @@ def clean_name(name: object) -> str:
 def text_of(value: object) -> str:
     """The text that *value* is or stands for, as an id or a name: an enumeration's member for its value; never raises.
 
-    What holds other values is JSON text, and bounded: its own text might take seconds to make.
+    What holds more than a few plain values is JSON text, and bounded: its own text might take seconds to make.
     """
     if type(value) is str:
         return value
@@ -165,12 +166,18 @@ def text_of(value: object) -> str:
             value = value.value
         if isinstance(value, str):
             return str.__str__(value)
-        if isinstance(value, Collection) and not isinstance(value, type):
-            return str(value) if isinstance(value, bytes | bytearray) and len(value) <= MAX_BYTES else to_json(value)
+        if isinstance(value, Collection) and not isinstance(value, type) and not _is_short(value):
+            return to_json(value)
         return str(value)
     except Exception as error:  # noqa: BLE001 - a stranger's __str__ may raise anything
         guard.passing(error)
         return f"<unreadable {type(value).__name__}>"
+
+
+def _is_short(value: Collection[object]) -> bool:
+    if isinstance(value, bytes | bytearray):
+        return len(value) <= MAX_BYTES
+    return type(value) in {tuple, list, set, frozenset} and len(value) <= _FEW and all(isinstance(item, str | float | int | None) for item in value)
 
 
 def _bounded(name: object, limit: int) -> str:
