@@ -28,8 +28,6 @@ class Openers:
     Every opener takes *attributes* as a mapping or as pairs; keyword arguments that it does not know are attributes too.
     """
 
-    __slots__ = ()
-
     _spans: SpanFactory
 
     @property
@@ -130,13 +128,9 @@ class Openers:
 class Work(Handle, Openers):
     """A span of work; opens further work below itself."""
 
-    __slots__ = ()
-
 
 class _RoundWork(Work):
     """Work that carries `massgen.agent_id`, `massgen.round` and `massgen.round_type` of its round."""
-
-    __slots__ = ()
 
     def _begin(self) -> Mapping[str, Any]:
         return self._given if self.round is None else {**self.round.identity, **self._given}
@@ -147,8 +141,6 @@ class LlmCall(_RoundWork):
     """One model call, `llm.{provider}.{operation}`; lasts until its stream has ended."""
 
     kind: ClassVar[SpanKind] = SpanKind.CLIENT
-
-    __slots__ = ("_answered_by", "_began", "_complete", "_model", "_provider", "_raw", "_usage")
 
     def __init__(
         self, spans: SpanFactory, provider: str, model: str | None, operation: str, attributes: Mapping[str, Any], base: Context | None
@@ -277,8 +269,6 @@ class LlmCall(_RoundWork):
 class ToolCall(_RoundWork):
     """The wrapper around one tool call of any kind, `Tool execution: {name}`."""
 
-    __slots__ = ()
-
     def record_result(self, result: object, *, is_error: bool = False) -> None:
         """Note what the tool gave back, as a bounded preview; *is_error* where the tool itself says that it failed."""
         self.set(semconv.GEN_AI_TOOL_RESULT, preview(result, full=self._spans.full_content))
@@ -292,8 +282,6 @@ class McpCall(ToolCall):
     """One MCP tool call, `mcp.{server}.{tool}` (OpenTelemetry MCP conventions: the client's `tools/call`)."""
 
     kind: ClassVar[SpanKind] = SpanKind.CLIENT
-
-    __slots__ = ()
 
     def meta(self, meta: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The request's `params._meta` with this span's W3C trace context in it (MCP SEP-414), so that the server's spans become its children.

@@ -88,8 +88,10 @@ class Blocks(list[tuple[_Block, Context, T]]):
     def _left(self, entry: tuple[_Block, Context, T]) -> None:
         block, inside, _ = entry
         block.open = False
-        # Shortened even where nothing is restored: a chain of tasks that each outlive the last must not keep them all.
-        outer = block.outer = _still_open(block.outer)
+        outer = block.outer
+        if _BLOCK_KEY in outer:
+            # Shortened even where nothing is restored: a chain of tasks that each outlive the last must not keep them all.
+            outer = block.outer = _still_open(outer)
         if current() is inside:
             _set(outer)
         try:

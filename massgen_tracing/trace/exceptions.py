@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from massgen_tracing import guard, semconv
-from massgen_tracing.trace.payload import cut_clean, encodable
+from massgen_tracing.trace.payload import cut_clean, encodable, text_of
 from massgen_tracing.trace.scrub import scrub
 
 MAX_CHARS: Final = 32_000
@@ -21,10 +21,15 @@ _SECRET_MARGIN: Final = 4096
 def describe(exception: BaseException) -> str:
     """The exception's message; its type where even the message raises."""
     try:
-        return str(exception)
+        return text_of(exception.args[0]) if _holds_others(exception) else str(exception)
     except Exception as failure:  # noqa: BLE001 - a stranger's __str__ may raise anything
         guard.passing(failure)
         return f"<unreadable {type(exception).__name__}>"
+
+
+def _holds_others(exception: BaseException) -> bool:
+    """Whether its message is the text of one argument, which may hold any number of values."""
+    return type(exception).__str__ is BaseException.__str__ and len(exception.args) == 1 and not isinstance(exception.args[0], str | int)
 
 
 _GIVEN_UP: Final = (GeneratorExit, KeyboardInterrupt, CancelledError)
@@ -74,7 +79,10 @@ def type_name(exception: BaseException) -> str:
 def exception_attributes(exception: BaseException, *, escaped: bool) -> dict[str, str]:
     """The attributes of an `exception` event (OpenTelemetry semantic conventions, exceptions)."""
     try:
-        stack = "".join(traceback.format_exception(exception))
+        if _holds_others(exception):  # whose text Python would make as long as it is
+            stack = f"{''.join(traceback.format_tb(exception.__traceback__))}{summary(exception)}\n"
+        else:
+            stack = "".join(traceback.format_exception(exception))
     except Exception as error:  # noqa: BLE001 - formatting runs the exception's own code
         guard.swallow("exception.format", error)
         stack = ""

@@ -56,7 +56,7 @@ class SpanFactory:
         full_content: bool = False,
         cleans: bool = True,
     ) -> None:
-        self._start_span = spans.start_span
+        self.start_span = spans.start_span
         self.service_name = service_name
         self._open_run = open_run
         self.price = price
@@ -67,14 +67,13 @@ class SpanFactory:
 
     def ambient(self) -> Context:
         """The current context; where no span is current, below the span of the process that started this one."""
-        return adopted(current(), self.remote)
+        context = current()
+        return context if self.remote is None else adopted(context, self.remote)
 
-    def start(self, name: str, context: Context, kind: SpanKind, attributes: Mapping[str, Any]) -> tuple[ApiSpan, int | None]:
-        """Start an OpenTelemetry span; also returns what `CLOCK.since` takes to tell when it ends, where it does not keep its own time."""
-        if self.cleans:
-            return self._start_span(name, context, kind, attributes), None
+    def start_elsewhere(self, name: str, context: Context, kind: SpanKind, attributes: Mapping[str, Any]) -> tuple[ApiSpan, int]:
+        """As `start_span`, where spans neither clean their values nor keep their own time; also what `CLOCK.since` takes to tell when it ends."""
         now, measure = CLOCK.start()
-        return self._start_span(clean_name(name), context, kind, clean_all(attributes), start_time=now), measure
+        return self.start_span(clean_name(name), context, kind, clean_all(attributes), start_time=now), measure
 
     def set_attribute(self, span: ApiSpan, key: str, value: object) -> None:
         """Set an attribute of any type; never raises."""
@@ -99,7 +98,8 @@ class SpanFactory:
             if base is None:
                 base = self.ambient()
             marked = {semconv.LOGFIRE_SPAN_TYPE: semconv.SPAN_TYPE_LOG, semconv.LOGFIRE_LEVEL: semconv.LEVELS["info"], **attributes}
-            span, _ = self.start(name, base, SpanKind.INTERNAL, marked)
+            kind = SpanKind.INTERNAL
+            span = self.start_span(name, base, kind, marked) if self.cleans else self.start_elsewhere(name, base, kind, marked)[0]
             span.end(getattr(span, "start_time", None))
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("point", error)

@@ -67,41 +67,25 @@ class Handle(Single):
     _has_own_scope: ClassVar[bool] = False
     """Whether what is below it starts in another Context than the one that it was opened in: `_within` makes it."""
 
-    __slots__ = (
-        "_around",
-        "_base",
-        "_blocks",
-        "_context",
-        "_given",
-        "_life",
-        "_measure",
-        "_noted",
-        "_spans",
-        "_startable",
-        "_unended",
-        "name",
-        "round",
-        "session",
-        "span",
-    )
+    # Before it starts; what most handles never get to have is not set on them.
+    span: ApiSpan = INVALID_SPAN
+    session: InSession | None = None
+    round: InRound | None = None
+    _around: Context | None = None
+    _context: Context | None = None
+    _life: _Life = _Life.NEW
+    _noted: int | None = None
+    _measure: int | None = None
 
     def __init__(self, spans: SpanFactory, name: str, attributes: Mapping[str, Any] | None = None, base: Context | None = None) -> None:
         self._spans = spans
         self.name = name
         self._given: Mapping[str, Any] = _NOTHING if attributes is None else attributes
         self._base = base
-        self._around: Context | None = None
-        self._context: Context | None = None
         self._blocks: Blocks[None] = Blocks()
-        self._life = _Life.NEW
         self._startable = [True]
-        """Emptied by whoever starts the span, so that of several threads one does."""
+        """Emptied by whoever starts the span, so that of several threads one does; and so the other, by whoever ends it."""
         self._unended: list[bool] = []
-        self._noted: int | None = None
-        self._measure: int | None = None
-        self.span: ApiSpan = INVALID_SPAN
-        self.session: InSession | None = None
-        self.round: InRound | None = None
 
     # --- identity ----------------------------------------------------------------------------------------------------------------
 
@@ -126,7 +110,7 @@ class Handle(Single):
     @property
     def is_open(self) -> bool:
         """Whether the span has started and not ended; of another process's it is not known, and taken for granted."""
-        return self._life in {_Life.OPEN, _Life.ELSEWHERE}
+        return self._life is _Life.OPEN or self._life is _Life.ELSEWHERE
 
     @takes_anything
     def set(self, key: str, value: object) -> None:
@@ -135,25 +119,31 @@ class Handle(Single):
 
     # --- life --------------------------------------------------------------------------------------------------------------------
 
+    @takes_anything
     def start(self) -> Self:
         """Start the span without making it current, where no `with` block can be held open; `end` is its counterpart."""
+        self._open()
+        return self
+
+    def _open(self) -> None:
         if self._life is _Life.OPEN:
-            return self
+            return
         try:
             self._startable.pop()
         except IndexError:  # it is another process's, or another thread starts it
             self._await_start()
-            return self
+            return
+        started = False
         try:
             if self._life is _Life.OVER:
                 self._renew()
             self._start()
+            started = True
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("handle.start", error)
         finally:
-            if not self.is_open:
+            if not started and not self.is_open:
                 self._startable.append(True)
-        return self
 
     def _await_start(self) -> None:
         """Wait for another thread to have started the span, but not for one that has been stopped meanwhile."""
@@ -197,7 +187,7 @@ class Handle(Single):
 
     def __enter__(self) -> Self:
         try:
-            self.start()
+            self._open()
             if self._around is not None:
                 self._blocks.enter(self._around, self.span, None)
         except BaseException as error:  # what a signal handler raises here leaves the block before it has begun
@@ -260,10 +250,13 @@ class Handle(Single):
         attributes = self._begin()
         if self._has_own_scope:
             base = self._within(base)
-        span, self._measure = self._spans.start(self.name, base, self.kind, attributes)
+        spans = self._spans
+        if spans.cleans:
+            span = spans.start_span(self.name, base, self.kind, attributes)
+        else:
+            span, self._measure = spans.start_elsewhere(self.name, base, self.kind, attributes)
         self.span = self._opened(span)
-        self._around, self._context = base, None
-        self._noted = None
+        self._around, self._context, self._noted = base, None, None
         self._unended.append(True)
         self._life = _Life.OPEN
 

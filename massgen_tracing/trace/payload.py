@@ -31,6 +31,7 @@ PREVIEW_CHARS: Final = 2000
 MAX_NAME: Final = 256
 """Characters of a name: of a span, an event, an agent, a tool, an instrumentation scope."""
 
+_FEW: Final = 16
 _MAX_DEPTH: Final = 12
 _MAX_ITEMS: Final = 1000
 _MAX_NODES: Final = 20_000
@@ -52,18 +53,24 @@ _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
 
 _SHORT: Final = 128
+_RECURS: Final = 64
+"""Characters of a text that may well recur (agent ids, models, tool names), so that it is looked at once; longer ones mostly are said once."""
+
 _MAX_CACHED: Final = 8192
 _cleaned: dict[tuple[object, object], str] = {}
-"""Short texts recur (agent ids, models, tool names): each is looked at once."""
+"""Such texts, by key."""
 
 _names: dict[object, str] = {}
 """Names that were looked at, as they are recorded."""
 
-_PLAIN_ID: Final = re.compile(r"(?:resp|call|toolu|msg|run|req|item|thread|chatcmpl(?=-))[_-][A-Za-z0-9]+|[0-9a-f]{16,32}")
+_ID_PREFIXES: Final = frozenset({"resp", "call", "toolu", "msg", "run", "req", "item", "thread"})
+_PLAIN_ID: Final = re.compile(r"(?:resp|call|toolu|msg|run|req|item|thread|chatcmpl)-[A-Za-z0-9]+|[0-9a-f]{16,32}")
 """Ids that no other call has, in which no secret can stand: looking for one would cost more than all else about them."""
 
-_keys: dict[object, str] = {}
-"""Keys that were looked at and are none of a secret, as they are recorded."""
+_keys: dict[object, None] = {}
+"""Keys that were looked at, stand as they are, and name no secret."""
+
+_TEXTS_ONLY: Final = {str}
 
 
 def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue:
@@ -89,43 +96,50 @@ def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue
 
 def clean_all(attributes: Mapping[str, object], limit: int = MAX_ATTRIBUTES) -> dict[str, Any]:
     """The first *limit* attributes, each cleaned; those without a value left out."""
-    cleaned: dict[str, Any] = {}
-    for item in list(attributes.items())[: 4 * limit]:
-        given, value = item
+    cleaned: dict[str, Any] = dict(attributes) if type(attributes) is dict else dict(list(attributes.items())[: 4 * limit])
+    if len(cleaned) > limit or not cleaned.keys() <= _keys.keys() or set(map(type, cleaned)) != _TEXTS_ONLY:
+        return _clean_others(cleaned, limit)
+    # The keys have been seen before, as those of most spans: they stay, and so do most values.
+    nothing = False
+    for item in cleaned.items():
+        key, value = item
         kind = type(value)
-        key = _keys.get(given) if type(given) is str else None
-        kept: Any
-        if key is None:
-            key = _new_key(given)
-            kept = clean(key, value)
-        elif kind is str:
-            # Most texts are short and were seen before: agent ids, models, tools.
+        if kind is str:
             kept = _cleaned.get(item)
             if kept is None:
-                kept = _text(key, value, MAX_BYTES)  # type: ignore[arg-type]
-        elif kind is float or kind is bool or (kind is int and _INT64_MIN <= value <= _INT64_MAX):  # type: ignore[operator]
-            kept = value
+                kept = _new_text(key, value, MAX_BYTES)
+            if kept is not value:
+                cleaned[key] = kept
+        elif kind is float or kind is bool or (kind is int and _INT64_MIN <= value <= _INT64_MAX):
+            continue
+        elif value is None:
+            nothing = True
         else:
-            kept = clean(key, value)
+            cleaned[key] = clean(key, value)
+            nothing = nothing or cleaned[key] is None
+    return {key: value for key, value in cleaned.items() if value is not None} if nothing else cleaned
+
+
+def _clean_others(attributes: Mapping[Any, object], limit: int) -> dict[str, Any]:
+    cleaned: dict[str, Any] = {}
+    for given, value in islice(attributes.items(), 4 * limit):
+        key = attribute_key(given)
+        kept = clean(key, value)
         if kept is not None:
             cleaned[key] = kept
     return cleaned if len(cleaned) <= limit else dict(islice(cleaned.items(), limit))
 
 
-def _new_key(given: object) -> str:
-    """*given* as an attribute's key; remembered where it does not name a secret, so that it need not be looked at again."""
+def attribute_key(given: object) -> str:
+    """*given* as an attribute's key: a text, scrubbed, without lone surrogates, and not longer than a name needs to be."""
+    if type(given) is str and given in _keys:
+        return given
     key = _bounded(given, _MAX_KEY)
-    if type(given) is str and len(given) <= _SHORT and not is_secret_key(key):
+    if type(given) is str and key == given and len(key) <= _SHORT and not is_secret_key(key):
         if len(_keys) >= _MAX_CACHED:
             _keys.clear()
-        _keys[given] = key
+        _keys[key] = None
     return key
-
-
-def attribute_key(key: object) -> str:
-    """*key* as an attribute's key: a text, scrubbed, without lone surrogates, and not longer than a name needs to be."""
-    known = _keys.get(key) if type(key) is str else None
-    return _new_key(key) if known is None else known
 
 
 def clean_name(name: object) -> str:
@@ -141,16 +155,29 @@ def clean_name(name: object) -> str:
 
 
 def text_of(value: object) -> str:
-    """The text that *value* is or stands for, as an id or a name: an enumeration's member for its value; never raises."""
+    """The text that *value* is or stands for, as an id or a name: an enumeration's member for its value; never raises.
+
+    What holds more than a few plain values is JSON text, and bounded: its own text might take seconds to make.
+    """
     if type(value) is str:
         return value
     try:
         if isinstance(value, enum.Enum):
             value = value.value
-        return str.__str__(value) if isinstance(value, str) else str(value)
+        if isinstance(value, str):
+            return str.__str__(value)
+        if isinstance(value, Collection) and not isinstance(value, type) and not _is_short(value):
+            return to_json(value)
+        return str(value)
     except Exception as error:  # noqa: BLE001 - a stranger's __str__ may raise anything
         guard.passing(error)
         return f"<unreadable {type(value).__name__}>"
+
+
+def _is_short(value: Collection[object]) -> bool:
+    if isinstance(value, bytes | bytearray):
+        return len(value) <= MAX_BYTES
+    return type(value) in {tuple, list, set, frozenset} and len(value) <= _FEW and all(isinstance(item, str | float | int | None) for item in value)
 
 
 def _bounded(name: object, limit: int) -> str:
@@ -220,24 +247,30 @@ def encodable(text: str) -> str:
 
 
 def _text(key: str, value: str, max_bytes: int) -> str:
-    if len(value) <= _SHORT:
-        item = (key, value)
-        done = _cleaned.get(item)
-        if done is None:
-            if key in semconv.IDENTIFIERS and _PLAIN_ID.fullmatch(value) is not None:
-                done = value
-            else:
-                done = MARK if is_secret_key(key) else scrub(encodable(value))
-            if len(key) <= _SHORT:
-                if len(_cleaned) >= _MAX_CACHED:
-                    _cleaned.clear()
-                _cleaned[item] = done
+    done = _cleaned.get((key, value))
+    if done is not None:
         return done
-    if is_secret_key(key):
-        return MARK
-    if len(value) <= max_bytes // 4:  # no character takes more than four bytes, and a mark at most doubles what it stands for
-        return scrub(encodable(value))
-    return _bound_text(value, max_bytes)
+    return MARK if is_secret_key(key) else _new_text(key, value, max_bytes)
+
+
+def _new_text(key: str, value: str, max_bytes: int) -> str:
+    """A text under a key that names no secret."""
+    if len(value) > max_bytes // 4:
+        return _bound_text(value, max_bytes)
+    # No character takes more than four bytes, and a mark at most doubles what it stands for.
+    if key in semconv.IDENTIFIERS and _is_plain_id(value):
+        return value
+    done = scrub(encodable(value))
+    if len(value) <= _RECURS and len(key) <= _SHORT:
+        if len(_cleaned) >= _MAX_CACHED:
+            _cleaned.clear()
+        _cleaned[key, value] = done
+    return done
+
+
+def _is_plain_id(value: str) -> bool:
+    prefix, _, rest = value.partition("_")
+    return (prefix in _ID_PREFIXES and rest.isalnum()) or _PLAIN_ID.fullmatch(value) is not None
 
 
 def _bound_text(value: str, max_bytes: int) -> str:

@@ -17,21 +17,14 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.trace import Link as ApiLink
-from opentelemetry.trace import (
-    NonRecordingSpan,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    get_current_span,
-)
 from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.trace import Tracer as ApiTracer
 from opentelemetry.trace import TracerProvider as ApiTracerProvider
 
 from massgen_tracing import semconv
-from massgen_tracing.trace.current import Blocks, adopted, current
+from massgen_tracing.trace.current import SPAN_KEY, Blocks, adopted, current
 from massgen_tracing.trace.exceptions import is_failure, summary
 from massgen_tracing.trace.origin import clean_scope
 from massgen_tracing.trace.others import Added, Others, report_left_out
@@ -78,34 +71,45 @@ class Tracer(ApiTracer):
         elsewhere = provider.delegate if self._facade else provider.announced or provider.delegate
         if elsewhere is not None:
             return self._start_elsewhere(elsewhere, name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception)
-        above = get_current_span(context)
-        parent: SpanContext | None = above.get_span_context()
-        if pipeline is None:
-            return NonRecordingSpan(above.get_span_context())
-        if parent is not None and parent.is_valid:
-            trace_id = parent.trace_id
-            kind_above = type(above)
-            if kind_above is not Span and (kind_above is NonRecordingSpan or isinstance(above, ReadableSpan)) and not parent.is_remote:
-                provider.others.look(above)
-        else:
+        above = context.get(SPAN_KEY)
+        if type(above) is Span:
+            parent: SpanContext | None = above.get_span_context()
+        elif above is None:
             parent = None
-            trace_id = pipeline.ids.generate_trace_id()
+        else:
+            parent = self._strange_parent(above)
+        if pipeline is None:
+            return NonRecordingSpan(parent or INVALID_SPAN_CONTEXT)
+        ids = pipeline.ids
         span = Span(
             pipeline,
             self._scope,
             clean_name(name),
             kind,
-            trace_id,
-            pipeline.ids.generate_span_id(),
+            ids.generate_trace_id() if parent is None else parent.trace_id,
+            ids.generate_span_id(),
             parent,
             clean_all(attributes) if attributes else {},
-            [ApiLink(link.context, clean_all(link.attributes or {})) for link in links[:MAX_LINKS]] if links else (),
             start_time,
-            max(0, len(attributes) - MAX_ATTRIBUTES) if attributes else 0,
-            max(0, len(links) - MAX_LINKS) if links else 0,
         )
+        if attributes and len(attributes) > MAX_ATTRIBUTES:
+            span.dropped_attributes = len(attributes) - MAX_ATTRIBUTES
+        if links:
+            span.links = [ApiLink(link.context, clean_all(link.attributes or {})) for link in links[:MAX_LINKS]]
+            span.dropped_links = max(0, len(links) - MAX_LINKS)
         pipeline.on_start(span, context)
         return span
+
+    def _strange_parent(self, above: object) -> SpanContext | None:
+        """The identity of another library's span, or of another process's, which is current."""
+        if not isinstance(above, ApiSpan):
+            return None
+        parent = above.get_span_context()
+        if parent is None or not parent.is_valid:
+            return None
+        if (type(above) is NonRecordingSpan or isinstance(above, ReadableSpan)) and not parent.is_remote:
+            self._provider.others.look(above)
+        return parent
 
     def _start_elsewhere(
         self, elsewhere: ApiTracerProvider, name: str, context: Context, kind: SpanKind, attributes: Mapping[str, Any] | None, *options: Any

@@ -34,8 +34,6 @@ class Round(Work):
 
     _has_own_scope: ClassVar[bool] = True
 
-    __slots__ = ("_number", "_outcome", "_used", "agent_id", "identity")
-
     span: OpenerSpan
 
     def __init__(
@@ -274,8 +272,6 @@ class Round(Work):
 @lenient
 class Presentation(Round):
     """The winner's final presentation; announces the winner when it starts."""
-
-    __slots__ = ()
 
     def _named(self, number: int) -> str:  # noqa: ARG002 - there is one
         return semconv.PRESENTATION_NAME.format(agent_id=self.agent_id)

@@ -1,13 +1,14 @@
 """Secrets out of text, once, before any sink sees it.
 
 Each rule names texts that its pattern begins with, and the pattern is tried only there, because a pattern over every attribute would cost more
-than the span. The rules look for the shape of a secret, not for words like "session" or "auth": ordinary text and `massgen.*` keys pass.
-No pattern looks back over what it has passed: the time is linear in the text, whatever the text is.
+than the span. Most texts have none of them, which is found out first. The rules look for the shape of a secret, not for words like "session" or
+"auth": ordinary text and `massgen.*` keys pass. No pattern looks back over what it has passed: the time is linear in the text, whatever the text is.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,9 +21,9 @@ class Rule:
     """One shape of secret.
 
     Attributes:
-        sign: a text, of one character mostly, that occurs wherever the pattern can match, so that most texts are passed by at once.
-        needles: lower-case texts with one of which the pattern begins. It is tried only where one stands: a search at every character of a long
-            prompt would hold up the run.
+        sign: characters one of which occurs wherever the pattern can match; without any, the needles are looked for in every text.
+        needles: texts with one of which the pattern begins; those in lower case stand for any case. It is tried only where one stands: a search at
+            every character of a long prompt would hold up the run.
         pattern: what is replaced; a group named `keep` in front stays, a group named `quote` is put around the mark.
         before: what must stand in front of it, where the pattern alone does not say enough; its group `own` is part of the secret.
         reach: characters in front that are looked at for *before*.
@@ -47,12 +48,12 @@ _OWNERS = (
 _KEY_OWNERS = r"api|access|account|private|signing|encryption|subscription|shared[_-]?access|client[_-]?secret|secret"
 
 _NAMES = (
-    r"passw(?:or)?d|passphrase|pwd|secret(?:[_-]?(?:access[_-]?)?key)?|authorization|x-auth-token"
+    r"passw(?:or)?d|passphrase|passcode|pwd|secret(?:[_-]?(?:access[_-]?)?key)?|authorization|x-auth-token"
     rf"|(?:{_KEY_OWNERS})[_-]?key|(?:{_OWNERS})[_-]?token"
 )
 """Names whose value is a secret, without what may stand in front of them (`db_`, `client-`, `openai.`)."""
 
-_IS = r"(?P<named>\\?[\"']?)\s{0,20}[:=]\s{0,20}"
+_IS = r"(?P<named>\\?[\"']?)\s{0,20}(?:=>|:=|[:=])\s{0,20}"
 _LONG_WITH_DIGIT = r"(?=[A-Za-z0-9_\-.+/]{0,60}[0-9])[A-Za-z0-9_\-.+/=]{16,}"
 
 _ORDINARY = (
@@ -69,58 +70,66 @@ _VALUE = (
 )
 
 RULES: Final[tuple[Rule, ...]] = (
-    Rule("-", ("-----begin",),
+    Rule("-", ("-----BEGIN ",),
          re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
                     r"(?:.*?-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|.*)", re.DOTALL)),
-    Rule("b", ("bearer", "basic"),
+    Rule("", ("bearer", "basic"),
          re.compile(r"(?P<keep>\b(?i:bearer|basic)\s{1,8})(?=[A-Za-z._~+/\-]*+[0-9=]|[A-Za-z0-9._~+/\-]*?[a-z][A-Z])[A-Za-z0-9._~+/\-]{8,}=*")),
-    Rule("@", ("://",), re.compile(r"""(?P<keep>://[^\s/:@"'?#]*:)[^\s/"'?#<>]+(?=@)""")),
-    Rule("e", ("eyj",), re.compile(r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*)?")),
-    Rule("-", ("sk-", "csk-", "xai-", "pk-lf-", "glpat-", "nvapi-", "pplx-", "tvly-", "gocspx-", "pypi-", "xapp-", "bedrock-api-key-"),
+    Rule(":", ("://",), re.compile(r"""(?P<keep>://[^\s/:@"'?#]*:)[^\s/"'?#<>]+(?=@)""")),
+    Rule(".", ("eyJ",), re.compile(r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*)?")),
+    Rule("-", ("sk-", "csk-", "xai-", "pk-lf-", "glpat-", "nvapi-", "pplx-", "tvly-", "GOCSPX-", "pypi-", "xapp-", "bedrock-api-key-"),
          re.compile(rf"\b(?:c?sk|xai|pk-lf|glpat|nvapi|pplx|tvly|GOCSPX|pypi|xapp|bedrock-api-key)-{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
-    Rule("-", ("fc-", "dapi"), re.compile(r"\b(?:fc-|dapi)[0-9a-f]{32}(?:-[0-9])?\b")),
+    Rule("-", ("fc-",), re.compile(r"\bfc-[0-9a-f]{32}\b")),
+    Rule("", ("dapi",), re.compile(r"\bdapi[0-9a-f]{32}(?:-[0-9])?\b")),
     Rule("_", ("gsk_", "hf_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "npm_", "e2b_", "r8_", "dop_v1_", "fw_", "sk_", "dtn_", "ntn_", "vck_"),
          re.compile(rf"\b(?:gsk|hf|gh[pousr]|npm|e2b|r8|dop_v1|fw|sk|dtn|ntn|vck)_{_A_DIGIT}[A-Za-z0-9]{{16,}}")),
     Rule("_", ("pylf_v", "github_pat_", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_live_", "pk_test_", "bb_live_", "whsec_", "tgp_v",
                "lsv2_", "jina_", "pcsk_", "lin_api_", "figd_", "sb_secret_", "sbp_"),
          re.compile(r"\b(?:pylf_v\d+|github_pat|[srp]k_(?:live|test)|bb_live|whsec|tgp_v\d+|lsv2_[ps][tk]|jina|pcsk|lin_api|figd|sb_secret|sbp)"
                     rf"_{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
-    Rule("x", ("xox",), re.compile(r"\bxox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9\-]{10,}")),
-    Rule("a", ("aiza", "ya29.", "aq.a"), re.compile(r"\b(?:AIza[A-Za-z0-9_\-]{30,}|ya29\.[A-Za-z0-9_\-]{20,}|AQ\.A[A-Za-z0-9_\-]{30,})")),
-    Rule("1//0", ("1//0",), re.compile(r"\b1//0[A-Za-z0-9_\-]{40,}")),
-    Rule("a", ("akia", "asia", "absk"), re.compile(r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}\b|ABSK[A-Za-z0-9+/]{40,}=*)")),
-    Rule("z", ("fwogzxivyxdz", "fqogzxivyxdz", "iqojb3jpz2lu"), re.compile(r"\b(?:F[wQ]oGZXIvYXdz|IQoJb3JpZ2lu)[A-Za-z0-9+/%_\-]{16,}=*")),
+    Rule("-", ("xox",), re.compile(r"\bxox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9\-]{10,}")),
+    Rule("", ("AIza",), re.compile(r"\bAIza[A-Za-z0-9_\-]{30,}")),
+    Rule(".", ("ya29.", "AQ.A"), re.compile(r"\b(?:ya29\.[A-Za-z0-9_\-]{20,}|AQ\.A[A-Za-z0-9_\-]{30,})")),
+    Rule("/", ("1//0",), re.compile(r"\b1//0[A-Za-z0-9_\-]{40,}")),
+    Rule("", ("AKIA", "ASIA", "ABSK"), re.compile(r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}\b|ABSK[A-Za-z0-9+/]{40,}=*)")),
+    Rule("", ("FwoGZXIvYXdz", "FQoGZXIvYXdz", "IQoJb3JpZ2lu"), re.compile(r"\b(?:F[wQ]oGZXIvYXdz|IQoJb3JpZ2lu)[A-Za-z0-9+/%_\-]{16,}=*")),
     # SendGrid, HashiCorp Vault; Twilio's accounts and keys, an account's token behind it; Brave
-    Rule(".", ("sg.", "hvs."), re.compile(r"\b(?:SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{20,}|hvs\.[A-Za-z0-9_\-]{20,})")),
-    Rule("ac", ("ac",), re.compile(r"\bAC[0-9a-f]{32}\b(?::[0-9a-f]{32}\b)?")),
-    Rule("sk", ("sk",), re.compile(r"\bSK[0-9a-f]{32}\b(?::[A-Za-z0-9]{32}\b)?")),
-    Rule("bsa", ("bsa",), re.compile(r"\bBSA(?=[A-Za-z_\-]*[0-9])(?=[A-Z0-9_\-]*[a-z])[A-Za-z0-9_\-]{24,29}(?![A-Za-z0-9_\-])")),
+    Rule(".", ("SG.", "hvs."), re.compile(r"\b(?:SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{20,}|hvs\.[A-Za-z0-9_\-]{20,})")),
+    Rule("", ("AC",), re.compile(r"\bAC[0-9a-f]{32}\b(?::[0-9a-f]{32}\b)?")),
+    Rule("", ("SK",), re.compile(r"\bSK[0-9a-f]{32}\b(?::[A-Za-z0-9]{32}\b)?")),
+    Rule("", ("BSA",), re.compile(r"\bBSA(?=[A-Za-z_\-]*[0-9])(?=[A-Z0-9_\-]*[a-z])[A-Za-z0-9_\-]{24,29}(?![A-Za-z0-9_\-])")),
     # addresses that are secrets: webhooks, signed URLs; a bot's token in Telegram's
     Rule("/", ("webhooks/", "hooks.slack.com/"),
          re.compile(r"(?P<keep>(?i:webhooks/\d{10,25}/|hooks\.slack\.com/(?:services|workflows|triggers)/))[A-Za-z0-9_\-/]{20,}")),
     Rule("=", ("sig=", "signature="), re.compile(r"(?P<keep>(?i:sig(?:nature)?)=)[A-Za-z0-9%+/_\-]{20,}=*"),
          re.compile(r"(?i)[?&;](?:x-(?:amz|goog)-)?\Z")),
-    Rule(":aa", (":aa",), re.compile(r":AA[A-Za-z0-9_\-]{32,34}(?![A-Za-z0-9_\-])"), re.compile(r"(?<![0-9])(?:bot)?[0-9]{8,11}\Z")),
+    Rule(":", (":AA",), re.compile(r":AA[A-Za-z0-9_\-]{32,34}(?![A-Za-z0-9_\-])"), re.compile(r"(?<![0-9])(?:bot)?[0-9]{8,11}\Z")),
     # Azure's: a mark within the key says whose it is
-    Rule("jqqj9", ("jqqj9",), re.compile(r"JQQJ9[A-Za-z0-9]{20,}"), re.compile(r"(?P<own>\b[A-Za-z0-9]{52})\Z"), reach=53),
+    Rule("", ("JQQJ9",), re.compile(r"JQQJ9[A-Za-z0-9]{20,}"), re.compile(r"(?P<own>\b[A-Za-z0-9]{52})\Z"), reach=53),
     # name=value and "name": "value", where the name says that the value is a secret
     *(
-        Rule(name[0], (needle,), re.compile(rf"(?isx)(?P<keep>{name}{_IS}){_VALUE}"), before)
+        Rule(":=", (needle,), re.compile(rf"(?isx)(?P<keep>{name}{_IS}){_VALUE}"), before)
         for needle, name, before in (
             ("passw", "passw(?:or)?d", None),
             ("passphrase", "passphrase", None),
+            ("passcode", "passcode", None),
             ("pwd", "pwd", None),
-            ("secret", "secret(?:[_-]?(?:access[_-]?)?key)?", None),
+            ("secret", "secret(?:[_-]?(?:access[_-]?)?key(?:_base)?)?", None),
             ("authorization", "authorization", None),
             ("key", "key", re.compile(rf"(?i)(?:{_KEY_OWNERS})[_-]?\Z")),
             ("token", "token", re.compile(rf"(?i)(?:(?:{_OWNERS})[_-]?|x-auth-)\Z")),
         )
     ),
-    Rule("_", ("_token", "_key", "_pass"),
+    Rule("_", ("_TOKEN", "_KEY", "_PASS"),
          re.compile(rf"(?P<keep>_(?:TOKEN|KEY|PASS){_IS}(?P<quoted>\\?[\"']?)){_LONG_WITH_DIGIT}"), re.compile(r"[A-Z0-9]\Z")),
-    Rule("t", ("token",), re.compile(rf"(?P<keep>(?i:\btoken){_IS}(?P<quoted>\\?[\"']?)){_LONG_WITH_DIGIT}")),
-    Rule("c", ("cookie",),
+    Rule(":=", ("key",), re.compile(rf"(?P<keep>(?i:key){_IS}(?P<quoted>\\?[\"']?)){_LONG_WITH_DIGIT}"),
+         re.compile(r"(?i)\b(?:api|access|secret|private) \Z")),
+    Rule(":=", ("token",), re.compile(rf"(?P<keep>(?i:\btoken){_IS}(?P<quoted>\\?[\"']?)){_LONG_WITH_DIGIT}")),
+    Rule(":=", ("cookie",),
          re.compile(r"""(?P<keep>(?i:cookie)["']?\s{0,20}[:=]\s{0,20}["']?[A-Za-z0-9_.\-]{1,80}=)[^\s"'\r\n][^"'\r\n]*""")),
+    Rule("<", ("<",), re.compile(rf"(?i)(?P<keep><(?:[a-z0-9]{{1,20}}[_.:-]?){{0,2}}(?:{_NAMES})>)(?!\s|\[scrubbed\])[^<]{{3,}}")),
+    Rule("-", ("-u ", "--user "), re.compile(r"""(?P<keep>-(?:u|-user)\s{1,8}["']?[^\s"':/]{1,80}:)[^\s"'/]{3,}"""),
+         re.compile(r"(?i)\bcurl\b[^\n|;&]{0,200}\s\Z"), reach=210),
     Rule("-", ("--",),
          re.compile(rf"(?i)(?P<keep>--(?:[a-z0-9]{{1,20}}[_-])?(?:{_NAMES}|token)\s{{1,8}})(?![\[\-])[^\s\"'<>]{{3,}}")),
 )  # fmt: skip
@@ -154,18 +163,46 @@ def _looks_secret(key: str) -> bool:
 def scrub(text: str) -> str:
     """*text* with every secret replaced by `MARK`; the same object when there is none."""
     lowered = text.lower()
+    if not _may_have_any(text, lowered):
+        return text
     for rule in RULES:
-        if rule.sign in lowered:
-            for needle in rule.needles:
-                if needle in lowered:
-                    scrubbed = _apply(rule, needle, text, lowered)
-                    if scrubbed is not text:
-                        text, lowered = scrubbed, scrubbed.lower()
+        for needle in rule.needles:
+            if needle in lowered or needle in text:
+                scrubbed = _apply(rule, needle, text, lowered)
+                if scrubbed is not text:
+                    text, lowered = scrubbed, scrubbed.lower()
     return text
 
 
+def _may_have_any(text: str, lowered: str) -> bool:
+    for sign, exact, caseless in _NEEDLES:
+        if sign in text:
+            if exact is not None and exact.search(text) is not None:
+                return True
+            for needle in caseless:
+                if needle in lowered:
+                    return True
+    return False
+
+
+def _by_sign() -> Iterator[tuple[str, re.Pattern[str] | None, tuple[str, ...]]]:
+    """Each sign with its needles: those with capitals, which few texts have, as a pattern; and those in any case."""
+    found: dict[str, dict[str, None]] = {}
+    for rule in RULES:
+        for sign in rule.sign or ("",):
+            found.setdefault(sign, {}).update(dict.fromkeys(rule.needles))
+    for sign, needles in found.items():
+        exact = "|".join(re.escape(needle) for needle in needles if needle != needle.lower())
+        yield sign, re.compile(exact) if exact else None, tuple(needle for needle in needles if needle == needle.lower())
+
+
+_NEEDLES: Final = tuple(_by_sign())
+
+
 def _apply(rule: Rule, needle: str, text: str, lowered: str) -> str:
-    if len(lowered) != len(text):  # a few letters have lower-case forms of two characters; then places would not agree
+    if needle != needle.lower():
+        lowered = text
+    elif len(lowered) != len(text):  # a few letters have lower-case forms of two characters; then places would not agree
         lowered = text.translate(_ASCII_LOWER)
     parts: list[str] = []
     done = 0

@@ -28,8 +28,6 @@ from massgen_tracing.trace.usage import count
 class RoundOpeners:
     """Opens agents' rounds, below one session: itself, or on the tracer the current one."""
 
-    __slots__ = ()
-
     _spans: SpanFactory
 
     def agent_round(
@@ -110,8 +108,6 @@ class Session(Work, RoundOpeners):
     """
 
     _has_own_scope: ClassVar[bool] = True
-
-    __slots__ = ("_answers", "_given_run", "_lock", "_question", "_rounds", "_winner_label", "agents", "run")
 
     span: OpenerSpan
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 from opentelemetry.trace import Span as ApiSpan
 
 from massgen_tracing import semconv
@@ -38,6 +38,45 @@ class Span(Single, ReadableSpan, ApiSpan):
     after the end changes nothing, as OpenTelemetry asks.
     """
 
+    # What processors and exporters read are plain attributes, for a property costs a call; what few spans have is set on those few.
+    __slots__ = (
+        "_measure",
+        "_own_context",
+        "_pipeline",
+        "_process",
+        "_unended",
+        "attributes",
+        "end_time",
+        "events",
+        "instrumentation_scope",
+        "kind",
+        "name",
+        "parent",
+        "recorded",
+        "span_id",
+        "start_time",
+        "trace_flags",
+        "trace_id",
+        "trace_state",
+    )
+
+    attributes: dict[str, Any]
+    end_time: int | None
+    events: list[Event]
+    instrumentation_scope: InstrumentationScope
+    kind: SpanKind
+    name: str
+    parent: SpanContext | None
+    start_time: int
+
+    status: Status = _UNSET
+    links: Sequence[Link] = ()
+    dropped_attributes: int = 0
+    dropped_events: int = 0
+    dropped_links: int = 0
+    rewritten: bool = False
+    """Whether an attribute was set again: if not, those of the start still stand, in their order."""
+
     def __init__(
         self,
         pipeline: Pipeline,
@@ -48,34 +87,29 @@ class Span(Single, ReadableSpan, ApiSpan):
         span_id: int,
         parent: SpanContext | None,
         attributes: dict[str, Any],
-        links: Sequence[Link],
         start_time: int | None,
-        dropped_attributes: int = 0,
-        dropped_links: int = 0,
     ) -> None:
         self._pipeline = pipeline
         self._process = pipeline.process
-        self._scope = scope
-        self._span_name = name
-        self._span_kind = kind
+        self.instrumentation_scope = scope
+        self.name = name
+        self.kind = kind
         self.trace_id = trace_id
         self.span_id = span_id
-        self._parent_context = parent
+        self.parent = parent
+        self.trace_flags: TraceFlags = SAMPLED_RANDOM
+        self.trace_state: TraceState | None = None
+        if parent is not None:
+            flags = parent.trace_flags
+            self.trace_flags = flags if flags & TraceFlags.SAMPLED else TraceFlags(flags | TraceFlags.SAMPLED)
+            self.trace_state = parent.trace_state
         self._own_context: SpanContext | None = None
-        self.values: dict[str, Any] = attributes
-        """The attributes, for readers that must not pay for a read-only view."""
-        self.rewritten = False
-        """Whether an attribute was set again: if not, those of the start still stand, in their order."""
-        self._span_links: Sequence[Link] = links
-        self._span_events: list[Event] = []
-        self._span_status = _UNSET
-        self._started, self._measure = pipeline.start() if start_time is None else (start_time, None)
-        self._ended: int | None = None
+        self.attributes = attributes
+        self.events = []
+        self.start_time, self._measure = pipeline.start() if start_time is None else (start_time, None)
+        self.end_time = None
         self._unended = [True]
         """Emptied by whoever ends the span, so that of several threads one does."""
-        self._dropped = dropped_attributes
-        self._dropped_events = 0
-        self._dropped_links = dropped_links
         self.recorded: object = None
         """What the recording keeps of the span until it ends; whoever drops the span drops that too."""
 
@@ -85,31 +119,27 @@ class Span(Single, ReadableSpan, ApiSpan):
         """The span's identity, built when first asked for."""
         context = self._own_context
         if context is None:
-            parent = self._parent_context
-            flags, state = SAMPLED_RANDOM, None
-            if parent is not None:
-                flags, state = TraceFlags(parent.trace_flags | TraceFlags.SAMPLED), parent.trace_state
-            context = self._own_context = SpanContext(self.trace_id, self.span_id, is_remote=False, trace_flags=flags, trace_state=state)
+            context = self._own_context = SpanContext(self.trace_id, self.span_id, False, self.trace_flags, self.trace_state)
         return context
 
     def is_recording(self) -> bool:
         """Whether the span has not ended yet."""
-        return self._ended is None
+        return self.end_time is None
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Set one attribute to any value; None sets nothing."""
-        if self._ended is not None:
+        if self.end_time is not None:
             return
         key = attribute_key(key)
         cleaned = clean(key, value)
         if cleaned is None:
             return
-        if key in self.values:
+        if key in self.attributes:
             self.rewritten = True
-        elif len(self.values) >= MAX_ATTRIBUTES:
-            self._dropped += 1
+        elif len(self.attributes) >= MAX_ATTRIBUTES:
+            self.dropped_attributes += 1
             return
-        self.values[key] = cleaned
+        self.attributes[key] = cleaned
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set several attributes."""
@@ -118,30 +148,30 @@ class Span(Single, ReadableSpan, ApiSpan):
 
     def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
         """Add an event; past `MAX_EVENTS` it is only counted."""
-        if self._ended is not None:
+        if self.end_time is not None:
             return
-        if len(self._span_events) >= MAX_EVENTS:
-            self._dropped_events += 1
+        if len(self.events) >= MAX_EVENTS:
+            self.dropped_events += 1
             return
-        self._span_events.append(Event(clean_name(name), clean_all(attributes or {}), timestamp or self._pipeline.until(self._measure)))
+        self.events.append(Event(clean_name(name), clean_all(attributes or {}), timestamp or self._pipeline.until(self._measure)))
 
     def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
         """Link to another span; past `MAX_LINKS` it is only counted."""
-        if self._ended is not None:
+        if self.end_time is not None:
             return
-        if len(self._span_links) >= MAX_LINKS:
-            self._dropped_links += 1
+        if len(self.links) >= MAX_LINKS:
+            self.dropped_links += 1
             return
-        self._span_links = [*self._span_links, Link(context, clean_all(attributes or {}))]
+        self.links = [*self.links, Link(context, clean_all(attributes or {}))]
 
     def update_name(self, name: str) -> None:
         """Rename the span."""
-        if self._ended is None:
-            self._span_name = clean_name(name)
+        if self.end_time is None:
+            self.name = clean_name(name)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Set the status; OK is final and UNSET changes nothing, as OpenTelemetry asks."""
-        if self._ended is not None or self._span_status.status_code is StatusCode.OK:
+        if self.end_time is not None or self.status.status_code is StatusCode.OK:
             return
         if not isinstance(status, Status):
             status = Status(status, description)
@@ -149,7 +179,7 @@ class Span(Single, ReadableSpan, ApiSpan):
             return
         if status.description is not None:
             status = Status(status.status_code, cut_clean(status.description, MAX_CHARS))
-        self._span_status = status
+        self.status = status
 
     def record_exception(
         self,
@@ -174,7 +204,7 @@ class Span(Single, ReadableSpan, ApiSpan):
         if end_time is None:
             measure = self._measure
             end_time = pipeline.until(None) if measure is None else monotonic_ns() + measure
-        self._ended = end_time
+        self.end_time = end_time
         if self._process == pipeline.process:
             pipeline.on_end(self)
 
@@ -194,64 +224,12 @@ class Span(Single, ReadableSpan, ApiSpan):
     # --- what processors and exporters read ------------------------------------------------------------------------------------
 
     @property
-    def name(self) -> str:
-        return self._span_name
-
-    @property
     def context(self) -> SpanContext:
         return self.get_span_context()
 
     @property
-    def parent(self) -> SpanContext | None:
-        return self._parent_context
-
-    @property
-    def kind(self) -> SpanKind:
-        return self._span_kind
-
-    @property
-    def start_time(self) -> int:
-        return self._started
-
-    @property
-    def end_time(self) -> int | None:
-        return self._ended
-
-    @property
-    def status(self) -> Status:
-        return self._span_status
-
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        return self.values
-
-    @property
-    def events(self) -> Sequence[Event]:
-        return self._span_events
-
-    @property
-    def links(self) -> Sequence[Link]:
-        return self._span_links
-
-    @property
     def resource(self) -> Resource:
         return self._pipeline.resource
-
-    @property
-    def instrumentation_scope(self) -> InstrumentationScope:
-        return self._scope
-
-    @property
-    def dropped_attributes(self) -> int:
-        return self._dropped
-
-    @property
-    def dropped_events(self) -> int:
-        return self._dropped_events
-
-    @property
-    def dropped_links(self) -> int:
-        return self._dropped_links
 
     def to_json(self, indent: int | None = 4) -> str:
         """The span as OpenTelemetry's console exporter prints it."""

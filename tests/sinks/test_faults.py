@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -298,6 +299,7 @@ def test_a_time_limit_that_ends_inside_the_recording_reaches_the_program(
     """At whichever call of the system: the program gets it, the span is recorded as ended, and other threads still write."""
     real = getattr(os, call)
     armed = threading.Event()
+    lost: list[Any] = []
 
     def interrupted(*args: object, **options: object) -> object:
         if before and armed.is_set():
@@ -306,6 +308,8 @@ def test_a_time_limit_that_ends_inside_the_recording_reaches_the_program(
         result = real(*args, **options)
         if armed.is_set():
             armed.clear()
+            if call == "open":
+                lost.append(result)
             signal.raise_signal(signal.SIGALRM)
         return result
 
@@ -335,5 +339,5 @@ def test_a_time_limit_that_ends_inside_the_recording_reaches_the_program(
         pool.submit(work, tracer, "another").result(30)
     path = session.run.attempt_dir / "trace.otlp.jsonl"
     assert set(lines.names(path)) == {"work", "coordination.session"}
-    for lost in descriptors(session.run.log_dir):  # the one that the call had returned when the limit came
-        os.close(lost)
+    for number in lost:
+        os.close(number)

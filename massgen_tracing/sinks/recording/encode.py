@@ -13,15 +13,38 @@ from math import isfinite, isnan
 from typing import Any, Final
 
 from opentelemetry.sdk.trace import Event
-from opentelemetry.trace import Link, SpanContext
+from opentelemetry.trace import Link, TraceState
 
 quote = encode_basestring_ascii
 """A text as a JSON string: ASCII only, so that a line torn anywhere still decodes."""
 
 _MAX_CACHED: Final = 8192
 _SHORT: Final = 128
-_names: dict[str, str] = {}
-_starts: dict[str, str] = {}
+
+
+class _Known(dict[str, str]):
+    """What recurs, encoded; at most `_MAX_CACHED` short texts.
+
+    Args:
+        form: how a text is written, once it is a JSON string.
+    """
+
+    def __init__(self, form: str) -> None:
+        self._form = form
+
+    def __missing__(self, text: str) -> str:
+        done = self._form % quote(str(text))
+        if len(text) <= _SHORT:
+            if len(self) >= _MAX_CACHED:
+                self.clear()
+            self[text] = done
+        return done
+
+
+_names: Final = _Known("%s")
+_values: Final = _Known('{"key":%s,"value":')
+_texts: Final = _Known('{"key":%s,"value":{"stringValue":')
+_ints: Final = _Known('{"key":%s,"value":{"intValue":"')
 
 _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
@@ -32,42 +55,23 @@ _CONTEXT_IS_REMOTE: Final = 0x200
 
 def attributes(values: Mapping[str, Any]) -> str:
     """Attributes as the inside of a JSON list."""
-    parts = []
-    for key, value in values.items():
-        start = _starts.get(key)
-        if start is None:
-            start = _start(key)
-        kind = type(value)
-        if kind is str:
-            parts.append(f'{start}{{"stringValue":{quote(value)}}}}}')
-        elif kind is int and _INT64_MIN <= value <= _INT64_MAX:
-            parts.append(f'{start}{{"intValue":"{value}"}}}}')
-        elif kind is float and isfinite(value):
-            parts.append(f'{start}{{"doubleValue":{value!r}}}}}')
-        else:
-            parts.append(f"{start}{any_value(value)}}}")
-    return ",".join(parts)
-
-
-def _start(key: str) -> str:
-    start = f'{{"key":{quote(str(key))},"value":'
-    if len(key) <= _SHORT:
-        if len(_starts) >= _MAX_CACHED:
-            _starts.clear()
-        _starts[key] = start
-    return start
+    return ",".join(
+        [
+            f"{_texts[key]}{quote(value)}}}}}"
+            if (kind := type(value)) is str
+            else f'{_ints[key]}{value}"}}}}'
+            if kind is int and _INT64_MIN <= value <= _INT64_MAX
+            else f'{_values[key]}{{"doubleValue":{value!r}}}}}'
+            if kind is float and isfinite(value)
+            else f"{_values[key]}{any_value(value)}}}"
+            for key, value in values.items()
+        ]
+    )
 
 
 def name(text: str) -> str:
     """The name of a span or an event as a JSON string."""
-    done = _names.get(text)
-    if done is None:
-        done = quote(text)
-        if len(text) <= _SHORT:
-            if len(_names) >= _MAX_CACHED:
-                _names.clear()
-            _names[text] = done
-    return done
+    return _names[text]
 
 
 def any_value(value: Any) -> str:
@@ -117,14 +121,14 @@ def link(link: Link, values: Mapping[str, Any]) -> str:
     """A span link with these attributes."""
     context = link.context
     return (
-        f'{{"traceId":"{context.trace_id:032x}","spanId":"{context.span_id:016x}",{state(context)}'
-        f'"flags":{flags(context, parent_is_remote=context.is_remote)},"attributes":[{attributes(values)}]}}'
+        f'{{"traceId":"{context.trace_id:032x}","spanId":"{context.span_id:016x}",{state(context.trace_state)}'
+        f'"flags":{flags(context.trace_flags, parent_is_remote=context.is_remote)},"attributes":[{attributes(values)}]}}'
     )
 
 
-def state(context: SpanContext) -> str:
+def state(state: TraceState | None) -> str:
     """The trace state as a field, with its comma; empty without one."""
-    return f'"traceState":{quote(context.trace_state.to_header())},' if context.trace_state else ""
+    return f'"traceState":{quote(state.to_header())},' if state else ""
 
 
 def status(code: int, description: str | None) -> str:
@@ -138,6 +142,6 @@ def dropped(what: str, count: int) -> str:
     return f'"dropped{what}Count":{count},' if count else ""
 
 
-def flags(context: SpanContext, *, parent_is_remote: bool) -> int:
+def flags(flags: int, *, parent_is_remote: bool) -> int:
     """W3C trace flags, and above them whether the parent is of another process (OTLP span flags)."""
-    return context.trace_flags | _CONTEXT_HAS_IS_REMOTE | (_CONTEXT_IS_REMOTE if parent_is_remote else 0)
+    return flags | _CONTEXT_HAS_IS_REMOTE | (_CONTEXT_IS_REMOTE if parent_is_remote else 0)

@@ -134,7 +134,8 @@ class Recording(SpanProcessor):
     def _started(self, span: ReadableSpan, context: Context) -> None:
         if self._dropped:
             self._forget_dropped()
-        identity = span.get_span_context()
+        own = span if type(span) is OwnSpan else None
+        identity = own or span.get_span_context()
         assert identity is not None
         run = context.get(RUN_CONTEXT_KEY)
         place = run if isinstance(run, layout.RunDirectory) else self._place_below(span.parent) if self._traces_of else self._run
@@ -150,13 +151,13 @@ class Recording(SpanProcessor):
         known.recording = self
         known.target = target
         known.identity = identity.span_id
-        known.lines = lines = SpanLines(self._head(span), span, identity)
+        known.lines = lines = SpanLines(self._head(span.instrumentation_scope, span.resource), span, identity)
         target.spans[id(known)] = known
         if is_session and place is not None and place != self._run:
             target.sessions.add(id(known))
             target.bounded = True
-        if type(span) is OwnSpan and span.recorded is None:
-            span.recorded = known
+        if own is not None and own.recorded is None:
+            own.recorded = known
         else:
             self._strangers[identity.span_id] = known
         if is_session or name.startswith("agent."):
@@ -182,23 +183,23 @@ class Recording(SpanProcessor):
         self._traces_of[trace_id] = place, None if first.parent is None else first.parent.span_id
 
     def _ended(self, span: ReadableSpan) -> None:
-        identity = span.get_span_context()
+        own = span if type(span) is OwnSpan else None
+        identity = own or span.get_span_context()
         if identity is None:
             return
-        own = span if type(span) is OwnSpan else None
         known = None if own is None else own.recorded
-        if not isinstance(known, _OpenSpan) or known.recording is not self:
+        if type(known) is not _OpenSpan or known.recording is not self:
             own, known = None, self._strangers.get(identity.span_id)
         # Unknown is a span that started before this recording was, or in the process that this one was forked from.
         if known is None:
             return
-        known.target.file.write(known.lines.end(span, identity).encode())
+        file = known.target.file
+        file.write(known.lines.end(span, identity).encode())
         over = self._forget(known)
         if own is not None:
             own.recorded = None
-        name = span.name
-        if over or name == semconv.SESSION or name.startswith("agent."):
-            self._syncer.want(known.target.file.path)
+        if over or (name := span.name) == semconv.SESSION or name.startswith("agent."):
+            self._syncer.want(file.path)
 
     def _forget(self, known: _OpenSpan) -> bool:
         """Count a span no longer among the open ones; returns whether its run is over, and then its file is released."""
@@ -272,10 +273,9 @@ class Recording(SpanProcessor):
             return place.attempt_dir / layout.recording_name(None if own else pid)
         return self._root / layout.TRACES_DIR / f"{_PROCESS_START}_{pid}{layout.RECORDING_SUFFIX}"
 
-    def _head(self, span: ReadableSpan) -> str:
+    def _head(self, scope: InstrumentationScope | None, resource: Resource) -> str:
         # By identity: hashing a resource and a scope costs more than a line. Each entry holds what it was made from, so that its id is not used
         # again meanwhile.
-        resource, scope = span.resource, span.instrumentation_scope
         known = self._heads.get(id(scope))
         if known is None or known[0] is not scope or known[1] is not resource:
             if len(self._heads) >= _MAX_HEADS:  # a provider that makes a scope for every tracer it gives
