@@ -42,7 +42,7 @@ class Entry:
     Attributes:
         url: where it is, without credentials.
         kind: `otlp` or `logfire`.
-        protocol: `http/protobuf` or `grpc`.
+        protocol: `http/protobuf`, `http/json` or `grpc`.
         only: the `service.instance.id` of the spans that are meant for it; empty for all.
         pending: whether the starts of spans are sent too.
         within: seconds after which it does not take a span any more; 0 for no limit.

@@ -21,6 +21,7 @@ from massgen_tracing.ledger import Entry
 OTLP: Final = "otlp"
 LOGFIRE: Final = "logfire"
 HTTP: Final = "http/protobuf"
+HTTP_JSON: Final = "http/json"
 GRPC: Final = "grpc"
 LOGFIRE_SECONDS: Final = 86_400.0
 """Logfire drops a span that began longer ago, and answers 200 (pydantic/logfire#2242)."""
@@ -42,7 +43,7 @@ class Backend:
         kind: `otlp` or `logfire`.
         place: its address for people and ledgers: without credentials, and without the path of traces.
         url: where requests go.
-        protocol: `http/protobuf` or `grpc`.
+        protocol: `http/protobuf`, `http/json` or `grpc`.
         headers: of each request, names in lower case.
         compression: `none`, `gzip` or `deflate`.
         seconds: how long a request may take.
@@ -88,7 +89,7 @@ def otlp(endpoint: str, environ: Mapping[str, str], *, whole: bool = False, say:
         ConfigError: if it is no URL.
     """
     of = _Variables(environ, say or (lambda _: None))
-    protocol = of.one_of("PROTOCOL", (HTTP, GRPC), HTTP)
+    protocol = of.one_of("PROTOCOL", (HTTP, HTTP_JSON, GRPC), HTTP)
     try:
         url = urlsplit(endpoint.strip())
         port = url.port
@@ -112,7 +113,7 @@ def otlp(endpoint: str, environ: Mapping[str, str], *, whole: bool = False, say:
         if whole:
             place = place.removesuffix(_TRACES_PATH)
     headers = of.headers()
-    if url.username and protocol == HTTP:
+    if url.username and protocol != GRPC:
         from urllib3.util import make_headers
 
         headers = {**make_headers(basic_auth=f"{unquote(url.username)}:{unquote(url.password or '')}"), **headers}

@@ -13,7 +13,7 @@ from typing import Final
 from massgen_tracing import ledger
 from massgen_tracing.delivery.answers import Answer, Blocked, Later, Taken, TooLarge
 from massgen_tracing.delivery.backend import Backend
-from massgen_tracing.delivery.encode import EncodedSpan, request
+from massgen_tracing.delivery.encode import EncodedSpan, Form, form
 from massgen_tracing.delivery.senders import Sender
 from massgen_tracing.delivery.spool import Batch, Spool
 from massgen_tracing.ledger import THROUGH, Entry, Ledger
@@ -84,6 +84,10 @@ class Delivery:
     enough: Callable[[], bool] = lambda: False
     tally: Tally = field(default_factory=Tally)
     failures: int = 0
+    _form: Form = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._form = form(self.backend.protocol)
 
     def deliver(self, path: Path, *, only: str = "", pending: bool = False) -> Later | Blocked | None:
         """Send what a recording owes; None where it owes nothing any more, else why the backend does not take the rest.
@@ -101,7 +105,7 @@ class Delivery:
             entry = book.entry
             if entry is None:
                 entry = self.backend.entry(only=only, pending=pending)
-            with contextlib.closing(Spool(path, only=entry.only, pending=entry.pending)) as spool:
+            with contextlib.closing(Spool(path, only=entry.only, pending=entry.pending, form=self._form)) as spool:
                 position = spool.position(entry)
                 if book.entry is None or (entry.inode, entry.position) != (spool.inode, position):
                     book.write(_at(entry, spool, position))
@@ -169,7 +173,7 @@ class Delivery:
         self.progress(self.tally.sent)
 
     def _request(self, spans: Sequence[EncodedSpan]) -> Answer:
-        answer = self.sender.send(request(spans), self.backend.seconds)
+        answer = self.sender.send(self._form.request(spans), self.backend.seconds)
         self.failures = self.failures + 1 if isinstance(answer, Later) else 0
         return answer
 

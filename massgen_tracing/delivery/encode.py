@@ -1,7 +1,7 @@
-"""Lines of a recording as OTLP in protobuf, which every backend takes.
+"""Lines of a recording as requests of OTLP, in protobuf or in JSON.
 
-A plain span of our own writer is carried over field by field, for decoding it and building OpenTelemetry's messages takes five times as long; what
-recurs is encoded once. Every other span is read by the total reader and encoded by protobuf itself.
+In protobuf, which every backend takes, a plain span of our own writer is carried over field by field, for decoding it and building OpenTelemetry's
+messages takes several times as long; what recurs is encoded once. In JSON it is taken as it stands. Every other span is read by the total reader.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import orjson
 from google.protobuf import json_format
@@ -19,11 +18,15 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMes
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status, TracesData
 
 from massgen_tracing.model import Attributes, AttributeValue, Resource, Scope, SpanRecord
+from massgen_tracing.store.reading.encode import document
 
 _MOST_KNOWN: Final = 8192
 _LONGEST_KNOWN: Final = 256
 """Attributes that are remembered, and the bytes of the longest."""
 
+_DOCUMENT: Final = b'{"resourceSpans":['
+_IDS: Final = re.compile(rb'"traceId":"([0-9a-f]{32})","spanId":"([0-9a-f]{16})",(?:"parentSpanId":"([0-9a-f]{16})",)?')
+_BEGAN: Final = re.compile(rb'"startTimeUnixNano":"(\d+)"')
 _SPANS: Final = b'"spans":[{'
 _TAIL: Final = b"}]}]}]}\n"
 
@@ -34,6 +37,9 @@ _PLAIN: Final = re.compile(
     re.DOTALL,
 )
 """What follows the head on a line of our own writer, of a span without events, links and what else is rare."""
+
+_NEVER: Final = b"\0"
+"""No line begins so."""
 
 _KEY: Final = b'{"key":"'
 _BETWEEN: Final = b"," + _KEY
@@ -77,12 +83,31 @@ class EncodedSpan(NamedTuple):
     starts: bool = False
 
 
-def request(spans: Iterable[EncodedSpan]) -> bytes:
-    """The body of an ExportTraceServiceRequest with these spans."""
-    by_home: dict[Home, list[bytes]] = {}
+class Form(Protocol):
+    """A form of OTLP's requests."""
+
+    content_type: str
+
+    def span(self, line: bytes, *, starts: bool = False) -> EncodedSpan | None:
+        """The span of a line; None where it is not a plain one of our own writer, with its end.
+
+        Args:
+            line: the whole line.
+            starts: whether it is a pending span.
+        """
+
+    def record(self, span: SpanRecord) -> EncodedSpan:
+        """Any span that a reader has read."""
+
+    def request(self, spans: Iterable[EncodedSpan]) -> bytes:
+        """The body of an ExportTraceServiceRequest with these spans."""
+
+
+def _by_home(spans: Iterable[EncodedSpan]) -> dict[Home, list[bytes]]:
+    found: dict[Home, list[bytes]] = {}
     for span in spans:
-        by_home.setdefault(span.home, []).append(span.content)
-    return b"".join(field(1, home.resource + field(2, home.scope + b"".join(found))) for home, found in by_home.items())
+        found.setdefault(span.home, []).append(span.content)
+    return found
 
 
 def field(number: int, content: bytes) -> bytes:
@@ -104,45 +129,61 @@ def varint(number: int) -> bytes:
     return bytes(made)
 
 
-# --- lines of our own writer -------------------------------------------------------------------------------------------------------
+class Protobuf:
+    """OTLP in protobuf."""
 
-
-class PlainLines:
-    """Encodes the plain lines of our own writer."""
+    content_type = "application/x-protobuf"
 
     def __init__(self) -> None:
+        self._head = _NEVER
+        """Of the line before; most have the same."""
         self._homes: dict[bytes, Home | None] = {}
-        self._attributes: dict[bytes, bytes] = {}
+        self._known: dict[bytes | tuple[bytes | None, ...], bytes] = {}
+        """What recurs: attributes from behind the beginning of their keys, names, and what else is alike."""
 
-    def span(self, line: bytes) -> EncodedSpan | None:
-        """The span of a line, ended or pending; None where it is not a plain one of our own writer."""
-        at = line.find(_SPANS) + len(_SPANS)
-        found = _PLAIN.fullmatch(line, at)
-        if found is None or at < len(_SPANS):
+    def span(self, line: bytes, *, starts: bool = False) -> EncodedSpan | None:
+        if not line.startswith(self._head):
+            self._head = line[: line.find(_SPANS) + len(_SPANS)] or _NEVER
+        found = _PLAIN.fullmatch(line, len(self._head))
+        home = self._homes.get(self._head) or self._home(self._head)
+        if found is None or home is None:
             return None
-        home = self._home(line[:at])
-        trace_id, span_id, parent, status, flags, name, kind, start, end, attributes = found.groups()
-        if home is None:
-            return None
-        known = self._attributes
+        trace_id, span_id, above, status, flags, name, kind, start, end, attributes = found.groups()
+        known = self._known
         try:
             made = [known.get(each) or self._attribute(each) for each in attributes[len(_KEY) :].split(_BETWEEN)] if attributes else ()
-            key, above, start_ns = bytes.fromhex((trace_id + span_id).decode()), bytes.fromhex(parent.decode()) if parent else b"", int(start)
-            content = b"\x0a\x10%b\x12\x08%b%b\x2a%b%b\x30%b%b%b%b%b" % (
+            key, start_ns = bytes.fromhex((trace_id + span_id).decode()), int(start)
+            parent = bytes.fromhex(above.decode()) if above else b""
+            content = b"\x0a\x10%b\x12\x08%b%b%b%b%b%b" % (
                 key[:16],
                 key[16:],
-                b"\x22\x08" + above if above else b"",
-                varint(len(name)),
-                name,
-                _KINDS[kind],
+                b"\x22\x08" + parent if parent else b"",
+                known.get(name) or self._name(name),
                 _TIMES.pack(0x39, start_ns, 0x41, int(end)),
                 b"".join(made),
-                _status(status) if status else b"",
-                _FLAGS.pack(0x85, 0x01, int(flags)) if flags else b"",
+                known.get(rest := (kind, flags, status)) or self._rest(*rest),
             )
         except (ValueError, TypeError, struct.error):
             return None
-        return EncodedSpan(home, key, above, start_ns, field(2, content))
+        return EncodedSpan(home, key, parent, start_ns, b"\x12%b%b" % (varint(len(content)), content), starts)
+
+    def record(self, span: SpanRecord) -> EncodedSpan:
+        return _record(span)
+
+    def request(self, spans: Iterable[EncodedSpan]) -> bytes:
+        return b"".join(field(1, home.resource + field(2, home.scope + b"".join(found))) for home, found in _by_home(spans).items())
+
+    def _name(self, written: bytes) -> bytes:
+        return self._remembered(written, field(5, written))
+
+    def _rest(self, kind: bytes, flags: bytes | None, status: bytes | None) -> bytes:
+        """The fields of a Span message that few spans have in a way of their own."""
+        made = b"\x30" + _KINDS[kind]
+        if status:
+            made += field(15, json_format.ParseDict(orjson.loads(status), Status()).SerializeToString())
+        if flags:
+            made += _FLAGS.pack(0x85, 0x01, int(flags))
+        return self._remembered((kind, flags, status), made)
 
     def _attribute(self, written: bytes) -> bytes:
         """An attribute, from behind the beginning of its key, as the field `attributes` of a Span message.
@@ -156,16 +197,21 @@ class PlainLines:
         else:
             key, text, integer, double = found.groups()
             if text is not None:
-                value = field(1, text)
+                value = b"\x0a%b%b" % (varint(len(text)), text)
             elif integer is not None:
                 value = b"\x18" + varint(int(integer) & 0xFFFF_FFFF_FFFF_FFFF)
             else:
                 value = _DOUBLE.pack(0x21, float(double))
-            made = field(9, field(1, key) + field(2, value))
-        if len(written) <= _LONGEST_KNOWN:
-            if len(self._attributes) >= _MOST_KNOWN:
-                self._attributes.clear()
-            self._attributes[written] = made
+            if len(key) + len(value) < 124:  # each length in one byte, in one go
+                made = b"\x4a%c\x0a%c%b\x12%c%b" % (len(key) + len(value) + 4, len(key), key, len(value), value)
+            else:
+                made = field(9, field(1, key) + field(2, value))
+        return self._remembered(written, made) if len(written) <= _LONGEST_KNOWN else made
+
+    def _remembered(self, written: bytes | tuple[bytes | None, ...], made: bytes) -> bytes:
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[written] = made
         return made
 
     def _home(self, head: bytes) -> Home | None:
@@ -192,16 +238,40 @@ def _decoded_home(head: bytes) -> Home | None:
     return Home(of_resource.SerializeToString(), scope)
 
 
-@lru_cache(maxsize=256)
-def _status(written: bytes) -> bytes:
-    return field(15, json_format.ParseDict(orjson.loads(written), Status()).SerializeToString())
+class Json:
+    """OTLP in JSON: what our own writer has written, with the resource and the scope once."""
+
+    content_type = "application/json"
+
+    def span(self, line: bytes, *, starts: bool = False) -> EncodedSpan | None:
+        at = line.find(_SPANS) + len(_SPANS)
+        ids = _IDS.match(line, at)
+        began = _BEGAN.search(line, at)
+        if ids is None or began is None or not line.startswith(_DOCUMENT) or not line.endswith(_TAIL) or line.find(_DOCUMENT, 1) >= 0:
+            return None
+        parent = bytes.fromhex(ids[3].decode()) if ids[3] else b""
+        home = Home(line[len(_DOCUMENT) : at - 1], b"")
+        return EncodedSpan(home, bytes.fromhex((ids[1] + ids[2]).decode()), parent, int(began[1]), line[at - 1 : 1 - len(_TAIL)], starts)
+
+    def record(self, span: SpanRecord) -> EncodedSpan:
+        found = self.span(orjson.dumps(document(span)) + b"\n")
+        assert found is not None
+        return found
+
+    def request(self, spans: Iterable[EncodedSpan]) -> bytes:
+        groups = (home.resource + b",".join(found) + b"]}]}" for home, found in _by_home(spans).items())
+        return _DOCUMENT + b",".join(groups) + b"]}"
 
 
-# --- spans as records --------------------------------------------------------------------------------------------------------------
+def form(protocol: str) -> Form:
+    """The form of the requests of a protocol of OpenTelemetry's."""
+    return Json() if protocol.endswith("json") else Protobuf()
 
 
-def record_span(span: SpanRecord) -> EncodedSpan:
-    """Any span that a reader has read."""
+# --- spans as records in protobuf --------------------------------------------------------------------------------------------------------------
+
+
+def _record(span: SpanRecord) -> EncodedSpan:
     trace_id, span_id, parent = bytes.fromhex(span.trace_id), bytes.fromhex(span.span_id), bytes.fromhex(span.parent_span_id)
     status = Status(code=Status.StatusCode.ValueType(span.status_code), message=span.status_message)
     message = Span(

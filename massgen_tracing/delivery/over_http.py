@@ -18,6 +18,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from massgen_tracing._version import __version__
 from massgen_tracing.delivery.answers import Answer, Later, Taken, judge_http
 from massgen_tracing.delivery.backend import Backend
+from massgen_tracing.delivery.encode import form
 
 _CONNECT_SECONDS: Final = 5.0
 _MOST_READ: Final = 2**16
@@ -36,7 +37,7 @@ class HttpSender:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._headers = {"user-agent": f"massgen-tracing/{__version__}", "content-type": "application/x-protobuf", **backend.headers}
+        self._headers = {"user-agent": f"massgen-tracing/{__version__}", "content-type": form(backend.protocol).content_type, **backend.headers}
         if backend.compression != "none":
             self._headers["content-encoding"] = backend.compression
         self._pool = _pool(backend)
@@ -104,6 +105,8 @@ def _reason(error: Exception) -> str:
     for each in chain:
         if isinstance(each, OSError) and each.errno and each.strerror:
             return each.strerror.lower()
+        if isinstance(each, http.client.RemoteDisconnected):
+            return "it closes the connection without an answer"
     if any(isinstance(each, urllib3.exceptions.TimeoutError | TimeoutError) for each in chain):
         return "no answer in time"
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -6,13 +6,13 @@ Positions in a live file are bytes, whole lines; in a sealed file, which never c
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from massgen_tracing import layout, ledger
-from massgen_tracing.delivery.encode import EncodedSpan, PlainLines, record_span
+from massgen_tracing.delivery.encode import EncodedSpan, Form, Protobuf
 from massgen_tracing.ledger import THROUGH, Entry
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading import liveness, otlp
@@ -22,7 +22,7 @@ from massgen_tracing.store.reading.live import Said
 MOST_BYTES: Final = 3_000_000
 """Of a request before compression; gRPC's servers take 4 MiB unless they are told otherwise."""
 
-MOST_SPANS: Final = 2000
+MOST_SPANS: Final = 1000
 _INSTANCE: Final = "service.instance.id"
 _HEAD_END: Final = b'"spans":[{'
 
@@ -43,14 +43,6 @@ class Batch:
     size: int = 0
     unreadable: int = 0
 
-    def add(self, span: EncodedSpan, end: int) -> None:
-        self.spans.append((span, end))
-        self.size += len(span.content)
-
-    def full(self, more: int) -> bool:
-        """Whether a span of so many bytes would be one too many."""
-        return bool(self.spans) and (self.size + more > MOST_BYTES or len(self.spans) >= MOST_SPANS)
-
 
 class Spool:
     """One recording, open.
@@ -59,19 +51,20 @@ class Spool:
         path: a live or a sealed file.
         only: the `service.instance.id` of the spans that are wanted; empty for all.
         pending: whether starts are wanted too, of spans whose end is not in the same batch.
+        form: how spans are encoded.
 
     Raises:
         OSError: if it cannot be opened.
     """
 
-    def __init__(self, path: Path, *, only: str = "", pending: bool = False) -> None:
+    def __init__(self, path: Path, *, only: str = "", pending: bool = False, form: Form | None = None) -> None:
         self.path = path
         self._only = only.encode()
         self._pending = pending
         self.sealed = layout.is_sealed(path)
         self._file = path.open("rb")
         self.inode = 0 if self.sealed else os.fstat(self._file.fileno()).st_ino
-        self._plain = PlainLines()
+        self._form = form or Protobuf()
         self._lines = LineDecoder(otlp.Decoder())
 
     def close(self) -> None:
@@ -92,16 +85,20 @@ class Spool:
         """What follows *position*; nothing where there is nothing."""
         batch = Batch(position)
         for end, found, unreadable in self._sealed_spans(position) if self.sealed else self._live_spans(position):
-            if batch.full(sum(len(span.content) for span in found)) or (batch.end - position > _MOST_SKIPPED and not batch.spans):
+            for number, span in enumerate(found, 1):
+                size = len(span.content)
+                if batch.spans and (batch.size + size > MOST_BYTES or len(batch.spans) >= MOST_SPANS):
+                    yield self._without_needless(batch)
+                    batch = Batch(batch.end)
+                batch.size += size
+                batch.spans.append((span, end if number == len(found) else batch.end))
+            batch.end = end
+            if unreadable:
+                batch.unreadable += unreadable
+            if not found:
                 yield self._without_needless(batch)
-                position = batch.end
-                batch = Batch(position)
-            for span in found[:-1]:
-                batch.add(span, batch.end)
-            if found:
-                batch.add(found[-1], end)
-            batch.end, batch.unreadable = end, batch.unreadable + unreadable
-        if batch.end != position:
+                batch = Batch(end)
+        if batch.spans:
             yield self._without_needless(batch)
 
     def owed(self, position: int, *, most_bytes: int | None = None) -> int:
@@ -129,28 +126,37 @@ class Spool:
     def _is_wanted(self, line: bytes) -> bool:
         return not self._only or line.find(self._only, 0, line.find(_HEAD_END)) >= 0
 
-    def _live_spans(self, position: int) -> Iterator[tuple[int, list[EncodedSpan], int]]:
+    def _live_spans(self, position: int) -> Iterator[tuple[int, Sequence[EncodedSpan], int]]:
+        """Positions and the spans of the line before them, with how many could not be read; none where nothing has come for long, and at the end."""
+        said = end = position
         for end, line in self._whole_lines(position):
             starts = line[PENDING_START:PENDING_END] == PENDING
             if (starts and not self._pending) or not self._is_wanted(line):
-                yield end, [], 0
+                if end - said > _MOST_SKIPPED:
+                    said = end
+                    yield end, (), 0
                 continue
-            span = self._plain.span(line)
+            said = end
+            span = self._form.span(line, starts=starts)
             if span is not None:
-                yield end, [span._replace(starts=starts)], 0
+                yield end, (span,), 0
                 continue
             record = self._lines.span(line)
-            if record is not None:
-                yield end, self._of_record(record), 0
-                continue
-            said = Said(str(self.path))
-            said.add((line,))
-            yield end, [record_span(each) for each in said.ended.values()], said.report.skipped
+            found, unreadable = self._of_odd_line(line) if record is None else (self._of_record(record), 0)
+            if found or unreadable:
+                yield end, found, unreadable
+        if end > said:
+            yield end, (), 0
+
+    def _of_odd_line(self, line: bytes) -> tuple[list[EncodedSpan], int]:
+        said = Said(str(self.path))
+        said.add((line,))
+        return [self._form.record(each) for each in said.ended.values()], said.report.skipped
 
     def _of_record(self, record: SpanRecord) -> list[EncodedSpan]:
         if otlp.is_pending(record):
-            return [record_span(record)._replace(starts=True)] if self._pending else []
-        return [record_span(record)] if record.end_ns is not None else []
+            return [self._form.record(record)._replace(starts=True)] if self._pending else []
+        return [self._form.record(record)] if record.end_ns is not None else []
 
     def _without_needless(self, batch: Batch) -> Batch:
         """A batch without the starts of spans that have ended in it, and without a span twice."""
@@ -174,10 +180,14 @@ class Spool:
             if number > position:
                 yield number, record
 
-    def _sealed_spans(self, position: int) -> Iterator[tuple[int, list[EncodedSpan], int]]:
+    def _sealed_spans(self, position: int) -> Iterator[tuple[int, Sequence[EncodedSpan], int]]:
+        number = position
         for number, record in self._records(position):
             wanted = not self._only or str(record.resource.attributes.get(_INSTANCE)).encode() == self._only
-            yield number, [record_span(record)] if wanted and record.end_ns is not None else [], 0
+            if wanted and record.end_ns is not None:
+                yield number, (self._form.record(record),), 0
+        if number > position:
+            yield number, (), 0
 
 
 _MOST_SKIPPED: Final = 64_000_000

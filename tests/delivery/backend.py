@@ -17,6 +17,8 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tests.sinks.lines import message
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -101,6 +103,8 @@ class _Handler(BaseHTTPRequestHandler):
                 body = gzip.decompress(body)
             case "deflate":
                 body = zlib.decompress(body)
+        if self.headers.get("Content-Type") == "application/json":
+            body = message(body or b"{}").SerializeToString()
         spans = [span for group in ExportTraceServiceRequest.FromString(body).resource_spans for scope in group.scope_spans for span in scope.spans]
         server = self.server
         with server.changed:

@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 import massgen_tracing as mt
 from massgen_tracing.delivery import encode
-from massgen_tracing.delivery.encode import EncodedSpan, PlainLines
+from massgen_tracing.delivery.encode import EncodedSpan, Json, Protobuf
 from massgen_tracing.delivery.spool import Spool
 from massgen_tracing.store.reading import otlp
 from massgen_tracing.store.reading.lines import PENDING, PENDING_END, PENDING_START, LineDecoder
@@ -37,7 +37,7 @@ ATTRIBUTES = st.dictionaries(st.text(min_size=1, max_size=12), VALUES, max_size=
 
 def message(*spans: EncodedSpan) -> TracesData:
     """What a backend decodes; its messages and those of a file have the same fields."""
-    found: TracesData = TracesData.FromString(encode.request(spans))
+    found: TracesData = TracesData.FromString(Protobuf().request(spans))
     return found
 
 
@@ -52,14 +52,19 @@ def test_a_line_says_the_same_by_both_ways(tmp_path_factory: Any, spans: list[tu
             pass
     mt.shutdown()
     (path,) = lines.recordings(root)
-    plain, decoder = PlainLines(), LineDecoder(otlp.Decoder())
+    plain, decoder = Protobuf(), LineDecoder(otlp.Decoder())
     for line in path.read_bytes().splitlines(keepends=True):
         record = decoder.span(line)
         assert record is not None
-        slow = message(encode.record_span(record))
+        slow = message(Protobuf().record(record))
         fast = plain.span(line)
         assert fast is None or same(message(fast), slow)
         assert same(slow, lines.message(line))
+        taken, made = Json().span(line), Json().record(record)
+        assert taken is not None
+        assert same(lines.message(Json().request([taken])), slow)
+        assert same(lines.message(Json().request([made])), slow)
+        assert (taken.key, taken.parent, taken.start_ns) == (made.key, made.parent, made.start_ns)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -70,7 +75,7 @@ def same(one: Any, other: Any) -> bool:
 def test_lines_of_our_own_writer_go_the_fast_way(tmp_path: Path) -> None:
     """All that a usual run records, starts and ends, is plain."""
     path = record(tmp_path, calls=3)
-    plain = PlainLines()
+    plain = Protobuf()
     assert all(plain.span(line) is not None for line in path.read_bytes().splitlines(keepends=True))
 
 
@@ -89,7 +94,7 @@ def test_spans_are_grouped_by_their_origin(tmp_path: Path) -> None:
 def test_starts_are_known(tmp_path: Path) -> None:
     """A pending span stands for its parent, which is the span that has started."""
     path = record(tmp_path, calls=1)
-    plain = PlainLines()
+    plain = Protobuf()
     found = path.read_bytes().splitlines(keepends=True)
     starts = [plain.span(line) for line in found if line[PENDING_START:PENDING_END] == PENDING]
     ends = {span.key for line in found if line[PENDING_START:PENDING_END] != PENDING and (span := plain.span(line)) is not None}

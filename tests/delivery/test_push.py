@@ -465,6 +465,21 @@ def test_variables_of_opentelemetry_are_honoured(tmp_path: Path, server: Backend
     assert len(server.taken) == 3
 
 
+def test_requests_may_be_in_json(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is recorded is sent as it stands, also what is sealed, and is the same at the backend."""
+    path = record(tmp_path, calls=5)
+    with taking() as other:
+        assert pushed(tmp_path, other) == 0
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")
+        assert pushed(tmp_path, server) == 0
+        assert {span.span_id: span for span in server.spans} == {span.span_id: span for span in other.spans}
+    assert {headers["content-type"] for _, headers in server.requests} == {"application/json"}
+    assert seal.seal(path).sealed is not None
+    with taking() as third:
+        assert pushed(tmp_path, third) == 0
+        assert {span.span_id: span.name for span in third.spans} == {span.span_id: span.name for span in server.spans}
+
+
 def test_what_is_owed_is_counted_by_backend(tmp_path: Path, server: Backend) -> None:
     """For the doctor: how many spans, in which recordings, and what was said."""
     record(tmp_path, calls=2)
