@@ -11,6 +11,7 @@ import socket
 import tempfile
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from opentelemetry import trace as otel_trace
 
 from massgen_tracing import guard, layout, prices, semconv, settings
 from massgen_tracing._version import __version__
-from massgen_tracing.errors import MissingPackageError, compose, one_of
+from massgen_tracing.errors import ConfigError, MissingPackageError, compose, one_of
 from massgen_tracing.model import RUN_CONTEXT_KEY
 from massgen_tracing.trace import borders, carriers, factory
 from massgen_tracing.trace.lenient import function_takes_anything
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.trace import TracerProvider
 
+    from massgen_tracing.delivery.acknowledged import Acknowledged
     from massgen_tracing.delivery.live import LiveDelivery
     from massgen_tracing.sinks.logfire import Follower
     from massgen_tracing.sinks.recording import Recording
@@ -52,6 +54,7 @@ _pipeline: Pipeline | None = None
 _root: str | None = None
 _seals = False
 _delivery: LiveDelivery | None = None
+_acknowledged: Acknowledged | None = None
 _spool: str | None = None
 """The temporary directory that has what is delivered, where nothing is recorded."""
 
@@ -209,7 +212,7 @@ def shutdown(timeout: float = 5.0) -> bool:
     Returns:
         Whether everything was done in time.
     """
-    global _tracer, _pipeline, _root, _seals, _delivery, _spool
+    global _tracer, _pipeline, _root, _seals, _delivery, _acknowledged, _spool
     try:
         timeout = float(timeout)
     except (TypeError, ValueError, OverflowError):
@@ -220,7 +223,7 @@ def shutdown(timeout: float = 5.0) -> bool:
         pipeline, _pipeline = _pipeline, None
         root, _root = _root, None
         seals, _seals = _seals, False
-        delivery, _delivery = _delivery, None
+        owing, _delivery, _acknowledged = (_delivery, _acknowledged), None, None
         spool, _spool = _spool, None
         _tracer = _NOOP
         borders.bypass(False)
@@ -230,7 +233,7 @@ def shutdown(timeout: float = 5.0) -> bool:
 
         SHARED.clear()
         done = pipeline.shutdown(timeout)
-    return _after(done, timeout, root, delivery, spool, seals=seals)
+    return _after(done, timeout, root, owing, spool, seals=seals)
 
 
 def _end() -> None:
@@ -251,15 +254,19 @@ def _end() -> None:
                 pipeline.processors = tuple(processor for processor in pipeline.processors if hasattr(processor, "resume") and _spool is None)
         for processor in _pipeline.processors:
             processor.resume()  # type: ignore[attr-defined]  # a recording's
-    _after(done, EXIT_TIMEOUT, _root, _delivery, _spool, seals=_seals)
+    _after(done, EXIT_TIMEOUT, _root, (_delivery, _acknowledged), _spool, seals=_seals)
 
 
-def _after(done: bool, timeout: float, root: str | None, delivery: LiveDelivery | None, spool: str | None, *, seals: bool) -> bool:
+def _after(
+    done: bool, timeout: float, root: str | None, owing: tuple[LiveDelivery | None, Acknowledged | None], spool: str | None, *, seals: bool
+) -> bool:
     """Say what was not done in time, have the recordings sealed where that is asked for, and leave word of what went wrong; whether all was done."""
     owed = 0
-    if delivery is not None:
-        with guard.guarded("otlp.owed"):
-            owed = delivery.say_owed("" if spool is not None or root is None else f"massgen-tracing push --root {shlex.quote(root)}")
+    command = "" if spool is not None or root is None else f"massgen-tracing push --root {shlex.quote(root)}"
+    for each in owing:
+        if each is not None:
+            with guard.guarded("delivery.owed"):
+                owed += each.say_owed(command)
     if spool is not None:
         shutil.rmtree(spool, ignore_errors=True)
     if not done and not owed:
@@ -337,7 +344,7 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
         make: makes the tracer.
         given_endpoint: the collector that the caller has named, where it was not a variable that did.
     """
-    global _pipeline, _to_logfire
+    global _pipeline, _to_logfire, _acknowledged
     from massgen_tracing.trace.pipeline import Pipeline
     from massgen_tracing.trace.provider import SHARED
 
@@ -353,7 +360,8 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     if values["logfire"]:
         from massgen_tracing.sinks.logfire import LogfireFlush
 
-        delegate = _logfire_takes_ours(values["service_name"])
+        _acknowledged = _acknowledging(shown, run) if values["record"] else None
+        delegate = _logfire_takes_ours(values["service_name"], None if _acknowledged is None else _acknowledged.taken)
         _pipeline.processors += (LogfireFlush(),)
     if delegate is None and given_endpoint is None:
         # Logfire's SDK, and any other's, exports by itself to what OpenTelemetry's variables name: so only what is this package's own goes there.
@@ -487,11 +495,24 @@ def _follow(provider: TracerProvider) -> bool:
     return SHARED.others.follow(provider)
 
 
-def _logfire_takes_ours(service_name: str) -> TracerProvider | None:
+def _acknowledging(shown: Pipeline, run: layout.RunDirectory | None) -> Acknowledged | None:
+    """What notes which of the recorded spans Logfire has taken; None where nothing can be sent to it."""
+    from massgen_tracing.delivery import acknowledged, backend
+
+    try:
+        to = backend.logfire(os.environ)
+    except ConfigError:
+        return None
+    found = acknowledged.Acknowledged(to, cast("Recording", shown.processors[0]).path_of, run)
+    shown.processors += (found,)
+    return found
+
+
+def _logfire_takes_ours(service_name: str, taken: Callable[[bytes], None] | None) -> TracerProvider | None:
     """Logfire's provider, where Logfire takes the facade's spans."""
     from massgen_tracing.trace.provider import SHARED
 
-    provider = None if _logfire is None else _logfire.use(service_name)
+    provider = None if _logfire is None else _logfire.use(service_name, taken)
     if provider is not None and _logfire is not None:
         SHARED.masked = _logfire.masked
     return provider

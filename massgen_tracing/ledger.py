@@ -7,6 +7,7 @@ counts as taken, and everything is sent again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -27,6 +28,7 @@ SUFFIX: Final = ".delivery"
 THROUGH: Final = 2**63 - 1
 """The position behind all of a sealed file."""
 
+_KEY: Final = 24
 _SLOT: Final = 2048
 _LONGEST: Final = 400
 """Characters of a text in a ledger, as JSON."""
@@ -237,6 +239,43 @@ def owes(live: Path) -> Iterator[Entry]:
             return
         if not entry.within or written + entry.within > time.time():
             yield entry
+
+
+def note_taken(recording: Path, name: str, keys: bytes) -> None:
+    """Put down single spans that somebody else has sent and the backend has taken.
+
+    Args:
+        recording: live or sealed.
+        name: the backend's.
+        keys: trace and span ids, 24 bytes each.
+
+    Raises:
+        OSError: if that cannot be written.
+    """
+    descriptor = os.open(_taken_path(recording, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o644)
+    try:
+        os.write(descriptor, keys)
+    finally:
+        os.close(descriptor)
+
+
+def taken(recording: Path, name: str) -> frozenset[bytes]:
+    """The keys that `note_taken` has put down."""
+    try:
+        content = _taken_path(recording, name).read_bytes()
+    except OSError:
+        return frozenset()
+    return frozenset(content[at : at + _KEY] for at in range(0, len(content) - _KEY + 1, _KEY))
+
+
+def forget_taken(recording: Path, name: str) -> None:
+    """Remove them, when the ledger itself says that the backend is through."""
+    with contextlib.suppress(OSError):
+        _taken_path(recording, name).unlink()
+
+
+def _taken_path(recording: Path, name: str) -> Path:
+    return path_for(recording, name).with_suffix(".taken")
 
 
 def landmark(descriptor: int, position: int) -> int:

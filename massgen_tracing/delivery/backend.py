@@ -68,12 +68,17 @@ class Backend:
     @property
     def name(self) -> str:
         """What its ledgers are called by."""
-        host = re.sub(r"[^A-Za-z0-9.-]+", "-", urlsplit(self.place).netloc or self.place)[:40].strip("-.")
-        return f"{host}-{hashlib.sha256(f'{self.kind} {self.place}'.encode()).hexdigest()[:8]}"
+        return name(self.kind, self.place)
 
     def entry(self, *, only: str = "", pending: bool = False) -> Entry:
         """The beginning of a ledger."""
         return Entry(self.place, self.kind, self.protocol, only=only, pending=pending, within=self.within)
+
+
+def name(kind: str, place: str) -> str:
+    """What the ledgers of a backend are called by."""
+    host = re.sub(r"[^A-Za-z0-9.-]+", "-", urlsplit(place).netloc or place)[:40].strip("-.")
+    return f"{host}-{hashlib.sha256(f'{kind} {place}'.encode()).hexdigest()[:8]}"
 
 
 def otlp(endpoint: str, environ: Mapping[str, str], *, whole: bool = False, say: Callable[[str], None] | None = None) -> Backend:

@@ -105,7 +105,8 @@ class Delivery:
             entry = book.entry
             if entry is None:
                 entry = self.backend.entry(only=only, pending=pending)
-            with contextlib.closing(Spool(path, only=entry.only, pending=entry.pending, form=self._form)) as spool:
+            without = ledger.taken(path, self.backend.name)
+            with contextlib.closing(Spool(path, only=entry.only, pending=entry.pending, form=self._form, without=without)) as spool:
                 position = spool.position(entry)
                 if book.entry is None or (entry.inode, entry.position) != (spool.inode, position):
                     book.write(_at(entry, spool, position))
@@ -115,6 +116,7 @@ class Delivery:
                         return stopped
                 if spool.sealed and book.entry is not None:
                     book.write(replace(book.entry, position=THROUGH))
+            ledger.forget_taken(path, self.backend.name)
         return None
 
     def _send(self, batch: Batch, book: Ledger, spool: Spool) -> Later | Blocked | None:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
@@ -25,18 +24,15 @@ from massgen_tracing import finalization, guard, layout, ledger, semconv
 from massgen_tracing.delivery.answers import Blocked, Later
 from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.deliver import Delivery, pause
+from massgen_tracing.delivery.owing import Owing
 from massgen_tracing.delivery.push import owed
 from massgen_tracing.delivery.senders import open_sender
 from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.ledger import Busy
-from massgen_tracing.model import RUN_CONTEXT_KEY
 from massgen_tracing.store.roots import catalogue
 
 _FORK_SECONDS: Final = 0.1
 """How long a fork waits for the thread to be gone."""
-
-_MOST_WATCHED: Final = 256
-"""Recordings that are looked into again and again; of more than these, the others are looked into at the end."""
 
 _COUNTED_BYTES: Final = 50_000_000
 """Of a recording, when what is owed is counted at exit."""
@@ -46,7 +42,6 @@ _LOOK_BACK_SECONDS: Final = 1.0
 """How long what earlier runs owe may be sent when the program ends."""
 
 _GLANCE_SECONDS: Final = 0.05
-_MOST_PLACES: Final = 4096
 _NO_ANSWER: Final = " (no answer so far)"
 
 
@@ -79,13 +74,9 @@ class LiveDelivery(SpanProcessor):
     ) -> None:
         self.backend = backend
         self._root = root
-        self._path_of = path_of
-        self._run = run
-        self._entry = backend.entry(only=only, pending=pending)
+        self._owing = Owing(backend, path_of, run, backend.entry(only=only, pending=pending))
         self._delay = delay
         self._delivery = Delivery(backend, open_sender(backend), self._waits, enough=self._enough)
-        self._places: set[layout.RunDirectory | None] = set()
-        self._watched: dict[Path, None] = {}
         self._worker: dict[None, _Worker] = {}
         """One at most: `setdefault` is what decides where several begin at once."""
         self._before: _Worker | None = None
@@ -105,19 +96,7 @@ class LiveDelivery(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note which recording a span goes to, and that this backend is owed it."""
-        run = (otel_context.get_current() if parent_context is None else parent_context).get(RUN_CONTEXT_KEY)
-        if isinstance(run, layout.RunDirectory):
-            place: layout.RunDirectory | None = run
-        else:
-            place = self._run
-            if place not in self._places and span.parent is not None and not self._path_of(place).exists():
-                return  # it is where its parent is, in a run that its Context does not name
-        if place not in self._places and not finalization.begun():
-            if len(self._places) >= _MOST_PLACES:
-                self._places.clear()
-            self._places.add(place)
-            self._watch(self._path_of(place))
-        elif span.name == semconv.SESSION or span.name.startswith("agent."):
+        if self._owing.start(span, parent_context) or span.name == semconv.SESSION or span.name.startswith("agent."):
             self._begin()
 
     def on_end(self, span: ReadableSpan) -> None:  # noqa: ARG002 - the processor protocol
@@ -125,23 +104,6 @@ class LiveDelivery(SpanProcessor):
         worker = self._worker.get(None)
         if worker is not None:
             worker.wake()
-
-    def _watch(self, path: Path) -> None:
-        try:
-            with ledger.Ledger(ledger.path_for(path, self.backend.name)) as book:
-                if book.entry is None:
-                    book.write(self._entry)
-        except Busy:
-            pass
-        except OSError as error:
-            guard.passing(error)
-            problem = f"No ledger can be written beside the recording {path} ({error.strerror or error})."
-            hint = f"What {self.backend.place} does not take during the run is recorded, but has to be sent by hand: `massgen-tracing push --to URL`."
-            guard.report("otlp.ledger", f"{problem} {hint}", error=error)
-        self._watched[path] = None
-        if len(self._watched) > _MOST_WATCHED:
-            self._watched.pop(next(iter(self._watched)), None)
-        self._begin()
 
     # --- the thread's life -------------------------------------------------------------------------------------------------------------
 
@@ -189,7 +151,7 @@ class LiveDelivery(SpanProcessor):
     def after_fork(self) -> None:
         """In a forked child: the thread, the connection and what was to be sent are the parent's."""
         self._worker, self._before, self._paused = {}, None, False
-        self._places, self._watched = set(), {}
+        self._owing.forget()
         self._looked_back = True
         self._not_before, self._until = 0.0, None
         with guard.guarded("otlp.fork"):
@@ -205,7 +167,7 @@ class LiveDelivery(SpanProcessor):
         left = self._not_before - time.monotonic()
         if left > 0 and not ending:
             return left
-        own = all(map(self._send, [*self._watched, *(self._left_by_others() if ending else ())]))
+        own = all(map(self._send, [*self._owing.paths, *(self._left_by_others() if ending else ())]))
         if own and self._delivery.tally.sent and not self._looked_back:
             self._looked_back = True
             if self._until is not None:
@@ -216,7 +178,7 @@ class LiveDelivery(SpanProcessor):
     def _send(self, path: Path) -> bool:
         """Send what one recording owes; whether others may be sent."""
         try:
-            stopped = self._delivery.deliver(path, only=self._entry.only, pending=self._entry.pending)
+            stopped = self._delivery.deliver(path, only=self._owing.entry.only, pending=self._owing.entry.pending)
         except (Busy, FileNotFoundError):
             return True
         except (OSError, MassGenTracingError) as error:
@@ -258,15 +220,15 @@ class LiveDelivery(SpanProcessor):
 
     def _left_by_others(self) -> Iterator[Path]:
         """Recordings beside ours, of processes that were forked from this one, or started by it, and have not sent all."""
-        for directory in {path.parent for path in self._watched}:
+        for directory in {path.parent for path in self._owing.paths}:
             for path in catalogue.files(directory) if directory.is_dir() else ():
-                if path not in self._watched and self._is_owed(path):
+                if path not in self._owing.paths and self._is_owed(path):
                     yield path
 
     def _left_by_earlier_runs(self) -> Iterator[Path]:
         with guard.ignored(MassGenTracingError):
             for path in catalogue.files(self._root):
-                if path not in self._watched and self._is_owed(path):
+                if path not in self._owing.paths and self._is_owed(path):
                     yield path
 
     def _is_owed(self, path: Path) -> bool:
@@ -279,7 +241,7 @@ class LiveDelivery(SpanProcessor):
         Args:
             command: what sends them; empty where there is no recording that would outlive the process.
         """
-        paths = {*self._watched, *self._left_by_others()}
+        paths = {*self._owing.paths, *self._left_by_others()}
         count = sum(owed(path, self.backend.name, most_bytes=_COUNTED_BYTES) for path in paths)
         if count:
             problem = f"{self.backend.place} has not taken {count:,} span{'' if count == 1 else 's'} of this process{self._why or _NO_ANSWER}."

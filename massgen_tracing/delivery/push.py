@@ -18,6 +18,7 @@ from massgen_tracing.delivery.senders import open_sender
 from massgen_tracing.delivery.spool import Spool
 from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.ledger import Busy, Entry
+from massgen_tracing.store.reading import liveness
 from massgen_tracing.store.roots import catalogue
 
 _ATTEMPTS: Final = 6
@@ -120,6 +121,9 @@ def push(paths: Iterable[Path], backend: Backend, *, pending: bool = False, prog
                 pushed.left += owed(path, backend.name)
                 continue
             try:
+                if backend.kind == backends.LOGFIRE and not layout.is_sealed(path) and liveness.writer_alive(path):
+                    pushed.busy += 1  # its SDK sends them
+                    continue
                 pushed.stopped = delivery.deliver(path, pending=pending)
                 pushed.recordings += 1
             except Busy:
@@ -135,12 +139,12 @@ def push(paths: Iterable[Path], backend: Backend, *, pending: bool = False, prog
 
 def owed(path: Path, name: str, *, most_bytes: int | None = None) -> int:
     """How many spans of a recording the backend of that name has not been through, counted in so many bytes at most; 0 where it cannot be read."""
-    return _owed(path, ledger.read(ledger.path_for(path, name)), most_bytes)
+    return _owed(path, ledger.read(ledger.path_for(path, name)), name, most_bytes)
 
 
-def _owed(path: Path, entry: Entry | None, most_bytes: int | None = None) -> int:
+def _owed(path: Path, entry: Entry | None, name: str, most_bytes: int | None = None) -> int:
     try:
-        with contextlib.closing(Spool(path, only=entry.only if entry else "")) as spool:
+        with contextlib.closing(Spool(path, only=entry.only if entry else "", without=ledger.taken(path, name))) as spool:
             return spool.owed(spool.position(entry) if entry else 0, most_bytes=most_bytes)
     except (OSError, MassGenTracingError):
         return 0
@@ -160,7 +164,7 @@ def debts(source: Path | str) -> list[Debt]:
 
 
 def _debt(found: list[tuple[Path, Entry]]) -> Debt:
-    counted = [(path, _owed(path, entry)) for path, entry in found if entry in ledger.unfinished(path)]
+    counted = [(path, _owed(path, entry, backends.name(entry.kind, entry.url))) for path, entry in found if entry in ledger.unfinished(path)]
     owing = [(path, count) for path, count in counted if count]
     return Debt(
         found[0][1],

@@ -52,12 +52,15 @@ class Spool:
         only: the `service.instance.id` of the spans that are wanted; empty for all.
         pending: whether starts are wanted too, of spans whose end is not in the same batch.
         form: how spans are encoded.
+        without: keys of spans that are not wanted.
 
     Raises:
         OSError: if it cannot be opened.
     """
 
-    def __init__(self, path: Path, *, only: str = "", pending: bool = False, form: Form | None = None) -> None:
+    def __init__(
+        self, path: Path, *, only: str = "", pending: bool = False, form: Form | None = None, without: frozenset[bytes] = frozenset()
+    ) -> None:
         self.path = path
         self._only = only.encode()
         self._pending = pending
@@ -65,6 +68,7 @@ class Spool:
         self._file = path.open("rb")
         self.inode = 0 if self.sealed else os.fstat(self._file.fileno()).st_ino
         self._form = form or Protobuf()
+        self._without = without
         self._lines = LineDecoder(otlp.Decoder())
 
     def close(self) -> None:
@@ -105,6 +109,8 @@ class Spool:
         """How many spans that have ended follow *position*, in so many bytes at most; without decoding those of our own writer."""
         if self.sealed:
             return sum(record.end_ns is not None for _, record in self._records(position))
+        if self._without:
+            return sum(not span.starts for _, found, _ in self._live_spans(position) for span in found)
         count = 0
         for end, line in self._whole_lines(position):
             count += self._is_wanted(line) and line[PENDING_START:PENDING_END] != PENDING
@@ -139,10 +145,12 @@ class Spool:
             said = end
             span = self._form.span(line, starts=starts)
             if span is not None:
-                yield end, (span,), 0
+                if span.key not in self._without:
+                    yield end, (span,), 0
                 continue
             record = self._lines.span(line)
             found, unreadable = self._of_odd_line(line) if record is None else (self._of_record(record), 0)
+            found = [span for span in found if span.key not in self._without]
             if found or unreadable:
                 yield end, found, unreadable
         if end > said:
@@ -184,8 +192,8 @@ class Spool:
         number = position
         for number, record in self._records(position):
             wanted = not self._only or str(record.resource.attributes.get(_INSTANCE)).encode() == self._only
-            if wanted and record.end_ns is not None:
-                yield number, (self._form.record(record),), 0
+            if wanted and record.end_ns is not None and (span := self._form.record(record)).key not in self._without:
+                yield number, (span,), 0
         if number > position:
             yield number, (), 0
 

@@ -7,6 +7,7 @@ a new one inside the same proxy.
 from __future__ import annotations
 
 import functools
+import gzip
 import re
 import string
 import sys
@@ -31,11 +32,16 @@ if TYPE_CHECKING:
     from logfire import ScrubbingOptions, ScrubMatch
     from logfire._internal.config import LogfireConfig
     from logfire._internal.scrubbing import BaseScrubber
+    from logfire.types import ServerResponseCallbackHelper
 
 _OUR_KEYS: Final = ("massgen.", "gen_ai.", "mcp.")
 _MEND: Final = "Set LOGFIRE_TOKEN, or run `logfire auth` and then `logfire projects use`."
 _SUPPRESSED: Final = "suppress_instrumentation"
 """OpenTelemetry's key in a Context that asks for no telemetry."""
+
+_TRACES: Final = "/v1/traces"
+_DECODERS: Final[dict[str | None, Callable[[bytes], bytes]]] = {None: bytes, "gzip": gzip.decompress}
+"""How the bodies of its SDK's requests are encoded; what is encoded in another way counts as not taken."""
 
 _GOES_ON: Final = "The run goes on and is recorded locally."
 
@@ -70,7 +76,7 @@ class Follower:
         config = self.look()
         return config is not None and config.get_tracer_provider() is provider
 
-    def use(self, service_name: str) -> TracerProvider | None:
+    def use(self, service_name: str, taken: Callable[[bytes], None] | None = None) -> TracerProvider | None:
         """Have Logfire take the facade's spans; returns its provider, or None where it takes none.
 
         Configures it where the program has not done so. The token is Logfire's own affair: `LOGFIRE_TOKEN`, or what `logfire auth` and
@@ -78,6 +84,7 @@ class Follower:
 
         Args:
             service_name: `service.name`, where it is this package that configures it.
+            taken: then it is called with the body of each request of spans that Logfire has taken.
         """
         try:
             import logfire
@@ -103,6 +110,7 @@ class Follower:
                     console=False,
                     inspect_arguments=False,
                     scrubbing=logfire.ScrubbingOptions(callback=_keep_ours),
+                    advanced=None if taken is None else logfire.AdvancedOptions(server_response_hook=functools.partial(_answered, taken)),
                 )
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             _report_unusable("configured", error)
@@ -241,6 +249,19 @@ def _keep_ours(match: ScrubMatch) -> Any:
     if len(path) > 1 and path[0] == "attributes" and isinstance(path[1], str) and path[1].startswith(_OUR_KEYS):
         return match.value
     return None
+
+
+def _answered(taken: Callable[[bytes], None], helper: ServerResponseCallbackHelper) -> None:
+    """Logfire has answered a request of its SDK."""
+    helper.default_hook()
+    response, request = helper.response, helper.response.request
+    has_spans = request.method == "POST" and (request.url or "").endswith(_TRACES)
+    if not has_spans or not 200 <= response.status_code < 300 or not isinstance(request.body, bytes):
+        return
+    with guard.guarded("logfire.answer"):
+        encoding = request.headers.get("Content-Encoding")
+        if encoding in _DECODERS:
+            taken(_DECODERS[encoding](request.body))
 
 
 def _report_unusable(what: str, error: Exception) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from massgen_tracing.views.cli import main
 from tests.sinks import lines
 from tests.sinks.collector import Collector, collecting, texts
 
@@ -217,3 +218,56 @@ a_run(mt.configure(root=root + "2", logfire=True, enabled=True))
     (path,) = lines.recordings(tmp_path)
     assert sorted(lines.names(path)) == sorted(TREE)
     assert "root2" in str(path)
+
+
+def push(root: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch) -> int:
+    """`massgen-tracing push` to Logfire; returns its exit code."""
+    monkeypatch.setenv("LOGFIRE_TOKEN", "some-token")
+    monkeypatch.setenv("LOGFIRE_BASE_URL", collector.url)
+    return main(["push", "--root", str(root), "--to", "logfire"])
+
+
+def test_what_its_sdk_has_sent_is_not_pushed_again(tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answers are noted beside the recording: a push has nothing to send."""
+    run(tmp_path, "a_run(mt.configure(root=root, logfire=True, enabled=True))", LOGFIRE_TOKEN="some-token", LOGFIRE_BASE_URL=collector.url)
+    asked = len(collector.requests)
+    assert push(tmp_path / "root", collector, monkeypatch) == 0
+    assert len(collector.requests) == asked
+    assert collector.tree() == TREE
+
+
+def test_what_logfire_has_not_taken_is_said_and_pushed(tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever `force_flush` says: one line says how many spans are owed, and each is there once after a push."""
+    collector.status = 400
+    done = run(
+        tmp_path,
+        "a_run(mt.configure(root=root, logfire=True, enabled=True))\nprint(mt.shutdown(timeout=20))",
+        LOGFIRE_TOKEN="some-token",
+        LOGFIRE_BASE_URL=collector.url,
+    )
+    assert done.stdout == "False\n"
+    (line,) = [line for line in done.stderr.splitlines() if "has not taken" in line]
+    assert f"{len(TREE)} spans" in line
+    assert f"massgen-tracing push --root {tmp_path / 'root'}" in line
+    collector.status = 200
+    assert [push(tmp_path / "root", collector, monkeypatch) for _ in range(2)] == [0, 0]
+    assert collector.tree() == TREE
+
+
+def test_a_killed_run_repeats_nothing_that_logfire_had_taken(tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a run that is killed, a push sends what had ended and was not taken."""
+    program = """
+import logfire
+tracer = mt.configure(root=root, logfire=True, enabled=True)
+with tracer.session("q", agents=["a"]):
+    with tracer.span("taken"):
+        pass
+    logfire.force_flush()
+    with tracer.span("not taken"):
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    with pytest.raises(subprocess.CalledProcessError, match="SIGKILL"):
+        run(tmp_path, program, LOGFIRE_TOKEN="some-token", LOGFIRE_BASE_URL=collector.url)
+    assert push(tmp_path / "root", collector, monkeypatch) == 0
+    assert set(collector.ended()) == {"taken", "not taken"}

@@ -1,0 +1,107 @@
+"""What Logfire has taken from its own SDK, noted beside the recordings by its answers, so that a push sends the rest and nothing twice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import Span, SpanProcessor
+
+from massgen_tracing import guard, layout, ledger
+from massgen_tracing.delivery.backend import Backend
+from massgen_tracing.delivery.owing import Owing
+from massgen_tracing.delivery.push import owed
+from massgen_tracing.delivery.spool import Spool
+from massgen_tracing.ledger import Busy, Ledger
+
+_MOST_TRACES: Final = 4096
+"""Traces whose recording is remembered."""
+
+
+class Acknowledged(SpanProcessor):
+    """Sees where spans are recorded, and which of them Logfire takes.
+
+    Args:
+        backend: Logfire.
+        path_of: the recording of a run; of None: of spans outside of runs.
+        run: the run that this process belongs to.
+    """
+
+    def __init__(self, backend: Backend, path_of: Callable[[layout.RunDirectory | None], Path], run: layout.RunDirectory | None) -> None:
+        self._backend = backend
+        self._owing = Owing(backend, path_of, run, backend.entry())
+        self._recordings: dict[bytes, Path] = {}
+        self._last: Path | None = None
+        _all.add(self)
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Note where the spans of a trace are recorded, and that Logfire is owed them."""
+        path = self._owing.start(span, parent_context)
+        if path is not None:
+            if len(self._recordings) >= _MOST_TRACES:
+                self._recordings.pop(next(iter(self._recordings)), None)
+            identity = span.get_span_context()
+            self._last = path
+            if identity is not None:
+                self._recordings[identity.trace_id.to_bytes(16, "big")] = path
+
+    def taken(self, body: bytes) -> None:
+        """Logfire has taken the spans of a request.
+
+        Raises:
+            OSError: if that cannot be put down.
+            DecodeError: if it is no request of OTLP.
+        """
+        keys: dict[Path, list[bytes]] = {}
+        for group in ExportTraceServiceRequest.FromString(body).resource_spans:
+            for scope in group.scope_spans:
+                for span in scope.spans:
+                    path = self._recordings.get(span.trace_id, self._last)
+                    if path is not None:
+                        keys.setdefault(path, []).append(span.trace_id + span.span_id)
+        for path, found in keys.items():
+            ledger.note_taken(path, self._backend.name, b"".join(found))
+
+    def say_owed(self, command: str) -> int:
+        """Say, in one line, what Logfire has not taken; returns how many spans. Recordings that it has whole are marked so."""
+        count = 0
+        for path in self._owing.paths:
+            missing = owed(path, self._backend.name)
+            count += missing
+            if not missing:
+                self._finish(path)
+        if count:
+            problem = f"Logfire has not taken {count:,} span{'' if count == 1 else 's'} of this process."
+            guard.report("logfire.owed", f"{problem} The recording has what is missing, and `{command}` sends it.")
+        return count
+
+    def _finish(self, path: Path) -> None:
+        with contextlib.suppress(Busy, OSError), Ledger(ledger.path_for(path, self._backend.name)) as book, contextlib.closing(Spool(path)) as spool:
+            if book.entry is not None:
+                end = path.stat().st_size
+                sent = len(ledger.taken(path, self._backend.name))
+                book.write(replace(book.entry, inode=spool.inode, position=end, landmark=spool.landmark(end), sent=sent))
+                ledger.forget_taken(path, self._backend.name)
+
+    def after_fork(self) -> None:
+        """In a forked child: they are the parent's."""
+        self._owing.forget()
+
+
+_all: Final[weakref.WeakSet[Acknowledged]] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for each in list(_all):
+        each.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
