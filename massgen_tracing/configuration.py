@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from massgen_tracing.sinks.recording import Recording
     from massgen_tracing.trace.pipeline import Pipeline
 
-EXIT_TIMEOUT: Final = 2.0
+EXIT_TIMEOUT: Final = 1.9
 """Seconds that backends may take at exit."""
 
 _PREFIXES: Final = ("MASSGEN_TRACING_", "OTEL_", "LOGFIRE_")

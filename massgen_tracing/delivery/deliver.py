@@ -119,6 +119,14 @@ class Delivery:
             ledger.forget_taken(path, self.backend.name)
         return None
 
+    def knock(self) -> Later | Blocked | None:
+        """Whether the backend is there at all, by a request without spans; None where it is."""
+        answer = self.sender.send(b"", self.backend.seconds)
+        if isinstance(answer, Later | Blocked):
+            self.failures += 1
+            return answer
+        return None
+
     def _send(self, batch: Batch, book: Ledger, spool: Spool) -> Later | Blocked | None:
         """Send a batch, in parts where that is needed; the ledger follows each part.
 

@@ -87,6 +87,8 @@ class LiveDelivery(SpanProcessor):
         self._why = self._hint = ""
         """Why it does not take what is owed, and what to do; as parts of a line."""
         self._refused = 0
+        self._away = False
+        """Whether it did not even answer the last time."""
         self._looked_back = False
         self._until: float | None = None
         """The monotonic time by which it has to be done; None as long as the run goes on."""
@@ -124,7 +126,7 @@ class LiveDelivery(SpanProcessor):
         """Send what is left, for at most so long; on this thread, where there is no other."""
         if finalization.begun():
             return
-        self._until = time.monotonic() + seconds
+        self._until = 0.0 if self._away else time.monotonic() + seconds  # one that is away has had its chance
         worker = self._worker.pop(None, self._before)
         if worker is not None:
             worker.end()
@@ -153,7 +155,7 @@ class LiveDelivery(SpanProcessor):
         self._worker, self._before, self._paused = {}, None, False
         self._owing.forget()
         self._looked_back = True
-        self._not_before, self._until = 0.0, None
+        self._not_before, self._until, self._away = 0.0, None, False
         with guard.guarded("otlp.fork"):
             self._delivery = Delivery(self.backend, open_sender(self.backend), self._waits, enough=self._enough)
 
@@ -162,11 +164,17 @@ class LiveDelivery(SpanProcessor):
     def _round(self) -> float | None:
         """Send what there is, as far as the backend takes it; returns in how many seconds to try again what it does not take now."""
         ending = self._until is not None
-        if self._blocked or self._paused:
+        if self._blocked or self._enough():
             return None
         left = self._not_before - time.monotonic()
         if left > 0 and not ending:
             return left
+        if self._away:  # then nothing is encoded for it
+            stopped = self._delivery.knock()
+            if stopped is not None:
+                self._stopped(stopped)
+                return None if self._blocked else max(0.0, self._not_before - time.monotonic())
+            self._away = False
         own = all(map(self._send, [*self._owing.paths, *(self._left_by_others() if ending else ())]))
         if own and self._delivery.tally.sent and not self._looked_back:
             self._looked_back = True
@@ -198,6 +206,7 @@ class LiveDelivery(SpanProcessor):
         self._why = f" ({stopped.why})"
         self._hint = f" {stopped.hint}." if isinstance(stopped, Blocked) else ""
         if isinstance(stopped, Later):
+            self._away = not stopped.reached
             self._not_before = time.monotonic() + pause(stopped, self._delivery.failures)
         if self._until is None:  # at the end it is said with what is owed
             problem = f"The collector at {self.backend.place} does not take spans{self._why}."

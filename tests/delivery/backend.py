@@ -58,6 +58,7 @@ class Backend(ThreadingHTTPServer):
     Attributes:
         script: what is answered.
         empty: what is answered to a request without spans.
+        knocks: how many of these there were.
         taken: how often each span was taken, by trace and span id.
         spans: those that were taken, with their requests' resources.
         requests: path and headers (names in lower case) of each request that had spans in it.
@@ -70,6 +71,7 @@ class Backend(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.script = script
         self.empty = Reply()
+        self.knocks = 0
         self.taken: Counter[bytes] = Counter()
         self.spans: list[Span] = []
         self.requests: list[tuple[str, dict[str, str]]] = []
@@ -111,6 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
             if spans:
                 server.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
                 server.sizes.append(len(body))
+            server.knocks += not spans
             reply = server.script(len(server.requests) - 1, spans, len(body)) if spans else server.empty
             if reply.takes is None:
                 taken = spans if reply.status == 200 and reply.how in {"whole", "slow", "reset in the body"} else []

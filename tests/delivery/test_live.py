@@ -15,7 +15,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 import massgen_tracing as mt
-from massgen_tracing import finalization, ledger
+from massgen_tracing import configuration, finalization, ledger
 from massgen_tracing.delivery import live
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.trace.provider import SHARED
@@ -298,6 +298,34 @@ for number in range(3):
         *["coordination.session"] * 3,
     ]
     assert set(server.taken.values()) == {1}
+
+
+@pytest.mark.parametrize("reply", [Reply(), Reply(how="reset"), Reply(401)])
+def test_no_thread_is_left_after_shutting_down(tmp_path: Path, reply: Reply, swallowed: list[str]) -> None:
+    """Whether the backend was there or not."""
+    with taking(always(reply)) as backend:
+        tracer = mt.configure(root=tmp_path, otlp_endpoint=backend.url, enabled=True)
+        assert configuration._delivery is not None
+        run(tracer, "work")
+        worker = configuration._delivery._worker[None]
+        backend.wait_for(lambda backend: bool(backend.requests))
+        mt.shutdown(timeout=600)
+        assert worker.wait(600)
+    swallowed.clear()
+
+
+def test_a_backend_that_is_away_is_not_sent_spans_until_it_answers(tmp_path: Path, swallowed: list[str]) -> None:
+    """As long as it does not answer at all it is asked with an empty request, for which nothing has to be read or encoded."""
+    with taking(always(Reply(how="reset"))) as backend:
+        backend.empty = Reply(how="reset")
+        tracer = mt.configure(root=tmp_path, otlp_endpoint=backend.url, enabled=True)
+        run(tracer, "first")
+        backend.wait_for(lambda backend: backend.knocks >= 3)
+        assert len(backend.requests) == 1
+        backend.script, backend.empty = always(Reply()), Reply()
+        backend.wait_for(lambda backend: len(backend.taken) == 2)
+        assert mt.shutdown(timeout=600)
+    swallowed.clear()
 
 
 def test_no_thread_begins_once_the_interpreter_ends(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
