@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -42,13 +46,14 @@ NONSENSE = {
     "a setting that is none": (PLAIN, {"MASSGEN_TRACING_STRICT": "perhaps"}, "MASSGEN_TRACING_STRICT"),
     "a variable that is no setting": (PLAIN, {"MASSGEN_TRACING_RECORDS": "true"}, "MASSGEN_TRACING_RECORDS"),
     "settings of Logfire that are none": (LOGFIRE, {"LOGFIRE_TOKEN": "t", "LOGFIRE_TRACE_SAMPLE_RATE": "often"}, "Logfire could not be configured"),
+    "a resource that is none": (PLAIN, {"OTEL_RESOURCE_ATTRIBUTES": "%%%,=,a,api_key sk-proj-abcd1234abcd1234abcd"}, "OTEL_RESOURCE_ATTRIBUTES"),
+    "a detector that is not there": (PLAIN, {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "nobody"}, "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"),
     "propagators that are not there": (LOGFIRE, {"OTEL_PROPAGATORS": "pigeon"}, "Logfire"),
 }
 
 QUIET = {
     "a run that is none": (PLAIN, {"MASSGEN_TRACING_RUN": "/nowhere/at/all"}),
     "a home that is not there": (PLAIN, {"HOME": "/nowhere/at/all"}),
-    "a resource that is none": (PLAIN, {"OTEL_RESOURCE_ATTRIBUTES": "%%%,=,a"}),
     "a home that is a file": (LOGFIRE, {"HOME": "/dev/null", "LOGFIRE_TOKEN": "t"}),
 }
 
@@ -93,6 +98,22 @@ def test_nonsense_is_one_line(played: dict[str, Program], name: str) -> None:
     assert len(lines_said) == 1, program.said
     assert len(program.said.splitlines()) == 1, program.said
     assert "Traceback" not in program.said
+    assert "sk-proj" not in program.said
+
+
+@pytest.mark.parametrize("value", ["-1", "many", "1e3"])
+def test_a_limit_that_the_sdk_refuses_to_be_loaded_with_is_one_line(tmp_path: Path, value: str) -> None:
+    """It names the variable and says what to do; the run is recorded, and the environment is as it was."""
+    program = PLAIN + "import os; print(os.environ['OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT'])"
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("LOGFIRE_", "OTEL_", "MASSGEN_"))}
+    env = {**kept, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": value}
+    words = [sys.executable, "-c", f"import massgen_tracing as mt; root = {str(tmp_path)!r}\n{program}"]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["True", value]
+    (said,) = done.stderr.splitlines()
+    assert f"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT='{value}'" in said
+    assert "Correct or unset it" in said
+    assert {span["name"] for path in lines.recordings(tmp_path) for span in lines.ended(path).values()} == set(TREE)
 
 
 @pytest.mark.parametrize("name", QUIET)
