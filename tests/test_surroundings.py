@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.apart import Program, run
 from tests.sinks import lines
-from tests.sinks.collector import Collector, collecting
+from tests.sinks.collector import Collector
 
 WORK = """
 with tracer.session("q", agents=["a"]) as session, session.agent_round("a"):
@@ -74,18 +73,11 @@ SWITCHED_OFF = {
 
 
 @pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    """A collector."""
-    with collecting() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> dict[str, Program]:
+def played(tmp_path_factory: pytest.TempPathFactory, one_collector: Collector) -> dict[str, Program]:
     """The programs, run."""
     given = {name: each[:2] for name, each in NONSENSE.items()} | QUIET | SWITCHED_OFF | {name: (program, {}) for name, program in PLACES.items()}
-    programs = {name: program.replace("{url}", collector.url) for name, (program, _) in given.items()}
-    return run(tmp_path_factory.mktemp("programs"), programs, collector, {name: environment for name, (_, environment) in given.items()})
+    programs = {name: program.replace("{url}", one_collector.url) for name, (program, _) in given.items()}
+    return run(tmp_path_factory.mktemp("programs"), programs, one_collector, {name: environment for name, (_, environment) in given.items()})
 
 
 @pytest.mark.parametrize("name", NONSENSE)

@@ -20,16 +20,9 @@ from massgen_tracing import finalization, guard
 from massgen_tracing.sinks.otlp import otlp_processor
 from massgen_tracing.trace.tracer import Tracer
 from tests.sinks import lines
-from tests.sinks.collector import Collector, collecting, texts
+from tests.sinks.collector import Collector, texts
 
 EXPORTERS = [logging.getLogger(f"opentelemetry.exporter.otlp.proto.{kind}") for kind in ("http.trace_exporter", "grpc.exporter")]
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    """A collector on this machine."""
-    with collecting() as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)
