@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -241,6 +242,26 @@ with tracer.session("q", agents=["a"]) as session, session.agent_round("a"):
         assert (done.stdout, done.stderr) == ("", "")
     names = [name for path in lines.recordings(tmp_path) for name in lines.names(path)]
     assert sorted(names) == sorted(["agent.a.round_0", "coordination.session", "late"] * 3)
+
+
+def test_a_thread_that_shuts_down_does_not_hold_up_the_exit(tmp_path: Path) -> None:
+    """However long it was told that a backend may take: the program does not wait for it, and its spans are recorded."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        program = f"""
+import sys, threading, time
+import massgen_tracing as mt
+tracer = mt.configure(root={str(tmp_path)!r}, logfire=False, otlp_endpoint="http://127.0.0.1:{silent.getsockname()[1]}")
+with tracer.span("work"):
+    pass
+shuts_down = threading.Event()
+stopped = mt.configuration._stop
+mt.configuration._stop = lambda *given: (shuts_down.set(), threading.Event().wait(), stopped(*given))
+threading.Thread(target=mt.shutdown, args=(1000,), daemon=True).start()
+shuts_down.wait()
+"""
+        done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert lines.names(*lines.recordings(tmp_path)) == ["work"]
 
 
 @pytest.mark.parametrize("before", ["", "import concurrent.futures.thread"])

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial, wraps
@@ -237,19 +238,24 @@ def _end() -> None:
 
     What other exit handlers and finalizers trace after this one is in it too; it needs no end.
     """
-    with _lock:
+    until = time.monotonic() + EXIT_TIMEOUT
+    if not _lock.acquire(timeout=EXIT_TIMEOUT):  # another thread stops the backends just now, or sets them up, in its own time
+        return
+    try:
         if _pipeline is None:
             return
         from massgen_tracing.trace.others import Added
         from massgen_tracing.trace.provider import SHARED
 
         Added.ending = True
-        _stop(_pipeline, EXIT_TIMEOUT, _root)
+        _stop(_pipeline, max(0.0, until - time.monotonic()), _root)
         for pipeline in (_pipeline, SHARED.others.shown):
             if pipeline is not None:
                 pipeline.processors = tuple(processor for processor in pipeline.processors if hasattr(processor, "resume"))
         for processor in _pipeline.processors:
             processor.resume()  # type: ignore[attr-defined]  # a recording's
+    finally:
+        _lock.release()
     _after(_root, seals=_seals)
 
 
@@ -260,7 +266,7 @@ def _stop(pipeline: Pipeline, timeout: float, root: str | None) -> bool:
     if not done:
         where = "they are lost, for nothing is recorded" if root is None else "they are in the local recording"
         level = logging.DEBUG if said else logging.WARNING
-        guard.report("shutdown.timeout", f"A backend did not take its last spans within {timeout:g} s; {where}.", level=level)
+        guard.report("shutdown.timeout", f"A backend did not take its last spans within {round(timeout, 1):g} s; {where}.", level=level)
     return done and not said
 
 
@@ -411,3 +417,13 @@ def _write_problems(root: str | None) -> None:
     except (OSError, ValueError) as error:  # also a root that no file system can name
         guard.passing(error)
         guard.logger.debug("the problems could not be written to %s", path, exc_info=True)
+
+
+def _after_fork() -> None:
+    # A thread of the parent may have held the lock at the moment of the fork.
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
