@@ -20,7 +20,12 @@ _EXPORTER_LOGGERS: Final = (
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "opentelemetry.exporter.otlp.proto.grpc.exporter",
 )
-_SETTINGS_LOGGERS: Final = (*_EXPORTER_LOGGERS, "opentelemetry.exporter.otlp.proto.http._common")
+_SETTINGS_LOGGERS: Final = (
+    *_EXPORTER_LOGGERS,
+    "opentelemetry.exporter.otlp.common",
+    "opentelemetry.exporter.otlp.proto.http._common",
+    "opentelemetry.util.re",
+)
 _TRACES_PATH: Final = "v1/traces"
 _DAY_MS: Final = 86_400_000
 
@@ -42,7 +47,7 @@ def otlp_processor(endpoint: str, *, whole: bool = False) -> SpanProcessor | Non
         with guard.overheard(*_SETTINGS_LOGGERS) as passed_over:
             exporter = _exporter(endpoint, whole=whole)
         if passed_over:
-            problem = f"Of the OTEL_EXPORTER_OTLP_* variables some are passed over ({'; '.join(passed_over)})"
+            problem = f"Of the OTEL_EXPORTER_OTLP_* variables some are passed over ({scrub('; '.join(dict.fromkeys(passed_over)))})"
             guard.report("otlp.settings", compose(problem, hint="Correct or unset them"))
         return _Export(endpoint, exporter)
     except ImportError:
