@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Final
 
@@ -24,36 +23,46 @@ class Lock:
     Re-entrant, because the garbage collector may end an abandoned stream's span in the middle of anything.
     """
 
-    __slots__ = ("__weakref__", "_lock")
+    __slots__ = ("_forks", "_lock")
 
     def __init__(self) -> None:
-        self.free()
-        _locks.add(self)
-
-    def free(self) -> None:
-        """Nobody holds it, whoever did."""
         self._lock = threading.RLock()
+        self._forks = _forks
 
     def __enter__(self) -> None:
+        # By count, not by a list of all locks: what a signal handler raises in the code that tidies up such a list would be lost.
+        if self._forks != _forks:
+            self._free()
         self._lock.acquire(blocking=not begun())
 
     def __exit__(self, exc_type: object, exc: object, tb: object) -> None:
         try:
             self._lock.release()
         except RuntimeError:  # passed without being held, or freed within
-            if not begun() and not _forked:
+            if not begun() and not _forks:
                 raise
 
+    def _free(self) -> None:
+        """Nobody holds it, whoever did before the fork."""
+        held = _freeing.acquire(blocking=not begun())
+        try:
+            if self._forks != _forks:
+                self._lock = threading.RLock()
+                self._forks = _forks
+        finally:
+            if held:
+                _freeing.release()
 
-_locks: Final[weakref.WeakSet[Lock]] = weakref.WeakSet()
-_forked = False
+
+_freeing = threading.RLock()
+_forks = 0
+"""Those that led to this process."""
 
 
 def _after_fork() -> None:
-    global _forked
-    _forked = True
-    for lock in list(_locks):
-        lock.free()
+    global _freeing, _forks
+    _freeing = threading.RLock()
+    _forks += 1
 
 
 if hasattr(os, "register_at_fork"):

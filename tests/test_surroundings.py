@@ -51,7 +51,7 @@ NONSENSE = {
     "propagators that are not there": (LOGFIRE, {"OTEL_PROPAGATORS": "pigeon"}, "Logfire"),
 }
 
-UNMADE = {
+UNMADE: dict[str, tuple[str, dict[str, str]]] = {
     "a root where none can be made": (PLAIN.replace("root=root", "root='/proc/nowhere/root'"), {}),
     "a root below a file": (PLAIN.replace("root=root", "root='/dev/null/root'"), {}),
 }

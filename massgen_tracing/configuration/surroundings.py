@@ -77,7 +77,9 @@ def run_of_parent() -> layout.RunDirectory | None:
 
 def resource(service_name: str) -> Resource:
     """Who writes the spans: this process, and what OpenTelemetry's variables say of it."""
-    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+    from opentelemetry.sdk import resources
+    from opentelemetry.sdk.environment_variables import OTEL_EXPERIMENTAL_RESOURCE_DETECTORS
+    from opentelemetry.sdk.version import __version__ as sdk_version
 
     from massgen_tracing.trace.exceptions import summary
     from massgen_tracing.trace.origin import clean_resource
@@ -89,14 +91,20 @@ def resource(service_name: str) -> Resource:
         semconv.PROCESS_PID: os.getpid(),
         semconv.HOST_NAME: socket.gethostname(),
     }
+    sdk = {
+        resources.TELEMETRY_SDK_LANGUAGE: "python",
+        resources.TELEMETRY_SDK_NAME: "opentelemetry",
+        resources.TELEMETRY_SDK_VERSION: sdk_version,
+    }
     with guard.overheard("opentelemetry.sdk.resources", "opentelemetry.attributes") as passed_over:
-        try:
-            made = Resource.create(own)
-        except Exception as error:  # noqa: BLE001 - a detector is a stranger's, and not worth a run
-            guard.passing(error)
-            if not isinstance(error, RuntimeError):  # the SDK asks its detectors on threads, which an interpreter on its way out starts no more
+        made = resources.Resource(sdk).merge(resources.OTELResourceDetector().detect()).merge(resources.Resource(own))
+        # The SDK asks its detectors on threads, also where there is but the one above: those are started only for others.
+        if os.environ.get(OTEL_EXPERIMENTAL_RESOURCE_DETECTORS):
+            try:
+                made = resources.Resource.create(own)
+            except Exception as error:  # noqa: BLE001 - a detector is a stranger's, and not worth a run
+                guard.passing(error)
                 passed_over.append(summary(error))
-            made = OTELResourceDetector().detect().merge(Resource(own))
     if passed_over:
         problem = f"Of the resource some is passed over ({scrub('; '.join(dict.fromkeys(passed_over)))})"
         hint = "Correct or unset OTEL_RESOURCE_ATTRIBUTES or OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"
