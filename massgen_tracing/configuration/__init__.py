@@ -23,7 +23,12 @@ from massgen_tracing.configuration import surroundings
 from massgen_tracing.configuration.neighbours import Neighbours
 from massgen_tracing.errors import UsageError, compose, one_of
 from massgen_tracing.model import RUN_CONTEXT_KEY
-from massgen_tracing.trace import borders, carriers, factory
+from massgen_tracing.trace import (
+    borders,
+    carriers,
+    environment,  # noqa: F401 - so that no module is loaded later: what a signal handler raises meanwhile may be lost
+    factory,
+)
 from massgen_tracing.trace.arguments import identifier
 from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
 
