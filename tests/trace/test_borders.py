@@ -566,7 +566,7 @@ def test_child_env_carries_span_and_baggage() -> None:
         assert "PATH" in mt.child_env()
 
 
-@pytest.mark.parametrize("env", [5, "x", b"x", [1], object(), {"A": "b"}.items, ValueError], ids=repr)
+@pytest.mark.parametrize("env", [5, "x", b"x", [1], object(), {"A": "b"}.items, ValueError], ids=lambda env: type(env).__name__)
 def test_child_env_takes_anything(env: Any, swallowed: list[str]) -> None:
     """What is no environment counts as not given, with one line; strict raises."""
     mt.configure(record=False, logfire=False, strict=False)
