@@ -3,41 +3,45 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import json
+import logging
 import os
-import socket
-import tempfile
 import threading
-import uuid
+import time
+from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from opentelemetry import context as otel_context
-from opentelemetry import trace as otel_trace
 
-from massgen_tracing import guard, layout, prices, semconv, settings
+from massgen_tracing import guard, layout, prices, settings
 from massgen_tracing._version import __version__
-from massgen_tracing.errors import compose, one_of
+from massgen_tracing.configuration import surroundings
+from massgen_tracing.configuration.neighbours import Neighbours
+from massgen_tracing.errors import UsageError, compose, one_of
 from massgen_tracing.model import RUN_CONTEXT_KEY
-from massgen_tracing.trace import borders, carriers, factory
-from massgen_tracing.trace.lenient import function_takes_anything
+from massgen_tracing.trace import (
+    borders,
+    carriers,
+    environment,  # noqa: F401 - so that no module is loaded later: what a signal handler raises meanwhile may be lost
+    factory,
+)
+from massgen_tracing.trace.arguments import identifier
 from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.trace import TracerProvider
 
-    from massgen_tracing.sinks.logfire import Follower
     from massgen_tracing.trace.pipeline import Pipeline
 
 EXIT_TIMEOUT: Final = 2.0
 """Seconds that backends may take at exit."""
 
-_PREFIXES: Final = ("MASSGEN_TRACING_", "OTEL_", "LOGFIRE_")
-"""What the names of variables begin with that say how to trace."""
+F = TypeVar("F", bound=Callable[..., Tracer])
 
 _NOOP: Final = NoopTracer()
 _lock = threading.RLock()
@@ -45,18 +49,40 @@ _tracer: Tracer = _NOOP
 _pipeline: Pipeline | None = None
 _root: str | None = None
 _seals = False
-_logfire: Follower | None = None
-_to_logfire = False
+_neighbours: Final = Neighbours()
 _given: dict[str, Any] = {}
 """What `configure()` was called with."""
 _at_exit = False
 
 
-def _misfit(kind: str, problem: str, expected: str) -> None:
-    settings.misuse(None, kind, problem, expected)
+def _takes_anything(function: F) -> F:
+    """Have `configure()` take whatever it is called with: what it does not know is passed over, and counted; what it does know holds.
+
+    Whatever goes wrong inside, it is not tried again with less: that would set up what the caller has refused.
+    """
+    names = inspect.signature(function).parameters
+
+    @wraps(function)
+    def called(*args: object, **options: Any) -> Tracer:
+        given = {name: value for name, value in options.items() if name in names}
+        wrong = [f"{len(args)} by place"] if args else []
+        wrong += [f"an unknown {identifier(name)}" for name in options if name not in names]
+        try:
+            if wrong:
+                given["strict"] = settings.checked({"strict": given.get("strict")})["strict"]
+                expected = f"by name, {one_of(names)}"
+                settings.misuse(given["strict"], "arguments.configure", f"configure() was called with {', '.join(wrong)}", expected)
+            return function(**given)
+        except UsageError:  # strict
+            raise
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+            guard.swallow("configure", error)
+            return get_tracer()
+
+    return cast("F", called)
 
 
-@function_takes_anything(_misfit)
+@_takes_anything
 def configure(
     *,
     service_name: str | None = None,
@@ -159,7 +185,7 @@ def variables() -> dict[str, str]:
     It holds what was given to `configure()`, what the environment says to this package, OpenTelemetry and Logfire, the root as an absolute path, and
     the current run, to which that process then belongs. A provider of the caller's own stays here.
     """
-    env = {name: value for name, value in os.environ.items() if name.startswith(_PREFIXES)}
+    env = {name: value for name, value in os.environ.items() if name.startswith(surroundings.PREFIXES)}
     for setting in settings.SETTINGS:
         value = _given.get(setting.name)
         if value is not None:
@@ -175,15 +201,9 @@ def variables() -> dict[str, str]:
 def also_to_logfire() -> bool:
     """Have what is configured export to Logfire too; returns whether it does. For whoever would otherwise configure Logfire a second time."""
     with _lock:
-        if _tracer.enabled and not _sends_to_logfire():
+        if _tracer.enabled and not _neighbours.sends_to_logfire():
             configure(**{**_given, "logfire": True})
-        return _sends_to_logfire()
-
-
-def _sends_to_logfire() -> bool:
-    from massgen_tracing.trace.provider import SHARED
-
-    return _logfire is not None and SHARED.delegate is not None and _logfire.is_proxy(SHARED.delegate)
+        return _neighbours.sends_to_logfire()
 
 
 def shutdown(timeout: float = 5.0) -> bool:
@@ -193,7 +213,7 @@ def shutdown(timeout: float = 5.0) -> bool:
         timeout: seconds that all backends together may take; what one has not taken by then is left to the local recording.
 
     Returns:
-        Whether everything was done in time.
+        Whether everything was done in time. A collector that is down has not taken its spans, and is not waited for to the end.
     """
     global _tracer, _pipeline, _root, _seals
     try:
@@ -213,8 +233,8 @@ def shutdown(timeout: float = 5.0) -> bool:
         from massgen_tracing.trace.provider import SHARED
 
         SHARED.clear()
-        done = pipeline.shutdown(timeout)
-    _after(done, timeout, root, seals=seals)
+        done = _stop(pipeline, timeout, root)
+    _after(root, seals=seals)
     return done
 
 
@@ -223,26 +243,40 @@ def _end() -> None:
 
     What other exit handlers and finalizers trace after this one is in it too; it needs no end.
     """
-    with _lock:
+    until = time.monotonic() + EXIT_TIMEOUT
+    if not _lock.acquire(timeout=EXIT_TIMEOUT):  # another thread stops the backends just now, or sets them up, in its own time
+        return
+    try:
         if _pipeline is None:
             return
         from massgen_tracing.trace.others import Added
         from massgen_tracing.trace.provider import SHARED
 
         Added.ending = True
-        done = _pipeline.shutdown(EXIT_TIMEOUT)
+        _stop(_pipeline, max(0.0, until - time.monotonic()), _root)
         for pipeline in (_pipeline, SHARED.others.shown):
             if pipeline is not None:
                 pipeline.processors = tuple(processor for processor in pipeline.processors if hasattr(processor, "resume"))
         for processor in _pipeline.processors:
             processor.resume()  # type: ignore[attr-defined]  # a recording's
-    _after(done, EXIT_TIMEOUT, _root, seals=_seals)
+    finally:
+        _lock.release()
+    _after(_root, seals=_seals)
 
 
-def _after(done: bool, timeout: float, root: str | None, *, seals: bool) -> None:
-    """Say what was not done in time, have the recordings sealed where that is asked for, and leave word of what went wrong."""
+def _stop(pipeline: Pipeline, timeout: float, root: str | None) -> bool:
+    """Stop what spans go to; whether all of it has taken its last spans in time. What is said of a backend that is down is one line."""
+    done = pipeline.shutdown(timeout)
+    said = any(getattr(processor, "fails", False) for processor in pipeline.processors)
     if not done:
-        guard.report("shutdown.timeout", f"A backend did not take its last spans within {timeout:g} s; they are in the local recording.")
+        where = "they are lost, for nothing is recorded" if root is None else "they are in the local recording"
+        level = logging.DEBUG if said else logging.WARNING
+        guard.report("shutdown.timeout", f"A backend did not take its last spans within {round(timeout, 1):g} s; {where}.", level=level)
+    return done and not said
+
+
+def _after(root: str | None, *, seals: bool) -> None:
+    """Have the recordings sealed where that is asked for, and leave word of what went wrong."""
     if seals and root is not None:
         from massgen_tracing.sinks.recording import seal_apart  # loaded already, with the recording
 
@@ -259,9 +293,10 @@ def _set_up_as(values: dict[str, Any], provider: TracerProvider | None, given: d
         given: the caller's arguments.
     """
     global _root, _seals
+    surroundings.load_sdk()
     from massgen_tracing.trace.provider import SHARED
 
-    _check_surroundings()
+    surroundings.check()
     make = partial(
         Tracer,
         service_name=values["service_name"],
@@ -273,38 +308,12 @@ def _set_up_as(values: dict[str, Any], provider: TracerProvider | None, given: d
     beside = provider is not None and provider is not SHARED  # which is global for good, also where nothing is configured
     record = bool(given["record"]) if beside else values["record"]
     if record or not beside:
-        _root = values["root"] = _absolute(values["root"])
+        _root = values["root"] = surroundings.absolute(values["root"])
     _seals = values["seal"] and record
     if beside:
         assert provider is not None
         return _set_up_beside(provider, values, make, record=record)
     return _set_up(values, make, given["otlp_endpoint"])
-
-
-def _absolute(root: str | os.PathLike[str]) -> str:
-    """The root as it is now, for the program may go elsewhere.
-
-    In a working directory that is gone a relative one is a new directory among the temporary ones.
-    """
-    try:
-        return os.path.abspath(root)
-    except OSError:
-        place = tempfile.mkdtemp(prefix="massgen-tracing-")
-        problem = f"The working directory is gone, so the root {os.fspath(root)!r} cannot be there; runs are recorded under {place}"
-        guard.report("recording.root", compose(problem, hint="Name an absolute one with root=…, or MASSGEN_TRACING_ROOT"))
-        return place
-
-
-def _check_surroundings() -> None:
-    """Say what the environment holds that cannot be used."""
-    written = os.environ.get(semconv.TRACEPARENT.upper())
-    if written and not otel_trace.get_current_span(carriers.remote_context()).get_span_context().is_valid:
-        problem = "The environment variable TRACEPARENT is wrong, so this process begins a trace of its own"
-        guard.report("settings.traceparent", compose(problem, "W3C's form, 00-<32 hex digits>-<16 hex digits>-01", written))
-    unknown = settings.unknown(os.environ)
-    if unknown:
-        problem = f"Nobody reads {', '.join(unknown)}"
-        guard.report("settings.unknown", compose(problem, one_of(setting.variable for setting in settings.SETTINGS)))
 
 
 def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str | None) -> Tracer:
@@ -315,28 +324,28 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
         make: makes the tracer.
         given_endpoint: the collector that the caller has named, where it was not a variable that did.
     """
-    global _pipeline, _to_logfire
+    global _pipeline
     from massgen_tracing.trace.pipeline import Pipeline
     from massgen_tracing.trace.provider import SHARED
 
-    root, run = values["root"] if values["record"] else None, _run_of_parent()
+    root, run = values["root"] if values["record"] else None, surroundings.run_of_parent()
     processors = [*_recording(root, run), *(_export(given_endpoint) if given_endpoint else ())]
-    resource, remote = _resource(values["service_name"]), carriers.remote_context()
+    resource, remote = surroundings.resource(values["service_name"]), carriers.remote_context()
     shown = Pipeline(resource, processors, remote=remote)
     _pipeline = Pipeline(resource, processors, remote=remote)
-    _follow_others()
+    _neighbours.follow()
     delegate: TracerProvider | None = None
     if values["logfire"]:
         from massgen_tracing.sinks.logfire import LogfireFlush
 
-        delegate = _logfire_takes_ours(values["service_name"])
+        delegate = _neighbours.logfire_takes_ours(values["service_name"])
         _pipeline.processors += (LogfireFlush(),)
     if delegate is None and given_endpoint is None:
         # Logfire's SDK, and any other's, exports by itself to what OpenTelemetry's variables name: so only what is this package's own goes there.
         traces = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
         if traces or values["otlp_endpoint"]:
             _pipeline.processors += tuple(_export(traces or values["otlp_endpoint"], whole=bool(traces)))
-    _to_logfire = bool(values["logfire"])
+    _neighbours.to_logfire = bool(values["logfire"])
     SHARED.install(_pipeline, shown, delegate)
     # A Logfire that is given its token later takes the spans then, and cleans nothing.
     cleans = not values["logfire"]
@@ -349,13 +358,14 @@ def _set_up_beside(provider: TracerProvider, values: dict[str, Any], make: parti
     from massgen_tracing.trace.pipeline import Pipeline
     from massgen_tracing.trace.provider import SHARED
 
-    root, run = values["root"] if record else None, _run_of_parent()
+    root, run = values["root"] if record else None, surroundings.run_of_parent()
     processors = _recording(root, run)
-    _pipeline = Pipeline(_resource(""), processors)
+    resource = surroundings.resource("")
+    _pipeline = Pipeline(resource, processors)
     if record:
-        _follow_others()
-        _follow(provider)
-    SHARED.install(_pipeline, Pipeline(_resource(""), processors), provider)
+        _neighbours.follow()
+        _neighbours.follow_provider(provider)
+    SHARED.install(_pipeline, Pipeline(resource, processors), provider)
     return make(provider.get_tracer(SCOPE, __version__), cleans=False, open_run=partial(_open_run, root, run if record else None))
 
 
@@ -367,64 +377,6 @@ def _recording(root: str | None, run: layout.RunDirectory | None) -> list[SpanPr
     return [Recording(root, run)]
 
 
-# --- other providers ---------------------------------------------------------------------------------------------------------------
-
-
-def _follow_others() -> None:
-    """See to it that the spans of the global provider and of Logfire are in the same tree, whenever and by whomever these are set."""
-    global _logfire
-    from massgen_tracing.sinks.logfire import Follower
-    from massgen_tracing.trace import global_provider
-    from massgen_tracing.trace.provider import SHARED
-
-    with guard.guarded("others"):
-        if _logfire is None:
-            _logfire = Follower(SHARED.others, _logfire_configured)
-        global_provider.take(_follow)
-        _logfire.look()
-
-
-def _notice_others() -> None:
-    """Follow what was set in a way that nobody was told of."""
-    from massgen_tracing.trace import global_provider
-
-    with guard.guarded("others"):
-        if _logfire is not None:
-            global_provider.notice()
-            _logfire.look()
-
-
-def _follow(provider: TracerProvider) -> bool:
-    """Follow one provider; whether it can be followed."""
-    from massgen_tracing.trace.provider import SHARED
-
-    if _logfire is not None and _logfire.is_proxy(provider):
-        _logfire_configured(provider)
-        return True
-    return SHARED.others.follow(provider)
-
-
-def _logfire_takes_ours(service_name: str) -> TracerProvider | None:
-    """Logfire's provider, where Logfire takes the facade's spans."""
-    from massgen_tracing.trace.provider import SHARED
-
-    provider = None if _logfire is None else _logfire.use(service_name)
-    if provider is not None and _logfire is not None:
-        SHARED.masked = _logfire.masked
-    return provider
-
-
-def _logfire_configured(provider: TracerProvider) -> None:
-    """The program has configured Logfire: it is what others' spans go through, and the facade's where that was asked for."""
-    from massgen_tracing.trace import global_provider
-    from massgen_tracing.trace.provider import SHARED
-
-    global_provider.announce(provider)
-    if SHARED.pipeline is not None and _logfire is not None and _to_logfire:
-        SHARED.masked = _logfire.masked
-        SHARED.pipeline, SHARED.delegate = None, provider
-
-
 def _export(endpoint: str, *, whole: bool = False) -> list[SpanProcessor]:
     from massgen_tracing.sinks.otlp import otlp_processor
 
@@ -432,16 +384,10 @@ def _export(endpoint: str, *, whole: bool = False) -> list[SpanProcessor]:
     return [] if processor is None else [processor]
 
 
-def _run_of_parent() -> layout.RunDirectory | None:
-    """The run that this process was started in, if it was told."""
-    attempt = os.environ.get(layout.RUN_VARIABLE)
-    return layout.run_of(Path(attempt)) if attempt else None
-
-
 def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layout.RunDirectory | None) -> layout.RunDirectory | None:
     """The directory of a session: *given*, or *parent*, which this process belongs to, or a new one; none is made without a root."""
     if _pipeline is not None:
-        _notice_others()
+        _neighbours.notice()
     if given is not None or root is None:
         return given
     if parent is not None:
@@ -460,23 +406,6 @@ def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layou
         return None
 
 
-def _resource(service_name: str) -> Resource:
-    from opentelemetry.sdk.resources import Resource
-
-    from massgen_tracing.trace.origin import clean_resource
-
-    return clean_resource(
-        Resource.create(
-            {
-                semconv.SERVICE_NAME: service_name,
-                semconv.SERVICE_INSTANCE_ID: uuid.uuid4().hex,
-                semconv.PROCESS_PID: os.getpid(),
-                semconv.HOST_NAME: socket.gethostname(),
-            }
-        )
-    )
-
-
 def _write_problems(root: str | None) -> None:
     """Leave what was swallowed where `massgen-tracing doctor` finds it."""
     found = guard.problems()
@@ -493,3 +422,13 @@ def _write_problems(root: str | None) -> None:
     except (OSError, ValueError) as error:  # also a root that no file system can name
         guard.passing(error)
         guard.logger.debug("the problems could not be written to %s", path, exc_info=True)
+
+
+def _after_fork() -> None:
+    # A thread of the parent may have held the lock at the moment of the fork.
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
