@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from massgen_tracing.configuration import configure, get_tracer, shutdown
     from massgen_tracing.instrumentation import MassGenInstrumentor
     from massgen_tracing.trace.borders import bind, bind_stream
-    from massgen_tracing.trace.carriers import child_env
+    from massgen_tracing.trace.environment import child_env
     from massgen_tracing.trace.tracer import Tracer
 
 __all__ = ["MassGenInstrumentor", "Tracer", "__version__", "bind", "bind_stream", "child_env", "configure", "get_tracer", "shutdown"]
@@ -34,7 +34,7 @@ _HOMES = {
     "Tracer": "massgen_tracing.trace.tracer",
     "bind": "massgen_tracing.trace.borders",
     "bind_stream": "massgen_tracing.trace.borders",
-    "child_env": "massgen_tracing.trace.carriers",
+    "child_env": "massgen_tracing.trace.environment",
     "configure": "massgen_tracing.configuration",
     "get_tracer": "massgen_tracing.configuration",
     "shutdown": "massgen_tracing.configuration",

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import inspect
 import logging
-import os
 import signal
 import time
 import traceback
@@ -225,13 +224,3 @@ def observe(observer: Callable[[str, BaseException | None], None] | None) -> Non
     """Let tests see what production swallows; None ends it."""
     global _observer
     _observer = observer
-
-
-def _after_fork() -> None:
-    # A thread of the parent may have held the lock at the moment of the fork.
-    global _lock
-    _lock = finalization.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

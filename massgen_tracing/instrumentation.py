@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from massgen_tracing import autostart, configuration, guard
 from massgen_tracing.runs.massgen.patches import Patches, Point
 from massgen_tracing.runs.massgen.points import points
-from massgen_tracing.trace.carriers import child_env
+from massgen_tracing.trace.environment import child_env
 
 OLDEST: Final = "0.1.32"
 """The first version of MassGen with `--logfire`; older ones have none of what is seen here."""

@@ -155,10 +155,13 @@ def make_directory(path: Path) -> None:
         OSError: if it cannot be made.
     """
     try:
-        path.mkdir()
-    except FileNotFoundError:
-        make_directory(path.parent)
-        make_directory(path)
+        try:
+            path.mkdir()
+        except FileNotFoundError:
+            if path.parent == path:  # a working directory that is gone
+                raise
+            make_directory(path.parent)
+            path.mkdir()  # once only: some file systems, such as /proc, say that of whatever is to be made
     except FileExistsError:
         if not stat.S_ISDIR(os.stat(path).st_mode):  # `Path.is_dir` keeps such errors too
             raise

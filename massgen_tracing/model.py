@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple, TypeVar
+
+_Number = TypeVar("_Number", int, float)
 
 AttributeValue = str | int | float | bool | bytes | None | Sequence["AttributeValue"] | Mapping[str, "AttributeValue"]
 """OTLP's AnyValue as Python."""
@@ -22,6 +24,50 @@ EMPTY: Final[Attributes] = MappingProxyType({})
 def _empty() -> Attributes:
     # A factory, because Python 3.11 takes a mapping proxy, which has no hash, for a mutable default.
     return EMPTY
+
+
+class Usage(NamedTuple):
+    """Tokens and cost of one model call, or of several added up; None is unknown, which is not 0.
+
+    Attributes:
+        input: tokens sent, cached ones included.
+        output: tokens received, reasoning included.
+        reasoning: those of *output* that were reasoning.
+        cached_input: those of *input* that were read from a cache.
+        cost: USD.
+    """
+
+    input: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+    cached_input: int | None = None
+    cost: float | None = None
+
+    def __add__(self, other: object) -> Usage:
+        """Field by field; unknown plus known is known."""
+        if not isinstance(other, Usage):
+            return NotImplemented
+        return Usage(
+            _sum(self.input, other.input),
+            _sum(self.output, other.output),
+            _sum(self.reasoning, other.reasoning),
+            _sum(self.cached_input, other.cached_input),
+            _sum(self.cost, other.cost),
+        )
+
+    def updated(self, later: Usage) -> Usage:
+        """What is known after a *later* report of the same call: providers report running totals, so a field that it gives replaces."""
+        return Usage(
+            self.input if later.input is None else later.input,
+            self.output if later.output is None else later.output,
+            self.reasoning if later.reasoning is None else later.reasoning,
+            self.cached_input if later.cached_input is None else later.cached_input,
+            self.cost if later.cost is None else later.cost,
+        )
+
+
+def _sum(a: _Number | None, b: _Number | None) -> _Number | None:
+    return b if a is None else a if b is None else a + b
 
 
 RUN_CONTEXT_KEY: Final = "massgen_tracing.run"

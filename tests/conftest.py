@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,6 +13,7 @@ from opentelemetry import trace
 import massgen_tracing as mt
 from massgen_tracing import guard
 from massgen_tracing.testing import left_behind
+from tests.sinks.collector import Collector, collecting
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 settings.load_profile("default")
@@ -28,6 +30,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("long") is not None:
             item.add_marker(pytest.mark.timeout(LONG_SECONDS))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+    """Reports of processes beside this one can be sent, whatever a test has said: what cannot be encoded would end the whole run."""
+    report: dict[str, Any] | None = _encodable((yield))
+    return report
+
+
+def _encodable(value: Any) -> Any:
+    """A report's data with escapes where UTF-8 has nothing: for lone surrogates."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_encodable, value))
+    return value
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """A collector on this machine, which also is a Logfire."""
+    with collecting() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def one_collector() -> Iterator[Collector]:
+    """The same, one for all tests of a file."""
+    with collecting() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -240,6 +242,53 @@ with tracer.session("q", agents=["a"]) as session, session.agent_round("a"):
         assert (done.stdout, done.stderr) == ("", "")
     names = [name for path in lines.recordings(tmp_path) for name in lines.names(path)]
     assert sorted(names) == sorted(["agent.a.round_0", "coordination.session", "late"] * 3)
+
+
+def test_a_thread_that_shuts_down_does_not_hold_up_the_exit(tmp_path: Path) -> None:
+    """However long it was told that a backend may take: the program does not wait for it, and its spans are recorded."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        program = f"""
+import sys, threading, time
+import massgen_tracing as mt
+tracer = mt.configure(root={str(tmp_path)!r}, logfire=False, otlp_endpoint="http://127.0.0.1:{silent.getsockname()[1]}")
+with tracer.span("work"):
+    pass
+shuts_down = threading.Event()
+stopped = mt.configuration._stop
+mt.configuration._stop = lambda *given: (shuts_down.set(), threading.Event().wait(), stopped(*given))
+threading.Thread(target=mt.shutdown, args=(1000,), daemon=True).start()
+shuts_down.wait()
+"""
+        done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert lines.names(*lines.recordings(tmp_path)) == ["work"]
+
+
+@pytest.mark.parametrize("before", ["", "import concurrent.futures.thread"])
+@pytest.mark.parametrize("options", ["", "otlp_endpoint='http://127.0.0.1:9'", "logfire=True", "seal=True"])
+def test_configuring_in_an_exit_handler(tmp_path: Path, before: str, options: str) -> None:
+    """What is traced there is recorded, though no thread can be started any more; what cannot be is one line that names the reason."""
+    program = f"""
+import atexit
+{before}
+import massgen_tracing as mt
+
+def late():
+    tracer = mt.configure(root={str(tmp_path)!r}, {options})
+    with tracer.session("q", agents=["a"]) as session, session.agent_round("a"):
+        pass
+
+atexit.register(late)
+"""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("LOGFIRE_", "OTEL_", "MASSGEN_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=tmp_path, env={**env, "HOME": str(tmp_path)}
+    )
+    assert len(done.stderr.splitlines()) <= bool(options)
+    assert "report it" not in done.stderr
+    assert not done.stderr or "recorded locally" in done.stderr
+    (path,) = lines.recordings(tmp_path)
+    assert sorted(lines.names(path)) == ["agent.a.round_0", "coordination.session"]
 
 
 def test_what_went_wrong_is_left_for_the_doctor(tmp_path: Path, swallowed: list[str], caplog: pytest.LogCaptureFixture) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.apart import Program, run
 from tests.sinks import lines
-from tests.sinks.collector import Collector, collecting
+from tests.sinks.collector import Collector
 
 WORK = """
 with tracer.session("q", agents=["a"]) as session, session.agent_round("a"):
@@ -28,6 +31,7 @@ NONSENSE = {
     "an endless delay": (SENT, {"OTEL_BSP_SCHEDULE_DELAY": "1" + "0" * 30}, "OTEL_BSP_SCHEDULE_DELAY"),
     "a compression that is none": (SENT, {"OTEL_EXPORTER_OTLP_COMPRESSION": "zip"}, "zip"),
     "an exporter's time that is none": (SENT, {"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}, "soon"),
+    "headers that are none": (SENT, {"OTEL_EXPORTER_OTLP_HEADERS": "Authorization: Bearer abcd1234abcd1234abcd"}, "OTEL_EXPORTER_OTLP_HEADERS"),
     "an endpoint that is no URL": (PLAIN, {"OTEL_EXPORTER_OTLP_ENDPOINT": "no url"}, "no url"),
     "an endpoint of another protocol": (PLAIN, {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "gopher://[", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "gopher"),
     "a provider that is not there": (PLAIN, {"OTEL_PYTHON_TRACER_PROVIDER": "nobody"}, "OTEL_PYTHON_TRACER_PROVIDER"),
@@ -36,13 +40,19 @@ NONSENSE = {
     "a setting that is none": (PLAIN, {"MASSGEN_TRACING_STRICT": "perhaps"}, "MASSGEN_TRACING_STRICT"),
     "a variable that is no setting": (PLAIN, {"MASSGEN_TRACING_RECORDS": "true"}, "MASSGEN_TRACING_RECORDS"),
     "settings of Logfire that are none": (LOGFIRE, {"LOGFIRE_TOKEN": "t", "LOGFIRE_TRACE_SAMPLE_RATE": "often"}, "Logfire could not be configured"),
+    "a resource that is none": (PLAIN, {"OTEL_RESOURCE_ATTRIBUTES": "%%%,=,a,api_key sk-proj-abcd1234abcd1234abcd"}, "OTEL_RESOURCE_ATTRIBUTES"),
+    "a detector that is not there": (PLAIN, {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "nobody"}, "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"),
     "propagators that are not there": (LOGFIRE, {"OTEL_PROPAGATORS": "pigeon"}, "Logfire"),
+}
+
+UNMADE: dict[str, tuple[str, dict[str, str]]] = {
+    "a root where none can be made": (PLAIN.replace("root=root", "root='/proc/nowhere/root'"), {}),
+    "a root below a file": (PLAIN.replace("root=root", "root='/dev/null/root'"), {}),
 }
 
 QUIET = {
     "a run that is none": (PLAIN, {"MASSGEN_TRACING_RUN": "/nowhere/at/all"}),
     "a home that is not there": (PLAIN, {"HOME": "/nowhere/at/all"}),
-    "a resource that is none": (PLAIN, {"OTEL_RESOURCE_ATTRIBUTES": "%%%,=,a"}),
     "a home that is a file": (LOGFIRE, {"HOME": "/dev/null", "LOGFIRE_TOKEN": "t"}),
 }
 
@@ -63,18 +73,17 @@ SWITCHED_OFF = {
 
 
 @pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    """A collector."""
-    with collecting() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> dict[str, Program]:
+def played(tmp_path_factory: pytest.TempPathFactory, one_collector: Collector) -> dict[str, Program]:
     """The programs, run."""
-    given = {name: each[:2] for name, each in NONSENSE.items()} | QUIET | SWITCHED_OFF | {name: (program, {}) for name, program in PLACES.items()}
-    programs = {name: program.replace("{url}", collector.url) for name, (program, _) in given.items()}
-    return run(tmp_path_factory.mktemp("programs"), programs, collector, {name: environment for name, (_, environment) in given.items()})
+    given = (
+        {name: each[:2] for name, each in NONSENSE.items()}
+        | QUIET
+        | UNMADE
+        | SWITCHED_OFF
+        | {name: (program, {}) for name, program in PLACES.items()}
+    )
+    programs = {name: program.replace("{url}", one_collector.url) for name, (program, _) in given.items()}
+    return run(tmp_path_factory.mktemp("programs"), programs, one_collector, {name: environment for name, (_, environment) in given.items()})
 
 
 @pytest.mark.parametrize("name", NONSENSE)
@@ -87,6 +96,31 @@ def test_nonsense_is_one_line(played: dict[str, Program], name: str) -> None:
     assert len(lines_said) == 1, program.said
     assert len(program.said.splitlines()) == 1, program.said
     assert "Traceback" not in program.said
+    assert "abcd1234" not in program.said
+
+
+@pytest.mark.parametrize("value", ["-1", "many", "1e3"])
+def test_a_limit_that_the_sdk_refuses_to_be_loaded_with_is_one_line(tmp_path: Path, value: str) -> None:
+    """It names the variable and says what to do; the run is recorded, and the environment is as it was."""
+    program = PLAIN + "import os; print(os.environ['OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT'])"
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("LOGFIRE_", "OTEL_", "MASSGEN_"))}
+    env = {**kept, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": value}
+    words = [sys.executable, "-c", f"import massgen_tracing as mt; root = {str(tmp_path)!r}\n{program}"]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["True", value]
+    (said,) = done.stderr.splitlines()
+    assert f"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT='{value}'" in said
+    assert "Correct or unset it" in said
+    assert {span["name"] for path in lines.recordings(tmp_path) for span in lines.ended(path).values()} == set(TREE)
+
+
+@pytest.mark.parametrize("name", UNMADE)
+def test_a_root_that_cannot_be_made_costs_the_recording(played: dict[str, Program], name: str) -> None:
+    """It is said for the run and for its file, with the reason; the program goes on."""
+    assert played[name].printed == "True\n"
+    assert 1 <= len(played[name].said.splitlines()) <= 2
+    assert "report it" not in played[name].said
+    assert "root" in played[name].said
 
 
 @pytest.mark.parametrize("name", QUIET)

@@ -7,6 +7,7 @@ next session or round, and never starts where the interpreter is on its way out.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import queue
@@ -208,9 +209,10 @@ class LiveDelivery(SpanProcessor):
         if isinstance(stopped, Later):
             self._away = not stopped.reached
             self._not_before = time.monotonic() + pause(stopped, self._delivery.failures)
-        if self._until is None:  # at the end it is said with what is owed
+        if self._until is None:  # the line that is shown comes at the end, with what is owed
             problem = f"The collector at {self.backend.place} does not take spans{self._why}."
-            guard.report("otlp.export", f"{problem} The run goes on and is recorded, and what it does not take can be sent later.{self._hint}")
+            then = "The run goes on and is recorded, and what it does not take can be sent later."
+            guard.report("otlp.export", f"{problem} {then}{self._hint}", level=logging.INFO)
 
     def _waits(self, answer: Later, failures: int) -> bool:
         """Wait for another attempt: at the end only, where it is near enough; during the run there is the next round."""

@@ -4,43 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 from massgen_tracing import semconv
-from massgen_tracing.model import SpanRecord
+from massgen_tracing.model import SpanRecord, Usage
 
 RunState = Literal["live", "interrupted", "ended"]
-Number = TypeVar("Number", int, float)
 
 _ROUND_PREFIX: Final = semconv.ROUND_NAME.partition("{")[0]
 _LLM_PREFIX: Final = semconv.LLM_NAME.partition("{")[0]
 _MCP_PREFIX: Final = semconv.MCP_NAME.partition("{")[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens and cost; None where nobody reported any, which is not the same as 0.
-
-    Attributes:
-        cached: the part of `input` that came from a cache.
-        reasoning: the part of `output` that was reasoning.
-        cost: USD.
-    """
-
-    input: int | None = None
-    output: int | None = None
-    cached: int | None = None
-    reasoning: int | None = None
-    cost: float | None = None
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            _sum(self.input, other.input),
-            _sum(self.output, other.output),
-            _sum(self.cached, other.cached),
-            _sum(self.reasoning, other.reasoning),
-            _sum(self.cost, other.cost),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +132,15 @@ def usage_of(span: SpanRecord) -> Usage:
         return Usage(
             _integer(values.get(semconv.GEN_AI_INPUT_TOKENS)),
             _integer(values.get(semconv.GEN_AI_OUTPUT_TOKENS)),
-            _integer(values.get(semconv.GEN_AI_CACHE_READ_TOKENS)),
             _integer(values.get(semconv.GEN_AI_REASONING_TOKENS)),
+            _integer(values.get(semconv.GEN_AI_CACHE_READ_TOKENS)),
             _number(values.get(semconv.OPERATION_COST)),
         )
     return Usage(
         _integer(values.get(semconv.USAGE_INPUT)),
         _integer(values.get(semconv.USAGE_OUTPUT)),
-        _integer(values.get(semconv.USAGE_CACHED_INPUT)),
         _integer(values.get(semconv.USAGE_REASONING)),
+        _integer(values.get(semconv.USAGE_CACHED_INPUT)),
         _number(values.get(semconv.USAGE_COST)),
     )
 
@@ -245,9 +218,3 @@ def _integer(value: object) -> int | None:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _sum(one: Number | None, other: Number | None) -> Number | None:
-    if one is None or other is None:
-        return one if other is None else other
-    return one + other

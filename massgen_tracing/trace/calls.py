@@ -299,7 +299,8 @@ def open_span(spans: SpanFactory, name: object, attributes: object, base: object
     """A span of the caller's own, in the Context *base*, else in that of its *place*."""
     if type(name) is not str:
         name = text_of(name)
-    return Work(spans, name, spans.attributes(attributes, more), place if base is None else spans.base(base, place))
+    given = attributes if type(attributes) is dict and not more else spans.attributes(attributes, more)
+    return Work(spans, name, given, place if base is None else spans.base(base, place))
 
 
 def _reported(answer: object) -> Reported:

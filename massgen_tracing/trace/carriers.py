@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
-from opentelemetry import context as otel_context
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -15,26 +14,8 @@ from massgen_tracing import semconv
 
 _TRACE_CONTEXT: Final = TraceContextTextMapPropagator()
 _BAGGAGE: Final = W3CBaggagePropagator()
-_FIELDS: Final = ("traceparent", "tracestate", "baggage")
-
-
-def child_env(env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment for a child process, with the current span in `TRACEPARENT` (and `TRACESTATE`, `BAGGAGE`).
-
-    A process that calls `configure()` under it continues the trace: its session is a child of the current span. Without a current span the
-    variables stay as they are. (OpenTelemetry environment carriers.)
-
-    Args:
-        env: what to start from; None: this process's environment. Not changed.
-    """
-    child = dict(os.environ if env is None else env)
-    carrier: dict[str, str] = {}
-    inject(carrier, otel_context.get_current())
-    if semconv.TRACEPARENT in carrier:
-        for field in _FIELDS:
-            child.pop(field.upper(), None)  # a stranger's tracestate must not go with our traceparent
-        child.update({field.upper(): value for field, value in carrier.items()})
-    return child
+FIELDS: Final = ("traceparent", "tracestate", "baggage")
+"""The headers; the variables of the same names are in upper case."""
 
 
 def inject(carrier: MutableMapping[str, Any], context: Context) -> None:
@@ -46,7 +27,7 @@ def inject(carrier: MutableMapping[str, Any], context: Context) -> None:
 def remote_context(env: Mapping[str, str] | None = None) -> Context:
     """What the process that started this one put into its environment: a Context with its span and baggage, empty without."""
     source = os.environ if env is None else env
-    carrier = {field: source[field.upper()] for field in _FIELDS if source.get(field.upper())}
+    carrier = {field: source[field.upper()] for field in FIELDS if source.get(field.upper())}
     return extract(carrier) if semconv.TRACEPARENT in carrier else Context()
 
 

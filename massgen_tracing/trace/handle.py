@@ -65,7 +65,7 @@ class Handle(Single):
 
     kind: ClassVar[SpanKind] = SpanKind.INTERNAL
     _has_own_scope: ClassVar[bool] = False
-    """Whether what is below it starts in another Context than the one that it was opened in: `_within` makes it."""
+    """Whether what is below it starts in a Context of its own, which `_within` makes, and its span opens spans, as `_opened` has it."""
 
     # Before it starts; what most handles never get to have is not set on them.
     span: ApiSpan = INVALID_SPAN
@@ -255,7 +255,7 @@ class Handle(Single):
             span = spans.start_span(self.name, base, self.kind, attributes)
         else:
             span, self._measure = spans.start_elsewhere(self.name, base, self.kind, attributes)
-        self.span = self._opened(span)
+        self.span = self._opened(span) if self._has_own_scope else span
         self._around, self._context, self._noted = base, None, None
         self._unended.append(True)
         self._life = _Life.OPEN

@@ -67,10 +67,8 @@ _ID_PREFIXES: Final = frozenset({"resp", "call", "toolu", "msg", "run", "req", "
 _PLAIN_ID: Final = re.compile(r"(?:resp|call|toolu|msg|run|req|item|thread|chatcmpl)-[A-Za-z0-9]+|[0-9a-f]{16,32}")
 """Ids that no other call has, in which no secret can stand: looking for one would cost more than all else about them."""
 
-_keys: dict[object, None] = {}
-"""Keys that were looked at, stand as they are, and name no secret."""
-
-_TEXTS_ONLY: Final = {str}
+_keys: dict[str, str] = {}
+"""Keys that were looked at, stand as they are, and name no secret; each with itself."""
 
 
 def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue:
@@ -97,12 +95,14 @@ def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue
 def clean_all(attributes: Mapping[str, object], limit: int = MAX_ATTRIBUTES) -> dict[str, Any]:
     """The first *limit* attributes, each cleaned; those without a value left out."""
     cleaned: dict[str, Any] = dict(attributes) if type(attributes) is dict else dict(list(attributes.items())[: 4 * limit])
-    if len(cleaned) > limit or not cleaned.keys() <= _keys.keys() or set(map(type, cleaned)) != _TEXTS_ONLY:
-        return _clean_others(cleaned, limit)
-    # The keys have been seen before, as those of most spans: they stay, and so do most values.
+    if len(cleaned) > limit:
+        return _clean_others(attributes, limit)
     nothing = False
+    known = _keys.get
     for item in cleaned.items():
         key, value = item
+        if known(key) is not key and (type(key) is not str or key not in _keys):  # of most spans all keys were seen before, and stay
+            return _clean_others(attributes, limit)
         kind = type(value)
         if kind is str:
             kept = _cleaned.get(item)
@@ -122,7 +122,7 @@ def clean_all(attributes: Mapping[str, object], limit: int = MAX_ATTRIBUTES) -> 
 
 def _clean_others(attributes: Mapping[Any, object], limit: int) -> dict[str, Any]:
     cleaned: dict[str, Any] = {}
-    for given, value in islice(attributes.items(), 4 * limit):
+    for given, value in list(attributes.items())[: 4 * limit]:  # a copy, for another thread may change them meanwhile
         key = attribute_key(given)
         kept = clean(key, value)
         if kept is not None:
@@ -138,7 +138,7 @@ def attribute_key(given: object) -> str:
     if type(given) is str and key == given and len(key) <= _SHORT and not is_secret_key(key):
         if len(_keys) >= _MAX_CACHED:
             _keys.clear()
-        _keys[key] = None
+        _keys[given] = given
     return key
 
 

@@ -129,7 +129,7 @@ def test_a_redirect_is_said_and_asked_once(tmp_path: Path, server: Backend, swal
         run(tracer, "second")
         assert not mt.shutdown(timeout=600)
         assert len(backend.requests) == 1
-    assert f"307, a redirect to {server.url}/elsewhere" in caplog.text
+    assert f"307, a redirect to {server.url}/elsewhere" in caplog.text  # with what is owed
     assert "has not taken 4 spans" in caplog.text
     assert server.requests == []
     swallowed.clear()
@@ -305,9 +305,9 @@ def test_no_thread_is_left_after_shutting_down(tmp_path: Path, reply: Reply, swa
     """Whether the backend was there or not."""
     with taking(always(reply)) as backend:
         tracer = mt.configure(root=tmp_path, otlp_endpoint=backend.url, enabled=True)
-        assert configuration._delivery is not None
+        assert configuration._deliveries._live is not None
         run(tracer, "work")
-        worker = configuration._delivery._worker[None]
+        worker = configuration._deliveries._live._worker[None]
         backend.wait_for(lambda backend: bool(backend.requests))
         mt.shutdown(timeout=600)
         assert worker.wait(600)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from massgen_tracing.insight.summary import Summary, Usage, summarise
+from massgen_tracing.insight.summary import Summary, summarise
+from massgen_tracing.model import Usage
 from massgen_tracing.store.roots.reader import Reader
 from tests.store import otlp
 
@@ -24,7 +24,7 @@ def test_the_sample_run_adds_up() -> None:
     found = summary(*otlp.sample_spans())
     assert (found.question, found.agents, found.winner, found.winner_label) == ("Which is the best?", ("agent_a", "agent_b"), "agent_a", "agent1.1")
     assert (found.seconds, found.state, found.trace_ids, found.start_ns) == (5.0, "ended", (otlp.TRACE,), otlp.BASE_NS)
-    assert replace(found.usage, cost=None) == Usage(2200, 370)
+    assert found.usage._replace(cost=None) == Usage(2200, 370)
     assert found.usage.cost == pytest.approx(0.015)
     assert (found.llm_calls, found.costless_calls, found.tool_calls, found.errors) == (4, 2, 1, 2)
     assert [(item.agent_id, item.number, item.kind, item.outcome, item.label, item.error) for item in found.rounds] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -16,6 +17,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = list(dict.fromkeys(re.findall(r"^\$ (.+)$", README, re.MULTILINE)))
+NAMED = list(dict.fromkeys(re.findall(r"`((?:make|massgen-tracing) [^`]+)`|^(massgen-tracing .+)$", README, re.MULTILINE)))
+"""Commands that the text speaks of, or that need MassGen."""
 PROGRAMS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
@@ -61,6 +64,21 @@ def test_a_command_of_the_readme_works(command: str, reader: Reader) -> None:
     assert done.stdout.strip()
 
 
+@pytest.mark.parametrize("command", [" ".join(filter(None, each)) for each in NAMED])
+def test_a_command_that_the_text_names_is_there(command: str) -> None:
+    """With the options that it shows: `make` knows the target, the help of `massgen-tracing` tells of the rest."""
+    name, *words = itertools.takewhile("--".__ne__, shlex.split(command))
+    commands = [word for word in itertools.takewhile(lambda word: not word.startswith("-"), words) if word.islower()]
+    if name == "make":
+        run = ["make", "--dry-run", "-C", str(ROOT), *words]
+    else:
+        run = [name, *commands, "--help"]
+    done = subprocess.run(run, env=_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for option in (word for word in words if word.startswith("--")):
+        assert option in done.stdout
+
+
 def test_there_is_something_to_run() -> None:
     """The README shows the two commands for a fresh machine and at least one program."""
     assert {"make demo", "make test"} <= set(COMMANDS)
@@ -85,7 +103,7 @@ def test_the_orchestrator_of_the_readme_is_traced(tmp_path: Path) -> None:
     """Its recording has the tree that the README promises: each call under its agent's round."""
     (program,) = (program for program in PROGRAMS if "bind_stream" in program)
     _python(program, tmp_path)
-    words = [sys.executable, "-m", "massgen_tracing.views.cli", "trace", "--root", "runs"]
+    words = [sys.executable, "-m", "massgen_tracing.views.cli", "trace"]
     tree = subprocess.run(words, cwd=tmp_path, env=_environment(), capture_output=True, text=True, check=True).stdout
     names = [re.sub(r"[│├└─•]", " ", line).split()[0] for line in tree.splitlines() if re.search(r"[─ ](agent\.|llm\.|mcp\.)", line)]
     work = ["llm.openai.stream", "mcp.filesystem.write_file"]

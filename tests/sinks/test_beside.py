@@ -16,7 +16,7 @@ import pytest
 
 from tests.apart import Program, run
 from tests.sinks import lines
-from tests.sinks.collector import Collector, collecting, texts
+from tests.sinks.collector import Collector, texts
 from tests.sinks.model import answering
 
 STEPS = {
@@ -49,6 +49,8 @@ TREE = {
     "note": "third party",
 }
 
+ROUND = {"coordination.session": "", "agent.a.round_0": "coordination.session"}
+
 FACADES = {"facade", "facade to logfire", "facade to own"}
 LOGFIRES = {"logfire", "logfire with token", "facade to logfire"}
 
@@ -68,17 +70,10 @@ def _orders() -> list[tuple[str, ...]]:
 
 
 @pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    """A Logfire."""
-    with collecting() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def ordered(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> dict[str, Program]:
+def ordered(tmp_path_factory: pytest.TempPathFactory, one_collector: Collector) -> dict[str, Program]:
     """A program for each order of steps."""
     programs = {" · ".join(order): "\n".join(STEPS[step] for step in order) + WORK for order in _orders()}
-    return run(tmp_path_factory.mktemp("orders"), programs, collector)
+    return run(tmp_path_factory.mktemp("orders"), programs, one_collector)
 
 
 @pytest.mark.parametrize("order", [" · ".join(order) for order in _orders()])
@@ -236,11 +231,11 @@ with ProcessPoolExecutor(1) as pool, tracer.span("ours"):
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[dict[str, Program]]:
+def played(tmp_path_factory: pytest.TempPathFactory, one_collector: Collector) -> Iterator[dict[str, Program]]:
     """The programs, run."""
     with answering() as model:
         calls = {name: f"MODEL = {model!r}\n" + "\n".join(STEPS[step] for step in steps) + OPENAI for name, steps in OPENAI_STEPS.items()}
-        yield run(tmp_path_factory.mktemp("programs"), {**PROGRAMS, **calls}, collector)
+        yield run(tmp_path_factory.mktemp("programs"), {**PROGRAMS, **calls}, one_collector)
 
 
 def test_nothing_of_a_logfire_that_is_configured_is_dropped(played: dict[str, Program]) -> None:
@@ -267,14 +262,7 @@ def test_configured_again_in_the_middle_of_a_round(played: dict[str, Program]) -
     """What is open is ended in the recording, and what begins later is in it too."""
     program = played["configured again in a round"]
     assert program.printed == ""
-    assert program.tree() == {
-        "coordination.session": "",
-        "agent.a.round_0": "coordination.session",
-        "before": "agent.a.round_0",
-        "inside": "before",
-        "after": "agent.a.round_0",
-        "ours": "after",
-    }
+    assert program.tree() == {**ROUND, "before": "agent.a.round_0", "inside": "before", "after": "agent.a.round_0", "ours": "after"}
     assert {"inside", "after", "ours", "agent.a.round_0"} - {span.name for span in program.sent} == {"agent.a.round_0"}
 
 
@@ -282,12 +270,7 @@ def test_a_logfire_that_is_imported_later_is_followed(played: dict[str, Program]
     """It need not be loaded when the facade is configured."""
     program = played["imported later"]
     assert program.printed == ""
-    assert program.tree() == {
-        "coordination.session": "",
-        "agent.a.round_0": "coordination.session",
-        "theirs": "agent.a.round_0",
-        "ours": "theirs",
-    }
+    assert program.tree() == {**ROUND, "theirs": "agent.a.round_0", "ours": "theirs"}
 
 
 def test_processors_that_others_have_added_stay(played: dict[str, Program]) -> None:

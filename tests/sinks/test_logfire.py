@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,13 +37,6 @@ TREE = {
     "note {what}": "Tool execution: t",
     "Agent vote: a -> agent1.1": "agent.a.round_0",
 }
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    """Answers as Logfire does."""
-    with collecting() as server:
-        yield server
 
 
 def run(place: Path, program: str, **environment: str) -> subprocess.CompletedProcess[str]:

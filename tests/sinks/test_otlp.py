@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
 import massgen_tracing
 import massgen_tracing as mt
@@ -39,6 +40,13 @@ def nobody() -> Iterator[str]:
     """The URL of a port on which nobody listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The URL of a port that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
@@ -148,6 +156,51 @@ def test_a_collector_that_refuses(
     assert f"it answers {status}" in line
     assert sorted(lines.names(*lines.recordings(tmp_path))) == sorted(TREE)
     swallowed.clear()
+
+
+def test_a_collector_that_was_down_before_the_end_is_not_waited_for(
+    nobody: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, swallowed: list[str]
+) -> None:
+    """Though its exporter is about to wait for long before it tries again; what it says of that is kept back."""
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
+    failed = threading.Event()
+
+    def seen(kind: str, _: BaseException | None) -> None:
+        swallowed.append(kind)
+        failed.set()
+
+    guard.observe(seen)
+    a_run(mt.configure(root=tmp_path, otlp_endpoint=nobody, enabled=True))
+    failed.wait()
+    assert not mt.shutdown(timeout=600)
+    (line,) = said(caplog)
+    assert nobody in line
+    assert set(swallowed) == {"otlp.export", "otlp.owed"}
+    swallowed.clear()
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_collector_that_does_not_answer(
+    silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, swallowed: list[str], protocol: str
+) -> None:
+    """It is waited for as long as `shutdown` was told, and costs one line."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    a_run(mt.configure(root=tmp_path, otlp_endpoint=silent, enabled=True))
+    assert not mt.shutdown(timeout=0.5)
+    assert len(said(caplog)) == 1
+    assert sorted(lines.names(*lines.recordings(tmp_path))) == sorted(TREE)
+    swallowed.clear()
+
+
+def test_the_programs_own_exporter_speaks_for_itself(nobody: str, collector: Collector, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What it says of its own collector is said of nobody else's, and not kept back."""
+    tracer = mt.configure(root=tmp_path, otlp_endpoint=collector.url, record=False, enabled=True)
+    theirs = OTLPSpanExporter(endpoint=nobody, timeout=0)
+    with tracer.span("work"):
+        theirs.export([])
+    assert mt.shutdown(timeout=600)
+    assert {record.name for record in caplog.records} == {"opentelemetry.exporter.otlp.proto.http.trace_exporter"}
+    assert [span.name for span in collector.spans] == ["work"]
 
 
 def test_spans_are_sent_at_exit(collector: Collector, tmp_path: Path) -> None:

@@ -345,6 +345,65 @@ def test_a_wrong_argument_of_configure_counts_as_not_given(name: str, value: Any
     assert refused(swallowed) == ([f"usage.configure.{name}"] if name != "record" else [])
 
 
+@pytest.mark.parametrize("strict", [True, "yes"])
+def test_strict_holds_for_arguments_that_configure_does_not_know(strict: Any, tmp_path: Path) -> None:
+    """A misspelt setting is an error then, and what is configured stays as it was; so is what is passed by place."""
+    tracer = mt.configure(root=tmp_path, record=False, logfire=False)
+    with pytest.raises(UsageError, match=r"unknown rooot.*service_name"):
+        mt.configure(rooot=tmp_path, strict=strict)  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match="1 by place"):
+        mt.configure("name", strict=strict)  # type: ignore[call-arg]
+    assert mt.get_tracer() is tracer
+
+
+def test_what_configure_knows_holds_beside_what_it_does_not(swallowed: list[str], tmp_path: Path) -> None:
+    """The rest is passed over in one line, in which names are scrubbed and bounded."""
+    key = "sk-proj-" + "abcd1234" * 6
+    options: dict[str, Any] = {"root": tmp_path, "service_name": "known", "record": False, "strict": "no", key: 1, "x" * 10_000: 2}
+    tracer = mt.configure("name", **options)  # type: ignore[call-arg]
+    assert tracer.spans.service_name == "known"
+    assert mt.configure("name", enabled=False, unknown=1).enabled is False  # type: ignore[call-arg]
+    (problem,) = guard.problems()
+    assert key not in problem.message
+    assert len(problem.message) < 2000
+    assert refused(swallowed) == ["usage.arguments.configure"] * 2
+
+
+@pytest.mark.parametrize("where", ["massgen_tracing.settings.checked", "massgen_tracing.settings.resolve", "massgen_tracing.trace.borders.bypass"])
+def test_what_goes_wrong_inside_configure_switches_nothing_on(
+    where: str, swallowed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tracing that the caller has switched off is not tried again with the defaults, which would switch it on."""
+    monkeypatch.chdir(tmp_path)
+
+    def fail(*_: object) -> None:
+        raise OSError("nothing works")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, fail)
+        tracer = mt.configure(enabled=False)
+    assert tracer is mt.get_tracer()
+    assert tracer.enabled is False
+    assert list(tmp_path.iterdir()) == []
+    assert set(swallowed) == {"configure"}
+    swallowed.clear()
+
+
+def test_what_goes_wrong_before_anything_is_changed_changes_nothing(swallowed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tracer that was configured goes on."""
+    tracer = mt.configure(root=tmp_path, record=False, logfire=False)
+
+    class Odd:
+        @property  # type: ignore[misc]
+        def __class__(self) -> type:
+            raise OSError("nothing works")
+
+    monkeypatch.setattr("massgen_tracing.settings.checked", lambda _: Odd().__class__)
+    assert mt.configure(enabled=False) is tracer
+    assert swallowed == ["configure"]
+    swallowed.clear()
+
+
 @pytest.mark.parametrize("value", ["false", 0, "off"])
 def test_an_argument_of_configure_is_read_as_its_variable_is(value: Any) -> None:
     """Programs that read settings from files pass texts and numbers."""

@@ -27,6 +27,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace as otel_trace
 
 import massgen_tracing as mt
+from massgen_tracing.errors import UsageError
 from massgen_tracing.testing import capture
 
 VAR: contextvars.ContextVar[str] = contextvars.ContextVar("VAR", default="outside")
@@ -563,6 +564,25 @@ def test_child_env_carries_span_and_baggage() -> None:
         assert env == {"PATH": "/bin", "TRACEPARENT": f"00-{span.trace_id}-{span.span_id}-03", "BAGGAGE": "team=red"}
         assert "TRACESTATE" in given
         assert "PATH" in mt.child_env()
+
+
+@pytest.mark.parametrize("env", [5, "x", b"x", [1], object(), {"A": "b"}.items, ValueError], ids=lambda env: type(env).__name__)
+def test_child_env_takes_anything(env: Any, swallowed: list[str]) -> None:
+    """What is no environment counts as not given, with one line; strict raises."""
+    mt.configure(record=False, logfire=False, strict=False)
+    with mt.get_tracer().span("parent") as span:
+        assert mt.child_env(env) == {**os.environ, "TRACEPARENT": f"00-{span.trace_id}-{span.span_id}-03"}
+        assert mt.child_env(env, 1, more=2).keys() == {*os.environ, "TRACEPARENT"}  # type: ignore[call-arg]
+    assert swallowed == ["usage.argument.env", "usage.arguments.child_env", "usage.argument.env"]
+    swallowed.clear()
+    mt.configure(record=False, logfire=False, strict=True)
+    with pytest.raises(UsageError, match="a mapping of variables to texts"):
+        mt.child_env(env)
+
+
+def test_child_env_takes_pairs() -> None:
+    """As `dict` does; so do mappings of other classes."""
+    assert mt.child_env([("A", "b")]) == mt.child_env(types.MappingProxyType({"A": "b"})) == {"A": "b"}  # type: ignore[arg-type]
 
 
 def test_an_mcp_request_carries_the_calls_context() -> None:

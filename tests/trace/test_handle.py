@@ -7,11 +7,14 @@ import contextvars
 import copy
 import dataclasses
 import gc
+import os
 import pickle
 import queue
+import signal
 import subprocess
 import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -24,7 +27,7 @@ from hypothesis import strategies as st
 from opentelemetry import trace as otel_trace
 
 import massgen_tracing as mt
-from massgen_tracing import semconv
+from massgen_tracing import configuration, finalization, guard, semconv
 from massgen_tracing.testing import Captured, capture, left_behind
 from massgen_tracing.trace.handle import Handle
 
@@ -459,6 +462,45 @@ def test_round_numbers_and_labels_are_unique_whichever_threads_ask() -> None:
 
 
 @pytest.mark.usefixtures("_switching_often")
+def test_a_forked_child_waits_for_no_thread_of_its_parents() -> None:
+    """Whatever another thread was in the middle of: the child goes on in the session, counts what goes wrong, configures anew and ends."""
+    inside, leave = threading.Event(), threading.Event()
+    with capture() as captured, captured.tracer.session("q", agents=["a"]) as session:
+
+        def hold() -> None:
+            with session._lock, guard._lock, configuration._lock:
+                inside.set()
+                leave.wait()
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        inside.wait()
+        with warnings.catch_warnings(action="ignore"):  # from Python 3.12 on, that there are threads
+            child = os.fork()
+        if child == 0:
+            signal.alarm(int(PATIENCE))
+            with session.agent_round("a") as rnd:
+                rnd.answer("text")
+            guard.report("of the child", "text")
+            mt.configure(enabled=False)
+            configuration._end()
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        leave.set()
+        thread.join()
+
+
+def test_a_fork_within_a_lock_leaves_it_usable() -> None:
+    """A finalizer or a signal handler may fork wherever it runs; the child leaves the block that it is in."""
+    lock = finalization.Lock()
+    with lock:
+        child = os.fork()
+    if child == 0:
+        with lock:
+            os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
 def test_a_span_that_several_threads_end_ends_once() -> None:
     """Processors see one end."""
     with capture() as captured:

@@ -49,6 +49,8 @@ def work():
                     call.record_result([{"type": "text", "text": "written"}])
                 tracer.info("said {word}", word="something")
                 rnd.answer(text="forty-two")
+                with tracer.session("of its own", agents=mt.child_env({"A": "b"})):
+                    pass
             if fired > caught:
                 raise SystemExit(f"swallowed one after {caught}")
 

@@ -21,6 +21,7 @@ from opentelemetry import trace as otel_trace
 
 import massgen_tracing as mt
 from massgen_tracing.testing import capture
+from tests.trace.bare import Boom, complaints
 
 VAR: contextvars.ContextVar[str] = contextvars.ContextVar("VAR", default="outside")
 
@@ -424,10 +425,6 @@ BODIES = st.lists(
 )
 
 
-class Boom(Exception):
-    pass
-
-
 def _generator(body: list[str], log: list[str]) -> Callable[[], AsyncGenerator[Any, Any]]:
     async def generator() -> AsyncGenerator[Any, Any]:
         for i, what in enumerate(body):
@@ -514,20 +511,15 @@ def test_it_answers_as_the_bare_generator_does(cases: int) -> None:
 
     def run(body: list[str], actions: list[str], *, bind: bool) -> tuple[list[str], list[str], set[str]]:
         log: list[str] = []
-        complaints: set[str] = set()
 
         async def main() -> list[str]:
             generator = _generator(body, log)()
             return await _drive(mt.bind_stream(generator) if bind else generator, actions)
 
-        # A generator that ignores its closing is complained of when it is collected, bound or bare.
-        hook, sys.unraisablehook = sys.unraisablehook, lambda complaint: complaints.add(str(complaint.exc_value))
-        try:
+        with complaints() as said:
             answers = asyncio.run(main())
             gc.collect()
-        finally:
-            sys.unraisablehook = hook
-        return answers, log, complaints
+        return answers, log, set(said)
 
     @settings(max_examples=cases)
     @given(body=BODIES, actions=st.lists(ACTIONS, max_size=6))

@@ -6,7 +6,6 @@ import contextlib
 import contextvars
 import gc
 import inspect
-import sys
 import threading
 import types
 import weakref
@@ -22,6 +21,7 @@ import massgen_tracing as mt
 from massgen_tracing.testing import capture
 from massgen_tracing.trace.session import Session
 from massgen_tracing.trace.tracer import Tracer
+from tests.trace.bare import Boom, complaints
 from tests.trace.programs import PATH, misnested
 
 VAR: contextvars.ContextVar[str] = contextvars.ContextVar("VAR", default="outside")
@@ -257,10 +257,6 @@ def test_it_cannot_be_run_within_itself() -> None:
 # --- the same as the bare generator, for any way of driving it ----------------------------------------------------------------------
 
 
-class Boom(Exception):
-    pass
-
-
 BODY = st.sampled_from(["yield", "catch", "ignore_exit", "return_on_exit", "delegate", "raise", "return", "finally", "raise_stop", "context"])
 ACTIONS = st.lists(st.sampled_from(["next", "send", "throw", "throw_class", "throw_exit", "throw_stop", "close", "delegate", "thread"]), max_size=6)
 
@@ -344,18 +340,13 @@ def test_it_answers_as_the_bare_generator_does(body: list[str], actions: list[st
 
     def run(bind: bool) -> tuple[list[str], list[str], list[str]]:
         log: list[str] = []
-        complaints: list[str] = []
-        # A generator that ignores its closing is complained of when it is dropped, bound or bare.
-        hook, sys.unraisablehook = sys.unraisablehook, lambda complaint: complaints.append(str(complaint.exc_value))
-        try:
+        with complaints() as said:
             generator = _generator(body, log)
             if bind:
                 generator = mt.bind_stream(generator)
             answers = _drive(generator, actions)
             del generator
-        finally:
-            sys.unraisablehook = hook
-        return answers, log, complaints[:1]
+        return answers, log, said[:1]
 
     assert run(bind=True) == run(bind=False)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from massgen_tracing.errors import ToolServerError
 from massgen_tracing.layout import TOOL_LOG_VARIABLE
-from massgen_tracing.trace.carriers import child_env
+from massgen_tracing.trace.environment import child_env
 
 from .config import ToolServerConfig
 

@@ -20,7 +20,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from massgen_tracing import guard, semconv
 
-from .wire import Answer, Tokens, tokens_of
+from .wire import Answer, usage_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +83,7 @@ class ModelCall:
         self._status: int | None = None
         self._let_go: int | None = None
         self._closed: int | None = None
-        self._tokens: Tokens | None = None
+        self._usage: Mapping[str, Any] | None = None
         self._answer: Answer | None = None
         self._requested = False
         self._open = True
@@ -117,7 +117,7 @@ class ModelCall:
 
     def used(self, usage: object) -> None:
         """What the provider says it has used."""
-        self._tokens = tokens_of(usage) or self._tokens
+        self._usage = usage_in(usage) or self._usage
 
     def answered_by(self, model: str | None) -> None:
         """The model that answers."""
@@ -133,7 +133,7 @@ class ModelCall:
             self.said = time.time_ns()
             if not success:
                 self._error = str(error or self._error or "failed")
-        if self._tokens is not None or not success:
+        if self._usage is not None or not success:
             self.finish()
 
     # --- what HTTP sees ------------------------------------------------------------------------------------------------------------
@@ -203,14 +203,13 @@ class ModelCall:
         if self._answer is not None:
             facts = self._answer.facts()
             self.handle.record_response(model=facts.model, id=facts.id, finish_reasons=facts.finish_reasons)
-            self._tokens = facts.tokens or self._tokens
+            self._usage = usage_in(facts.usage) or self._usage
             if facts.error is not None:
                 kind, text = facts.error
                 self._error_type = kind if self._error_type == _OTHER else self._error_type
                 self._error = self._error or text
-        if self._tokens is not None:
-            used = self._tokens
-            self.handle.record_usage(used.input, used.output, used.reasoning, used.cached_input, used.cost, used.raw)
+        if self._usage is not None:
+            self.handle.record_usage(raw=self._usage)
         if self._text:
             self.handle.record_content(output=self._text)
         if self._error is not None:

@@ -12,28 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from massgen_tracing.trace.reported import as_mapping, usage_of
+
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r(?=[^\n])")
 """The ends of lines in server-sent events; a CR that nothing follows yet may be half of one."""
 
 _MOST: Final = 1 << 24
 """Bytes of a single event, or of an answer that is no stream, from which on it is not looked at."""
-
-
-@dataclass(slots=True)
-class Tokens:
-    """One call's tokens as the facade counts them: cached ones are part of the input, reasoning is part of the output; None is unknown.
-
-    Attributes:
-        cost: USD, where the provider itself names it.
-        raw: as the provider reported it.
-    """
-
-    input: int | None = None
-    output: int | None = None
-    reasoning: int | None = None
-    cached_input: int | None = None
-    cost: float | None = None
-    raw: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -50,11 +35,6 @@ class Facts:
     finish_reasons: list[str] = field(default_factory=list)
     usage: dict[str, Any] = field(default_factory=dict)
     error: tuple[str, str] | None = None
-
-    @property
-    def tokens(self) -> Tokens | None:
-        """The usage as the facade counts."""
-        return tokens_of(self.usage)
 
 
 class Answer:
@@ -123,66 +103,11 @@ class Answer:
             _read(message, self._facts)
 
 
-def tokens_of(usage: object) -> Tokens | None:
-    """A provider's usage, of whatever kind, as the facade counts; None for what is none.
-
-    OpenAI reports `prompt_tokens` or `input_tokens` with details, cached ones included. Anthropic reports cached and cache-writing tokens beside
-    the input: they are added. Gemini reports `prompt_token_count` and thoughts beside the candidates: these are added to the output.
-    """
-    raw = _mapping(usage)
-    if not raw:
-        return None
-    get = _Numbers(raw)
-    if "cache_read_input_tokens" in raw or "cache_creation_input_tokens" in raw:  # Anthropic
-        parts = (get("input_tokens"), get("cache_read_input_tokens"), get("cache_creation_input_tokens"))
-        made = _mapping(raw.get("output_tokens_details"))
-        tokens = Tokens(_sum(*parts), get("output_tokens"), _Numbers(made)("thinking_tokens"), get("cache_read_input_tokens"))
-    elif "prompt_token_count" in raw or "promptTokenCount" in raw:  # Gemini
-        thoughts = get("thoughts_token_count", "thoughtsTokenCount")
-        output = _sum(get("candidates_token_count", "candidatesTokenCount"), thoughts)
-        tokens = Tokens(get("prompt_token_count", "promptTokenCount"), output, thoughts, get("cached_content_token_count", "cachedContentTokenCount"))
-    else:
-        details = _mapping(raw.get("prompt_tokens_details") or raw.get("input_tokens_details"))
-        made = _mapping(raw.get("completion_tokens_details") or raw.get("output_tokens_details"))
-        tokens = Tokens(
-            get("prompt_tokens", "input_tokens"),
-            get("completion_tokens", "output_tokens"),
-            _Numbers(made)("reasoning_tokens"),
-            _Numbers(details)("cached_tokens") if details else get("cached_input_tokens"),
-        )
-    cost = raw.get("cost")
-    tokens.cost = float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) and cost > 0 else None
-    tokens.raw = raw
-    return None if tokens.input is None and tokens.output is None else tokens
-
-
-class _Numbers:
-    """The whole numbers of a mapping, by any of several names."""
-
-    def __init__(self, raw: Mapping[str, Any]) -> None:
-        self._raw = raw
-
-    def __call__(self, *names: str) -> int | None:
-        for name in names:
-            value = self._raw.get(name)
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                return int(value)
-        return None
-
-
-def _sum(*parts: int | None) -> int | None:
-    known = [part for part in parts if part is not None]
-    return sum(known) if known else None
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    if isinstance(value, Mapping):
-        return value
-    dump = getattr(value, "model_dump", None)  # pydantic, which the providers' clients use
-    if callable(dump):
-        dumped = dump(exclude_none=True)
-        return dumped if isinstance(dumped, Mapping) else {}
-    return dict(vars(value)) if hasattr(value, "__dict__") else {}
+def usage_in(said: object) -> Mapping[str, Any] | None:
+    """A provider's usage, of whatever kind; None for what tells of no tokens."""
+    usage = as_mapping(said)
+    tokens = usage_of(usage)
+    return None if tokens.input is None and tokens.output is None else usage
 
 
 def _whole(body: bytes) -> list[Mapping[str, Any]]:

@@ -71,11 +71,12 @@ class AppendFile:
             if self._torn:
                 line = b"\n" + line
             written = os.write(file.number, line)
-            while written < len(line):
-                # The disk filled up in the middle of the line; a reader skips what stands there, so the next line must begin anew.
-                self._torn = True
-                written += os.write(file.number, line[written:])
-            self._torn = False
+            if written < len(line) or self._torn:
+                while written < len(line):
+                    # The disk filled up in the middle of the line; a reader skips what stands there, so the next line must begin anew.
+                    self._torn = True
+                    written += os.write(file.number, line[written:])
+                self._torn = False
             self._lines += 1
             let_go = self._file is not file
         except OSError as error:
@@ -125,8 +126,7 @@ class AppendFile:
             )
 
     def abandon(self) -> None:
-        """In a forked child: leave the parent's file alone, and no lock held that a thread of the parent's had taken."""
-        self._opening = finalization.Lock()
+        """In a forked child: leave the parent's file alone."""
         self._vouched = False
         self._let_go()
 

@@ -30,6 +30,10 @@ _MAX_HEADS: Final = 256
 _MAX_TRACES: Final = 4096
 """Runs whose traces are remembered: what is written in them later, without saying so, is theirs."""
 
+_Head = tuple[InstrumentationScope | None, Resource | None, str]
+"""The beginning of the lines of one scope and resource."""
+
+_NO_HEAD: Final[_Head] = None, None, ""
 _NOTHING: Final[Mapping[str, Any]] = {}
 _SHUTDOWN_SECONDS: Final = 1.5
 _PART: Final = 0.9
@@ -99,7 +103,8 @@ class Recording(SpanProcessor):
         self._strangers: dict[int, _OpenSpan] = {}
         """Open spans that are not our own, by id: at their ends others stand for them."""
         self._dropped: list[weakref.ref[ReadableSpan]] = []
-        self._heads: dict[int, tuple[InstrumentationScope | None, Resource, str]] = {}
+        self._heads: dict[int, _Head] = {}
+        self._last_head = _NO_HEAD
         self._syncer = Syncer()
         self._stopped = False
         _live.add(self)
@@ -264,6 +269,7 @@ class Recording(SpanProcessor):
         self._strangers = {}
         self._dropped = []
         self._heads = {}
+        self._last_head = _NO_HEAD
 
     def path_of(self, place: layout.RunDirectory | None) -> Path:
         """The file of a run, of this process's spans in it; of None: of spans outside of runs."""
@@ -276,11 +282,15 @@ class Recording(SpanProcessor):
     def _head(self, scope: InstrumentationScope | None, resource: Resource) -> str:
         # By identity: hashing a resource and a scope costs more than a line. Each entry holds what it was made from, so that its id is not used
         # again meanwhile.
-        known = self._heads.get(id(scope))
-        if known is None or known[0] is not scope or known[1] is not resource:
+        known = self._last_head
+        if known[0] is scope and known[1] is resource:
+            return known[2]
+        known = self._heads.get(id(scope), _NO_HEAD)
+        if known[0] is not scope or known[1] is not resource:
             if len(self._heads) >= _MAX_HEADS:  # a provider that makes a scope for every tracer it gives
                 self._heads.clear()
             known = self._heads[id(scope)] = scope, resource, head(resource, scope)
+        self._last_head = known
         return known[2]
 
 

@@ -115,7 +115,8 @@ class _Worker:
         self._lives.acquire()
         try:
             start_new_thread(self._work, ())
-        except RuntimeError:
+        except RuntimeError as error:
+            guard.passing(error)
             return False
         return True
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from massgen_tracing.store.sql import syntax
-from massgen_tracing.store.sql.syntax import Atom, Parts
+from massgen_tracing.store.sql.syntax import Atom, Parts, Stretch
 from massgen_tracing.store.sql.tokens import Group, Item, Token, arguments, group_brackets, tokenize
 
 TypeOf = Callable[[str], str | None]
@@ -82,27 +82,17 @@ def exact(sql: str, type_of: TypeOf) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Operand:
-    """A part of a statement that has a value."""
-
-    tokens: tuple[Token, ...]
-
-    @property
-    def start(self) -> int:
-        return self.tokens[0].start
-
-    @property
-    def end(self) -> int:
-        return self.tokens[-1].end
+class _Operand(Stretch):
+    """A part of a statement that has a value; its items are tokens."""
 
     @property
     def is_literal(self) -> bool:
         """Whether it is a text, a number or a parameter."""
-        return len(self.tokens) == 1 and not self.tokens[0].is_name
+        return self.token is not None and not self.token.is_name
 
     @property
     def names_interval(self) -> bool:
-        return any(token.word == _INTERVAL for token in self.tokens)
+        return any(isinstance(item, Token) and item.word == _INTERVAL for item in self.items)
 
 
 @dataclass(frozen=True, slots=True)

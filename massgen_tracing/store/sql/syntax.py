@@ -43,8 +43,8 @@ _AFTER_CALL: Final = frozenset({"FILTER", "OVER", "GROUP"})
 
 
 @dataclass(frozen=True, slots=True)
-class Atom:
-    """A name, a literal or a bracket: *items* in order; a call is a name and a bracket."""
+class Stretch:
+    """A part of a statement: *items* in order, at least one."""
 
     items: tuple[Item, ...]
 
@@ -57,6 +57,16 @@ class Atom:
     def end(self) -> int:
         """Where it ends."""
         return self.items[-1].end
+
+    @property
+    def token(self) -> Token | None:
+        """The token, where it is only one."""
+        return self.items[0] if len(self.items) == 1 and isinstance(self.items[0], Token) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Atom(Stretch):
+    """A name, a literal or a bracket; a call is a name and a bracket."""
 
     @property
     def call(self) -> tuple[Token, Group] | None:
@@ -73,11 +83,6 @@ class Atom:
         call = Atom(self.items[:2]).call if len(self.items) > 2 else None
         subscripts = all(isinstance(item, Group) and item.opening.text == "[" for item in self.items[2:])
         return call if subscripts else None
-
-    @property
-    def token(self) -> Token | None:
-        """The token, where it is only one."""
-        return self.items[0] if len(self.items) == 1 and isinstance(self.items[0], Token) else None
 
     @property
     def name(self) -> str | None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from massgen_tracing.runs.massgen import wire
-from massgen_tracing.runs.massgen.wire import Answer, Facts, tokens_of
+from massgen_tracing.runs.massgen.wire import Answer, Facts, usage_in
+from massgen_tracing.trace.reported import usage_of
 
 
 def _events(*messages: dict[str, Any]) -> bytes:
@@ -163,8 +164,7 @@ def test_each_provider_is_understood(body: bytes, id_: str, model: str, reasons:
         turn += 1
     facts = answer.facts()
     assert (facts.id, facts.model, facts.finish_reasons) == (id_, model, reasons)
-    assert facts.tokens is not None
-    assert (facts.tokens.input, facts.tokens.output, facts.tokens.reasoning, facts.tokens.cached_input, facts.tokens.cost) == tokens
+    assert usage_of(facts.usage) == tokens
 
 
 @given(st.binary(max_size=3000))
@@ -228,15 +228,10 @@ def test_a_whole_answer_over_several_lines_is_understood() -> None:
     answer.add(json.dumps({"id": "c", "model": "m", "choices": [{"finish_reason": "stop"}], "usage": {"prompt_tokens": 1}}, indent=2).encode())
     facts = answer.facts()
     assert (facts.id, facts.model, facts.finish_reasons) == ("c", "m", ["stop"])
-    assert facts.tokens is not None
-    assert (facts.tokens.input, facts.tokens.output) == (1, None)
+    assert usage_of(facts.usage) == (1, None, None, None, None)
 
 
 def test_usage_that_is_not_reported_is_unknown() -> None:
     """Unknown is not 0, and an empty usage is none."""
-    assert tokens_of(None) is None
-    assert tokens_of({}) is None
-    assert tokens_of({"prompt_tokens": None}) is None
-    known = tokens_of({"prompt_tokens": 3})
-    assert known is not None
-    assert (known.input, known.output, known.reasoning, known.cached_input, known.cost) == (3, None, None, None, None)
+    assert [usage_in(said) for said in (None, {}, [1], {"prompt_tokens": None}, {"prompt_tokens": "many"}, {"cost": 1.0})] == [None] * 6
+    assert usage_in({"prompt_tokens": 3}) == {"prompt_tokens": 3}

@@ -3,49 +3,46 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import json
+import logging
 import os
-import shlex
-import shutil
-import socket
-import tempfile
 import threading
-import uuid
+import time
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from opentelemetry import context as otel_context
-from opentelemetry import trace as otel_trace
 
 from massgen_tracing import guard, layout, prices, semconv, settings
 from massgen_tracing._version import __version__
-from massgen_tracing.errors import ConfigError, MissingPackageError, compose, one_of
+from massgen_tracing.configuration import surroundings
+from massgen_tracing.configuration.delivering import Deliveries
+from massgen_tracing.configuration.neighbours import Neighbours
+from massgen_tracing.errors import UsageError, compose, one_of
 from massgen_tracing.model import RUN_CONTEXT_KEY
-from massgen_tracing.trace import borders, carriers, factory
-from massgen_tracing.trace.lenient import function_takes_anything
+from massgen_tracing.trace import (
+    borders,
+    carriers,
+    environment,  # noqa: F401 - so that no module is loaded later: what a signal handler raises meanwhile may be lost
+    factory,
+)
+from massgen_tracing.trace.arguments import identifier
 from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.trace import TracerProvider
 
-    from massgen_tracing.delivery.acknowledged import Acknowledged
-    from massgen_tracing.delivery.live import LiveDelivery
-    from massgen_tracing.sinks.logfire import Follower
     from massgen_tracing.sinks.recording import Recording
     from massgen_tracing.trace.pipeline import Pipeline
 
 EXIT_TIMEOUT: Final = 1.9
 """Seconds that backends may take at exit."""
 
-_PREFIXES: Final = ("MASSGEN_TRACING_", "OTEL_", "LOGFIRE_")
-"""What the names of variables begin with that say how to trace."""
-
-_DELAY_VARIABLE: Final = "OTEL_BSP_SCHEDULE_DELAY"
+F = TypeVar("F", bound=Callable[..., Tracer])
 
 _NOOP: Final = NoopTracer()
 _lock = threading.RLock()
@@ -53,23 +50,41 @@ _tracer: Tracer = _NOOP
 _pipeline: Pipeline | None = None
 _root: str | None = None
 _seals = False
-_delivery: LiveDelivery | None = None
-_acknowledged: Acknowledged | None = None
-_spool: str | None = None
-"""The temporary directory that has what is delivered, where nothing is recorded."""
-
-_logfire: Follower | None = None
-_to_logfire = False
+_neighbours: Final = Neighbours()
+_deliveries: Final = Deliveries()
 _given: dict[str, Any] = {}
 """What `configure()` was called with."""
 _at_exit = False
 
 
-def _misfit(kind: str, problem: str, expected: str) -> None:
-    settings.misuse(None, kind, problem, expected)
+def _takes_anything(function: F) -> F:
+    """Have `configure()` take whatever it is called with: what it does not know is passed over, and counted; what it does know holds.
+
+    Whatever goes wrong inside, it is not tried again with less: that would set up what the caller has refused.
+    """
+    names = inspect.signature(function).parameters
+
+    @wraps(function)
+    def called(*args: object, **options: Any) -> Tracer:
+        given = {name: value for name, value in options.items() if name in names}
+        wrong = [f"{len(args)} by place"] if args else []
+        wrong += [f"an unknown {identifier(name)}" for name in options if name not in names]
+        try:
+            if wrong:
+                given["strict"] = settings.checked({"strict": given.get("strict")})["strict"]
+                expected = f"by name, {one_of(names)}"
+                settings.misuse(given["strict"], "arguments.configure", f"configure() was called with {', '.join(wrong)}", expected)
+            return function(**given)
+        except UsageError:  # strict
+            raise
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+            guard.swallow("configure", error)
+            return get_tracer()
+
+    return cast("F", called)
 
 
-@function_takes_anything(_misfit)
+@_takes_anything
 def configure(
     *,
     service_name: str | None = None,
@@ -176,7 +191,7 @@ def variables() -> dict[str, str]:
     It holds what was given to `configure()`, what the environment says to this package, OpenTelemetry and Logfire, the root as an absolute path, and
     the current run, to which that process then belongs. A provider of the caller's own stays here.
     """
-    env = {name: value for name, value in os.environ.items() if name.startswith(_PREFIXES)}
+    env = {name: value for name, value in os.environ.items() if name.startswith(surroundings.PREFIXES)}
     for setting in settings.SETTINGS:
         value = _given.get(setting.name)
         if value is not None:
@@ -192,15 +207,9 @@ def variables() -> dict[str, str]:
 def also_to_logfire() -> bool:
     """Have what is configured export to Logfire too; returns whether it does. For whoever would otherwise configure Logfire a second time."""
     with _lock:
-        if _tracer.enabled and not _sends_to_logfire():
+        if _tracer.enabled and not _neighbours.sends_to_logfire():
             configure(**{**_given, "logfire": True})
-        return _sends_to_logfire()
-
-
-def _sends_to_logfire() -> bool:
-    from massgen_tracing.trace.provider import SHARED
-
-    return _logfire is not None and SHARED.delegate is not None and _logfire.is_proxy(SHARED.delegate)
+        return _neighbours.sends_to_logfire()
 
 
 def shutdown(timeout: float = 5.0) -> bool:
@@ -210,9 +219,9 @@ def shutdown(timeout: float = 5.0) -> bool:
         timeout: seconds that all backends together may take; what one has not taken by then is left to the local recording.
 
     Returns:
-        Whether everything was done in time.
+        Whether everything was done in time. A collector that is down has not taken its spans, and is not waited for to the end.
     """
-    global _tracer, _pipeline, _root, _seals, _delivery, _acknowledged, _spool
+    global _tracer, _pipeline, _root, _seals
     try:
         timeout = float(timeout)
     except (TypeError, ValueError, OverflowError):
@@ -223,8 +232,6 @@ def shutdown(timeout: float = 5.0) -> bool:
         pipeline, _pipeline = _pipeline, None
         root, _root = _root, None
         seals, _seals = _seals, False
-        owing, _delivery, _acknowledged = (_delivery, _acknowledged), None, None
-        spool, _spool = _spool, None
         _tracer = _NOOP
         borders.bypass(False)
         if pipeline is None:
@@ -232,8 +239,9 @@ def shutdown(timeout: float = 5.0) -> bool:
         from massgen_tracing.trace.provider import SHARED
 
         SHARED.clear()
-        done = pipeline.shutdown(timeout)
-    return _after(done, timeout, root, owing, spool, seals=seals)
+        done = _stop(pipeline, timeout, root)
+    _after(root, seals=seals)
+    return done
 
 
 def _end() -> None:
@@ -241,42 +249,46 @@ def _end() -> None:
 
     What other exit handlers and finalizers trace after this one is in it too; it needs no end.
     """
-    with _lock:
+    until = time.monotonic() + EXIT_TIMEOUT
+    if not _lock.acquire(timeout=EXIT_TIMEOUT):  # another thread stops the backends just now, or sets them up, in its own time
+        return
+    try:
         if _pipeline is None:
             return
         from massgen_tracing.trace.others import Added
         from massgen_tracing.trace.provider import SHARED
 
         Added.ending = True
-        done = _pipeline.shutdown(EXIT_TIMEOUT)
+        goes_on = not _deliveries.are_temporary
+        _stop(_pipeline, max(0.0, until - time.monotonic()), _root)
         for pipeline in (_pipeline, SHARED.others.shown):
             if pipeline is not None:
-                pipeline.processors = tuple(processor for processor in pipeline.processors if hasattr(processor, "resume") and _spool is None)
+                pipeline.processors = tuple(processor for processor in pipeline.processors if goes_on and hasattr(processor, "resume"))
         for processor in _pipeline.processors:
             processor.resume()  # type: ignore[attr-defined]  # a recording's
-    _after(done, EXIT_TIMEOUT, _root, (_delivery, _acknowledged), _spool, seals=_seals)
+    finally:
+        _lock.release()
+    _after(_root, seals=_seals)
 
 
-def _after(
-    done: bool, timeout: float, root: str | None, owing: tuple[LiveDelivery | None, Acknowledged | None], spool: str | None, *, seals: bool
-) -> bool:
-    """Say what was not done in time, have the recordings sealed where that is asked for, and leave word of what went wrong; whether all was done."""
-    owed = 0
-    command = "" if spool is not None or root is None else f"massgen-tracing push --root {shlex.quote(root)}"
-    for each in owing:
-        if each is not None:
-            with guard.guarded("delivery.owed"):
-                owed += each.say_owed(command)
-    if spool is not None:
-        shutil.rmtree(spool, ignore_errors=True)
-    if not done and not owed:
-        guard.report("shutdown.timeout", f"A backend did not take its last spans within {timeout:g} s; they are in the local recording.")
+def _stop(pipeline: Pipeline, timeout: float, root: str | None) -> bool:
+    """Stop what spans go to; whether all of it has taken its last spans in time. What is said of a backend that is down is one line."""
+    done = pipeline.shutdown(timeout)
+    owed = _deliveries.finish(root)
+    if not done:
+        where = "they are lost, for nothing is recorded" if root is None else "they are in the local recording"
+        level = logging.DEBUG if owed else logging.WARNING
+        guard.report("shutdown.timeout", f"A backend did not take its last spans within {round(timeout, 1):g} s; {where}.", level=level)
+    return done and not owed
+
+
+def _after(root: str | None, *, seals: bool) -> None:
+    """Have the recordings sealed where that is asked for, and leave word of what went wrong."""
     if seals and root is not None:
         from massgen_tracing.sinks.recording import seal_apart  # loaded already, with the recording
 
         seal_apart(root)
     _write_problems(root)
-    return done and not owed
 
 
 def _set_up_as(values: dict[str, Any], provider: TracerProvider | None, given: dict[str, Any]) -> Tracer:
@@ -288,9 +300,10 @@ def _set_up_as(values: dict[str, Any], provider: TracerProvider | None, given: d
         given: the caller's arguments.
     """
     global _root, _seals
+    surroundings.load_sdk()
     from massgen_tracing.trace.provider import SHARED
 
-    _check_surroundings()
+    surroundings.check()
     make = partial(
         Tracer,
         service_name=values["service_name"],
@@ -302,38 +315,12 @@ def _set_up_as(values: dict[str, Any], provider: TracerProvider | None, given: d
     beside = provider is not None and provider is not SHARED  # which is global for good, also where nothing is configured
     record = bool(given["record"]) if beside else values["record"]
     if record or not beside:
-        _root = values["root"] = _absolute(values["root"])
+        _root = values["root"] = surroundings.absolute(values["root"])
     _seals = values["seal"] and record
     if beside:
         assert provider is not None
         return _set_up_beside(provider, values, make, record=record)
     return _set_up(values, make, given["otlp_endpoint"])
-
-
-def _absolute(root: str | os.PathLike[str]) -> str:
-    """The root as it is now, for the program may go elsewhere.
-
-    In a working directory that is gone a relative one is a new directory among the temporary ones.
-    """
-    try:
-        return os.path.abspath(root)
-    except OSError:
-        place = tempfile.mkdtemp(prefix="massgen-tracing-")
-        problem = f"The working directory is gone, so the root {os.fspath(root)!r} cannot be there; runs are recorded under {place}"
-        guard.report("recording.root", compose(problem, hint="Name an absolute one with root=…, or MASSGEN_TRACING_ROOT"))
-        return place
-
-
-def _check_surroundings() -> None:
-    """Say what the environment holds that cannot be used."""
-    written = os.environ.get(semconv.TRACEPARENT.upper())
-    if written and not otel_trace.get_current_span(carriers.remote_context()).get_span_context().is_valid:
-        problem = "The environment variable TRACEPARENT is wrong, so this process begins a trace of its own"
-        guard.report("settings.traceparent", compose(problem, "W3C's form, 00-<32 hex digits>-<16 hex digits>-01", written))
-    unknown = settings.unknown(os.environ)
-    if unknown:
-        problem = f"Nobody reads {', '.join(unknown)}"
-        guard.report("settings.unknown", compose(problem, one_of(setting.variable for setting in settings.SETTINGS)))
 
 
 def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str | None) -> Tracer:
@@ -344,33 +331,34 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
         make: makes the tracer.
         given_endpoint: the collector that the caller has named, where it was not a variable that did.
     """
-    global _pipeline, _to_logfire, _acknowledged
+    global _pipeline
     from massgen_tracing.trace.pipeline import Pipeline
     from massgen_tracing.trace.provider import SHARED
 
-    root, run = values["root"] if values["record"] else None, _run_of_parent()
-    processors = _recording(root, run)
-    resource, remote = _resource(values["service_name"]), carriers.remote_context()
-    if given_endpoint:
-        processors = _delivered(processors, run, values, given_endpoint)
+    root, run = values["root"] if values["record"] else None, surroundings.run_of_parent()
+    recordings = _recording(root, run)
+    processors = [*recordings, *(_deliveries.to_collector(recordings, run, values, given_endpoint) if given_endpoint else ())]
+    resource, remote = surroundings.resource(values["service_name"]), carriers.remote_context()
     shown = Pipeline(resource, processors, remote=remote)
     _pipeline = Pipeline(resource, processors, remote=remote)
-    _follow_others()
+    _neighbours.follow()
     delegate: TracerProvider | None = None
     if values["logfire"]:
         from massgen_tracing.sinks.logfire import LogfireFlush
 
-        _acknowledged = _acknowledging(shown, run) if values["record"] else None
-        delegate = _logfire_takes_ours(values["service_name"], None if _acknowledged is None else _acknowledged.taken)
+        acknowledged = _deliveries.by_logfire(recordings[0], run) if recordings else None
+        if acknowledged is not None:
+            shown.processors += (acknowledged,)
+        delegate = _neighbours.logfire_takes_ours(values["service_name"], None if acknowledged is None else acknowledged.taken)
         _pipeline.processors += (LogfireFlush(),)
     if delegate is None and given_endpoint is None:
         # Logfire's SDK, and any other's, exports by itself to what OpenTelemetry's variables name: so only what is this package's own goes there.
         traces = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
         if traces or values["otlp_endpoint"]:
             only = str(resource.attributes[semconv.SERVICE_INSTANCE_ID])
-            own = _delivered(processors, run, values, traces or values["otlp_endpoint"], whole=bool(traces), only=only)
-            _pipeline.processors += tuple(own[len(processors) :])
-    _to_logfire = bool(values["logfire"])
+            endpoint = traces or values["otlp_endpoint"]
+            _pipeline.processors += tuple(_deliveries.to_collector(recordings, run, values, endpoint, whole=bool(traces), only=only))
+    _neighbours.to_logfire = bool(values["logfire"])
     SHARED.install(_pipeline, shown, delegate)
     # A Logfire that is given its token later takes the spans then, and cleans nothing.
     cleans = not values["logfire"]
@@ -383,17 +371,18 @@ def _set_up_beside(provider: TracerProvider, values: dict[str, Any], make: parti
     from massgen_tracing.trace.pipeline import Pipeline
     from massgen_tracing.trace.provider import SHARED
 
-    root, run = values["root"] if record else None, _run_of_parent()
+    root, run = values["root"] if record else None, surroundings.run_of_parent()
     processors = _recording(root, run)
-    _pipeline = Pipeline(_resource(""), processors)
+    resource = surroundings.resource("")
+    _pipeline = Pipeline(resource, processors)
     if record:
-        _follow_others()
-        _follow(provider)
-    SHARED.install(_pipeline, Pipeline(_resource(""), processors), provider)
+        _neighbours.follow()
+        _neighbours.follow_provider(provider)
+    SHARED.install(_pipeline, Pipeline(resource, processors), provider)
     return make(provider.get_tracer(SCOPE, __version__), cleans=False, open_run=partial(_open_run, root, run if record else None))
 
 
-def _recording(root: str | None, run: layout.RunDirectory | None) -> list[SpanProcessor]:
+def _recording(root: str | None, run: layout.RunDirectory | None) -> list[Recording]:
     if root is None:
         return []
     from massgen_tracing.sinks.recording import Recording
@@ -401,144 +390,10 @@ def _recording(root: str | None, run: layout.RunDirectory | None) -> list[SpanPr
     return [Recording(root, run)]
 
 
-def _delivered(
-    recordings: list[SpanProcessor], run: layout.RunDirectory | None, values: dict[str, Any], endpoint: str, *, whole: bool = False, only: str = ""
-) -> list[SpanProcessor]:
-    """The recording, and behind it what delivers it to a collector; without that, and with one line, where it cannot be set up.
-
-    Args:
-        recordings: the recording; where there is none, one in a temporary directory is what is delivered.
-        run: the run that this process belongs to.
-        values: every setting.
-        endpoint: the collector's URL.
-        whole: whether it is that of traces itself.
-        only: the `service.instance.id` of the spans that are meant; empty for all.
-    """
-    global _delivery, _spool
-    from massgen_tracing.trace.exceptions import summary
-    from massgen_tracing.trace.scrub import scrub
-
-    passed_over: list[str] = []
-    try:
-        from massgen_tracing.delivery import backend, live
-
-        to = backend.otlp(endpoint, os.environ, whole=whole, say=passed_over.append)
-        if not recordings:
-            _spool = tempfile.mkdtemp(prefix="massgen-tracing-")
-            recordings, run = _recording(_spool, None), None
-        recording = cast("Recording", recordings[0])
-        root = Path(_spool or values["root"])
-        _delivery = live.LiveDelivery(to, root, recording.path_of, run=run, only=only, pending=values["otlp_pending"], delay=_delay())
-    except (ImportError, MissingPackageError):
-        missing = MissingPackageError("Export to a collector", "opentelemetry-exporter-otlp")
-        guard.report("otlp.package", f"{missing} The run goes on and is recorded locally.")
-        return recordings
-    except Exception as error:  # noqa: BLE001 - what the variables say may be nonsense
-        guard.report(
-            "otlp.configure",
-            f"Export to the collector at {scrub(endpoint)} could not be set up ({scrub(summary(error))}). The run goes on and is recorded"
-            " locally. Check the URL and the OTEL_EXPORTER_OTLP_* variables.",
-            error=error,
-        )
-        return recordings
-    if passed_over:
-        guard.report("otlp.settings", f"{' '.join(passed_over)} The default is used.")
-    return [*recordings, _delivery]
-
-
-def _delay() -> float:
-    """Seconds that spans wait for others to be sent with them: what OpenTelemetry's own variable says, in milliseconds."""
-    text = os.environ.get(_DELAY_VARIABLE, "")
-    if text.isascii() and text.isdecimal() and len(text) < 9:
-        return int(text) / 1000
-    if text:
-        guard.report(
-            "settings.otel_bsp_schedule_delay", compose(f"The environment variable {_DELAY_VARIABLE} is wrong", "milliseconds", text, "1000 is used")
-        )
-    return 1.0
-
-
-# --- other providers ---------------------------------------------------------------------------------------------------------------
-
-
-def _follow_others() -> None:
-    """See to it that the spans of the global provider and of Logfire are in the same tree, whenever and by whomever these are set."""
-    global _logfire
-    from massgen_tracing.sinks.logfire import Follower
-    from massgen_tracing.trace import global_provider
-    from massgen_tracing.trace.provider import SHARED
-
-    with guard.guarded("others"):
-        if _logfire is None:
-            _logfire = Follower(SHARED.others, _logfire_configured)
-        global_provider.take(_follow)
-        _logfire.look()
-
-
-def _notice_others() -> None:
-    """Follow what was set in a way that nobody was told of."""
-    from massgen_tracing.trace import global_provider
-
-    with guard.guarded("others"):
-        if _logfire is not None:
-            global_provider.notice()
-            _logfire.look()
-
-
-def _follow(provider: TracerProvider) -> bool:
-    """Follow one provider; whether it can be followed."""
-    from massgen_tracing.trace.provider import SHARED
-
-    if _logfire is not None and _logfire.is_proxy(provider):
-        _logfire_configured(provider)
-        return True
-    return SHARED.others.follow(provider)
-
-
-def _acknowledging(shown: Pipeline, run: layout.RunDirectory | None) -> Acknowledged | None:
-    """What notes which of the recorded spans Logfire has taken; None where nothing can be sent to it."""
-    from massgen_tracing.delivery import acknowledged, backend
-
-    try:
-        to = backend.logfire(os.environ)
-    except ConfigError:
-        return None
-    found = acknowledged.Acknowledged(to, cast("Recording", shown.processors[0]).path_of, run)
-    shown.processors += (found,)
-    return found
-
-
-def _logfire_takes_ours(service_name: str, taken: Callable[[bytes], None] | None) -> TracerProvider | None:
-    """Logfire's provider, where Logfire takes the facade's spans."""
-    from massgen_tracing.trace.provider import SHARED
-
-    provider = None if _logfire is None else _logfire.use(service_name, taken)
-    if provider is not None and _logfire is not None:
-        SHARED.masked = _logfire.masked
-    return provider
-
-
-def _logfire_configured(provider: TracerProvider) -> None:
-    """The program has configured Logfire: it is what others' spans go through, and the facade's where that was asked for."""
-    from massgen_tracing.trace import global_provider
-    from massgen_tracing.trace.provider import SHARED
-
-    global_provider.announce(provider)
-    if SHARED.pipeline is not None and _logfire is not None and _to_logfire:
-        SHARED.masked = _logfire.masked
-        SHARED.pipeline, SHARED.delegate = None, provider
-
-
-def _run_of_parent() -> layout.RunDirectory | None:
-    """The run that this process was started in, if it was told."""
-    attempt = os.environ.get(layout.RUN_VARIABLE)
-    return layout.run_of(Path(attempt)) if attempt else None
-
-
 def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layout.RunDirectory | None) -> layout.RunDirectory | None:
     """The directory of a session: *given*, or *parent*, which this process belongs to, or a new one; none is made without a root."""
     if _pipeline is not None:
-        _notice_others()
+        _neighbours.notice()
     if given is not None or root is None:
         return given
     if parent is not None:
@@ -557,23 +412,6 @@ def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layou
         return None
 
 
-def _resource(service_name: str) -> Resource:
-    from opentelemetry.sdk.resources import Resource
-
-    from massgen_tracing.trace.origin import clean_resource
-
-    return clean_resource(
-        Resource.create(
-            {
-                semconv.SERVICE_NAME: service_name,
-                semconv.SERVICE_INSTANCE_ID: uuid.uuid4().hex,
-                semconv.PROCESS_PID: os.getpid(),
-                semconv.HOST_NAME: socket.gethostname(),
-            }
-        )
-    )
-
-
 def _write_problems(root: str | None) -> None:
     """Leave what was swallowed where `massgen-tracing doctor` finds it."""
     found = guard.problems()
@@ -590,3 +428,13 @@ def _write_problems(root: str | None) -> None:
     except (OSError, ValueError) as error:  # also a root that no file system can name
         guard.passing(error)
         guard.logger.debug("the problems could not be written to %s", path, exc_info=True)
+
+
+def _after_fork() -> None:
+    # A thread of the parent may have held the lock at the moment of the fork.
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,54 @@
+"""The current span in the environment of a child process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from opentelemetry import context as otel_context
+
+from massgen_tracing import semconv
+from massgen_tracing.trace import arguments
+from massgen_tracing.trace.carriers import FIELDS, inject
+from massgen_tracing.trace.factory import here
+from massgen_tracing.trace.lenient import function_takes_anything
+from massgen_tracing.trace.usage import Unfit
+
+_EXPECTED: Final = "a mapping of variables to texts"
+
+
+def _misfit(kind: str, problem: str, expected: str) -> None:
+    here().misuse(kind, problem, expected)
+
+
+@function_takes_anything(_misfit)
+def child_env(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a child process, with the current span in `TRACEPARENT` (and `TRACESTATE`, `BAGGAGE`).
+
+    A process that calls `configure()` under it continues the trace: its session is a child of the current span. Without a current span the
+    variables stay as they are. (OpenTelemetry environment carriers.)
+
+    Args:
+        env: what to start from; None: this process's environment. Not changed.
+    """
+    child = here().take("env", env, _variables, None)
+    if child is None:
+        child = dict(os.environ)
+    carrier: dict[str, str] = {}
+    inject(carrier, otel_context.get_current())
+    if semconv.TRACEPARENT in carrier:
+        for field in FIELDS:
+            child.pop(field.upper(), None)  # a stranger's tracestate must not go with our traceparent
+        child.update({field.upper(): value for field, value in carrier.items()})
+    return child
+
+
+def _variables(given: object) -> dict[str, str] | None:
+    """What was given to start from: a mapping, or pairs of name and value; None for nothing."""
+    if given is None:
+        return None
+    try:
+        return dict(arguments.attributes(given))
+    except Unfit:
+        raise Unfit(_EXPECTED) from None
