@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import massgen_tracing as mt
 from massgen_tracing import layout
-from massgen_tracing.sinks.recording import Recording
+from massgen_tracing.sinks.recording import Recording, vouchers
 from massgen_tracing.sinks.recording import file as recording_file
 from massgen_tracing.sinks.recording.processor import _OpenSpan
 from massgen_tracing.store.reading import liveness
@@ -40,8 +40,10 @@ def tracer(tmp_path: Path) -> Tracer:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more than two recordings may be open at once."""
+    """No more than two recordings may be open at once; what other tests have left open in this process is not among them."""
     monkeypatch.setattr(recording_file, "most", lambda: 2)
+    monkeypatch.setattr(recording_file, "_open", {})
+    monkeypatch.setattr(vouchers, "_vouchers", vouchers._Vouchers())
 
 
 def recording_of(session: Session) -> Path:
