@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 begun: Final[Callable[[], bool]] = sys.is_finalizing
@@ -18,9 +19,10 @@ begun: Final[Callable[[], bool]] = sys.is_finalizing
 
 
 class Lock:
-    """A re-entrant lock; once finalization has begun, it is passed without waiting, for nobody else can be inside. A forked child has it free.
+    """A re-entrant lock: `with lock.held(): …`.
 
-    Re-entrant, because the garbage collector may end an abandoned stream's span in the middle of anything.
+    Once finalization has begun, nobody waits for it, for nobody else can be inside; a forked child has it free. Re-entrant, because the garbage
+    collector may end an abandoned stream's span in the middle of anything.
     """
 
     __slots__ = ("_forks", "_lock")
@@ -29,31 +31,17 @@ class Lock:
         self._lock = threading.RLock()
         self._forks = _forks
 
-    def __enter__(self) -> None:
+    def held(self) -> AbstractContextManager[object]:
+        """What to enter. It is Python's own lock: what a signal handler raises in an `__enter__` written in Python would leave it locked for good."""
         # By count, not by a list of all locks: what a signal handler raises in the code that tidies up such a list would be lost.
         if self._forks != _forks:
-            self._free()
-        self._lock.acquire(blocking=not begun())
-
-    def __exit__(self, exc_type: object, exc: object, tb: object) -> None:
-        try:
-            self._lock.release()
-        except RuntimeError:  # passed without being held, or freed within
-            if not begun() and not _forks:
-                raise
-
-    def _free(self) -> None:
-        """Nobody holds it, whoever did before the fork."""
-        held = _freeing.acquire(blocking=not begun())
-        try:
-            if self._forks != _forks:
-                self._lock = threading.RLock()
-                self._forks = _forks
-        finally:
-            if held:
-                _freeing.release()
+            with _ALONE if begun() else _freeing:
+                if self._forks != _forks:
+                    self._lock, self._forks = threading.RLock(), _forks
+        return _ALONE if begun() else self._lock
 
 
+_ALONE: Final = nullcontext()
 _freeing = threading.RLock()
 _forks = 0
 """Those that led to this process."""

@@ -65,7 +65,7 @@ def report(kind: str, message: str, *, error: BaseException | None = None, lost:
         lost: how many records were lost.
         level: logging level of the one line.
     """
-    with _lock:
+    with _lock.held():
         problem = _problems.get(kind)
         first = problem is None
         if problem is None:
@@ -210,13 +210,13 @@ def _detail(error: BaseException | None) -> str:
 
 def problems() -> list[Problem]:
     """What went wrong so far in this process, oldest kind first."""
-    with _lock:
+    with _lock.held():
         return list(_problems.values())
 
 
 def reset() -> None:
     """Forget all problems, so that each kind is said again."""
-    with _lock:
+    with _lock.held():
         _problems.clear()
 
 

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from massgen_tracing import guard, semconv
-from massgen_tracing.trace.payload import cut_clean, encodable, text_of
+from massgen_tracing.trace.payload import cut_clean, encodable, holds_many, text_of
 from massgen_tracing.trace.scrub import scrub
 
 MAX_CHARS: Final = 32_000
 """Logfire's bound for exception messages and stack traces."""
 
+_MAX_CHAIN: Final = 16
 _SECRET_MARGIN: Final = 4096
 """A secret that straddles the cut must be seen whole."""
 
@@ -21,15 +22,21 @@ _SECRET_MARGIN: Final = 4096
 def describe(exception: BaseException) -> str:
     """The exception's message; its type where even the message raises."""
     try:
-        return text_of(exception.args[0]) if _holds_others(exception) else str(exception)
+        if not _is_large(exception):
+            return str(exception)
+        value = exception.args[0]
+        return describe(value) if isinstance(value, BaseException) else text_of(value)
     except Exception as failure:  # noqa: BLE001 - a stranger's __str__ may raise anything
         guard.passing(failure)
         return f"<unreadable {type(exception).__name__}>"
 
 
-def _holds_others(exception: BaseException) -> bool:
-    """Whether its message is the text of one argument, which may hold any number of values."""
-    return type(exception).__str__ is BaseException.__str__ and len(exception.args) == 1 and not isinstance(exception.args[0], str | int)
+def _is_large(exception: BaseException) -> bool:
+    """Whether its message is the text of one argument that holds many values, which Python would make as long as it is."""
+    if type(exception).__str__ is not BaseException.__str__ or len(exception.args) != 1:
+        return False
+    value = exception.args[0]
+    return _is_large(value) if isinstance(value, BaseException) else holds_many(value)
 
 
 _GIVEN_UP: Final = (GeneratorExit, KeyboardInterrupt, CancelledError)
@@ -76,11 +83,29 @@ def type_name(exception: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
+def _chain(exception: BaseException) -> Iterator[tuple[BaseException, str]]:
+    """The exception, what led to it, and so on; each with what Python says behind it."""
+    known: set[int] = set()
+    after, found = "", exception
+    while id(found) not in known and len(known) < _MAX_CHAIN:
+        known.add(id(found))
+        yield found, after
+        if found.__cause__ is not None:
+            after, found = "\nThe above exception was the direct cause of the following exception:\n", found.__cause__
+        elif found.__context__ is not None and not found.__suppress_context__:
+            after, found = "\nDuring handling of the above exception, another exception occurred:\n", found.__context__
+
+
+def _frames(exception: BaseException) -> str:
+    return f"Traceback (most recent call last):\n{''.join(traceback.format_tb(exception.__traceback__))}"
+
+
 def exception_attributes(exception: BaseException, *, escaped: bool) -> dict[str, str]:
     """The attributes of an `exception` event (OpenTelemetry semantic conventions, exceptions)."""
     try:
-        if _holds_others(exception):  # whose text Python would make as long as it is
-            stack = f"{''.join(traceback.format_tb(exception.__traceback__))}{summary(exception)}\n"
+        chain = list(_chain(exception))
+        if any(_is_large(each) for each, _ in chain):
+            stack = "\n".join(f"{_frames(each)}{summary(each)}\n{why}" for each, why in reversed(chain))
         else:
             stack = "".join(traceback.format_exception(exception))
     except Exception as error:  # noqa: BLE001 - formatting runs the exception's own code

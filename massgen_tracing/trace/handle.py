@@ -30,7 +30,7 @@ from massgen_tracing.trace.usage import count
 _NOTHING: Final[dict[str, Any]] = {}
 
 _PATIENCE: Final = 0.1
-"""Seconds that a thread waits for another one that starts the same handle just now."""
+"""Seconds that a thread waits for another one that starts or ends the same handle just now."""
 
 
 class _Life(Enum):
@@ -130,8 +130,9 @@ class Handle(Single):
             return
         try:
             self._startable.pop()
-        except IndexError:  # it is another process's, or another thread starts it
-            self._await_start()
+        except IndexError:  # it is another process's, or another thread starts or ends it
+            if self._await_turn():
+                self._open()
             return
         started = False
         try:
@@ -145,11 +146,14 @@ class Handle(Single):
             if not started and not self.is_open:
                 self._startable.append(True)
 
-    def _await_start(self) -> None:
-        """Wait for another thread to have started the span, but not for one that has been stopped meanwhile."""
+    def _await_turn(self) -> bool:
+        """Wait for another thread to have started the span, or ended it; not for one that has been stopped meanwhile. Whether it can be started."""
         until = time.monotonic() + _PATIENCE
         while self._life in {_Life.NEW, _Life.OVER} and not finalization.begun() and time.monotonic() < until:
+            if self._startable:
+                return True
             time.sleep(0.0002)
+        return False
 
     @takes_anything
     def end(self, error: BaseException | None = None, at: int | None = None) -> None:
@@ -165,25 +169,33 @@ class Handle(Single):
 
     def _end(self, error: BaseException | None = None, at: int | None = None) -> None:
         try:
-            self._unended.pop()
-        except IndexError:  # not open, or another thread ends it
-            return
-        self._life = _Life.OVER
-        try:
             try:
-                if error is not None:
-                    self._note(error)
-            finally:
+                self._unended.pop()
+            except IndexError:  # not open, or another thread ends it
+                return
+            self._life = _Life.OVER
+            try:
                 try:
-                    self._finish()
+                    if error is not None:
+                        self._note(error)
                 finally:
-                    if at is None and self._measure is not None:
-                        at = CLOCK.since(self._measure)
-                    self.span.end(at)
-        except Exception as failure:  # noqa: BLE001 - telemetry never breaks the run
-            guard.swallow("handle.end", failure)
-        finally:
-            self._startable.append(True)
+                    try:
+                        self._finish()
+                    finally:
+                        if at is None and self._measure is not None:
+                            at = CLOCK.since(self._measure)
+                        self.span.end(at)
+            except Exception as failure:  # noqa: BLE001 - telemetry never breaks the run
+                guard.swallow("handle.end", failure)
+            finally:
+                self._startable.append(True)
+        except BaseException:  # a signal handler's, wherever it came in between
+            if not self._unended:
+                self._life = _Life.OVER
+                self.span.end(at)
+                if not self._startable:
+                    self._startable.append(True)
+            raise
 
     def __enter__(self) -> Self:
         try:
@@ -196,18 +208,26 @@ class Handle(Single):
         return self
 
     def __exit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:
+        entered = len(self._blocks)
         try:
-            self._blocks.leave()
-        except Exception as failure:  # noqa: BLE001 - telemetry never breaks the run
-            meant_for_program = guard.sort("handle.leave", failure)
-            self._left(exc)
-            if meant_for_program is not None:
-                raise meant_for_program from None
-        else:
-            if exc is None and not self._blocks:
-                self._end()
-            else:
+            try:
+                self._blocks.leave()
+            except Exception as failure:  # noqa: BLE001 - telemetry never breaks the run
+                meant_for_program = guard.sort("handle.leave", failure)
                 self._left(exc)
+                if meant_for_program is not None:
+                    raise meant_for_program from None
+            else:
+                if exc is None and not self._blocks:
+                    self._end()
+                else:
+                    self._left(exc)
+        except BaseException:  # a signal handler's: what it interrupted is done all the same
+            if len(self._blocks) == entered:
+                self._blocks.leave()
+            if not self._blocks:
+                self._end(exc)
+            raise
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -257,8 +277,8 @@ class Handle(Single):
             span, self._measure = spans.start_elsewhere(self.name, base, self.kind, attributes)
         self.span = self._opened(span) if self._has_own_scope else span
         self._around, self._context, self._noted = base, None, None
-        self._unended.append(True)
         self._life = _Life.OPEN
+        self._unended.append(True)
 
     def _begin(self) -> Mapping[str, Any]:
         """The attributes that the span starts with, now that session and round are known."""

@@ -101,7 +101,9 @@ def clean_all(attributes: Mapping[str, object], limit: int = MAX_ATTRIBUTES) -> 
     known = _keys.get
     for item in cleaned.items():
         key, value = item
-        if known(key) is not key and (type(key) is not str or key not in _keys):  # of most spans all keys were seen before, and stay
+        if known(key) is not key or key is None:  # of most spans all keys were seen before, as these very objects, and stay
+            if type(key) is not str or key not in _keys:
+                return _clean_others(attributes, limit)
             return _clean_others(attributes, limit)
         kind = type(value)
         if kind is str:
@@ -166,18 +168,23 @@ def text_of(value: object) -> str:
             value = value.value
         if isinstance(value, str):
             return str.__str__(value)
-        if isinstance(value, Collection) and not isinstance(value, type) and not _is_short(value):
-            return to_json(value)
-        return str(value)
+        return to_json(value) if holds_many(value) else str(value)
     except Exception as error:  # noqa: BLE001 - a stranger's __str__ may raise anything
         guard.passing(error)
         return f"<unreadable {type(value).__name__}>"
 
 
-def _is_short(value: Collection[object]) -> bool:
+def holds_many(value: object) -> bool:
+    """Whether it holds more than a few plain values, so that its own text might take long to make."""
+    if isinstance(value, str | type) or not isinstance(value, Collection):
+        return False
     if isinstance(value, bytes | bytearray):
-        return len(value) <= MAX_BYTES
-    return type(value) in {tuple, list, set, frozenset} and len(value) <= _FEW and all(isinstance(item, str | float | int | None) for item in value)
+        return len(value) > MAX_BYTES
+    if type(value) is dict:
+        return len(value) > _FEW or not all(isinstance(item, str | float | int | None) for pair in value.items() for item in pair)
+    return (
+        type(value) not in {tuple, list, set, frozenset} or len(value) > _FEW or not all(isinstance(item, str | float | int | None) for item in value)
+    )
 
 
 def _bounded(name: object, limit: int) -> str:

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
@@ -43,6 +43,9 @@ class Pipeline:
         remote: the Context of the process that started this one; spans without a parent are its children.
     """
 
+    process: ClassVar[int] = 0
+    """Counts the forks that led to this process, so that a span knows whether it began in it."""
+
     def __init__(
         self,
         resource: Resource,
@@ -55,8 +58,6 @@ class Pipeline:
         self.resource = resource
         self.ids = ids or RandomIds()
         self.use_clock(now)
-        self.process = 0
-        """Counts the forks that led to this process, so that a span knows whether it began in it."""
         self.processors: tuple[SpanProcessor, ...] = tuple(processors)
 
     def use_clock(self, now: Callable[[], int] | None) -> None:

@@ -93,7 +93,7 @@ class Tracer(ApiTracer):
             start_time,
         )
         if attributes and len(attributes) > MAX_ATTRIBUTES:
-            span.dropped_attributes = len(attributes) - MAX_ATTRIBUTES
+            span.dropped_attributes = max(0, sum(value is not None for value in attributes.values()) - MAX_ATTRIBUTES)
         if links:
             span.links = [ApiLink(link.context, clean_all(link.attributes or {})) for link in links[:MAX_LINKS]]
             span.dropped_links = max(0, len(links) - MAX_LINKS)
@@ -265,9 +265,9 @@ SHARED: Final = TracerProvider()
 
 
 def _after_fork() -> None:
+    Pipeline.process += 1
     pipeline = SHARED.pipeline
     if pipeline is not None:
-        pipeline.process += 1
         if isinstance(pipeline.ids, RandomIds):
             pipeline.ids = RandomIds()  # parent and child would go on with the same ids
         pipeline.resource = pipeline.resource.merge(Resource({semconv.PROCESS_PID: os.getpid()}))

@@ -179,19 +179,19 @@ class Session(Work, RoundOpeners):
     def next_answer(self, agent_id: str) -> str:
         """The label of an answer that the agent gives now, which is counted."""
         agent_id = identifier(agent_id)
-        with self._lock:
+        with self._lock.held():
             self.count_answer(agent_id)
             return self.answer_label(agent_id, self._answers[agent_id])
 
     def count_answer(self, agent_id: str) -> None:
         """Note that an agent has answered, under a label of its own."""
         agent_id = identifier(agent_id)
-        with self._lock:
+        with self._lock.held():
             self._answers[agent_id] = self._answers.get(agent_id, 0) + 1
 
     def take_winner_label(self) -> str | None:
         """The winner's label, for the one event that announces it; None once that has happened."""
-        with self._lock:
+        with self._lock.held():
             label, self._winner_label = self._winner_label, None
         return label
 
@@ -201,7 +201,7 @@ class Session(Work, RoundOpeners):
     def next_round(self, agent_id: str, number: int | None = None) -> int:
         """The number of an agent's next round, from 0; *number* where it is given, and the ones after it go on from there."""
         agent_id, number = identifier(agent_id), self._number("number", number)
-        with self._lock:
+        with self._lock.held():
             number = self._rounds.get(agent_id, 0) if number is None else number
             self._rounds[agent_id] = max(self._rounds.get(agent_id, 0), number + 1)
         return number
@@ -232,7 +232,7 @@ class Session(Work, RoundOpeners):
 
     def _renew(self) -> None:
         self.run = self._given_run
-        with self._lock:
+        with self._lock.held():
             self._rounds, self._answers, self._winner_label = {}, {}, None
 
     def _portable(self) -> dict[str, Any]:

@@ -196,15 +196,26 @@ class Span(Single, ReadableSpan, ApiSpan):
 
         In a forked child the parent's spans end for the child's own code only: they are the parent's to report.
         """
+        begun = False
         try:
-            self._unended.pop()
-        except IndexError:
-            return
+            try:
+                self._unended.pop()
+            except IndexError:
+                return
+            begun = True
+            self._over(end_time)
+        except BaseException:  # a signal handler's of the program: the span has ended all the same, and is shown once more to be shown at all
+            if begun or self.end_time is None:
+                self._over(end_time)
+            raise
+
+    def _over(self, end_time: int | None) -> None:
         pipeline = self._pipeline
-        if end_time is None:
-            measure = self._measure
-            end_time = pipeline.until(None) if measure is None else monotonic_ns() + measure
-        self.end_time = end_time
+        if self.end_time is None:
+            if end_time is None:
+                measure = self._measure
+                end_time = pipeline.until(None) if measure is None else monotonic_ns() + measure
+            self.end_time = end_time if type(end_time) is int else int(end_time)
         if self._process == pipeline.process:
             pipeline.on_end(self)
 

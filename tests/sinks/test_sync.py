@@ -244,7 +244,7 @@ HOLD = '''
 def hold():
     from massgen_tracing.sinks.recording import vouchers
     (target,) = recording._files.values()
-    with target.file._opening, vouchers._vouchers.lock:
+    with target.file._opening.held(), vouchers._vouchers.lock.held():
         held.set()
         forever.wait()
 '''

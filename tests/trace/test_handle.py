@@ -493,10 +493,10 @@ def test_a_forked_child_waits_for_no_thread_of_its_parents() -> None:
 def test_a_fork_within_a_lock_leaves_it_usable() -> None:
     """A finalizer or a signal handler may fork wherever it runs; the child leaves the block that it is in."""
     lock = finalization.Lock()
-    with lock:
+    with lock.held():
         child = os.fork()
     if child == 0:
-        with lock:
+        with lock.held():
             os._exit(7)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 

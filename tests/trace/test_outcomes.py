@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -114,3 +115,25 @@ async def test_a_call_whose_consumer_stops_at_the_finish_reason_is_complete(fini
                     break
             await stream.aclose()  # type: ignore[attr-defined]
     assert (captured.find("llm.openai.stream").attributes or {}).get(semconv.OUTCOME) == outcome
+
+
+def test_a_stack_trace_says_what_led_to_an_exception_whatever_its_arguments_hold() -> None:
+    """An exception as the argument, notes, and a structure of any size, here in the cause."""
+    with capture() as captured, contextlib.suppress(RuntimeError), captured.tracer.span("x"):
+        try:
+            raise ValueError([{"number": number} for number in range(10_000)])
+        except ValueError as error:
+            wrapped = RuntimeError(error)
+            wrapped.add_note("a note")
+            raise wrapped from error
+    with capture() as plain, contextlib.suppress(RuntimeError), plain.tracer.span("x"):
+        try:
+            raise KeyError("first")
+        except KeyError as error:
+            raise RuntimeError(error) from error
+    large, small = (next(iter(each.find("x").events)).attributes or {} for each in (captured, plain))
+    for said, first in ((large, "ValueError: [{"), (small, "KeyError: 'first'")):
+        stack = str(said["exception.stacktrace"])
+        assert first in stack or len(stack) >= 30_000
+        assert "direct cause" in stack
+        assert stack.count("Traceback (most recent call last)") == 2

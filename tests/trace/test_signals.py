@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
+from opentelemetry.trace import get_current_span
 
-from massgen_tracing import guard
+from massgen_tracing import finalization, guard
+from massgen_tracing.testing import capture
 
 PROGRAM = """
 import random, signal, sys
@@ -106,7 +111,6 @@ def test_a_handlers_exception_passes_the_guard_and_any_other_does_not(swallowed:
 @pytest.mark.usefixtures("alarm")
 def test_each_step_of_an_end_is_taken_though_a_handler_raises_within() -> None:
     """The exception reaches the program when the span has ended."""
-    from massgen_tracing.testing import capture
 
     def at_limit(signum: int, frame: FrameType | None) -> None:
         raise TimeoutError("time is up")
@@ -123,3 +127,73 @@ def test_each_step_of_an_end_is_taken_though_a_handler_raises_within() -> None:
         with pytest.raises(TimeoutError, match="time is up"), captured.tracer.span("work"):
             raise ValueError(Interrupting())
     assert [span.name for span in captured.ended] == ["work"]
+
+
+def test_a_lock_is_free_whenever_a_handler_raised() -> None:
+    """In a tight loop that does nothing but take it, interrupted hundreds of times: another thread can always have it."""
+
+    class Limit(Exception):
+        pass
+
+    def at_limit(signum: int, frame: FrameType | None) -> None:
+        raise Limit
+
+    lock, choice, free = finalization.Lock(), random.Random(7), []
+
+    def take() -> None:
+        with lock.held():
+            free.append(True)
+
+    before = signal.signal(signal.SIGALRM, at_limit)
+    try:
+        for _ in range(200):
+            with contextlib.suppress(Limit):
+                signal.setitimer(signal.ITIMER_REAL, choice.uniform(2e-5, 2e-4))
+                while True:
+                    with lock.held():
+                        pass
+            thread = threading.Thread(target=take, daemon=True)
+            thread.start()
+            thread.join(30)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(free) == 200
+
+
+def test_wherever_an_exception_comes_while_a_block_is_left_its_span_has_ended() -> None:
+    """One where each function of the package that leaving a block calls begins, and one where it returns, as signals come; not before the first."""
+    package = str(Path(guard.__file__).parent)
+
+    class Limit(BaseException):
+        pass
+
+    def leave(at: int) -> bool:
+        """Whether there are so many places."""
+        seen = 0
+
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            nonlocal seen
+            if frame.f_code.co_filename.startswith(package) and event in {"call", "return"}:
+                seen += 1
+                if seen == at:
+                    sys.settrace(None)
+                    raise Limit
+            return trace
+
+        before = sys.gettrace()
+        try:
+            with captured.tracer.span("work"):
+                sys.settrace(trace)
+        except Limit:
+            return True
+        finally:
+            sys.settrace(before)
+        return False
+
+    with capture() as captured:
+        at = 2
+        while leave(at):
+            assert captured.open == {}, at
+            assert not get_current_span().get_span_context().is_valid, at
+            at += 1
+    assert at > 20

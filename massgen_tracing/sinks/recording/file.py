@@ -153,7 +153,7 @@ class AppendFile:
 
     def _ready(self) -> Descriptor | None:
         """The open file, opened (again) where that is needed and possible."""
-        with self._opening:
+        with self._opening.held():
             file = self._file
             try:
                 self._check_ns = time.monotonic_ns() + CHECK_EVERY_NS

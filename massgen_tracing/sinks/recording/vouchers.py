@@ -30,7 +30,7 @@ class _Vouchers:
         self._file: Descriptor | None = None
 
     def give(self, recording: Path, inode: int, root: Path) -> None:
-        with self.lock:
+        with self.lock.held():
             path = layout.Voucher.path(recording)
             given = self._given.setdefault(path, 0)  # before anything else: as long as there is one, the writer's file stays
             writer = self._writer(root)
@@ -47,7 +47,7 @@ class _Vouchers:
             self._given[path] = inode
 
     def withdraw(self, recording: Path) -> None:
-        with self.lock:
+        with self.lock.held():
             path = layout.Voucher.path(recording)
             if path not in self._given:
                 return
