@@ -15,6 +15,9 @@ MAX_CHARS: Final = 32_000
 """Logfire's bound for exception messages and stack traces."""
 
 _MAX_CHAIN: Final = 16
+_MAX_SUMMARY: Final = 2000
+"""Characters of such a message in a stack trace."""
+
 _SECRET_MARGIN: Final = 4096
 """A secret that straddles the cut must be seen whole."""
 
@@ -105,7 +108,7 @@ def exception_attributes(exception: BaseException, *, escaped: bool) -> dict[str
     try:
         chain = list(_chain(exception))
         if any(_is_large(each) for each, _ in chain):
-            stack = "\n".join(f"{_frames(each)}{summary(each)}\n{why}" for each, why in reversed(chain))
+            stack = "\n".join(f"{_frames(each)}{cut_clean(summary(each), _MAX_SUMMARY)}\n{why}" for each, why in reversed(chain))
         else:
             stack = "".join(traceback.format_exception(exception))
     except Exception as error:  # noqa: BLE001 - formatting runs the exception's own code

@@ -320,6 +320,6 @@ def test_a_span_that_ends_inside_the_garbage_collector_does_not_stop_the_program
     recording = mt.configuration._pipeline.processors[0]  # type: ignore[union-attr]
     assert isinstance(recording, Recording)
     span = tracer.span("ended by the collector").start()
-    with recording._files[None].file._opening:  # the same thread, as the collector's code is
+    with recording._files[None].file._opening.held():  # the same thread, as the collector's code is
         span.end()
     assert lines.names(*lines.recordings(tmp_path)) == ["first", "ended by the collector"]

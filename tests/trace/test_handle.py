@@ -468,7 +468,7 @@ def test_a_forked_child_waits_for_no_thread_of_its_parents() -> None:
     with capture() as captured, captured.tracer.session("q", agents=["a"]) as session:
 
         def hold() -> None:
-            with session._lock, guard._lock, configuration._lock:
+            with session._lock.held(), guard._lock.held(), configuration._lock:
                 inside.set()
                 leave.wait()
 
