@@ -13,7 +13,7 @@ from massgen_tracing import layout
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.runs.coordinator.scripted import Asked, ScriptedCall, Turn
 from massgen_tracing.store.roots import lookup
-from rehearsal.run import QUESTION, Setup, Stage, agents, stage
+from rehearsal.run import QUESTION, Ran, Setup, Stage, agents, stage
 from rehearsal.script import Part, Script
 from tests.massgen import evidence
 from tests.massgen.conftest import VERSIONS, environment
@@ -63,22 +63,34 @@ class Delegating(Script):
         )
 
 
+def delegated(version: str, place: Path) -> tuple[Ran, bool]:
+    """A run of one agent that has a subagent, and whether MassGen offered it to have one."""
+    launcher = place / "bin" / "uv"
+    launcher.parent.mkdir(parents=True)
+    launcher.write_text(UV)
+    launcher.chmod(launcher.stat().st_mode | stat.S_IXUSR)
+    script = Delegating(agents(1), part=Part(tools=1), seed=40)
+    with stage(environment(version), script, SETUP, place=place) as here:
+        script.here = here
+        keys = place / "home" / ".massgen" / ".env"  # a server's environment has no keys; users keep them here
+        keys.parent.mkdir()
+        keys.write_text("OPENAI_API_KEY=scripted\n")
+        path = f"{launcher.parent}:{here.variables()['PATH']}"
+        return here.run(here.massgen(), env={"PATH": path}), script.asked
+
+
+PATIENCE = 3
+"""Runs at most: MassGen gives its own server for subagents 30 seconds, in which a busy machine may not get it started, and goes on without."""
+
+
 @pytest.mark.part("subagents")
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_subagent_lies_below_the_call_that_started_it(version: str, tmp_path: Path) -> None:
     """Its session, with every request of its own, is part of the same trace and run; no other MCP server is told anything."""
-    launcher = tmp_path / "bin" / "uv"
-    launcher.parent.mkdir()
-    launcher.write_text(UV)
-    launcher.chmod(launcher.stat().st_mode | stat.S_IXUSR)
-    script = Delegating(agents(1), part=Part(tools=1), seed=40)
-    with stage(environment(version), script, SETUP, place=tmp_path) as here:
-        script.here = here
-        keys = tmp_path / "home" / ".massgen" / ".env"  # a server's environment has no keys; users keep them here
-        keys.parent.mkdir()
-        keys.write_text("OPENAI_API_KEY=scripted\n")
-        path = f"{launcher.parent}:{here.variables()['PATH']}"
-        ran = here.run(here.massgen(), env={"PATH": path})
+    for attempt in range(PATIENCE):
+        ran, asked = delegated(version, tmp_path / str(attempt))
+        if asked:
+            break
     assert ran.code == 0, ran.stderr
     tree = Tree(ran.spans)
     own, sub = sorted(tree.sessions, key=lambda session: str(session.attributes["massgen.task"]) != QUESTION)
