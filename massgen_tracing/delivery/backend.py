@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from massgen_tracing import guard
 from massgen_tracing.errors import ConfigError, compose, one_of
 from massgen_tracing.ledger import Entry
 
@@ -30,6 +31,7 @@ _PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 _TRACES_PATH: Final = "/v1/traces"
 _SECONDS: Final = 10.0
 _MOST_SECONDS: Final = 3600.0
+_CREDENTIALS: Final = ("HEADERS", "CLIENT_CERTIFICATE", "CLIENT_KEY")
 _COMPRESSIONS: Final = ("none", "gzip", "deflate")
 _TOKEN_REGION: Final = re.compile(r"pylf_v\d+_([a-z]+)_")
 _LOGFIRE_URL: Final = "https://logfire-{}.pydantic.dev"
@@ -157,6 +159,9 @@ def logfire(environ: Mapping[str, str]) -> Backend:
 def of_entry(entry: Entry, environ: Mapping[str, str]) -> Backend:
     """The backend of a ledger, with the credentials that the environment has for it.
 
+    Whoever can write to a recording's directory can name any URL: headers and client certificates go to the endpoint that stands beside them in the
+    environment, and nowhere else. Where they are held back, that is said.
+
     Raises:
         ConfigError: if it cannot be reached without some.
     """
@@ -172,6 +177,10 @@ def of_entry(entry: Entry, environ: Mapping[str, str]) -> Backend:
                 continue
             if backend.place == entry.url:
                 return backend
+    withheld = [own.pop(f"{_PREFIX}{of}{name}", "").strip() for name in _CREDENTIALS for of in ("TRACES_", "")]
+    if any(withheld):
+        problem = f"{entry.url} is not the endpoint that OTEL_EXPORTER_OTLP_* names, and is sent none of its headers and client certificates."
+        guard.report("otlp.credentials", f"{problem} If they are meant for it: `massgen-tracing push --to {entry.url}`.")
     return otlp(entry.url, own)
 
 

@@ -465,6 +465,29 @@ def test_variables_of_opentelemetry_are_honoured(tmp_path: Path, server: Backend
     assert len(server.taken) == 3
 
 
+@pytest.mark.parametrize("named", ["", "https://otlp.mine.example"])
+def test_credentials_go_to_the_endpoint_that_they_stand_beside(
+    tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, swallowed: list[str], named: str
+) -> None:
+    """Not to whatever a ledger names, unless `--to` says so."""
+    path = record(tmp_path, calls=1)
+    owed = backends.otlp(server.url, {})
+    with Ledger(ledger.path_for(path, owed.name)) as book:
+        book.write(owed.entry())
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", named)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20t")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", str(tmp_path / "mine.pem"))
+    found = backends.of_entry(owed.entry(), os.environ)
+    assert (found.headers, found.client_certificate) == ({}, "")
+    assert main(["push", "--root", str(tmp_path)]) == 0
+    assert ["authorization" in headers for _, headers in server.requests] == [False]
+    assert f"{server.url} is not the endpoint" in caplog.text
+    swallowed.clear()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.url)
+    assert backends.of_entry(owed.entry(), os.environ).headers == {"authorization": "Bearer t"}
+    assert swallowed == []
+
+
 def test_requests_may_be_in_json(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is recorded is sent as it stands, also what is sealed, and is the same at the backend."""
     path = record(tmp_path, calls=5)
