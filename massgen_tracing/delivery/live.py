@@ -7,10 +7,13 @@ next session or round, and never starts where the interpreter is on its way out.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
 import queue
+import shutil
+import tempfile
 import time
 import weakref
 from _thread import allocate_lock, start_new_thread
@@ -30,6 +33,8 @@ from massgen_tracing.delivery.push import owed
 from massgen_tracing.delivery.senders import open_sender
 from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.ledger import Busy
+from massgen_tracing.sinks.recording import Recording
+from massgen_tracing.store.reading import liveness
 from massgen_tracing.store.roots import catalogue
 
 _FORK_SECONDS: Final = 0.1
@@ -263,6 +268,60 @@ class LiveDelivery(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the processor protocol
         """Nothing is held back that is not recorded."""
         return True
+
+
+class Temporary(Recording):
+    """A recording that is only there to be delivered: in a directory of its own, which goes with the last process that needs it.
+
+    Forked children write there too. What they leave their parent sends, as long as it is there and has not finished.
+    """
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="massgen-tracing-"))
+        super().__init__(self.directory)
+        self._maker = os.getpid()
+        self._kept = self.directory / "kept"
+        self._kept.touch()
+        self._over = False
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether a process from which this one was forked sends what is in it, and removes it."""
+        return os.getpid() != self._maker and self._kept.exists() and _runs(self._maker)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Record an ended span, as long as there is somebody to send it."""
+        if not self._over:
+            super().on_end(span)
+
+    def remove(self) -> None:
+        """Remove it, unless another process needs it; what ends from now on is not recorded."""
+        self._over = True
+        if self.is_anothers:
+            return
+        for target in list(self._files.values()):
+            self._release(target)
+        with contextlib.suppress(OSError):
+            self._kept.unlink()
+        if not any(map(_is_written, self.directory.rglob(f"*{layout.RECORDING_SUFFIX}"))):
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_written(path: Path) -> bool:
+    try:
+        return liveness.writer_alive(path)
+    except OSError:
+        return False
 
 
 class _Worker:

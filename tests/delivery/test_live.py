@@ -228,6 +228,64 @@ def test_without_a_recording_spans_wait_in_a_temporary_one(
     swallowed.clear()
 
 
+def test_a_forked_child_leaves_its_parents_temporary_recording_alone(tmp_path: Path) -> None:
+    """However the child ends, what the parent has recorded is sent, and so is what the child has; nothing is left of it."""
+    with taking() as backend:
+        backend.empty = Reply()
+        program = f"""
+import os, sys
+import massgen_tracing as mt
+tracer = mt.configure(record=False, otlp_endpoint={backend.url!r}, enabled=True, logfire=False)
+with tracer.session("q", agents=["a"]):
+    with tracer.span("before"):
+        pass
+    child = os.fork()
+    if child == 0:
+        with tracer.span("in the child"):
+            pass
+        sys.exit(0)
+    os.waitpid(child, 0)
+    with tracer.span("after"):
+        pass
+"""
+        environment = {**os.environ, "TMPDIR": str(tmp_path), "OTEL_BSP_SCHEDULE_DELAY": "60000"}
+        done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, cwd=ROOT, env=environment)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert backend.names() == ["after", "before", "coordination.session", "in the child"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forked_child_outlives_its_parents_temporary_recording(tmp_path: Path) -> None:
+    """As a daemon does: what it traces is sent, and it removes what is left."""
+    with taking() as backend:
+        program = f"""
+import os, sys, time
+import massgen_tracing as mt
+tracer = mt.configure(record=False, otlp_endpoint={backend.url!r}, enabled=True, logfire=False)
+parent = os.getpid()
+if os.fork():
+    sys.exit(0)
+while os.getppid() == parent:
+    time.sleep(0.01)
+with tracer.session("q", agents=["a"]):
+    pass
+"""
+        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, cwd=ROOT, env=environment)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert backend.names() == ["coordination.session"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_spans_that_end_after_a_temporary_recording_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Backend) -> None:
+    """They are too late to be sent, and the directory does not come again for them."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    session = mt.configure(record=False, otlp_endpoint=server.url, enabled=True).session("q", agents=["a"]).start()
+    mt.shutdown(timeout=600)
+    session.end()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_recording_that_is_owed_nothing_is_sealed(tmp_path: Path, server: Backend) -> None:
     """Delivered during the run, it is as any other; and its sealed form counts as sent."""
     run(mt.configure(root=tmp_path, otlp_endpoint=server.url, enabled=True), "work")
