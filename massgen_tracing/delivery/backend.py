@@ -30,6 +30,9 @@ LOGFIRE_SECONDS: Final = 86_400.0
 _PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 _TRACES_PATH: Final = "/v1/traces"
 _SECONDS: Final = 10.0
+_SECRET: Final = 6
+"""Characters that a secret has at least."""
+
 _MOST_SECONDS: Final = 3600.0
 _CREDENTIALS: Final = ("HEADERS", "CLIENT_CERTIFICATE", "CLIENT_KEY")
 _COMPRESSIONS: Final = ("none", "gzip", "deflate")
@@ -71,6 +74,12 @@ class Backend:
     def name(self) -> str:
         """What its ledgers are called by."""
         return name(self.kind, self.place)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is in its headers, as far as it may be secret: a backend that repeats it is not quoted with it."""
+        found = {part for value in self.headers.values() for part in (value, value.rpartition(" ")[2])}
+        return tuple(sorted((part for part in found if len(part) >= _SECRET), key=len, reverse=True))
 
     def entry(self, *, only: str = "", pending: bool = False) -> Entry:
         """The beginning of a ledger."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from massgen_tracing._version import __version__
-from massgen_tracing.delivery.answers import Answer, Blocked, Later, Refused, TooLarge, partial
+from massgen_tracing.delivery.answers import Answer, Blocked, Later, Refused, TooLarge, partial, short
 from massgen_tracing.delivery.backend import Backend
 
 _METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -47,21 +48,22 @@ class GrpcSender:
             self._channel = grpc.secure_channel(target, credentials, compression=compression, options=options)
         self._export = self._channel.unary_unary(_METHOD, None, ExportTraceServiceResponse.FromString)
         self._metadata = tuple((name.lower(), value) for name, value in backend.headers.items())
+        self._secrets = backend.secrets
 
     def send(self, body: bytes, seconds: float) -> Answer:
         """Send a request, within so many seconds, and judge the answer. Raises nothing of the network."""
         try:
-            return partial(self._export(body, timeout=seconds, metadata=self._metadata))
+            return partial(self._export(body, timeout=seconds, metadata=self._metadata), self._secrets)
         except grpc.RpcError as error:
-            return _judge(error)
+            return _judge(error, self._secrets)
 
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
 
 
-def _judge(error: grpc.RpcError) -> Answer:
-    code, details = error.code(), " ".join((error.details() or "").split())[:200]
+def _judge(error: grpc.RpcError, secrets: Collection[str] = ()) -> Answer:
+    code, details = error.code(), short(error.details() or "", secrets)
     said = f"it answers {code.name}" + (f": {details}" if details else "")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than" in details:
         return TooLarge(said)

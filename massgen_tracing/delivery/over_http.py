@@ -16,7 +16,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from massgen_tracing._version import __version__
-from massgen_tracing.delivery.answers import Answer, Later, Taken, judge_http
+from massgen_tracing.delivery.answers import Answer, Later, Taken, judge_http, short
 from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.encode import form
 
@@ -54,7 +54,7 @@ class HttpSender:
                 "POST", self._backend.url, body=body, headers=self._headers, timeout=timeout, preload_content=False, redirect=False, retries=False
             )
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            return Later(_reason(error), reached=False)
+            return Later(short(_reason(error), self._backend.secrets), reached=False)
         try:
             content = response.read(_MOST_READ)
             whole = len(content) < _MOST_READ
@@ -71,6 +71,7 @@ class HttpSender:
             retry_after=headers.get("retry-after", ""),
             content_type=kind,
             body=content,
+            secrets=self._backend.secrets,
         )
 
     def close(self) -> None:
@@ -109,7 +110,7 @@ def _reason(error: Exception) -> str:
             return "it closes the connection without an answer"
     if any(isinstance(each, urllib3.exceptions.TimeoutError | TimeoutError) for each in chain):
         return "no answer in time"
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return str(error).strip() or type(error).__name__
 
 
 class _InTime(io.RawIOBase):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
 from google.rpc.status_pb2 import Status
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from massgen_tracing.delivery import over_grpc
 from massgen_tracing.delivery.answers import Blocked, Later, Refused, Taken, TooLarge, judge_http
+from massgen_tracing.delivery.backend import otlp
 
 PROTOBUF = "application/x-protobuf"
 
@@ -44,6 +47,35 @@ def test_what_is_said_of_a_refusal_is_passed_on() -> None:
     assert judge_http(400, content_type="text/plain", body=b"bad \x1b[31mid") == Refused("it answers 400: bad  [31mid")
     assert judge_http(400, content_type="text/html", body=b"<html>") == Refused("it answers 400")
     assert len(judge_http(400, content_type="text/plain", body=b"x" * 10_000).why) < 300
+
+
+def test_what_a_backend_repeats_of_a_secret_is_not_passed_on() -> None:
+    """What looks like a secret, and what was in the request's headers, whatever it looks like."""
+    key = "sk-abcdefghij1234567890abcdef"
+    backend = otlp("http://localhost:4318", {"OTEL_EXPORTER_OTLP_HEADERS": "x-key=letmeinplease,authorization=Basic%20open sesame"})
+    partly = ExportTraceServiceResponse()
+    partly.partial_success.rejected_spans = 1
+    partly.partial_success.error_message = f"no {key}, no letmeinplease"
+    said = [
+        judge_http(401, content_type="text/plain", body=f"{'x' * 180} {key} letmeinplease, sesame".encode(), secrets=backend.secrets),
+        judge_http(400, content_type=PROTOBUF, body=Status(message=f"no {key}, no letmeinplease").SerializeToString(), secrets=backend.secrets),
+        judge_http(307, location=f"http://u:{key}@letmeinplease/", secrets=backend.secrets),
+        judge_http(200, content_type=PROTOBUF, body=partly.SerializeToString(), secrets=backend.secrets),
+        over_grpc._judge(_Error(f"no {key}, no letmeinplease"), backend.secrets),
+    ]
+    for each in said:
+        assert "sk-a" not in each.why
+        assert "letmein" not in each.why
+        assert "sesame" not in each.why
+        assert "[scrubbed]" in each.why
+
+
+class _Error(grpc.RpcError):  # type: ignore[misc]
+    def __init__(self, details: str) -> None:
+        self.details = lambda: details
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAUTHENTICATED
 
 
 @given(
