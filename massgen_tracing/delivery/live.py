@@ -139,7 +139,7 @@ class LiveDelivery(SpanProcessor):
             while not worker.wait(_GLANCE_SECONDS):
                 if self._enough() or finalization.begun():
                     return
-        if worker is None or self._paused:
+        if worker is None or self._paused or worker.broken:
             self._paused = False
             with guard.guarded("otlp.deliver"):
                 self._round()
@@ -330,6 +330,9 @@ class _Worker:
     Args:
         work: a round; returns in how many seconds there is to be another, None for when there is something to do.
         delay: seconds from `wake` to the round.
+
+    Attributes:
+        broken: whether the thread has ended before it was told to.
     """
 
     def __init__(self, work: Callable[[], float | None], delay: float) -> None:
@@ -339,6 +342,7 @@ class _Worker:
         self._fresh = True
         self._tokens: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._lives = allocate_lock()
+        self.broken = False
 
     def start(self) -> bool:
         """Start the thread; False where there are no more to be had."""
@@ -375,6 +379,9 @@ class _Worker:
                 self._fresh = False
                 again = self._done()
             self._done()
+        except Exception as error:  # noqa: BLE001 - a thread that ends without a word would be taken for one that has nothing to do
+            self.broken = True
+            guard.swallow("otlp.worker", error)
         finally:
             self._lives.release()
 

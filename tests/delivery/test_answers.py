@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from massgen_tracing.delivery import over_grpc
 from massgen_tracing.delivery.answers import Blocked, Later, Refused, Taken, TooLarge, judge_http
 from massgen_tracing.delivery.backend import otlp
+from massgen_tracing.delivery.deliver import pause
 
 PROTOBUF = "application/x-protobuf"
 
@@ -68,6 +69,15 @@ def test_what_a_backend_repeats_of_a_secret_is_not_passed_on() -> None:
         assert "letmein" not in each.why
         assert "sesame" not in each.why
         assert "[scrubbed]" in each.why
+
+
+@pytest.mark.parametrize("wish", ["99999999999", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_wish_is_bounded(wish: str) -> None:
+    """However long a backend wishes not to be asked, it is asked again; and whatever it wishes is an answer's length of time."""
+    answer = judge_http(503, retry_after=wish)
+    assert isinstance(answer, Later)
+    assert pause(answer, 1) == 300
+    assert 0 < pause(Later("down"), 5000) <= 72
 
 
 class _Error(grpc.RpcError):  # type: ignore[misc]

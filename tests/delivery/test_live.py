@@ -372,6 +372,21 @@ def test_no_thread_is_left_after_shutting_down(tmp_path: Path, reply: Reply, swa
     swallowed.clear()
 
 
+def test_a_worker_that_breaks_says_so(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch, swallowed: list[str]) -> None:
+    """Its thread ends, that is said, and what it has not sent is sent when all is shut down."""
+
+    def broken(_self: live._Worker, _again: float | None) -> bool:
+        raise OverflowError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(live._Worker, "_goes_on", broken)
+        run(mt.configure(root=tmp_path, otlp_endpoint=server.url, enabled=True), "work")
+        assert mt.shutdown(timeout=600)
+    assert set(swallowed) == {"otlp.worker"}
+    assert server.names() == ["coordination.session", "work"]
+    swallowed.clear()
+
+
 def test_a_backend_that_is_away_is_not_sent_spans_until_it_answers(tmp_path: Path, swallowed: list[str]) -> None:
     """As long as it does not answer at all it is asked with an empty request, for which nothing has to be read or encoded."""
     with taking(always(Reply(how="reset"))) as backend:
