@@ -124,9 +124,17 @@ class Spool:
         """Each line with the position behind it. What a live writer is in the middle of is none yet."""
         self._file.seek(position)
         for line in self._file:
+            if not line.endswith(b"\n"):
+                break
             position += len(line)
-            if not line.endswith(b"\n") and liveness.writer_alive(self.path):
-                return
+            yield position, line
+        else:
+            return
+        if liveness.writer_alive(self.path):
+            return
+        self._file.seek(position)  # it may have written the rest before it was gone
+        for line in self._file:
+            position += len(line)
             yield position, line
 
     def _is_wanted(self, line: bytes) -> bool:

@@ -16,6 +16,7 @@ from massgen_tracing import ledger
 from massgen_tracing.delivery import backend as backends
 from massgen_tracing.delivery import deliver, push, spool
 from massgen_tracing.ledger import Ledger
+from massgen_tracing.store.reading import liveness
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.views.cli import main
 from tests.delivery.backend import Backend, Reply, Script, always, partly, taking, then
@@ -399,6 +400,23 @@ def test_a_killed_run_has_its_ended_spans_and_with_pending_its_root(tmp_path: Pa
 def test_only_what_was_written_since_then(tmp_path: Path, server: Backend) -> None:
     """`--since` leaves older recordings alone, and they stay unsent."""
     old = record(tmp_path, calls=1)
+def test_a_line_that_is_finished_while_it_is_looked_at_is_sent(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the reading of its first part and the question whether its writer is there."""
+    path = record(tmp_path, calls=2)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    alive = liveness.writer_alive
+
+    def late(asked: Path) -> bool:
+        path.write_bytes(whole)
+        return alive(asked)
+
+    monkeypatch.setattr(liveness, "writer_alive", late)
+    assert pushed(tmp_path, server) == 0
+    assert len(server.taken) == 4
+    assert set(server.taken.values()) == {1}
+
+
     record(tmp_path, calls=2)
     os.utime(old, (time.time() - 7200, time.time() - 7200))
     assert pushed(tmp_path, server, "--since", "1h") == 0
