@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from massgen_tracing.trace.scrub import MARK, scrub
 
+_PASSING: Final = frozenset({408, 425, 429, 502, 503, 504})
 _LONGEST: Final = 200
 """Characters of what a backend says that are passed on."""
 
@@ -48,18 +49,18 @@ class Later:
         why: what happened.
         seconds: when to try again, where the backend says so.
         reached: whether it was the backend that said it.
-        crowded: whether it is the number of requests that is too much, whatever is in them.
+        passing: whether it passes, whatever is in the request: too many of them, or a server behind it that is down for a while.
     """
 
     why: str
     seconds: float | None = None
     reached: bool = True
-    crowded: bool = False
+    passing: bool = False
 
     @property
     def doubtful(self) -> bool:
         """Whether it may be these spans that it fails on."""
-        return self.reached and not self.crowded and self.seconds is None
+        return self.reached and not self.passing and self.seconds is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,8 @@ def judge_http(
         return TooLarge(said)
     if status in {400, 422}:
         return Refused(said)
-    if status in {408, 425, 429} or status >= 500:
-        return Later(said, _seconds(retry_after), crowded=status == 429)
+    if status in _PASSING or status >= 500:
+        return Later(said, _seconds(retry_after), passing=status in _PASSING)
     if status in {401, 403, 407}:
         return Blocked(said, "Check the token, or the headers in OTEL_EXPORTER_OTLP_HEADERS")
     return Blocked(said, "Correct the URL")

@@ -20,6 +20,16 @@ from massgen_tracing.delivery.backend import Backend
 _METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _COMPRESSIONS: Final = {"none": grpc.Compression.NoCompression, "gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
 _REFUSED: Final = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ALREADY_EXISTS}
+_PASSING: Final = {
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DATA_LOSS,
+}
+"""What OTLP has tried again, as it stands."""
+
 _CREDENTIALS: Final = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 _ADDRESS: Final = {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND}
 
@@ -75,8 +85,7 @@ def _judge(error: grpc.RpcError, secrets: Collection[str] = ()) -> Answer:
         return Blocked(said, "Correct the URL, or OTEL_EXPORTER_OTLP_PROTOCOL")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return Later("no answer in time", reached=False)
-    crowded = code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    return Later(said, _retry_after(error), reached=code is not grpc.StatusCode.UNAVAILABLE, crowded=crowded)
+    return Later(said, _retry_after(error), reached=code is not grpc.StatusCode.UNAVAILABLE, passing=code in _PASSING)
 
 
 def _retry_after(error: grpc.RpcError) -> float | None:

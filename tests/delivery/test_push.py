@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import threading
 import time
@@ -213,11 +214,11 @@ def test_a_backend_that_refuses_everything_is_asked_a_bounded_number_of_times(tm
 
 @pytest.mark.parametrize("number", [0, 3, 7, -1])
 def test_a_span_that_breaks_the_backend_holds_up_no_other(tmp_path: Path, number: int) -> None:
-    """One that always draws 503, where all else is taken, is refused in the end; wherever it stands, also at the end of all."""
+    """One that always draws 500, where all else is taken, is refused in the end; wherever it stands, also at the end of all."""
 
     def script(_number: int, spans: list[Span], _size: int) -> Reply:
         poisoned = any(span.name == "coordination.session" for span in spans) if number < 0 else has_number(spans, number)
-        return Reply(503, {"Content-Type": "text/plain"}, b"too long a key") if poisoned else Reply()
+        return Reply(500, {"Content-Type": "text/plain"}, b"too long a key") if poisoned else Reply()
 
     path = record(tmp_path, calls=8)
     with taking(script) as backend:
@@ -226,6 +227,22 @@ def test_a_span_that_breaks_the_backend_holds_up_no_other(tmp_path: Path, number
         assert set(backend.taken.values()) == {1}
     (entry,) = ledger.entries(path)
     assert (entry.sent, entry.refused) == (9, 1)
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_backend_that_is_now_and_then_down_refuses_nothing(tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What OTLP has tried again is not about the spans, however often it comes between answers that take them."""
+    monkeypatch.setattr(spool, "MOST_SPANS", 4)
+    dice = random.Random(7)
+    record(tmp_path, calls=60)
+    (path,) = tmp_path.rglob("*.otlp.jsonl")
+    with taking(lambda *_: Reply(status if dice.random() < 0.8 else 200)) as backend:
+        while pushed(tmp_path, backend):
+            pass
+        assert len(backend.taken) == 62
+        assert set(backend.taken.values()) == {1}
+    (entry,) = ledger.entries(path)
+    assert (entry.sent, entry.refused) == (62, 0)
 
 
 def test_partial_success_counts_what_was_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -383,23 +400,6 @@ def test_lines_that_nobody_can_read_are_counted_and_hold_up_nothing(tmp_path: Pa
     assert "lines of the recordings could not be read" in capsys.readouterr().err
 
 
-def test_a_killed_run_has_its_ended_spans_and_with_pending_its_root(tmp_path: Path, server: Backend) -> None:
-    """What had ended is sent; on request the starts of what had not, as Logfire's pending spans."""
-    path = record(tmp_path, calls=3)
-    lines = [line for line in path.read_bytes().splitlines(keepends=True) if b'"name":"coordination.session"' not in line or b"pending_span" in line]
-    path.write_bytes(b"".join(lines))
-    assert pushed(tmp_path, server) == 0
-    assert server.names() == ["agent.a.round_0", *["llm.openai.stream"] * 3]
-    with taking() as other:
-        assert pushed(tmp_path, other, "--otlp-pending") == 0
-        assert other.names() == ["agent.a.round_0", "coordination.session", *["llm.openai.stream"] * 3]
-        (root,) = (span for span in other.spans if span.name == "coordination.session")
-        assert root.parent_span_id in {span.parent_span_id for span in other.spans if span.name == "agent.a.round_0"}
-
-
-def test_only_what_was_written_since_then(tmp_path: Path, server: Backend) -> None:
-    """`--since` leaves older recordings alone, and they stay unsent."""
-    old = record(tmp_path, calls=1)
 def test_a_line_that_is_finished_while_it_is_looked_at_is_sent(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the reading of its first part and the question whether its writer is there."""
     path = record(tmp_path, calls=2)
@@ -417,6 +417,23 @@ def test_a_line_that_is_finished_while_it_is_looked_at_is_sent(tmp_path: Path, s
     assert set(server.taken.values()) == {1}
 
 
+def test_a_killed_run_has_its_ended_spans_and_with_pending_its_root(tmp_path: Path, server: Backend) -> None:
+    """What had ended is sent; on request the starts of what had not, as Logfire's pending spans."""
+    path = record(tmp_path, calls=3)
+    lines = [line for line in path.read_bytes().splitlines(keepends=True) if b'"name":"coordination.session"' not in line or b"pending_span" in line]
+    path.write_bytes(b"".join(lines))
+    assert pushed(tmp_path, server) == 0
+    assert server.names() == ["agent.a.round_0", *["llm.openai.stream"] * 3]
+    with taking() as other:
+        assert pushed(tmp_path, other, "--otlp-pending") == 0
+        assert other.names() == ["agent.a.round_0", "coordination.session", *["llm.openai.stream"] * 3]
+        (root,) = (span for span in other.spans if span.name == "coordination.session")
+        assert root.parent_span_id in {span.parent_span_id for span in other.spans if span.name == "agent.a.round_0"}
+
+
+def test_only_what_was_written_since_then(tmp_path: Path, server: Backend) -> None:
+    """`--since` leaves older recordings alone, and they stay unsent."""
+    old = record(tmp_path, calls=1)
     record(tmp_path, calls=2)
     os.utime(old, (time.time() - 7200, time.time() - 7200))
     assert pushed(tmp_path, server, "--since", "1h") == 0
