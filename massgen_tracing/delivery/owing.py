@@ -42,12 +42,11 @@ class Owing:
         self._backend = backend
         self._path_of = path_of
         self._run = run
-        self._places: set[layout.RunDirectory | None] = set()
+        self._places: dict[layout.RunDirectory | None, Path] = {}
 
     def start(self, span: Span, context: Context | None) -> Path | None:
         """A span has started; the recording, where that is a new one."""
-        run = (otel_context.get_current() if context is None else context).get(RUN_CONTEXT_KEY)
-        place = run if isinstance(run, layout.RunDirectory) else self._run
+        place = self._place(context)
         if place in self._places or finalization.begun():
             return None
         path = self._path_of(place)
@@ -55,13 +54,22 @@ class Owing:
             return None  # it is where its parent is, in a run that its Context does not name
         if len(self._places) >= _MOST_PLACES:
             self._places.clear()
-        self._places.add(place)
+        self._places[place] = path
         self._owe(path)
         return path
 
+    def recording(self, context: Context | None) -> tuple[Path | None, bool]:
+        """Where spans of a Context are recorded, as far as that is known; and whether it is the Context that names it."""
+        place = self._place(context)
+        return self._places.get(place), place is not self._run
+
+    def _place(self, context: Context | None) -> layout.RunDirectory | None:
+        run = (otel_context.get_current() if context is None else context).get(RUN_CONTEXT_KEY)
+        return run if isinstance(run, layout.RunDirectory) else self._run
+
     def forget(self) -> None:
         """In a forked child: they are the parent's."""
-        self.paths, self._places = {}, set()
+        self.paths, self._places = {}, {}
 
     def _owe(self, path: Path) -> None:
         try:
