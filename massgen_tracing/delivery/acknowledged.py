@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import Span, SpanProcessor
 from massgen_tracing import guard, layout, ledger
 from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.owing import Owing
-from massgen_tracing.delivery.push import owed
+from massgen_tracing.delivery.push import COUNTING_SECONDS, owed_at_least
 from massgen_tracing.delivery.spool import Spool
 from massgen_tracing.ledger import Busy, Ledger
 
@@ -80,14 +80,11 @@ class Acknowledged(SpanProcessor):
 
     def say_owed(self, command: str) -> int:
         """Say, in one line, what Logfire has not taken; returns how many spans. Recordings that it has whole are marked so."""
-        count = 0
-        for path in self._owing.paths:
-            missing = owed(path, self._backend.name)
-            count += missing
-            if not missing:
-                self._finish(path)
+        count, whole, through = owed_at_least(reversed(self._owing.paths), self._backend.name, COUNTING_SECONDS)
+        for path in through:
+            self._finish(path)
         if count:
-            problem = f"Logfire has not taken {count:,} span{'' if count == 1 else 's'} of this process."
+            problem = f"Logfire has not taken {'' if whole else 'at least '}{count:,} span{'' if count == 1 else 's'} of this process."
             guard.report("logfire.owed", f"{problem} The recording has what is missing, and `{command}` sends it.")
         return count
 

@@ -29,7 +29,7 @@ from massgen_tracing.delivery.answers import Blocked, Later
 from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.deliver import Delivery, pause
 from massgen_tracing.delivery.owing import Owing
-from massgen_tracing.delivery.push import owed
+from massgen_tracing.delivery.push import COUNTING_SECONDS, owed_at_least
 from massgen_tracing.delivery.senders import open_sender
 from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.ledger import Busy
@@ -39,9 +39,6 @@ from massgen_tracing.store.roots import catalogue
 
 _FORK_SECONDS: Final = 0.1
 """How long a fork waits for the thread to be gone."""
-
-_COUNTED_BYTES: Final = 50_000_000
-"""Of a recording, when what is owed is counted at exit."""
 
 _ATTEMPTS_AT_END: Final = 4
 _LOOK_BACK_SECONDS: Final = 1.0
@@ -257,10 +254,11 @@ class LiveDelivery(SpanProcessor):
         Args:
             command: what sends them; empty where there is no recording that would outlive the process.
         """
-        paths = {*self._owing.paths, *self._left_by_others()}
-        count = sum(owed(path, self.backend.name, most_bytes=_COUNTED_BYTES) for path in paths)
+        paths = [*reversed(self._owing.paths), *self._left_by_others()]  # the latest first: it is most likely to be owed something
+        count, whole, _ = owed_at_least(paths, self.backend.name, COUNTING_SECONDS)
         if count:
-            problem = f"{self.backend.place} has not taken {count:,} span{'' if count == 1 else 's'} of this process{self._why or _NO_ANSWER}."
+            number = f"{'' if whole else 'at least '}{count:,} span{'' if count == 1 else 's'}"
+            problem = f"{self.backend.place} has not taken {number} of this process{self._why or _NO_ANSWER}."
             then = f"The recording has what is missing, and `{command}` sends it." if command else "They are lost, for nothing is recorded."
             guard.report("otlp.owed", f"{problem} {then}{self._hint}", lost=0 if command else count)
         return count

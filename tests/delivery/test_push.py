@@ -538,6 +538,28 @@ def test_requests_may_be_in_json(tmp_path: Path, server: Backend, monkeypatch: p
         assert {span.span_id: span.name for span in third.spans} == {span.span_id: span.name for span in server.spans}
 
 
+@pytest.mark.parametrize("taken", [False, True])
+def test_counting_what_is_owed_ends_in_time(tmp_path: Path, taken: bool) -> None:
+    """However much is recorded: then there are at least so many."""
+    path = record(tmp_path, calls=2)
+    lines = path.read_bytes()
+    with path.open("ab") as file:
+        for _ in range(500):
+            file.write(lines)
+    name = backends.otlp("http://localhost:4318", {}).name
+    if taken:
+        ledger.note_taken(path, name, os.urandom(24))
+    assert push.owed(path, name) == 501 * 4
+    assert push.owed_at_least([path], name, 60) == (501 * 4, True, [])
+    assert push.owed_at_least([path], name, -1) == (0, False, [])
+    clock = iter([*range(10)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: next(clock))
+        count, whole, _ = push.owed_at_least([path], name, 5)
+    assert not whole
+    assert 0 < count < 501
+
+
 def test_what_is_owed_is_counted_by_backend(tmp_path: Path, server: Backend) -> None:
     """For the doctor: how many spans, in which recordings, and what was said."""
     record(tmp_path, calls=2)
