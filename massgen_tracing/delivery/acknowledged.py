@@ -80,6 +80,7 @@ class Acknowledged(SpanProcessor):
 
     def say_owed(self, command: str) -> int:
         """Say, in one line, what Logfire has not taken; returns how many spans. Recordings that it has whole are marked so."""
+        self._owing.settle()
         count, whole, through = owed_at_least(reversed(self._owing.paths), self._backend.name, COUNTING_SECONDS)
         for path in through:
             self._finish(path)

@@ -101,6 +101,8 @@ class LiveDelivery(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note which recording a span goes to, and that this backend is owed it."""
+        if self._until is not None:
+            return
         if self._owing.start(span, parent_context) or span.name == semconv.SESSION or span.name.startswith("agent."):
             self._begin()
 
@@ -178,6 +180,7 @@ class LiveDelivery(SpanProcessor):
                 self._stopped(stopped)
                 return None if self._blocked else max(0.0, self._not_before - time.monotonic())
             self._away = False
+        self._owing.settle()
         own = all(map(self._send, [*self._owing.paths, *(self._left_by_others() if ending else ())]))
         if own and self._delivery.tally.sent and not self._looked_back:
             self._looked_back = True
@@ -254,6 +257,7 @@ class LiveDelivery(SpanProcessor):
         Args:
             command: what sends them; empty where there is no recording that would outlive the process.
         """
+        self._owing.settle()
         paths = [*reversed(self._owing.paths), *self._left_by_others()]  # the latest first: it is most likely to be owed something
         count, whole, _ = owed_at_least(paths, self.backend.name, COUNTING_SECONDS)
         if count:

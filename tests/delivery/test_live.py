@@ -7,16 +7,21 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import NonRecordingSpan, SpanContext
 
 import massgen_tracing as mt
 from massgen_tracing import configuration, finalization, ledger
-from massgen_tracing.delivery import live
+from massgen_tracing.delivery import backend as backends
+from massgen_tracing.delivery import live, owing
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.trace.provider import SHARED
 from massgen_tracing.trace.tracer import Tracer
@@ -410,6 +415,41 @@ def test_no_thread_begins_once_the_interpreter_ends(tmp_path: Path, server: Back
         run(tracer, "late")
     assert ledgers(tmp_path) == []
     assert sorted(lines.names(*lines.recordings(tmp_path))) == ["coordination.session", "late"]
+
+
+def test_a_point_record_may_be_the_first_outside_of_runs(tmp_path: Path, server: Backend) -> None:
+    """It has no start, so nothing is recorded yet when it begins: its recording is owed all the same."""
+    mt.configure(root=tmp_path, otlp_endpoint=server.url, enabled=True)
+    trace.get_tracer("x").start_span("note", attributes={"logfire.span_type": "log"}).end()
+    assert len(ledgers(tmp_path)) == 1
+    assert mt.shutdown(timeout=600)
+    assert server.names() == ["note"]
+
+
+def test_a_recording_that_is_not_there_is_not_looked_for_at_each_span(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans whose parent is in a run that their Context does not name; when it comes all the same, it is owed."""
+    path, looks = tmp_path / "traces" / "trace.otlp.jsonl", []
+    to = backends.otlp("http://localhost:4318", {})
+    owed = owing.Owing(to, lambda _: path, None, to.entry())
+    span = NonRecordingSpan(SpanContext(1, 2, is_remote=True))
+    span.parent = span.get_span_context()  # type: ignore[attr-defined]
+    exists = Path.exists
+
+    def looked(each: Path) -> bool:
+        looks.append(each)
+        return exists(each)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", looked)
+        patch.setattr(time, "monotonic", lambda: 1000.0)
+        for _ in range(100):
+            assert owed.start(span, Context()) is None  # type: ignore[arg-type]
+    assert looks == [path]
+    path.parent.mkdir()
+    path.touch()
+    owed.settle()
+    assert list(owed.paths) == [path]
+    assert len(ledgers(tmp_path)) == 1
 
 
 def test_refusals_are_counted_and_not_repeated(tmp_path: Path, swallowed: list[str], caplog: pytest.LogCaptureFixture) -> None:
