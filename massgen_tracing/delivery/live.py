@@ -44,6 +44,7 @@ _ATTEMPTS_AT_END: Final = 4
 _LOOK_BACK_SECONDS: Final = 1.0
 """How long what earlier runs owe may be sent when the program ends."""
 
+_MOST_THROUGH: Final = 4096
 _GLANCE_SECONDS: Final = 0.05
 _NO_ANSWER: Final = " (no answer so far)"
 
@@ -92,6 +93,8 @@ class LiveDelivery(SpanProcessor):
         self._refused = 0
         self._away = False
         """Whether it did not even answer the last time."""
+        self._through: dict[Path, tuple[int, int]] = {}
+        """The recordings that the backend has been through, as they were then."""
         self._looked_back = False
         self._until: float | None = None
         """The monotonic time by which it has to be done; None as long as the run goes on."""
@@ -159,6 +162,7 @@ class LiveDelivery(SpanProcessor):
         """In a forked child: the thread, the connection and what was to be sent are the parent's."""
         self._worker, self._before, self._paused = {}, None, False
         self._owing.forget()
+        self._through = {}
         self._looked_back = True
         self._not_before, self._until, self._away = 0.0, None, False
         with guard.guarded("otlp.fork"):
@@ -191,6 +195,9 @@ class LiveDelivery(SpanProcessor):
 
     def _send(self, path: Path) -> bool:
         """Send what one recording owes; whether others may be sent."""
+        state = _state(path)
+        if state is None or state == self._through.get(path):
+            return True
         try:
             stopped = self._delivery.deliver(path, only=self._owing.entry.only, pending=self._owing.entry.pending)
         except (Busy, FileNotFoundError):
@@ -203,7 +210,11 @@ class LiveDelivery(SpanProcessor):
             self._refused += refused
             problem = f"{self.backend.place} refuses spans for good ({self._delivery.tally.why})."
             guard.report("otlp.refused", f"{problem} They are in the recording; `massgen-tracing doctor` says how many.", lost=refused)
-        if stopped is not None and not self._enough():
+        if stopped is None:
+            if len(self._through) >= _MOST_THROUGH:
+                self._through.clear()
+            self._through[path] = state
+        elif not self._enough():
             self._stopped(stopped)
         return stopped is None
 
@@ -259,6 +270,7 @@ class LiveDelivery(SpanProcessor):
         """
         self._owing.settle()
         paths = [*reversed(self._owing.paths), *self._left_by_others()]  # the latest first: it is most likely to be owed something
+        paths = [path for path in paths if path not in self._through or _state(path) != self._through[path]]
         count, whole, _ = owed_at_least(paths, self.backend.name, COUNTING_SECONDS)
         if count:
             number = f"{'' if whole else 'at least '}{count:,} span{'' if count == 1 else 's'}"
@@ -270,6 +282,15 @@ class LiveDelivery(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the processor protocol
         """Nothing is held back that is not recorded."""
         return True
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Which file it is, and how long; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size
 
 
 class Temporary(Recording):

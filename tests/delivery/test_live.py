@@ -11,6 +11,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry import trace
@@ -21,7 +22,8 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext
 import massgen_tracing as mt
 from massgen_tracing import configuration, finalization, ledger
 from massgen_tracing.delivery import backend as backends
-from massgen_tracing.delivery import live, owing
+from massgen_tracing.delivery import deliver, live, owing
+from massgen_tracing.delivery.spool import Spool
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.trace.provider import SHARED
 from massgen_tracing.trace.tracer import Tracer
@@ -450,6 +452,34 @@ def test_a_recording_that_is_not_there_is_not_looked_for_at_each_span(tmp_path: 
     owed.settle()
     assert list(owed.paths) == [path]
     assert len(ledgers(tmp_path)) == 1
+
+
+def test_a_recording_that_has_been_sent_is_left_alone_until_it_grows(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many finished runs, none is opened again and again."""
+    opened = []
+
+    class Opened(Spool):
+        def __init__(self, path: Path, **options: Any) -> None:
+            opened.append(path)
+            super().__init__(path, **options)
+
+    monkeypatch.setattr(deliver, "Spool", Opened)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
+    tracer = mt.configure(root=tmp_path, otlp_endpoint=server.url, enabled=True)
+    for name in "abc":
+        run(tracer, name)
+    delivery = configuration._deliveries._live
+    assert delivery is not None
+    delivery._round()
+    first = len(opened)
+    with tracer.span("outside"):
+        delivery._round()
+    assert 3 <= first == len(opened) - 1
+    run(tracer, "d")
+    assert mt.shutdown(timeout=600)
+    assert len(opened) == first + 3
+    assert server.names() == ["a", "b", "c", *["coordination.session"] * 4, "d", "outside"]
+    assert set(server.taken.values()) == {1}
 
 
 def test_refusals_are_counted_and_not_repeated(tmp_path: Path, swallowed: list[str], caplog: pytest.LogCaptureFixture) -> None:
