@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
 
     from massgen_tracing.delivery.acknowledged import Acknowledged
-    from massgen_tracing.delivery.live import LiveDelivery
+    from massgen_tracing.delivery.live import LiveDelivery, Temporary
     from massgen_tracing.sinks.recording import Recording
 
 _DELAY_VARIABLE: Final = "OTEL_BSP_SCHEDULE_DELAY"
@@ -29,7 +27,7 @@ class Deliveries:
     def __init__(self) -> None:
         self._live: LiveDelivery | None = None
         self._acknowledged: Acknowledged | None = None
-        self._spool: str | None = None
+        self._spool: Temporary | None = None
 
     @property
     def are_temporary(self) -> bool:
@@ -62,13 +60,12 @@ class Deliveries:
         passed_over: list[str] = []
         try:
             from massgen_tracing.delivery import backend, live
-            from massgen_tracing.sinks.recording import Recording
 
             to = backend.otlp(endpoint, os.environ, whole=whole, say=passed_over.append)
             root, made = values["root"], []
             if not recordings:
-                root = self._spool = tempfile.mkdtemp(prefix="massgen-tracing-")
-                recordings, run = [Recording(root)], None
+                self._spool = live.Temporary()
+                root, recordings, run = self._spool.directory, [self._spool], None
                 made = [*recordings]
             path_of = recordings[0].path_of
             self._live = live.LiveDelivery(to, Path(root), path_of, run=run, only=only, pending=values["otlp_pending"], delay=_delay())
@@ -105,13 +102,16 @@ class Deliveries:
         live, acknowledged, spool = self._live, self._acknowledged, self._spool
         self._live = self._acknowledged = self._spool = None
         command = "" if spool is not None or root is None else f"massgen-tracing push --root {shlex.quote(root)}"
+        if spool is not None and spool.is_anothers:
+            live = None  # which sends what is left
         owed = 0
         for each in (live, acknowledged):
             if each is not None:
                 with guard.guarded("delivery.owed"):
                     owed += each.say_owed(command)
         if spool is not None:
-            shutil.rmtree(spool, ignore_errors=True)
+            with guard.guarded("delivery.temporary"):
+                spool.remove()
         return owed
 
 

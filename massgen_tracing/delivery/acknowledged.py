@@ -17,12 +17,13 @@ from opentelemetry.sdk.trace import Span, SpanProcessor
 from massgen_tracing import guard, layout, ledger
 from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.owing import Owing
-from massgen_tracing.delivery.push import owed
+from massgen_tracing.delivery.push import COUNTING_SECONDS, owed_at_least
 from massgen_tracing.delivery.spool import Spool
 from massgen_tracing.ledger import Busy, Ledger
 
 _MOST_TRACES: Final = 4096
-"""Traces whose recording is remembered."""
+_MOST_SPANS: Final = 65_536
+"""Whose recording is remembered."""
 
 
 class Acknowledged(SpanProcessor):
@@ -37,20 +38,27 @@ class Acknowledged(SpanProcessor):
     def __init__(self, backend: Backend, path_of: Callable[[layout.RunDirectory | None], Path], run: layout.RunDirectory | None) -> None:
         self._backend = backend
         self._owing = Owing(backend, path_of, run, backend.entry())
-        self._recordings: dict[bytes, Path] = {}
-        self._last: Path | None = None
+        self._spans: dict[int, Path] = {}
+        """Where spans that Logfire has not taken are recorded, by their ids."""
+        self._traces: dict[int, Path] = {}
+        """Where the first spans of traces are: for those that are not among the others any more."""
         _all.add(self)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Note where the spans of a trace are recorded, and that Logfire is owed them."""
-        path = self._owing.start(span, parent_context)
-        if path is not None:
-            if len(self._recordings) >= _MOST_TRACES:
-                self._recordings.pop(next(iter(self._recordings)), None)
-            identity = span.get_span_context()
-            self._last = path
-            if identity is not None:
-                self._recordings[identity.trace_id.to_bytes(16, "big")] = path
+        """Note where a span is recorded, and that Logfire is owed it."""
+        new = self._owing.start(span, parent_context)
+        identity, parent = span.get_span_context(), span.parent
+        path, is_named = self._owing.recording(parent_context)
+        assert identity is not None
+        if parent is not None and not is_named:  # some libraries keep of a Context only the parent's ids
+            path = self._spans.get(parent.span_id) or self._traces.get(identity.trace_id) or path
+        if path is None:
+            return
+        self._spans[identity.span_id] = path
+        if new is not None or identity.trace_id not in self._traces:
+            self._traces[identity.trace_id] = path
+            _bound(self._traces, _MOST_TRACES)
+        _bound(self._spans, _MOST_SPANS)
 
     def taken(self, body: bytes) -> None:
         """Logfire has taken the spans of a request.
@@ -63,7 +71,8 @@ class Acknowledged(SpanProcessor):
         for group in ExportTraceServiceRequest.FromString(body).resource_spans:
             for scope in group.scope_spans:
                 for span in scope.spans:
-                    path = self._recordings.get(span.trace_id, self._last)
+                    trace_id, span_id = int.from_bytes(span.trace_id, "big"), int.from_bytes(span.span_id, "big")
+                    path = self._spans.pop(span_id, None) or self._traces.get(trace_id)
                     if path is not None:
                         keys.setdefault(path, []).append(span.trace_id + span.span_id)
         for path, found in keys.items():
@@ -71,14 +80,12 @@ class Acknowledged(SpanProcessor):
 
     def say_owed(self, command: str) -> int:
         """Say, in one line, what Logfire has not taken; returns how many spans. Recordings that it has whole are marked so."""
-        count = 0
-        for path in self._owing.paths:
-            missing = owed(path, self._backend.name)
-            count += missing
-            if not missing:
-                self._finish(path)
+        self._owing.settle()
+        count, whole, through = owed_at_least(reversed(self._owing.paths), self._backend.name, COUNTING_SECONDS)
+        for path in through:
+            self._finish(path)
         if count:
-            problem = f"Logfire has not taken {count:,} span{'' if count == 1 else 's'} of this process."
+            problem = f"Logfire has not taken {'' if whole else 'at least '}{count:,} span{'' if count == 1 else 's'} of this process."
             guard.report("logfire.owed", f"{problem} The recording has what is missing, and `{command}` sends it.")
         return count
 
@@ -93,6 +100,13 @@ class Acknowledged(SpanProcessor):
     def after_fork(self) -> None:
         """In a forked child: they are the parent's."""
         self._owing.forget()
+        self._spans, self._traces = {}, {}
+
+
+def _bound(known: dict[int, Path], most: int) -> None:
+    if len(known) > most:
+        with contextlib.suppress(RuntimeError, StopIteration):  # another thread is just adding to it
+            known.pop(next(iter(known)), None)
 
 
 _all: Final[weakref.WeakSet[Acknowledged]] = weakref.WeakSet()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,9 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from massgen_tracing.trace.scrub import MARK, scrub
+
+_PASSING: Final = frozenset({408, 425, 429, 502, 503, 504})
 _LONGEST: Final = 200
 """Characters of what a backend says that are passed on."""
 
@@ -45,18 +49,18 @@ class Later:
         why: what happened.
         seconds: when to try again, where the backend says so.
         reached: whether it was the backend that said it.
-        crowded: whether it is the number of requests that is too much, whatever is in them.
+        passing: whether it passes, whatever is in the request: too many of them, or a server behind it that is down for a while.
     """
 
     why: str
     seconds: float | None = None
     reached: bool = True
-    crowded: bool = False
+    passing: bool = False
 
     @property
     def doubtful(self) -> bool:
         """Whether it may be these spans that it fails on."""
-        return self.reached and not self.crowded and self.seconds is None
+        return self.reached and not self.passing and self.seconds is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,9 @@ class Blocked:
 Answer = Taken | TooLarge | Refused | Later | Blocked
 
 
-def judge_http(status: int, *, location: str = "", retry_after: str = "", content_type: str = "", body: bytes = b"") -> Answer:
+def judge_http(
+    status: int, *, location: str = "", retry_after: str = "", content_type: str = "", body: bytes = b"", secrets: Collection[str] = ()
+) -> Answer:
     """The meaning of an answer over HTTP.
 
     Args:
@@ -79,27 +85,28 @@ def judge_http(status: int, *, location: str = "", retry_after: str = "", conten
         retry_after: the same.
         content_type: the same.
         body: the body, or its beginning.
+        secrets: what must not be repeated of it.
     """
     if 200 <= status < 300:
         if content_type.startswith("text/html"):
             return Blocked(f"it answers {status} with a web page, as no receiver of spans does", "Correct the URL")
-        return _taken(content_type, body)
-    said = _said(status, content_type, body)
+        return _taken(content_type, body, secrets)
+    said = _said(status, content_type, body, secrets)
     if 300 <= status < 400:
-        where = f" to {_short(location)}" if location else ""
+        where = f" to {short(location, secrets)}" if location else ""
         return Blocked(f"it answers {status}, a redirect{where}, and takes nothing", "Name the URL that takes spans itself")
     if status == 413:
         return TooLarge(said)
     if status in {400, 422}:
         return Refused(said)
-    if status in {408, 425, 429} or status >= 500:
-        return Later(said, _seconds(retry_after), crowded=status == 429)
+    if status in _PASSING or status >= 500:
+        return Later(said, _seconds(retry_after), passing=status in _PASSING)
     if status in {401, 403, 407}:
         return Blocked(said, "Check the token, or the headers in OTEL_EXPORTER_OTLP_HEADERS")
     return Blocked(said, "Correct the URL")
 
 
-def _taken(content_type: str, body: bytes) -> Taken:
+def _taken(content_type: str, body: bytes, secrets: Collection[str]) -> Taken:
     answer = ExportTraceServiceResponse()
     try:
         if content_type.startswith("application/json"):
@@ -108,15 +115,15 @@ def _taken(content_type: str, body: bytes) -> Taken:
             answer.ParseFromString(body)
     except (DecodeError, json_format.ParseError, UnicodeDecodeError, RecursionError):  # the status has said it
         return Taken()
-    return partial(answer)
+    return partial(answer, secrets)
 
 
-def partial(answer: ExportTraceServiceResponse) -> Taken:
-    """The meaning of OTLP's own answer."""
-    return Taken(max(0, answer.partial_success.rejected_spans), _short(answer.partial_success.error_message))
+def partial(answer: ExportTraceServiceResponse, secrets: Collection[str] = ()) -> Taken:
+    """The meaning of OTLP's own answer, of which *secrets* must not be repeated."""
+    return Taken(max(0, answer.partial_success.rejected_spans), short(answer.partial_success.error_message, secrets))
 
 
-def _said(status: int, content_type: str, body: bytes) -> str:
+def _said(status: int, content_type: str, body: bytes, secrets: Collection[str]) -> str:
     """Status and what the body says, as far as it is text."""
     text = ""
     if content_type.startswith("application/x-protobuf"):
@@ -128,11 +135,14 @@ def _said(status: int, content_type: str, body: bytes) -> str:
             text = ""
     elif not content_type.startswith("text/html"):
         text = body.decode("utf-8", "replace")
-    return f"it answers {status}" + (f": {_short(text)}" if text.strip() else "")
+    return f"it answers {status}" + (f": {short(text, secrets)}" if text.strip() else "")
 
 
-def _short(text: str) -> str:
-    return "".join(each if each.isprintable() else " " for each in " ".join(text.split()))[:_LONGEST]
+def short(text: str, secrets: Collection[str] = ()) -> str:
+    """The beginning of what a backend says, in one line, without the secrets in it: these, and what looks like one."""
+    for secret in secrets:
+        text = text.replace(secret, MARK)
+    return "".join(each if each.isprintable() else " " for each in " ".join(scrub(text).split()))[:_LONGEST]
 
 
 def _seconds(retry_after: str) -> float | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from massgen_tracing import guard
 from massgen_tracing.errors import ConfigError, compose, one_of
 from massgen_tracing.ledger import Entry
 
@@ -29,7 +30,11 @@ LOGFIRE_SECONDS: Final = 86_400.0
 _PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 _TRACES_PATH: Final = "/v1/traces"
 _SECONDS: Final = 10.0
+_SECRET: Final = 6
+"""Characters that a secret has at least."""
+
 _MOST_SECONDS: Final = 3600.0
+_CREDENTIALS: Final = ("HEADERS", "CLIENT_CERTIFICATE", "CLIENT_KEY")
 _COMPRESSIONS: Final = ("none", "gzip", "deflate")
 _TOKEN_REGION: Final = re.compile(r"pylf_v\d+_([a-z]+)_")
 _LOGFIRE_URL: Final = "https://logfire-{}.pydantic.dev"
@@ -69,6 +74,12 @@ class Backend:
     def name(self) -> str:
         """What its ledgers are called by."""
         return name(self.kind, self.place)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is in its headers, as far as it may be secret: a backend that repeats it is not quoted with it."""
+        found = {part for value in self.headers.values() for part in (value, value.rpartition(" ")[2])}
+        return tuple(sorted((part for part in found if len(part) >= _SECRET), key=len, reverse=True))
 
     def entry(self, *, only: str = "", pending: bool = False) -> Entry:
         """The beginning of a ledger."""
@@ -157,6 +168,9 @@ def logfire(environ: Mapping[str, str]) -> Backend:
 def of_entry(entry: Entry, environ: Mapping[str, str]) -> Backend:
     """The backend of a ledger, with the credentials that the environment has for it.
 
+    Whoever can write to a recording's directory can name any URL: headers and client certificates go to the endpoint that stands beside them in the
+    environment, and nowhere else. Where they are held back, that is said.
+
     Raises:
         ConfigError: if it cannot be reached without some.
     """
@@ -172,6 +186,10 @@ def of_entry(entry: Entry, environ: Mapping[str, str]) -> Backend:
                 continue
             if backend.place == entry.url:
                 return backend
+    withheld = [own.pop(f"{_PREFIX}{of}{name}", "").strip() for name in _CREDENTIALS for of in ("TRACES_", "")]
+    if any(withheld):
+        problem = f"{entry.url} is not the endpoint that OTEL_EXPORTER_OTLP_* names, and is sent none of its headers and client certificates."
+        guard.report("otlp.credentials", f"{problem} If they are meant for it: `massgen-tracing push --to {entry.url}`.")
     return otlp(entry.url, own)
 
 

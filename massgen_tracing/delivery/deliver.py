@@ -19,6 +19,7 @@ from massgen_tracing.delivery.spool import Batch, Spool
 from massgen_tracing.ledger import THROUGH, Entry, Ledger
 
 _LONGEST_PAUSE: Final = 60.0
+_LONGEST_WISH: Final = 300.0
 _FEW: Final = 40
 """Requests that are spent at most on finding what of a batch is refused."""
 
@@ -57,10 +58,10 @@ class Tally:
 def pause(answer: Later, failures: int) -> float:
     """Seconds until the next attempt, after so many in a row that failed.
 
-    The backend's own wish, or twice as long each time, up to a minute, and not for all clients the same.
+    The backend's own wish, up to five minutes; or twice as long each time, up to one, and not for all clients the same.
     """
-    own = min(2.0 ** (failures - 1), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
-    return own if answer.seconds is None else answer.seconds
+    own = min(2.0 ** min(failures - 1, 10), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+    return own if answer.seconds is None else min(max(0.0, answer.seconds), _LONGEST_WISH)
 
 
 @dataclass(slots=True)

@@ -7,10 +7,13 @@ next session or round, and never starts where the interpreter is on its way out.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
 import queue
+import shutil
+import tempfile
 import time
 import weakref
 from _thread import allocate_lock, start_new_thread
@@ -26,22 +29,22 @@ from massgen_tracing.delivery.answers import Blocked, Later
 from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.deliver import Delivery, pause
 from massgen_tracing.delivery.owing import Owing
-from massgen_tracing.delivery.push import owed
+from massgen_tracing.delivery.push import COUNTING_SECONDS, owed_at_least
 from massgen_tracing.delivery.senders import open_sender
 from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.ledger import Busy
+from massgen_tracing.sinks.recording import Recording
+from massgen_tracing.store.reading import liveness
 from massgen_tracing.store.roots import catalogue
 
 _FORK_SECONDS: Final = 0.1
 """How long a fork waits for the thread to be gone."""
 
-_COUNTED_BYTES: Final = 50_000_000
-"""Of a recording, when what is owed is counted at exit."""
-
 _ATTEMPTS_AT_END: Final = 4
 _LOOK_BACK_SECONDS: Final = 1.0
 """How long what earlier runs owe may be sent when the program ends."""
 
+_MOST_THROUGH: Final = 4096
 _GLANCE_SECONDS: Final = 0.05
 _NO_ANSWER: Final = " (no answer so far)"
 
@@ -90,6 +93,8 @@ class LiveDelivery(SpanProcessor):
         self._refused = 0
         self._away = False
         """Whether it did not even answer the last time."""
+        self._through: dict[Path, tuple[int, int]] = {}
+        """The recordings that the backend has been through, as they were then."""
         self._looked_back = False
         self._until: float | None = None
         """The monotonic time by which it has to be done; None as long as the run goes on."""
@@ -99,6 +104,8 @@ class LiveDelivery(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note which recording a span goes to, and that this backend is owed it."""
+        if self._until is not None:
+            return
         if self._owing.start(span, parent_context) or span.name == semconv.SESSION or span.name.startswith("agent."):
             self._begin()
 
@@ -134,7 +141,7 @@ class LiveDelivery(SpanProcessor):
             while not worker.wait(_GLANCE_SECONDS):
                 if self._enough() or finalization.begun():
                     return
-        if worker is None or self._paused:
+        if worker is None or self._paused or worker.broken:
             self._paused = False
             with guard.guarded("otlp.deliver"):
                 self._round()
@@ -155,6 +162,7 @@ class LiveDelivery(SpanProcessor):
         """In a forked child: the thread, the connection and what was to be sent are the parent's."""
         self._worker, self._before, self._paused = {}, None, False
         self._owing.forget()
+        self._through = {}
         self._looked_back = True
         self._not_before, self._until, self._away = 0.0, None, False
         with guard.guarded("otlp.fork"):
@@ -176,6 +184,7 @@ class LiveDelivery(SpanProcessor):
                 self._stopped(stopped)
                 return None if self._blocked else max(0.0, self._not_before - time.monotonic())
             self._away = False
+        self._owing.settle()
         own = all(map(self._send, [*self._owing.paths, *(self._left_by_others() if ending else ())]))
         if own and self._delivery.tally.sent and not self._looked_back:
             self._looked_back = True
@@ -186,6 +195,9 @@ class LiveDelivery(SpanProcessor):
 
     def _send(self, path: Path) -> bool:
         """Send what one recording owes; whether others may be sent."""
+        state = _state(path)
+        if state is None or state == self._through.get(path):
+            return True
         try:
             stopped = self._delivery.deliver(path, only=self._owing.entry.only, pending=self._owing.entry.pending)
         except (Busy, FileNotFoundError):
@@ -198,7 +210,11 @@ class LiveDelivery(SpanProcessor):
             self._refused += refused
             problem = f"{self.backend.place} refuses spans for good ({self._delivery.tally.why})."
             guard.report("otlp.refused", f"{problem} They are in the recording; `massgen-tracing doctor` says how many.", lost=refused)
-        if stopped is not None and not self._enough():
+        if stopped is None:
+            if len(self._through) >= _MOST_THROUGH:
+                self._through.clear()
+            self._through[path] = state
+        elif not self._enough():
             self._stopped(stopped)
         return stopped is None
 
@@ -252,10 +268,13 @@ class LiveDelivery(SpanProcessor):
         Args:
             command: what sends them; empty where there is no recording that would outlive the process.
         """
-        paths = {*self._owing.paths, *self._left_by_others()}
-        count = sum(owed(path, self.backend.name, most_bytes=_COUNTED_BYTES) for path in paths)
+        self._owing.settle()
+        paths = [*reversed(self._owing.paths), *self._left_by_others()]  # the latest first: it is most likely to be owed something
+        paths = [path for path in paths if path not in self._through or _state(path) != self._through[path]]
+        count, whole, _ = owed_at_least(paths, self.backend.name, COUNTING_SECONDS)
         if count:
-            problem = f"{self.backend.place} has not taken {count:,} span{'' if count == 1 else 's'} of this process{self._why or _NO_ANSWER}."
+            number = f"{'' if whole else 'at least '}{count:,} span{'' if count == 1 else 's'}"
+            problem = f"{self.backend.place} has not taken {number} of this process{self._why or _NO_ANSWER}."
             then = f"The recording has what is missing, and `{command}` sends it." if command else "They are lost, for nothing is recorded."
             guard.report("otlp.owed", f"{problem} {then}{self._hint}", lost=0 if command else count)
         return count
@@ -265,12 +284,78 @@ class LiveDelivery(SpanProcessor):
         return True
 
 
+def _state(path: Path) -> tuple[int, int] | None:
+    """Which file it is, and how long; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size
+
+
+class Temporary(Recording):
+    """A recording that is only there to be delivered: in a directory of its own, which goes with the last process that needs it.
+
+    Forked children write there too. What they leave their parent sends, as long as it is there and has not finished.
+    """
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="massgen-tracing-"))
+        super().__init__(self.directory)
+        self._maker = os.getpid()
+        self._kept = self.directory / "kept"
+        self._kept.touch()
+        self._over = False
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether a process from which this one was forked sends what is in it, and removes it."""
+        return os.getpid() != self._maker and self._kept.exists() and _runs(self._maker)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Record an ended span, as long as there is somebody to send it."""
+        if not self._over:
+            super().on_end(span)
+
+    def remove(self) -> None:
+        """Remove it, unless another process needs it; what ends from now on is not recorded."""
+        self._over = True
+        if self.is_anothers:
+            return
+        for target in list(self._files.values()):
+            self._release(target)
+        with contextlib.suppress(OSError):
+            self._kept.unlink()
+        if not any(map(_is_written, self.directory.rglob(f"*{layout.RECORDING_SUFFIX}"))):
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_written(path: Path) -> bool:
+    try:
+        return liveness.writer_alive(path)
+    except OSError:
+        return False
+
+
 class _Worker:
     """One thread: does a round some time after each `wake`, again where the round asks for it, and a last one after `end`.
 
     Args:
         work: a round; returns in how many seconds there is to be another, None for when there is something to do.
         delay: seconds from `wake` to the round.
+
+    Attributes:
+        broken: whether the thread has ended before it was told to.
     """
 
     def __init__(self, work: Callable[[], float | None], delay: float) -> None:
@@ -280,6 +365,7 @@ class _Worker:
         self._fresh = True
         self._tokens: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._lives = allocate_lock()
+        self.broken = False
 
     def start(self) -> bool:
         """Start the thread; False where there are no more to be had."""
@@ -316,6 +402,9 @@ class _Worker:
                 self._fresh = False
                 again = self._done()
             self._done()
+        except Exception as error:  # noqa: BLE001 - a thread that ends without a word would be taken for one that has nothing to do
+            self.broken = True
+            guard.swallow("otlp.worker", error)
         finally:
             self._lives.release()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -13,12 +14,22 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from massgen_tracing._version import __version__
-from massgen_tracing.delivery.answers import Answer, Blocked, Later, Refused, TooLarge, partial
+from massgen_tracing.delivery.answers import Answer, Blocked, Later, Refused, TooLarge, partial, short
 from massgen_tracing.delivery.backend import Backend
 
 _METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _COMPRESSIONS: Final = {"none": grpc.Compression.NoCompression, "gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
 _REFUSED: Final = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ALREADY_EXISTS}
+_PASSING: Final = {
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DATA_LOSS,
+}
+"""What OTLP has tried again, as it stands."""
+
 _CREDENTIALS: Final = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 _ADDRESS: Final = {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND}
 
@@ -47,21 +58,22 @@ class GrpcSender:
             self._channel = grpc.secure_channel(target, credentials, compression=compression, options=options)
         self._export = self._channel.unary_unary(_METHOD, None, ExportTraceServiceResponse.FromString)
         self._metadata = tuple((name.lower(), value) for name, value in backend.headers.items())
+        self._secrets = backend.secrets
 
     def send(self, body: bytes, seconds: float) -> Answer:
         """Send a request, within so many seconds, and judge the answer. Raises nothing of the network."""
         try:
-            return partial(self._export(body, timeout=seconds, metadata=self._metadata))
+            return partial(self._export(body, timeout=seconds, metadata=self._metadata), self._secrets)
         except grpc.RpcError as error:
-            return _judge(error)
+            return _judge(error, self._secrets)
 
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
 
 
-def _judge(error: grpc.RpcError) -> Answer:
-    code, details = error.code(), " ".join((error.details() or "").split())[:200]
+def _judge(error: grpc.RpcError, secrets: Collection[str] = ()) -> Answer:
+    code, details = error.code(), short(error.details() or "", secrets)
     said = f"it answers {code.name}" + (f": {details}" if details else "")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than" in details:
         return TooLarge(said)
@@ -73,8 +85,7 @@ def _judge(error: grpc.RpcError) -> Answer:
         return Blocked(said, "Correct the URL, or OTEL_EXPORTER_OTLP_PROTOCOL")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return Later("no answer in time", reached=False)
-    crowded = code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    return Later(said, _retry_after(error), reached=code is not grpc.StatusCode.UNAVAILABLE, crowded=crowded)
+    return Later(said, _retry_after(error), reached=code is not grpc.StatusCode.UNAVAILABLE, passing=code in _PASSING)
 
 
 def _retry_after(error: grpc.RpcError) -> float | None:

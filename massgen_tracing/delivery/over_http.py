@@ -5,22 +5,25 @@ from __future__ import annotations
 import gzip
 import http.client
 import io
+import os
 import socket
 import time
 import urllib.request
 import zlib
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util import make_headers
 
 from massgen_tracing._version import __version__
-from massgen_tracing.delivery.answers import Answer, Later, Taken, judge_http
+from massgen_tracing.delivery.answers import Answer, Later, Taken, judge_http, short
 from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.encode import form
 
 _CONNECT_SECONDS: Final = 5.0
+_AUTHORITIES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _MOST_READ: Final = 2**16
 """Bytes of an answer."""
 
@@ -54,7 +57,7 @@ class HttpSender:
                 "POST", self._backend.url, body=body, headers=self._headers, timeout=timeout, preload_content=False, redirect=False, retries=False
             )
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            return Later(_reason(error), reached=False)
+            return Later(short(_reason(error), self._backend.secrets), reached=False)
         try:
             content = response.read(_MOST_READ)
             whole = len(content) < _MOST_READ
@@ -71,6 +74,7 @@ class HttpSender:
             retry_after=headers.get("retry-after", ""),
             content_type=kind,
             body=content,
+            secrets=self._backend.secrets,
         )
 
     def close(self) -> None:
@@ -81,15 +85,36 @@ class HttpSender:
 def _pool(backend: Backend) -> urllib3.PoolManager:
     files = {"ca_certs": backend.certificate or _authorities(), "cert_file": backend.client_certificate, "key_file": backend.client_key}
     options: dict[str, Any] = {"maxsize": 1, **{name: file for name, file in files.items() if file}}
-    url = urlsplit(backend.url)
-    proxy = None if urllib.request.proxy_bypass(url.netloc) else urllib.request.getproxies().get(url.scheme)
-    pool = urllib3.PoolManager(**options) if proxy is None else urllib3.ProxyManager(proxy, **options)
+    if os.path.isdir(options.get("ca_certs", "")):
+        options["ca_cert_dir"] = options.pop("ca_certs")
+    proxy = _proxy(backend.url)
+    pool = urllib3.ProxyManager(proxy, proxy_headers=_credentials(proxy), **options) if proxy else urllib3.PoolManager(**options)
     pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
     return pool
 
 
+def _proxy(to: str) -> str:
+    """The proxy that the environment names for a URL; empty for none."""
+    url = urlsplit(to)
+    if urllib.request.proxy_bypass(url.netloc):
+        return ""
+    proxies = urllib.request.getproxies()
+    for_all = proxies.get("all", "")
+    proxy = proxies.get(url.scheme) or ("" if for_all.lower().startswith("socks") else for_all)
+    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
+
+
+def _credentials(proxy: str) -> dict[str, str]:
+    """The header for the name and the password in a proxy's URL."""
+    url = urlsplit(proxy)
+    return make_headers(proxy_basic_auth=f"{unquote(url.username)}:{unquote(url.password or '')}") if url.username else {}
+
+
 def _authorities() -> str | None:
-    """The certificate authorities that come with Python's packages; None: the system's."""
+    """The certificate authorities: where the environment says, as `requests` reads it; or those of Python's packages; None: the system's."""
+    for name in _AUTHORITIES:
+        if os.environ.get(name):
+            return os.environ[name]
     try:
         import certifi
     except ImportError:
@@ -109,7 +134,7 @@ def _reason(error: Exception) -> str:
             return "it closes the connection without an answer"
     if any(isinstance(each, urllib3.exceptions.TimeoutError | TimeoutError) for each in chain):
         return "no answer in time"
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return str(error).strip() or type(error).__name__
 
 
 class _InTime(io.RawIOBase):

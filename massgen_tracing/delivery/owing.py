@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from massgen_tracing.model import RUN_CONTEXT_KEY
 _MOST_PATHS: Final = 256
 """Recordings that are looked into again and again; of more than these, the others are looked into at the end."""
 
+_LOOK_SECONDS: Final = 0.1
 _MOST_PLACES: Final = 4096
 
 
@@ -42,30 +44,63 @@ class Owing:
         self._backend = backend
         self._path_of = path_of
         self._run = run
-        self._places: set[layout.RunDirectory | None] = set()
+        self._places: dict[layout.RunDirectory | None, Path] = {}
+        self._missing: Path | None = None
+        """The recording of spans outside of runs, where some have begun and it was not there."""
+        self._look_at = 0.0
 
     def start(self, span: Span, context: Context | None) -> Path | None:
         """A span has started; the recording, where that is a new one."""
-        run = (otel_context.get_current() if context is None else context).get(RUN_CONTEXT_KEY)
-        place = run if isinstance(run, layout.RunDirectory) else self._run
+        place = self._place(context)
         if place in self._places or finalization.begun():
             return None
         path = self._path_of(place)
-        if place is self._run and span.parent is not None and not path.exists():
+        if place is self._run and span.parent is not None and not self._is_there(path):
             return None  # it is where its parent is, in a run that its Context does not name
         if len(self._places) >= _MOST_PLACES:
             self._places.clear()
-        self._places.add(place)
+        self._places[place] = path
         self._owe(path)
         return path
 
+    def settle(self) -> None:
+        """Look once more for the recording of spans outside of runs that was not there when they began."""
+        path, self._missing = self._missing, None
+        if path is not None and path.exists() and self._run not in self._places:
+            self._places[self._run] = path
+            self._owe(path)
+
+    def _is_there(self, path: Path) -> bool:
+        """Whether there is such a file; it is not looked for at each span."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return False
+        self._look_at = now + _LOOK_SECONDS
+        found = path.exists()
+        self._missing = None if found else path
+        return found
+
+    def recording(self, context: Context | None) -> tuple[Path | None, bool]:
+        """Where spans of a Context are recorded, as far as that is known; and whether it is the Context that names it."""
+        place = self._place(context)
+        return self._places.get(place), place is not self._run
+
+    def _place(self, context: Context | None) -> layout.RunDirectory | None:
+        run = (otel_context.get_current() if context is None else context).get(RUN_CONTEXT_KEY)
+        return run if isinstance(run, layout.RunDirectory) else self._run
+
     def forget(self) -> None:
         """In a forked child: they are the parent's."""
-        self.paths, self._places = {}, set()
+        self.paths, self._places, self._missing, self._look_at = {}, {}, None, 0.0
 
     def _owe(self, path: Path) -> None:
         try:
-            with Ledger(path_for(path, self._backend.name)) as book:
+            try:
+                book = Ledger(path_for(path, self._backend.name))
+            except FileNotFoundError:  # a first record that has no start of its own: nothing is recorded yet
+                layout.make_directory(path.parent)
+                book = Ledger(path_for(path, self._backend.name))
+            with book:
                 if book.entry is None:
                     book.write(self.entry)
         except Busy:

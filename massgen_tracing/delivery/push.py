@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.ledger import Busy, Entry
 from massgen_tracing.store.reading import liveness
 from massgen_tracing.store.roots import catalogue
+
+COUNTING_SECONDS: Final = 0.1
+"""How long what is owed is counted at exit."""
 
 _ATTEMPTS: Final = 6
 _ATTEMPTS_UNREACHED: Final = 3
@@ -137,17 +141,38 @@ def push(paths: Iterable[Path], backend: Backend, *, pending: bool = False, prog
     return pushed
 
 
-def owed(path: Path, name: str, *, most_bytes: int | None = None) -> int:
-    """How many spans of a recording the backend of that name has not been through, counted in so many bytes at most; 0 where it cannot be read."""
-    return _owed(path, ledger.read(ledger.path_for(path, name)), name, most_bytes)
+def owed(path: Path, name: str) -> int:
+    """How many spans of a recording the backend of that name has not been through; 0 where it cannot be read."""
+    return _owed(path, ledger.read(ledger.path_for(path, name)), name)
 
 
-def _owed(path: Path, entry: Entry | None, name: str, most_bytes: int | None = None) -> int:
+def owed_at_least(paths: Iterable[Path], name: str, seconds: float) -> tuple[int, bool, list[Path]]:
+    """How many spans of these recordings the backend of that name has not been through, counted for about so long; and whether that is all.
+
+    The third are those of the recordings of which it has everything.
+    """
+    until, sum_of_all, whole = time.monotonic() + seconds, 0, True
+    through: list[Path] = []
+    for path in paths:
+        if time.monotonic() >= until:
+            return sum_of_all, False, through
+        count, counted = _count(path, ledger.read(ledger.path_for(path, name)), name, until)
+        sum_of_all, whole = sum_of_all + count, whole and counted
+        if counted and not count:
+            through.append(path)
+    return sum_of_all, whole, through
+
+
+def _owed(path: Path, entry: Entry | None, name: str) -> int:
+    return _count(path, entry, name, math.inf)[0]
+
+
+def _count(path: Path, entry: Entry | None, name: str, until: float) -> tuple[int, bool]:
     try:
         with contextlib.closing(Spool(path, only=entry.only if entry else "", without=ledger.taken(path, name))) as spool:
-            return spool.owed(spool.position(entry) if entry else 0, most_bytes=most_bytes)
+            return spool.owed(spool.position(entry) if entry else 0, until=until)
     except (OSError, MassGenTracingError):
-        return 0
+        return 0, True
 
 
 def debts(source: Path | str) -> list[Debt]:

@@ -5,7 +5,9 @@ Positions in a live file are bytes, whole lines; in a sealed file, which never c
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,9 @@ MOST_BYTES: Final = 3_000_000
 """Of a request before compression; gRPC's servers take 4 MiB unless they are told otherwise."""
 
 MOST_SPANS: Final = 1000
+_EACH: Final = 64
+"""Lines between two looks at the clock."""
+
 _INSTANCE: Final = "service.instance.id"
 _HEAD_END: Final = b'"spans":[{'
 
@@ -105,18 +110,29 @@ class Spool:
         if batch.spans:
             yield self._without_needless(batch)
 
-    def owed(self, position: int, *, most_bytes: int | None = None) -> int:
-        """How many spans that have ended follow *position*, in so many bytes at most; without decoding those of our own writer."""
+    def owed(self, position: int, *, until: float = math.inf) -> tuple[int, bool]:
+        """How many spans that have ended follow *position*, and whether that is all of them; without decoding those of our own writer.
+
+        Args:
+            position: from where on.
+            until: the monotonic time at which counting ends.
+        """
         if self.sealed:
-            return sum(record.end_ns is not None for _, record in self._records(position))
-        if self._without:
-            return sum(not span.starts for _, found, _ in self._live_spans(position) for span in found)
+            return sum(record.end_ns is not None for _, record in self._records(position)), True
         count = 0
-        for end, line in self._whole_lines(position):
-            count += self._is_wanted(line) and line[PENDING_START:PENDING_END] != PENDING
-            if most_bytes is not None and end - position > most_bytes:
-                break
-        return count
+        for number, found in enumerate(self._ends_without(position) if self._without else self._ends(position)):
+            if number % _EACH == 0 and time.monotonic() >= until:
+                return count, False
+            count += found
+        return count, True
+
+    def _ends(self, position: int) -> Iterator[int]:
+        for _, line in self._whole_lines(position):
+            yield self._is_wanted(line) and line[PENDING_START:PENDING_END] != PENDING
+
+    def _ends_without(self, position: int) -> Iterator[int]:
+        for _, found, _ in self._live_spans(position):
+            yield sum(not span.starts for span in found)
 
     # --- live files ---------------------------------------------------------------------------------------------------------------
 
@@ -124,9 +140,17 @@ class Spool:
         """Each line with the position behind it. What a live writer is in the middle of is none yet."""
         self._file.seek(position)
         for line in self._file:
+            if not line.endswith(b"\n"):
+                break
             position += len(line)
-            if not line.endswith(b"\n") and liveness.writer_alive(self.path):
-                return
+            yield position, line
+        else:
+            return
+        if liveness.writer_alive(self.path):
+            return
+        self._file.seek(position)  # it may have written the rest before it was gone
+        for line in self._file:
+            position += len(line)
             yield position, line
 
     def _is_wanted(self, line: bytes) -> bool:

@@ -7,16 +7,23 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import NonRecordingSpan, SpanContext
 
 import massgen_tracing as mt
 from massgen_tracing import configuration, finalization, ledger
-from massgen_tracing.delivery import live
+from massgen_tracing.delivery import backend as backends
+from massgen_tracing.delivery import deliver, live, owing
+from massgen_tracing.delivery.spool import Spool
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.trace.provider import SHARED
 from massgen_tracing.trace.tracer import Tracer
@@ -228,6 +235,64 @@ def test_without_a_recording_spans_wait_in_a_temporary_one(
     swallowed.clear()
 
 
+def test_a_forked_child_leaves_its_parents_temporary_recording_alone(tmp_path: Path) -> None:
+    """However the child ends, what the parent has recorded is sent, and so is what the child has; nothing is left of it."""
+    with taking() as backend:
+        backend.empty = Reply()
+        program = f"""
+import os, sys
+import massgen_tracing as mt
+tracer = mt.configure(record=False, otlp_endpoint={backend.url!r}, enabled=True, logfire=False)
+with tracer.session("q", agents=["a"]):
+    with tracer.span("before"):
+        pass
+    child = os.fork()
+    if child == 0:
+        with tracer.span("in the child"):
+            pass
+        sys.exit(0)
+    os.waitpid(child, 0)
+    with tracer.span("after"):
+        pass
+"""
+        environment = {**os.environ, "TMPDIR": str(tmp_path), "OTEL_BSP_SCHEDULE_DELAY": "60000"}
+        done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, cwd=ROOT, env=environment)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert backend.names() == ["after", "before", "coordination.session", "in the child"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forked_child_outlives_its_parents_temporary_recording(tmp_path: Path) -> None:
+    """As a daemon does: what it traces is sent, and it removes what is left."""
+    with taking() as backend:
+        program = f"""
+import os, sys, time
+import massgen_tracing as mt
+tracer = mt.configure(record=False, otlp_endpoint={backend.url!r}, enabled=True, logfire=False)
+parent = os.getpid()
+if os.fork():
+    sys.exit(0)
+while os.getppid() == parent:
+    time.sleep(0.01)
+with tracer.session("q", agents=["a"]):
+    pass
+"""
+        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, cwd=ROOT, env=environment)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert backend.names() == ["coordination.session"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_spans_that_end_after_a_temporary_recording_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Backend) -> None:
+    """They are too late to be sent, and the directory does not come again for them."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    session = mt.configure(record=False, otlp_endpoint=server.url, enabled=True).session("q", agents=["a"]).start()
+    mt.shutdown(timeout=600)
+    session.end()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_recording_that_is_owed_nothing_is_sealed(tmp_path: Path, server: Backend) -> None:
     """Delivered during the run, it is as any other; and its sealed form counts as sent."""
     run(mt.configure(root=tmp_path, otlp_endpoint=server.url, enabled=True), "work")
@@ -314,6 +379,21 @@ def test_no_thread_is_left_after_shutting_down(tmp_path: Path, reply: Reply, swa
     swallowed.clear()
 
 
+def test_a_worker_that_breaks_says_so(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch, swallowed: list[str]) -> None:
+    """Its thread ends, that is said, and what it has not sent is sent when all is shut down."""
+
+    def broken(_self: live._Worker, _again: float | None) -> bool:
+        raise OverflowError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(live._Worker, "_goes_on", broken)
+        run(mt.configure(root=tmp_path, otlp_endpoint=server.url, enabled=True), "work")
+        assert mt.shutdown(timeout=600)
+    assert set(swallowed) == {"otlp.worker"}
+    assert server.names() == ["coordination.session", "work"]
+    swallowed.clear()
+
+
 def test_a_backend_that_is_away_is_not_sent_spans_until_it_answers(tmp_path: Path, swallowed: list[str]) -> None:
     """As long as it does not answer at all it is asked with an empty request, for which nothing has to be read or encoded."""
     with taking(always(Reply(how="reset"))) as backend:
@@ -337,6 +417,69 @@ def test_no_thread_begins_once_the_interpreter_ends(tmp_path: Path, server: Back
         run(tracer, "late")
     assert ledgers(tmp_path) == []
     assert sorted(lines.names(*lines.recordings(tmp_path))) == ["coordination.session", "late"]
+
+
+def test_a_point_record_may_be_the_first_outside_of_runs(tmp_path: Path, server: Backend) -> None:
+    """It has no start, so nothing is recorded yet when it begins: its recording is owed all the same."""
+    mt.configure(root=tmp_path, otlp_endpoint=server.url, enabled=True)
+    trace.get_tracer("x").start_span("note", attributes={"logfire.span_type": "log"}).end()
+    assert len(ledgers(tmp_path)) == 1
+    assert mt.shutdown(timeout=600)
+    assert server.names() == ["note"]
+
+
+def test_a_recording_that_is_not_there_is_not_looked_for_at_each_span(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans whose parent is in a run that their Context does not name; when it comes all the same, it is owed."""
+    path, looks = tmp_path / "traces" / "trace.otlp.jsonl", []
+    to = backends.otlp("http://localhost:4318", {})
+    owed = owing.Owing(to, lambda _: path, None, to.entry())
+    span = NonRecordingSpan(SpanContext(1, 2, is_remote=True))
+    span.parent = span.get_span_context()  # type: ignore[attr-defined]
+    exists = Path.exists
+
+    def looked(each: Path) -> bool:
+        looks.append(each)
+        return exists(each)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", looked)
+        patch.setattr(time, "monotonic", lambda: 1000.0)
+        for _ in range(100):
+            assert owed.start(span, Context()) is None  # type: ignore[arg-type]
+    assert looks == [path]
+    path.parent.mkdir()
+    path.touch()
+    owed.settle()
+    assert list(owed.paths) == [path]
+    assert len(ledgers(tmp_path)) == 1
+
+
+def test_a_recording_that_has_been_sent_is_left_alone_until_it_grows(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many finished runs, none is opened again and again."""
+    opened = []
+
+    class Opened(Spool):
+        def __init__(self, path: Path, **options: Any) -> None:
+            opened.append(path)
+            super().__init__(path, **options)
+
+    monkeypatch.setattr(deliver, "Spool", Opened)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
+    tracer = mt.configure(root=tmp_path, otlp_endpoint=server.url, enabled=True)
+    for name in "abc":
+        run(tracer, name)
+    delivery = configuration._deliveries._live
+    assert delivery is not None
+    delivery._round()
+    first = len(opened)
+    with tracer.span("outside"):
+        delivery._round()
+    assert 3 <= first == len(opened) - 1
+    run(tracer, "d")
+    assert mt.shutdown(timeout=600)
+    assert len(opened) == first + 3
+    assert server.names() == ["a", "b", "c", *["coordination.session"] * 4, "d", "outside"]
+    assert set(server.taken.values()) == {1}
 
 
 def test_refusals_are_counted_and_not_repeated(tmp_path: Path, swallowed: list[str], caplog: pytest.LogCaptureFixture) -> None:

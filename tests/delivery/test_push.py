@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ from massgen_tracing import ledger
 from massgen_tracing.delivery import backend as backends
 from massgen_tracing.delivery import deliver, push, spool
 from massgen_tracing.ledger import Ledger
+from massgen_tracing.store.reading import liveness
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.views.cli import main
 from tests.delivery.backend import Backend, Reply, Script, always, partly, taking, then
@@ -212,11 +214,11 @@ def test_a_backend_that_refuses_everything_is_asked_a_bounded_number_of_times(tm
 
 @pytest.mark.parametrize("number", [0, 3, 7, -1])
 def test_a_span_that_breaks_the_backend_holds_up_no_other(tmp_path: Path, number: int) -> None:
-    """One that always draws 503, where all else is taken, is refused in the end; wherever it stands, also at the end of all."""
+    """One that always draws 500, where all else is taken, is refused in the end; wherever it stands, also at the end of all."""
 
     def script(_number: int, spans: list[Span], _size: int) -> Reply:
         poisoned = any(span.name == "coordination.session" for span in spans) if number < 0 else has_number(spans, number)
-        return Reply(503, {"Content-Type": "text/plain"}, b"too long a key") if poisoned else Reply()
+        return Reply(500, {"Content-Type": "text/plain"}, b"too long a key") if poisoned else Reply()
 
     path = record(tmp_path, calls=8)
     with taking(script) as backend:
@@ -225,6 +227,22 @@ def test_a_span_that_breaks_the_backend_holds_up_no_other(tmp_path: Path, number
         assert set(backend.taken.values()) == {1}
     (entry,) = ledger.entries(path)
     assert (entry.sent, entry.refused) == (9, 1)
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_backend_that_is_now_and_then_down_refuses_nothing(tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What OTLP has tried again is not about the spans, however often it comes between answers that take them."""
+    monkeypatch.setattr(spool, "MOST_SPANS", 4)
+    dice = random.Random(7)
+    record(tmp_path, calls=60)
+    (path,) = tmp_path.rglob("*.otlp.jsonl")
+    with taking(lambda *_: Reply(status if dice.random() < 0.8 else 200)) as backend:
+        while pushed(tmp_path, backend):
+            pass
+        assert len(backend.taken) == 62
+        assert set(backend.taken.values()) == {1}
+    (entry,) = ledger.entries(path)
+    assert (entry.sent, entry.refused) == (62, 0)
 
 
 def test_partial_success_counts_what_was_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -382,6 +400,23 @@ def test_lines_that_nobody_can_read_are_counted_and_hold_up_nothing(tmp_path: Pa
     assert "lines of the recordings could not be read" in capsys.readouterr().err
 
 
+def test_a_line_that_is_finished_while_it_is_looked_at_is_sent(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the reading of its first part and the question whether its writer is there."""
+    path = record(tmp_path, calls=2)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    alive = liveness.writer_alive
+
+    def late(asked: Path) -> bool:
+        path.write_bytes(whole)
+        return alive(asked)
+
+    monkeypatch.setattr(liveness, "writer_alive", late)
+    assert pushed(tmp_path, server) == 0
+    assert len(server.taken) == 4
+    assert set(server.taken.values()) == {1}
+
+
 def test_a_killed_run_has_its_ended_spans_and_with_pending_its_root(tmp_path: Path, server: Backend) -> None:
     """What had ended is sent; on request the starts of what had not, as Logfire's pending spans."""
     path = record(tmp_path, calls=3)
@@ -465,6 +500,29 @@ def test_variables_of_opentelemetry_are_honoured(tmp_path: Path, server: Backend
     assert len(server.taken) == 3
 
 
+@pytest.mark.parametrize("named", ["", "https://otlp.mine.example"])
+def test_credentials_go_to_the_endpoint_that_they_stand_beside(
+    tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, swallowed: list[str], named: str
+) -> None:
+    """Not to whatever a ledger names, unless `--to` says so."""
+    path = record(tmp_path, calls=1)
+    owed = backends.otlp(server.url, {})
+    with Ledger(ledger.path_for(path, owed.name)) as book:
+        book.write(owed.entry())
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", named)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20t")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", str(tmp_path / "mine.pem"))
+    found = backends.of_entry(owed.entry(), os.environ)
+    assert (found.headers, found.client_certificate) == ({}, "")
+    assert main(["push", "--root", str(tmp_path)]) == 0
+    assert ["authorization" in headers for _, headers in server.requests] == [False]
+    assert f"{server.url} is not the endpoint" in caplog.text
+    swallowed.clear()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.url)
+    assert backends.of_entry(owed.entry(), os.environ).headers == {"authorization": "Bearer t"}
+    assert swallowed == []
+
+
 def test_requests_may_be_in_json(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is recorded is sent as it stands, also what is sealed, and is the same at the backend."""
     path = record(tmp_path, calls=5)
@@ -478,6 +536,28 @@ def test_requests_may_be_in_json(tmp_path: Path, server: Backend, monkeypatch: p
     with taking() as third:
         assert pushed(tmp_path, third) == 0
         assert {span.span_id: span.name for span in third.spans} == {span.span_id: span.name for span in server.spans}
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_counting_what_is_owed_ends_in_time(tmp_path: Path, taken: bool) -> None:
+    """However much is recorded: then there are at least so many."""
+    path = record(tmp_path, calls=2)
+    lines = path.read_bytes()
+    with path.open("ab") as file:
+        for _ in range(500):
+            file.write(lines)
+    name = backends.otlp("http://localhost:4318", {}).name
+    if taken:
+        ledger.note_taken(path, name, os.urandom(24))
+    assert push.owed(path, name) == 501 * 4
+    assert push.owed_at_least([path], name, 60) == (501 * 4, True, [])
+    assert push.owed_at_least([path], name, -1) == (0, False, [])
+    clock = iter([*range(10)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "monotonic", lambda: next(clock))
+        count, whole, _ = push.owed_at_least([path], name, 5)
+    assert not whole
+    assert 0 < count < 501
 
 
 def test_what_is_owed_is_counted_by_backend(tmp_path: Path, server: Backend) -> None:

@@ -228,6 +228,37 @@ def test_what_its_sdk_has_sent_is_not_pushed_again(tmp_path: Path, collector: Co
     assert collector.tree() == TREE
 
 
+BY_IDS = """
+from opentelemetry import trace
+from opentelemetry.context import Context
+with tracer.session("q"):
+    there = trace.get_current_span()
+    with tracer.span("ours"):
+        trace.get_tracer("x").start_span("by ids", trace.set_span_in_context(there, Context())).end()
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "with tracer.span('before'):\n    pass\na_run(tracer)\nwith tracer.span('after'):\n    pass",
+        "with tracer.session('outer'):\n    with tracer.session('inner'):\n        pass\n    with tracer.span('late'):\n        pass",
+        BY_IDS,
+    ],
+    ids=["outside of runs", "one run in another", "by ids"],
+)
+def test_what_its_sdk_has_sent_is_noted_where_it_is_recorded(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    """Each span beside its own recording: nothing is taken for owed, and nothing sent twice."""
+    beginning = "tracer = mt.configure(root=root, logfire=True, enabled=True)\n"
+    done = run(tmp_path, f"{beginning}{program}\nprint(mt.shutdown(timeout=20))", LOGFIRE_TOKEN="some-token", LOGFIRE_BASE_URL=collector.url)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+    asked = len(collector.requests)
+    assert push(tmp_path / "root", collector, monkeypatch) == 0
+    assert len(collector.requests) == asked
+
+
 def test_what_logfire_has_not_taken_is_said_and_pushed(tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever `force_flush` says: one line says how many spans are owed, and each is there once after a push."""
     collector.status = 400
