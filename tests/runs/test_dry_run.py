@@ -78,12 +78,14 @@ async def test_everything_in_its_place(ran, kit, tmp_path):
     asked = Counter(entry["agent_id"] for entry in ran.log)
     assert Counter(attributes(span)["massgen.agent_id"] for span in spans.named("llm.")) == asked
 
-    # Each MCP call stands in one wrapper, and its server saw its trace context, from a process of the agent's own; one that was cancelled at once,
-    # because its agent was restarted, may never have come to the server.
+    # Each MCP call stands in one wrapper, and its server saw its trace context, or that of the span that the MCP SDK makes below it where it has
+    # found a provider, from a process of the agent's own; one that was cancelled at once, because its agent was restarted, may never have come there.
     tools = spans.named("mcp.")
     log = [json.loads(line) for line in (tmp_path / "tools.jsonl").read_text().splitlines()]
     sent = {(f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}"): span for span in tools}
-    received = [tuple(entry["meta"]["traceparent"].split("-")[1:3]) for entry in log]
+    made_by_sdk = {f"{span.context.span_id:016x}": f"{span.parent.span_id:016x}" for span in spans.named("MCP send tools/call")}
+    seen = [entry["meta"]["traceparent"].split("-")[1:3] for entry in log]
+    received = [(trace_id, made_by_sdk.get(span_id, span_id)) for trace_id, span_id in seen]
     assert len(set(received)) == len(received)
     assert {ids for ids, span in sent.items() if attributes(span).get("massgen.outcome") != "cancelled"} <= set(received) <= set(sent)
     assert all(entry["tool"] == attributes(sent[ids])["gen_ai.tool.name"] for entry, ids in zip(log, received, strict=True))
