@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
 
     from massgen_tracing.delivery.acknowledged import Acknowledged
-    from massgen_tracing.delivery.live import LiveDelivery, Temporary
+    from massgen_tracing.delivery.live import LiveDelivery
+    from massgen_tracing.delivery.temporary import Temporary
     from massgen_tracing.sinks.recording import Recording
 
 _DELAY_VARIABLE: Final = "OTEL_BSP_SCHEDULE_DELAY"
@@ -59,12 +60,12 @@ class Deliveries:
 
         passed_over: list[str] = []
         try:
-            from massgen_tracing.delivery import backend, live
+            from massgen_tracing.delivery import backend, live, temporary
 
             to = backend.otlp(endpoint, os.environ, whole=whole, say=passed_over.append)
             root, made = values["root"], []
             if not recordings:
-                self._spool = live.Temporary()
+                self._spool = temporary.Temporary()
                 root, recordings, run = self._spool.directory, [self._spool], None
                 made = [*recordings]
             path_of = recordings[0].path_of

@@ -1,22 +1,17 @@
 """While a run goes on: a thread that reads the recordings behind their writer and sends what it finds, as `massgen-tracing push` does later.
 
 Nothing waits for a backend. The recording has every span already, so this keeps none: what a span's end costs is a flag, and memory is that of one
-batch, however slow the backend is. The thread is a bare one, which its starter does not wait for; it ends before a fork and begins again with the
-next session or round, and never starts where the interpreter is on its way out.
+batch, however slow the backend is. The thread ends before a fork and begins again with the next session or round.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import os
 import queue
-import shutil
-import tempfile
 import time
 import weakref
-from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -33,9 +28,8 @@ from massgen_tracing.delivery.push import COUNTING_SECONDS, owed_at_least
 from massgen_tracing.delivery.senders import open_sender
 from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.ledger import Busy
-from massgen_tracing.sinks.recording import Recording
-from massgen_tracing.store.reading import liveness
 from massgen_tracing.store.roots import catalogue
+from massgen_tracing.worker import Worker, all_gone
 
 _FORK_SECONDS: Final = 0.1
 """How long a fork waits for the thread to be gone."""
@@ -293,62 +287,8 @@ def _state(path: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_size
 
 
-class Temporary(Recording):
-    """A recording that is only there to be delivered: in a directory of its own, which goes with the last process that needs it.
-
-    Forked children write there too. What they leave their parent sends, as long as it is there and has not finished.
-    """
-
-    def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="massgen-tracing-"))
-        super().__init__(self.directory)
-        self._maker = os.getpid()
-        self._kept = self.directory / "kept"
-        self._kept.touch()
-        self._over = False
-
-    @property
-    def is_anothers(self) -> bool:
-        """Whether a process from which this one was forked sends what is in it, and removes it."""
-        return os.getpid() != self._maker and self._kept.exists() and _runs(self._maker)
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Record an ended span, as long as there is somebody to send it."""
-        if not self._over:
-            super().on_end(span)
-
-    def remove(self) -> None:
-        """Remove it, unless another process needs it; what ends from now on is not recorded."""
-        self._over = True
-        if self.is_anothers:
-            return
-        for target in list(self._files.values()):
-            self._release(target)
-        with contextlib.suppress(OSError):
-            self._kept.unlink()
-        if not any(map(_is_written, self.directory.rglob(f"*{layout.RECORDING_SUFFIX}"))):
-            shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _is_written(path: Path) -> bool:
-    try:
-        return liveness.writer_alive(path)
-    except OSError:
-        return False
-
-
-class _Worker:
-    """One thread: does a round some time after each `wake`, again where the round asks for it, and a last one after `end`.
+class _Worker(Worker):
+    """The thread that delivers: does a round some time after each `wake`, again where the round asks for it, and a last one after `end`.
 
     Args:
         work: a round; returns in how many seconds there is to be another, None for when there is something to do.
@@ -359,43 +299,17 @@ class _Worker:
     """
 
     def __init__(self, work: Callable[[], float | None], delay: float) -> None:
-        self._work = work
+        super().__init__()
+        self._round = work
         self._delay = delay
-        self._idle = False
         self._fresh = True
-        self._tokens: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._lives = allocate_lock()
         self.broken = False
 
-    def start(self) -> bool:
-        """Start the thread; False where there are no more to be had."""
-        self._lives.acquire()
-        try:
-            start_new_thread(self._run, ())
-        except RuntimeError:
-            self._lives.release()
-            return False
-        return True
-
     def wake(self) -> None:
-        """There is something to do. Never waits."""
         self._fresh = True
-        if self._idle:
-            self._idle = False
-            self._tokens.put(True)
+        super().wake()
 
-    def end(self) -> None:
-        """Have the thread end after its last round."""
-        self._tokens.put(False)
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for the thread's end, at most so long; whether it has come."""
-        if finalization.begun() or not self._lives.acquire(timeout=max(0.0, seconds)):
-            return False
-        self._lives.release()
-        return True
-
-    def _run(self) -> None:
+    def _work(self) -> None:
         again: float | None = None
         try:
             while self._goes_on(again):
@@ -405,19 +319,17 @@ class _Worker:
         except Exception as error:  # noqa: BLE001 - a thread that ends without a word would be taken for one that has nothing to do
             self.broken = True
             guard.swallow("otlp.worker", error)
-        finally:
-            self._lives.release()
 
     def _done(self) -> float | None:
         try:
-            return self._work()
+            return self._round()
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("otlp.deliver", error)
             return None
 
     def _goes_on(self, again: float | None) -> bool:
         """Wait until there is something to do, and then for more of it; False at the end."""
-        self._idle = True  # said before looking, so that whoever has something after that look wakes us
+        self._idle = True
         if not self._fresh and not self._token(again):
             return False
         self._idle = False
@@ -439,14 +351,9 @@ _all: Final[weakref.WeakSet[LiveDelivery]] = weakref.WeakSet()
 
 
 def _before_fork() -> None:
-    """End the threads: from Python 3.12 on, whoever forks with threads is warned, and the program may have none of its own."""
-    if finalization.begun():
-        return
-    workers = [each.pause() for each in list(_all)]
-    deadline = time.monotonic() + _FORK_SECONDS
-    for worker in workers:
-        if worker is not None:
-            worker.wait(deadline - time.monotonic())
+    """End the threads; they begin again with the next session or round."""
+    if not finalization.begun():
+        all_gone([each.pause() for each in list(_all)], _FORK_SECONDS)
 
 
 def _after_fork_in_child() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import socket
 import struct
 import threading
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +15,7 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tests.sinks.collector import body_of
 from tests.sinks.lines import message
 
 
@@ -99,12 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        match self.headers.get("Content-Encoding"):
-            case "gzip":
-                body = gzip.decompress(body)
-            case "deflate":
-                body = zlib.decompress(body)
+        body = body_of(self)
         if self.headers.get("Content-Type") == "application/json":
             body = message(body or b"{}").SerializeToString()
         spans = [span for group in ExportTraceServiceRequest.FromString(body).resource_spans for scope in group.scope_spans for span in scope.spans]

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NonRecordingSpan, SpanContext
 
 import massgen_tracing as mt
-from massgen_tracing import configuration, finalization, ledger
+from massgen_tracing import configuration, finalization, ledger, worker
 from massgen_tracing.delivery import backend as backends
 from massgen_tracing.delivery import deliver, live, owing
 from massgen_tracing.delivery.spool import Spool
@@ -413,7 +413,7 @@ def test_no_thread_begins_once_the_interpreter_ends(tmp_path: Path, server: Back
     tracer = mt.configure(root=tmp_path, otlp_endpoint=server.url, enabled=True)
     with monkeypatch.context() as patch:
         patch.setattr(finalization, "begun", lambda: True)
-        patch.setattr(live, "start_new_thread", lambda *_: pytest.fail("a thread was started"))
+        patch.setattr(worker, "start_new_thread", lambda *_: pytest.fail("a thread was started"))
         run(tracer, "late")
     assert ledgers(tmp_path) == []
     assert sorted(lines.names(*lines.recordings(tmp_path))) == ["coordination.session", "late"]

@@ -64,6 +64,17 @@ def texts(span: Span) -> dict[str, str]:
     return {pair.key: pair.value.string_value for pair in span.attributes}
 
 
+def body_of(request: BaseHTTPRequestHandler) -> bytes:
+    """What was sent, decompressed."""
+    body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+    match request.headers.get("Content-Encoding"):
+        case "gzip":
+            return gzip.decompress(body)
+        case "deflate":
+            return zlib.decompress(body)
+    return body
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: Collector
 
@@ -72,12 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, json.dumps({"project_name": "p", "project_url": self.server.url}).encode(), "application/json")
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        match self.headers.get("Content-Encoding"):
-            case "gzip":
-                body = gzip.decompress(body)
-            case "deflate":
-                body = zlib.decompress(body)
+        body = body_of(self)
         with self.server.arrived:
             self.server.requests.append(("POST", self.path, self._lower()))
             if self.path.endswith("/v1/traces") and self.server.status == 200:

@@ -280,7 +280,7 @@ def test_once_the_interpreter_ends_the_thread_that_sends_is_left_alone(
     tracer = mt.configure(root=tmp_path, otlp_endpoint=nobody, enabled=True)
     with monkeypatch.context() as patch:
         patch.setattr(finalization, "begun", lambda: True)
-        patch.setattr("massgen_tracing.delivery.live.start_new_thread", lambda *_: pytest.fail("a thread was started"))
+        patch.setattr("massgen_tracing.worker.start_new_thread", lambda *_: pytest.fail("a thread was started"))
         patch.setattr("massgen_tracing.delivery.deliver.Delivery.deliver", lambda *_, **__: pytest.fail("it was sent"))
         a_run(tracer)
         mt.shutdown(timeout=600)

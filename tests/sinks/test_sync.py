@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import massgen_tracing as mt
-from massgen_tracing import finalization
-from massgen_tracing.sinks.recording import Recording, sync
+from massgen_tracing import finalization, worker
+from massgen_tracing.sinks.recording import Recording
 from massgen_tracing.sinks.recording.sync import Syncer
 from massgen_tracing.trace.tracer import Tracer
 from tests.sinks import lines
@@ -58,7 +58,7 @@ def no_thread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append("a thread")
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    monkeypatch.setattr(sync, "start_new_thread", refuse)
+    monkeypatch.setattr(worker, "start_new_thread", refuse)
     return asked
 
 

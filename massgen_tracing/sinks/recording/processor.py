@@ -251,6 +251,11 @@ class Recording(SpanProcessor):
                 self._release(target)
         self._syncer.stop(seconds * _PART)
 
+    def release(self) -> None:
+        """Let go of all files, whatever is open; a later line opens its file again."""
+        for target in list(self._files.values()):
+            self._release(target)
+
     def resume(self) -> None:
         """Take spans that begin after a `shutdown` too: at the end of the process, where there is no other recording to come."""
         self._stopped = False

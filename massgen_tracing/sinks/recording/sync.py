@@ -1,30 +1,25 @@
 """Having the disk itself take what was written, against loss of power: on a thread of its own, so that no run ever waits for a disk.
 
 Files are known by their paths: how often one was written and whether it is still open does not matter, and a disk that is slow, or hangs, costs
-neither descriptors nor memory. The thread is a bare one, which its starter does not wait for: a span may begin anywhere, in the garbage collector in
-the middle of `threading` itself too. It never starts where the interpreter is on its way out.
+neither descriptors nor memory.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import queue
-import time
-from _thread import allocate_lock, get_native_id, start_new_thread
 from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
 from massgen_tracing import finalization, guard
+from massgen_tracing.worker import Worker, all_gone
 
 _MOST: Final = 1024
 """Files that wait at once; the system writes the others out when it sees fit, within half a minute as a rule."""
 
 _FORK_SECONDS: Final = 0.5
 """How long a fork waits for the thread to be gone."""
-
-_TASKS: Final = Path("/proc/self/task")
 
 
 class Syncer:
@@ -92,8 +87,8 @@ class Syncer:
         return self._worker.pop(None, None)
 
 
-class _Worker:
-    """One thread's work.
+class _Worker(Worker):
+    """The thread that syncs.
 
     Args:
         due: paths; shared with a worker that takes over from this one.
@@ -103,60 +98,20 @@ class _Worker:
     """
 
     def __init__(self, due: OrderedDict[str, None]) -> None:
+        super().__init__()
         self.due = due
         self.hurry = False
-        self._idle = False
-        self._tokens: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._lives = allocate_lock()
-        self._native: int | None = None
-
-    def start(self) -> bool:
-        """Start the thread; False where there are no more to be had."""
-        self._lives.acquire()
-        try:
-            start_new_thread(self._work, ())
-        except RuntimeError as error:
-            guard.passing(error)
-            return False
-        return True
-
-    def wake(self) -> None:
-        if self._idle:
-            self._idle = False
-            self._tokens.put(True)
-
-    def end(self) -> None:
-        """Have the thread end when nothing is due any more."""
-        self._tokens.put(False)
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for the thread's end, at most so long; whether it has come."""
-        if finalization.begun() or not self._lives.acquire(timeout=max(0.0, seconds)):
-            return False
-        self._lives.release()
-        return True
-
-    def wait_until_gone(self, deadline: float) -> None:
-        """Wait until the system does not count the thread any more: Python is through with it a moment before."""
-        if self.wait(deadline - time.monotonic()) and self._native is not None:
-            task = _TASKS / str(self._native)
-            while task.exists() and time.monotonic() < deadline:
-                time.sleep(0.0001)
 
     def _work(self) -> None:
-        self._native = get_native_id()
-        try:
-            while not self.hurry:
-                if self.due:
-                    with guard.guarded("recording.sync"):  # the next file still wants its turn
-                        self._next()
-                    continue
-                self._idle = True  # said before looking again, so that whoever adds a path after that look wakes us
-                if not self.due and not self._tokens.get():
-                    return
-                self._idle = False
-        finally:
-            self._lives.release()
+        while not self.hurry:
+            if self.due:
+                with guard.guarded("recording.sync"):  # the next file still wants its turn
+                    self._next()
+                continue
+            self._idle = True
+            if not self.due and not self._tokens.get():
+                return
+            self._idle = False
 
     def _next(self) -> None:
         try:
@@ -177,17 +132,9 @@ _working: Final[set[Syncer]] = set()
 
 
 def _before_fork() -> None:
-    """End the threads: from Python 3.12 on, whoever forks with threads is warned, and the program may have none of its own.
-
-    They begin again with the next session or round: what runs after a fork in the parent runs before Python counts its threads.
-    """
-    if finalization.begun():
-        return
-    workers = [syncer.pause() for syncer in list(_working)]
-    deadline = time.monotonic() + _FORK_SECONDS
-    for worker in workers:
-        if worker is not None:
-            worker.wait_until_gone(deadline)
+    """End the threads. They begin again with the next session or round: what runs after a fork in the parent runs before Python counts threads."""
+    if not finalization.begun():
+        all_gone([syncer.pause() for syncer in list(_working)], _FORK_SECONDS)
 
 
 def _after_fork_in_child() -> None:

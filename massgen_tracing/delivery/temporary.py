@@ -1,0 +1,68 @@
+"""Where spans wait for their delivery when nothing is to be recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from massgen_tracing import layout
+from massgen_tracing.sinks.recording import Recording
+from massgen_tracing.store.reading import liveness
+
+
+class Temporary(Recording):
+    """A recording that is only there to be delivered: in a directory of its own, which goes with the last process that needs it.
+
+    Forked children write there too. What they leave their parent sends, as long as it is there and has not finished.
+    """
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="massgen-tracing-"))
+        super().__init__(self.directory)
+        self._maker = os.getpid()
+        self._kept = self.directory / "kept"
+        self._kept.touch()
+        self._over = False
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether a process from which this one was forked sends what is in it, and removes it."""
+        return os.getpid() != self._maker and self._kept.exists() and _runs(self._maker)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Record an ended span, as long as there is somebody to send it."""
+        if not self._over:
+            super().on_end(span)
+
+    def remove(self) -> None:
+        """Remove it, unless another process needs it; what ends from now on is not recorded."""
+        self._over = True
+        if self.is_anothers:
+            return
+        self.release()
+        with contextlib.suppress(OSError):
+            self._kept.unlink()
+        if not any(map(_is_written, self.directory.rglob(f"*{layout.RECORDING_SUFFIX}"))):
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_written(path: Path) -> bool:
+    try:
+        return liveness.writer_alive(path)
+    except OSError:
+        return False
