@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from massgen_tracing import guard, semconv
-from massgen_tracing.trace.payload import cut_clean, encodable, holds_many, text_of
+from massgen_tracing.trace.bounds import cut_clean, encodable
+from massgen_tracing.trace.payload import holds_many, text_of
 from massgen_tracing.trace.scrub import scrub
 
 MAX_CHARS: Final = 32_000

@@ -15,9 +15,10 @@ from massgen_tracing import guard, semconv
 from massgen_tracing.errors import UsageError, compose
 from massgen_tracing.layout import RunDirectory
 from massgen_tracing.trace import arguments
+from massgen_tracing.trace.bounds import cut_clean
 from massgen_tracing.trace.clock import CLOCK
 from massgen_tracing.trace.current import adopted, current
-from massgen_tracing.trace.payload import attribute_key, clean, clean_all, clean_name, cut_clean
+from massgen_tracing.trace.payload import attribute_key, clean, clean_all, clean_name
 from massgen_tracing.trace.usage import Unfit
 
 T = TypeVar("T")

@@ -19,9 +19,10 @@ from opentelemetry.trace import TracerProvider as ApiTracerProvider
 
 from massgen_tracing import guard
 from massgen_tracing.errors import compose
+from massgen_tracing.trace.bounds import cut_clean
 from massgen_tracing.trace.exceptions import MAX_CHARS
 from massgen_tracing.trace.origin import clean_resource, clean_scope
-from massgen_tracing.trace.payload import clean_all, clean_name, cut_clean
+from massgen_tracing.trace.payload import clean_all, clean_name
 
 if TYPE_CHECKING:
     from massgen_tracing.trace.pipeline import Pipeline

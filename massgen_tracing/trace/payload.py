@@ -9,14 +9,14 @@ import dataclasses
 import datetime as dt
 import enum
 import json
-import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any, Final
 
 from massgen_tracing import guard, semconv
 from massgen_tracing.model import AttributeValue
+from massgen_tracing.trace.bounds import cut_clean, dump, encodable, fit, scrubbed_start, shorten_json, size
 from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub
 
 MAX_BYTES: Final = 64 * 1024
@@ -32,6 +32,8 @@ MAX_NAME: Final = 256
 """Characters of a name: of a span, an event, an agent, a tool, an instrumentation scope."""
 
 _FEW: Final = 16
+"""Plain values whose own text is soon made."""
+
 _MAX_DEPTH: Final = 12
 _MAX_ITEMS: Final = 1000
 _MAX_NODES: Final = 20_000
@@ -40,14 +42,8 @@ _MAX_NODES: Final = 20_000
 _MAX_CHARS: Final = 4 * MAX_BYTES
 """Characters of text kept within one attribute before it is made to fit."""
 
-_MAX_PARSED: Final = 64
-"""JSON text of up to so many times the bound is parsed to be cut; parsing more would hold up the run."""
-
 _MAX_KEY: Final = 512
 """Characters of an attribute's key."""
-
-_SECRET_MARGIN: Final = 4096
-"""A secret that straddles the cut must be seen whole before the cut: this much more is scrubbed."""
 
 _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
@@ -190,7 +186,7 @@ def holds_many(value: object) -> bool:
 def _bounded(name: object, limit: int) -> str:
     """A name or a key, scrubbed and cut to *limit* characters."""
     text = text_of(name)
-    start, whole = _scrubbed_start(text, limit)
+    start, whole = scrubbed_start(text, limit)
     return start if whole and len(start) <= limit else f"{start[: limit - 1]}…"
 
 
@@ -205,30 +201,10 @@ def preview(value: object, *, full: bool = False) -> AttributeValue:
     if full:
         return text
     if len(text) > PREVIEW_CHARS and text[:1] in ("{", "["):
-        shorter = _shorten_json(text, PREVIEW_CHARS, len)
+        shorter = shorten_json(text, PREVIEW_CHARS, len)
         if shorter is not None:
             return shorter
     return cut_clean(text, PREVIEW_CHARS)
-
-
-def cut(text: str, limit: int, length: int | None = None) -> str:
-    """The first *limit* characters of *text*, and how long it was if it was longer.
-
-    Args:
-        text: the text, perhaps shortened already.
-        limit: characters to keep.
-        length: the original number of characters, where *text* was shortened.
-    """
-    length = len(text) if length is None else length
-    return text if length <= limit else f"{text[:limit]}… [cut, {length} characters]"
-
-
-def cut_clean(text: str, limit: int) -> str:
-    """*text* scrubbed and cut to *limit* characters, and how long it was if it was cut; only as much is read as that takes."""
-    start, whole = _scrubbed_start(text, limit)
-    if whole and len(start) <= limit:
-        return start
-    return f"{start[:limit]}… [cut, {len(text)} characters]"
 
 
 def to_json(value: object) -> str:
@@ -236,21 +212,10 @@ def to_json(value: object) -> str:
     try:
         if type(value) is str:
             return json.dumps(value, ensure_ascii=False)
-        return _dump(_Converter(MAX_BYTES).convert(value, 0))
+        return dump(_Converter(MAX_BYTES).convert(value, 0))
     except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
         guard.passing(error)
         return json.dumps(f"<unreadable {type(value).__name__}>")
-
-
-def encodable(text: str) -> str:
-    """*text* without lone surrogates, which no exporter can encode as UTF-8 (one would cost a whole batch)."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def _text(key: str, value: str, max_bytes: int) -> str:
@@ -283,99 +248,23 @@ def _is_plain_id(value: str) -> bool:
 def _bound_text(value: str, max_bytes: int) -> str:
     if len(value) <= max_bytes:
         whole = scrub(encodable(value))
-        if _size(whole) <= max_bytes:
+        if size(whole) <= max_bytes:
             return whole
     if value[:1] in "{[":
-        shorter = _shorten_json(value, max_bytes, _size)
+        shorter = shorten_json(value, max_bytes, size)
         if shorter is not None:
             return shorter
     note = f"… [cut, {len(value)} characters]"
-    start, _ = _scrubbed_start(value, max_bytes)
-    return start.encode()[: max(0, max_bytes - _size(note))].decode("utf-8", "ignore") + note
-
-
-def _scrubbed_start(text: str, limit: int) -> tuple[str, bool]:
-    """At least *limit* characters of the scrubbed text, as far as there are so many; and whether that is all of it.
-
-    What stands before the cut was scrubbed with what follows in sight. A mark is shorter than what it stands for, so more may have to be read.
-    """
-    taken = limit + _SECRET_MARGIN
-    while True:
-        start = scrub(encodable(text[:taken]))
-        if taken >= len(text):
-            return start, True
-        safe = len(start) - _SECRET_MARGIN // 2
-        if safe >= limit or taken > 16 * (limit + _SECRET_MARGIN):
-            return start[: max(safe, 0)], False
-        taken *= 2
-
-
-def _size(text: str) -> int:
-    return len(text.encode())
-
-
-def _dump(value: Any) -> str:
-    """JSON text that any reader takes: without NaN and infinities, which JSON does not know."""
-    try:
-        return json.dumps(value, ensure_ascii=False, default=repr, allow_nan=False)
-    except ValueError as error:
-        guard.passing(error)
-        return json.dumps(_finite(value), ensure_ascii=False, default=repr)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list) else value
-
-
-def _shorten_json(text: str, limit: int, measure: Callable[[str], int]) -> str | None:
-    """A valid JSON text within *limit* that keeps the shape and cuts long strings and lists; None if *text* is not JSON."""
-    if len(text) > _MAX_PARSED * limit:
-        return None
-    try:
-        return _fit(json.loads(text, parse_constant=str), limit, measure)
-    except (ValueError, RecursionError) as error:
-        guard.passing(error)
-        return None
-
-
-def _fit(value: Any, limit: int, measure: Callable[[str], int]) -> str:
-    """*value* as scrubbed JSON text of at most *limit*: ever shorter strings and lists until it fits, at last a note in its place."""
-    length, items = limit * 3 // 4, 200
-    while length >= 16:
-        shorter = scrub(json.dumps(_prune(value, length, items), ensure_ascii=False))
-        if measure(shorter) <= limit:
-            return shorter
-        length, items = length // 3, max(items // 2, 3)
-    return json.dumps({"cut": f"{type(value).__name__} too large to record"})
-
-
-def _prune(value: Any, length: int, items: int) -> Any:
-    if isinstance(value, str):
-        return cut_clean(value, length)
-    if isinstance(value, dict):
-        kept = {
-            cut_clean(key, length): MARK if item is not None and is_secret_key(key) else _prune(item, length, items)
-            for key, item in islice(value.items(), items)
-        }
-        if len(value) > items:
-            kept["…"] = f"[cut, {len(value)} items]"
-        return kept
-    if isinstance(value, list):
-        some = [_prune(item, length, items) for item in value[:items]]
-        return [*some, f"… [cut, {len(value)} items]"] if len(value) > items else some
-    return value
+    start, _ = scrubbed_start(value, max_bytes)
+    return start.encode()[: max(0, max_bytes - size(note))].decode("utf-8", "ignore") + note
 
 
 def _bound(value: AttributeValue, max_bytes: int) -> AttributeValue:
     """A converted value that fits, or the JSON text of what of it fits."""
     if isinstance(value, list | dict):
-        text = _dump(value)
-        if len(text) > max_bytes // 4 and _size(text) > max_bytes:
-            return _fit(json.loads(text), max_bytes, _size)
+        text = dump(value)
+        if len(text) > max_bytes // 4 and size(text) > max_bytes:
+            return fit(json.loads(text), max_bytes, size)
     return value
 
 

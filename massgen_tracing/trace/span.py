@@ -18,8 +18,9 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, S
 from opentelemetry.trace import Span as ApiSpan
 
 from massgen_tracing import semconv
+from massgen_tracing.trace.bounds import cut_clean
 from massgen_tracing.trace.exceptions import MAX_CHARS, exception_attributes, is_failure, summary
-from massgen_tracing.trace.payload import MAX_ATTRIBUTES, attribute_key, clean, clean_all, clean_name, cut_clean
+from massgen_tracing.trace.payload import MAX_ATTRIBUTES, attribute_key, clean, clean_all, clean_name
 from massgen_tracing.trace.pipeline import Pipeline
 from massgen_tracing.trace.single import Single
 

@@ -25,7 +25,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from massgen_tracing.trace.payload import MAX_BYTES, PREVIEW_CHARS, clean, clean_all, cut, preview, to_json
+from massgen_tracing.trace.bounds import cut_clean
+from massgen_tracing.trace.payload import MAX_BYTES, PREVIEW_CHARS, clean, clean_all, preview, to_json
 from massgen_tracing.trace.scrub import MARK
 
 KEY = "app.key"
@@ -474,8 +475,8 @@ def test_a_preview_is_short_and_says_so() -> None:
 
 def test_what_fits_is_not_cut() -> None:
     """Exactly at the limit nothing is cut."""
-    assert cut("abc", 3) == "abc"
-    assert cut("abcd", 3) == "abc… [cut, 4 characters]"
+    assert cut_clean("abc", 3) == "abc"
+    assert cut_clean("abcd", 3) == "abc… [cut, 4 characters]"
     assert clean(KEY, "x" * MAX_BYTES) == "x" * MAX_BYTES
 
 
