@@ -116,7 +116,7 @@ def test_names_that_recur_are_looked_at_once_and_memory_is_bounded(monkeypatch: 
 
     monkeypatch.setattr(payload, "_names", {})
     monkeypatch.setattr(payload, "_MAX_CACHED", 100)
-    monkeypatch.setattr(payload, "scrub", look)
+    monkeypatch.setattr(bounds, "scrub", look)
     for _ in range(3):
         clean_name("agent.a.round_0")
     assert looked == ["agent.a.round_0"]
