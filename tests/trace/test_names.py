@@ -18,7 +18,7 @@ from opentelemetry.trace import Link, SpanContext, Status, StatusCode
 
 import massgen_tracing as mt
 from massgen_tracing.testing import Captured, capture
-from massgen_tracing.trace import payload, provider
+from massgen_tracing.trace import bounds, payload, provider
 from massgen_tracing.trace.message import fill
 from massgen_tracing.trace.payload import MAX_NAME, clean_name
 from massgen_tracing.trace.scrub import MARK
