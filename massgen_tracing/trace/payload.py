@@ -63,8 +63,13 @@ _ID_PREFIXES: Final = frozenset({"resp", "call", "toolu", "msg", "run", "req", "
 _PLAIN_ID: Final = re.compile(r"(?:resp|call|toolu|msg|run|req|item|thread|chatcmpl)-[A-Za-z0-9]+|[0-9a-f]{16,32}")
 """Ids that no other call has, in which no secret can stand: looking for one would cost more than all else about them."""
 
-_keys: dict[str, str] = {}
-"""Keys that were looked at, stand as they are, and name no secret; each with itself."""
+_keys: dict[str, None] = {}
+"""Keys that were looked at, stand as they are, and name no secret."""
+
+_MAX_SHAPES: Final = 1024
+_MAX_TOGETHER: Final = 64
+_shapes: dict[tuple[str, ...], None] = {}
+"""Such keys as they stood together: a span mostly has those of another one before it, and its keys need not be looked at one by one."""
 
 
 def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue:
@@ -91,16 +96,11 @@ def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue
 def clean_all(attributes: Mapping[str, object], limit: int = MAX_ATTRIBUTES) -> dict[str, Any]:
     """The first *limit* attributes, each cleaned; those without a value left out."""
     cleaned: dict[str, Any] = dict(attributes) if type(attributes) is dict else dict(list(attributes.items())[: 4 * limit])
-    if len(cleaned) > limit:
+    if tuple(cleaned) not in _shapes or len(cleaned) > limit:
         return _clean_others(attributes, limit)
     nothing = False
-    known = _keys.get
     for item in cleaned.items():
         key, value = item
-        if known(key) is not key or key is None:  # of most spans all keys were seen before, as these very objects, and stay
-            if type(key) is not str or key not in _keys:
-                return _clean_others(attributes, limit)
-            return _clean_others(attributes, limit)
         kind = type(value)
         if kind is str:
             kept = _cleaned.get(item)
@@ -108,7 +108,7 @@ def clean_all(attributes: Mapping[str, object], limit: int = MAX_ATTRIBUTES) -> 
                 kept = _new_text(key, value, MAX_BYTES)
             if kept is not value:
                 cleaned[key] = kept
-        elif kind is float or kind is bool or (kind is int and _INT64_MIN <= value <= _INT64_MAX):
+        elif (kind is int and _INT64_MIN <= value <= _INT64_MAX) or kind is float or kind is bool:
             continue
         elif value is None:
             nothing = True
@@ -119,12 +119,18 @@ def clean_all(attributes: Mapping[str, object], limit: int = MAX_ATTRIBUTES) -> 
 
 
 def _clean_others(attributes: Mapping[Any, object], limit: int) -> dict[str, Any]:
+    """Attributes whose keys have not been seen together before."""
     cleaned: dict[str, Any] = {}
-    for given, value in list(attributes.items())[: 4 * limit]:  # a copy, for another thread may change them meanwhile
-        key = attribute_key(given)
-        kept = clean(key, value)
+    given = list(attributes.items())[: 4 * limit]  # a copy, for another thread may change them meanwhile
+    for key, value in given:
+        name = attribute_key(key)
+        kept = clean(name, value)
         if kept is not None:
-            cleaned[key] = kept
+            cleaned[name] = kept
+    if len(given) <= _MAX_TOGETHER and all(type(key) is str and key in _keys for key, _ in given):
+        if len(_shapes) >= _MAX_SHAPES:
+            _shapes.clear()
+        _shapes[tuple(key for key, _ in given)] = None
     return cleaned if len(cleaned) <= limit else dict(islice(cleaned.items(), limit))
 
 
@@ -136,7 +142,7 @@ def attribute_key(given: object) -> str:
     if type(given) is str and key == given and len(key) <= _SHORT and not is_secret_key(key):
         if len(_keys) >= _MAX_CACHED:
             _keys.clear()
-        _keys[given] = given
+        _keys[given] = None
     return key
 
 
