@@ -106,7 +106,7 @@ class Pipeline:
         threads: list[tuple[threading.Thread, SpanProcessor]] = []
         inline: list[SpanProcessor] = []
         for processor in self.processors:
-            thread = threading.Thread(target=self._stop, args=(processor,), daemon=True)
+            thread = threading.Thread(target=self._stop, args=(processor,), name="massgen-tracing-shutdown", daemon=True)
             try:
                 if finalization.begun():
                     inline.append(processor)

@@ -17,14 +17,14 @@ from tests.trace.programs import PROGRAMS, Program, misnested, run_program
 
 @pytest.fixture(autouse=True)
 def _cheap_collections() -> Iterator[None]:
-    """Programs drop streams and have them collected; what pytest itself holds need not be looked at each time."""
+    """Programs drop streams and have them collected; what pytest and Hypothesis hold need not be looked at each time (see `_run`)."""
     gc.collect()
-    gc.freeze()
     yield
     gc.unfreeze()
 
 
 def _run(program: Program, *, debug: bool = False) -> None:
+    gc.freeze()  # Hypothesis keeps more with each program
     with capture() as captured:
         complaints = asyncio.run(run_program(program, captured.tracer), debug=debug)
     assert complaints == []

@@ -511,6 +511,7 @@ def test_it_answers_as_the_bare_generator_does(cases: int) -> None:
 
     def run(body: list[str], actions: list[str], *, bind: bool) -> tuple[list[str], list[str], set[str]]:
         log: list[str] = []
+        gc.freeze()  # Hypothesis keeps more with each case
 
         async def main() -> list[str]:
             generator = _generator(body, log)()
