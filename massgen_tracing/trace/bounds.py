@@ -89,26 +89,38 @@ def shorten_json(text: str, limit: int, measure: Callable[[str], int]) -> str | 
 def fit(value: Any, limit: int, measure: Callable[[str], int]) -> str:
     """*value* as scrubbed JSON text of at most *limit*: ever shorter strings and lists until it fits, at last a note in its place."""
     length, items = limit * 3 // 4, 200
+    known: dict[str, str] = {}
     while length >= 16:
-        shorter = scrub(json.dumps(_prune(value, length, items), ensure_ascii=False))
+        shorter = scrub(json.dumps(_prune(value, length, items, known), ensure_ascii=False))
         if measure(shorter) <= limit:
             return shorter
         length, items = length // 3, max(items // 2, 3)
     return json.dumps({"cut": f"{type(value).__name__} too large to record"})
 
 
-def _prune(value: Any, length: int, items: int) -> Any:
+def _prune(value: Any, length: int, items: int, known: dict[str, str]) -> Any:
+    """*value* with shorter strings and lists; *known* has the strings that were scrubbed already."""
     if isinstance(value, str):
-        return cut_clean(value, length)
+        return _shorter(value, length, known)
     if isinstance(value, dict):
         kept = {
-            cut_clean(key, length): MARK if item is not None and is_secret_key(key) else _prune(item, length, items)
+            _shorter(key, length, known): MARK if item is not None and is_secret_key(key) else _prune(item, length, items, known)
             for key, item in islice(value.items(), items)
         }
         if len(value) > items:
             kept["…"] = f"[cut, {len(value)} items]"
         return kept
     if isinstance(value, list):
-        some = [_prune(item, length, items) for item in value[:items]]
+        some = [_prune(item, length, items, known) for item in value[:items]]
         return [*some, f"… [cut, {len(value)} items]"] if len(value) > items else some
     return value
+
+
+def _shorter(text: str, length: int, known: dict[str, str]) -> str:
+    if len(text) <= length:
+        kept = known.get(text)
+        if kept is None:
+            kept = known[text] = scrub(encodable(text))
+        if len(kept) <= length:
+            return kept
+    return cut_clean(text, length)
