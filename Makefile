@@ -15,7 +15,7 @@ INSIDE = $(wildcard tests/test_*.py) tests/trace tests/sinks tests/autostart tes
 PARALLEL = --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-massgen massgen test test-all test-versions check lint types contracts bench lock environment clean
+.PHONY: help demo demo-massgen massgen collector jaeger-demo test test-all test-versions check lint types contracts bench lock environment clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
@@ -31,6 +31,12 @@ demo-massgen: environment ## the same with real MassGen (about 1.5 GB, once)
 massgen: environment ## three versions of MassGen for the tests, into .venv-massgen (about 1.5 GB each, once)
 	@$(INSTALL) uv
 	@$(PY) -m rehearsal.environments
+
+collector: environment ## the Collector and Jaeger that collector/ configures, without Docker, by Go (about ten minutes, once)
+	@$(PY) -m tools.backends.binaries
+
+jaeger-demo: environment ## a dry run through the real Collector into the real Jaeger, and what Jaeger says of it
+	@$(PY) -m tools.backends.demo
 
 test: environment ## the tests, but for soaks and long searches (more options: make test ARGS="-k name -x")
 	@$(PY) -m pytest $(PARALLEL) -m "not long" $(ARGS)
