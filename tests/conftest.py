@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -48,6 +49,13 @@ def _encodable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(map(_encodable, value))
     return value
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_collections() -> None:
+    """What pytest itself holds need not be looked at by the garbage collector each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

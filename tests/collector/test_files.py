@@ -116,7 +116,7 @@ def test_jaeger_takes_its_configuration() -> None:
 @pytest.mark.binaries
 @pytest.mark.parametrize("name", ["collector.yaml", "scale.yaml"])
 def test_what_is_wrong_in_a_configuration_is_found(name: str, tmp_path: Path) -> None:
-    """The check above can fail. (Its exporter for OTLP over HTTP takes any name without a word; what `logfire.yaml` does, a test of its own sees.)"""
+    """The check above can fail; but not in `logfire.yaml`, for the exporter for OTLP over HTTP takes any name without a word."""
     wrong = tmp_path / name
     wrong.write_text((CONFIGURATION / name).read_text().replace("sending_queue:", "sending_kew:"))
     beside = [] if name == "collector.yaml" else [f"--config={CONFIGURATION / 'collector.yaml'}"]

@@ -87,7 +87,7 @@ def build() -> None:
 
 
 def _from_module(program: Program, source: Path | None = None) -> None:
-    """By a module of our own that requires it: some modules replace others in a way that `go install` refuses. The program is *source*, where given."""
+    """By a module of our own that requires it, for `go install` refuses a module that replaces others; the program is *source*, where given."""
     _say(f"{program.name} {program.version}")
     with tempfile.TemporaryDirectory(prefix="massgen-tracing-build-") as place:
         _go("mod", "init", "build", cwd=place)

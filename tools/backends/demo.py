@@ -48,6 +48,8 @@ def main() -> int:
             say("  cd collector && docker compose up -d    the same by Docker, with Jaeger's pages at http://localhost:16686")
             if sys.stdin.isatty():
                 input("\nBoth go on until you press Enter ")
+            else:
+                say("\nBoth end now; at a terminal they go on until Enter is pressed.")
     return 0 if len(found) == len(recorded) else 1
 
 
