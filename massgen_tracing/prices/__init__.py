@@ -16,6 +16,9 @@ from massgen_tracing.errors import compose
 from massgen_tracing.prices import names, rates
 from massgen_tracing.prices.catalog import Catalog
 
+_TIERS: Final = {"standard": 1.0, "default": 1.0, "auto": 1.0, "on_demand": 1.0, "flex": 0.5, "batch": 0.5}
+"""What providers call the way in which a call was served, and the share of the list's price that it costs."""
+
 _known: Final = lru_cache(maxsize=256)(names.prices)
 _catalog: Catalog | None = None
 
@@ -41,7 +44,9 @@ def estimate(
     *,
     cache_write_tokens: int = 0,
     reasoning_tokens: int = 0,
+    service_tier: str | None = None,
     at: float | None = None,
+    **parts: int,
 ) -> float | None:
     """USD for one model call; None for a model that the list does not know, and for counts that cannot be (more cached than sent).
 
@@ -53,12 +58,18 @@ def estimate(
         cached_input_tokens: those of the input that were read from a cache.
         cache_write_tokens: those of the input that were written to a cache.
         reasoning_tokens: those of the output that were reasoning.
+        service_tier: the provider's name of how the call was served. What can wait (`flex`, `batch`) costs half of the list's price at every provider
+            that has it (OpenAI, Anthropic, Google); for what is served first, or paid for otherwise, the list has no price.
         at: when, as Unix time in seconds; None: now.
+        parts: others that have rates of their own, by the names that genai-prices has for them: `input_audio_tokens`, `output_audio_tokens`, and, as
+            parts of those that were written to a cache, `cache_write_5m_tokens` and `cache_write_1h_tokens`.
     """
-    parts = (cached_input_tokens, cache_write_tokens, input_tokens - cached_input_tokens - cache_write_tokens)
-    if min(*parts, reasoning_tokens, output_tokens - reasoning_tokens) < 0:
+    written = max(cache_write_tokens, parts.get("cache_write_5m_tokens", 0) + parts.get("cache_write_1h_tokens", 0))
+    fresh = input_tokens - cached_input_tokens - written
+    if min(cached_input_tokens, written, fresh, reasoning_tokens, output_tokens - reasoning_tokens) < 0:
         return None
-    if finalization.begun():
+    share = 1.0 if service_tier is None else _TIERS.get(service_tier.lower())
+    if share is None or finalization.begun():
         return None
     if _catalog is None:
         use(None)
@@ -69,11 +80,16 @@ def estimate(
     tokens = {
         "input": input_tokens,
         "cache_read": cached_input_tokens,
-        "cache_write": cache_write_tokens,
+        "cache_write": written,
         "output": output_tokens,
         "output_reasoning": reasoning_tokens,
     }
-    return rates.cost(rates.in_force(known, datetime.fromtimestamp(time.time() if at is None else at, UTC)), tokens)
+    more = {name.removesuffix("_tokens"): count for name, count in parts.items()}
+    held = rates.in_force(known, datetime.fromtimestamp(time.time() if at is None else at, UTC))
+    cost = rates.cost(held, tokens | more)
+    if cost is None:  # sound that was read from a cache is of two kinds, and how much that is nobody says
+        cost = rates.cost(held, tokens | {kind: count for kind, count in more.items() if "audio" not in kind})
+    return None if cost is None else cost * share
 
 
 def _read(path: Path) -> Catalog | None:

@@ -17,7 +17,7 @@ from massgen_tracing.trace.factory import SpanFactory
 from massgen_tracing.trace.handle import Handle
 from massgen_tracing.trace.lenient import lenient
 from massgen_tracing.trace.payload import preview, text_of
-from massgen_tracing.trace.reported import Reported, reported, usage_of
+from massgen_tracing.trace.reported import Reported, as_mapping, priced_apart, reported, usage_of
 from massgen_tracing.trace.usage import Unfit, Usage, amount, count, is_number
 
 
@@ -151,6 +151,7 @@ class LlmCall(_RoundWork):
         self._answered_by: str | None = None
         self._usage = Usage()
         self._raw: dict[str, Any] = {}
+        self._raw_beside: Mapping[str, Any] = {}
         self._began = 0.0
         self._complete = False
 
@@ -212,6 +213,8 @@ class LlmCall(_RoundWork):
         self.set(semconv.GEN_AI_OUTPUT_TOKENS, used.output)
         self.set(semconv.GEN_AI_REASONING_TOKENS, used.reasoning)
         self.set(semconv.GEN_AI_CACHE_READ_TOKENS, used.cached_input)
+        if raw is not None and not said.usage:
+            self._raw_beside = as_mapping(raw)
         self.set(semconv.USAGE_RAW, self._raw or None if raw is None else raw)
 
     def record_content(self, *, input: object = None, output: object = None) -> None:  # noqa: A002
@@ -229,10 +232,18 @@ class LlmCall(_RoundWork):
         self._answered_by = None
         self._usage = Usage()
         self._raw = {}
+        self._raw_beside = {}
         return super()._begin()
 
     def _portable(self) -> dict[str, Any]:
-        own: dict[str, Any] = {"_provider": self._provider, "_model": self._model, "_answered_by": None, "_usage": Usage(), "_raw": {}}
+        own: dict[str, Any] = {
+            "_provider": self._provider,
+            "_model": self._model,
+            "_answered_by": None,
+            "_usage": Usage(),
+            "_raw": {},
+            "_raw_beside": {},
+        }
         return {**super()._portable(), **own, "_began": 0.0, "_complete": False}
 
     def _cancelled(self) -> None:
@@ -255,8 +266,19 @@ class LlmCall(_RoundWork):
         if price is None or not models or used.input is used.output is None:
             return None
         try:
+            apart = priced_apart({**self._raw_beside, **self._raw})
+            began = getattr(self.span, "start_time", None)
             for model in models:
-                cost = price(self._provider, model, used.input or 0, used.output or 0, used.cached_input or 0)
+                cost = price(
+                    self._provider,
+                    model,
+                    used.input or 0,
+                    used.output or 0,
+                    used.cached_input or 0,
+                    reasoning_tokens=used.reasoning or 0,
+                    at=None if began is None else began / 1e9,
+                    **apart,
+                )
                 if cost is not None:
                     return cost
             self.set(semconv.COST_UNKNOWN, True)

@@ -27,8 +27,8 @@ U = TypeVar("U")
 _SAID: Final = 300
 """Characters of what a caller passed, in a message about it."""
 
-Price = Callable[[str, str, int, int, int], float | None]
-"""(provider, model, input, output, cached input) -> USD, or None for an unknown model."""
+Price = Callable[..., float | None]
+"""Estimates what a model call costs, with the arguments of `massgen_tracing.prices.estimate`."""
 
 
 class SpanFactory:

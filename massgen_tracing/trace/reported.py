@@ -20,6 +20,15 @@ _COST: Final = ("cost", "operation.cost")
 _INPUT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
 _OUTPUT_DETAILS: Final = ("completion_tokens_details", "output_tokens_details", "output_token_details")
 
+_WRITTEN_WITHIN: Final = ("cache_write_tokens", "cache_creation_tokens")
+_WRITTEN: Final = ("cache_write_tokens", "gen_ai.usage.cache_creation.input_tokens")
+_TIER: Final = ("service_tier", "serviceTier", "traffic_type", "trafficType")
+_TOTAL: Final = ("total_tokens", "totalTokens")
+
+_SENT_BY_KIND: Final = ("prompt_tokens_details", "promptTokensDetails")
+_MADE_BY_KIND: Final = ("candidates_tokens_details", "candidatesTokensDetails")
+"""Gemini's lists of what kinds its tokens are of; the first is a mapping where others give it."""
+
 _READ_APART: Final = ("cache_read_input_tokens", "cacheReadInputTokens")
 _WRITTEN_APART: Final = ("cache_creation_input_tokens", "cacheWriteInputTokens")
 
@@ -37,7 +46,7 @@ _HELD: Final = ("response", "message")
 
 _ASKED_FOR: Final = (
     *_INPUT, *_OUTPUT, *_REASONING, *_CACHED, *_COST, *_INPUT_DETAILS, *_OUTPUT_DETAILS, *_READ_APART, *_WRITTEN_APART,
-    *_PROMPT, *_TOOL_PROMPT, *_CANDIDATES, *_THOUGHTS, *_CACHED_CONTENT, *_HOLDERS, *_MODEL, *_ID, *_HELD,
+    *_PROMPT, *_TOOL_PROMPT, *_CANDIDATES, *_THOUGHTS, *_CACHED_CONTENT, *_HOLDERS, *_MODEL, *_ID, *_HELD, *_TIER,
 )  # fmt: skip
 
 
@@ -70,7 +79,8 @@ def reported(answer: object) -> Reported:
             break
     usage = as_mapping(_first(whole, _HOLDERS))
     if usage:
-        return Reported(_said(usage), _first(whole, _MODEL), _first(whole, _ID))
+        tier = _first(whole, _TIER)  # OpenAI says it beside the usage, Anthropic and Gemini within
+        return Reported(_said(usage if tier is None else {"service_tier": tier, **usage}), _first(whole, _MODEL), _first(whole, _ID))
     return Reported(_said(whole) if usage_of(whole) != Usage() else {})
 
 
@@ -79,10 +89,11 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
 
     OpenAI includes cached tokens in the input, as do OpenTelemetry's attributes and most libraries. Anthropic and Bedrock report those that were read
     from the cache and those that were written to it beside the input: they are added. Gemini reports the prompts of tools beside the prompt and
-    thoughts beside the candidates: they are added to the input and to the output. A cost of 0 is taken for none: it is billed elsewhere.
+    thoughts beside the candidates: they are added to the input and to the output. So is the reasoning of a provider (xAI) whose total shows that it
+    counts it beside the output.
     """
     numbers = _Numbers(raw)
-    cost = numbers.read(amount, _COST) or None
+    cost = numbers.read(amount, _COST)
     read, written = numbers(_READ_APART), numbers(_WRITTEN_APART)
     if read is not None or written is not None:
         fresh = numbers(_INPUT)
@@ -94,13 +105,46 @@ def usage_of(raw: Mapping[str, Any]) -> Usage:
         return Usage(_sum(prompt, numbers(_TOOL_PROMPT)), _sum(candidates, thoughts), thoughts, numbers(_CACHED_CONTENT), cost)
     reasoning = numbers.within(_OUTPUT_DETAILS)(("reasoning_tokens", "reasoning"))
     cached = numbers.within(_INPUT_DETAILS)(("cached_tokens", "cache_read"))
+    reasoning = numbers(_REASONING) if reasoning is None else reasoning
+    sent, received, total = numbers(_INPUT), numbers(_OUTPUT), numbers(_TOTAL)
+    if reasoning and None not in {sent, received, total} and total == _sum(_sum(sent, received), reasoning):
+        received = _sum(received, reasoning)
     return Usage(
-        numbers(_INPUT),
-        numbers(_OUTPUT),
-        numbers(_REASONING) if reasoning is None else reasoning,
+        sent,
+        received,
+        reasoning,
         numbers(_CACHED) if cached is None else cached,
         cost,
     )
+
+
+def priced_apart(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a provider's usage has a price of its own, as `massgen_tracing.prices.estimate` names it.
+
+    Tokens that were written to a cache, and how long it keeps them; tokens of sound; and the tier of the service.
+    """
+    numbers = _Numbers(raw)
+    details, made = numbers.within(_INPUT_DETAILS), numbers.within(_OUTPUT_DETAILS)
+    kept = numbers.within(("cache_creation",))
+    written = numbers(_WRITTEN_APART)
+    written = details(_WRITTEN_WITHIN) if written is None else written
+    found = {
+        "cache_write_tokens": numbers(_WRITTEN) if written is None else written,
+        "cache_write_5m_tokens": kept(("ephemeral_5m_input_tokens",)),
+        "cache_write_1h_tokens": kept(("ephemeral_1h_input_tokens",)),
+        "input_audio_tokens": _sound(_first(raw, _SENT_BY_KIND)) or details(("audio_tokens",)),
+        "output_audio_tokens": _sound(_first(raw, _MADE_BY_KIND)) or made(("audio_tokens",)),
+        "service_tier": _first(raw, _TIER),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _sound(by_kind: object) -> int | None:
+    """The tokens of sound in one of Gemini's lists; None for what is no such list."""
+    if not isinstance(by_kind, list):
+        return None
+    entries = [as_mapping(entry) for entry in by_kind]
+    return sum(_Numbers(entry)(("token_count", "tokenCount")) or 0 for entry in entries if str(entry.get("modality")).upper().endswith("AUDIO"))
 
 
 def as_mapping(value: object) -> Mapping[str, Any]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from massgen_tracing.trace.reported import usage_of
+
 from .config import AgentConfig
 from .protocol import Message, Reply, ToolCall, Usage
 
@@ -113,7 +115,7 @@ class _Parts:
         self._model = chunk.model or self._model
         self._id = chunk.id or self._id
         if chunk.usage is not None:
-            self._usage = _usage(chunk.usage)
+            self._usage = _usage(chunk)
         if not chunk.choices:
             return ""
         choice = chunk.choices[0]
@@ -137,19 +139,12 @@ class _Parts:
         return Reply("".join(self._text), calls, self._finish, self._model, self._id, self._usage)
 
 
-def _usage(usage: Any) -> Usage:
-    raw: dict[str, Any] = usage.model_dump(exclude_none=True)
-    prompt: dict[str, Any] = raw.get("prompt_tokens_details") or {}
-    completion: dict[str, Any] = raw.get("completion_tokens_details") or {}
-    cost = raw.get("cost")  # OpenRouter's own addition: what the call was billed
-    return Usage(
-        input=raw.get("prompt_tokens"),
-        output=raw.get("completion_tokens"),
-        reasoning=completion.get("reasoning_tokens"),
-        cached_input=prompt.get("cached_tokens"),
-        cost=float(cost) if isinstance(cost, (int, float)) else None,
-        raw=raw,
-    )
+def _usage(chunk: Any) -> Usage:
+    """What the chunk that has the usage says; how the call was served it says beside."""
+    raw: dict[str, Any] = chunk.usage.model_dump(exclude_none=True)
+    tier = getattr(chunk, "service_tier", None)
+    raw = raw if tier is None else {"service_tier": tier, **raw}
+    return Usage(*usage_of(raw), raw=raw)
 
 
 def _seconds(value: str | None) -> float | None:

@@ -14,6 +14,7 @@ from typing import Any
 from massgen_tracing import prices
 from massgen_tracing.errors import RunError
 from massgen_tracing.layout import RunDirectory
+from massgen_tracing.trace.reported import priced_apart
 from massgen_tracing.trace.round import Round
 from massgen_tracing.trace.session import Session
 
@@ -63,7 +64,15 @@ class Seat:
         cost = usage.cost
         if cost is None:
             # Not the tracer's figure: who wins must not depend on whether the run is traced.
-            cost = prices.estimate(self.config.provider, self.config.model, usage.input or 0, usage.output or 0, usage.cached_input or 0)
+            cost = prices.estimate(
+                self.config.provider,
+                self.config.model,
+                usage.input or 0,
+                usage.output or 0,
+                usage.cached_input or 0,
+                reasoning_tokens=usage.reasoning or 0,
+                **priced_apart(usage.raw),
+            )
         if cost is not None:
             self.cost = (self.cost or 0.0) + cost
 

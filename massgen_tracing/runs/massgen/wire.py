@@ -134,7 +134,9 @@ def _read(message: Mapping[str, Any], facts: Facts) -> None:
         facts.finish_reasons = _why(body) or facts.finish_reasons
         usage = body.get("usage") or body.get("usageMetadata")
         if isinstance(usage, Mapping):
-            facts.usage.update({key: value for key, value in usage.items() if value is not None})
+            tier = body.get("service_tier")  # OpenAI says beside the usage how the call was served, others within
+            told = usage if tier is None else {"service_tier": tier, **usage}
+            facts.usage.update({key: value for key, value in told.items() if value is not None})
         error = body if kind == "error" and "message" in body and body is message else body.get("error")
         if isinstance(error, Mapping):
             named = error.get("type") if error is not message else None
