@@ -169,6 +169,9 @@ ENFORCEMENT_TOOL_CALLS: Final = "massgen.enforcement.tool_calls"
 ENFORCEMENT_BUFFER_PREVIEW: Final = "massgen.enforcement.buffer_preview"
 ENFORCEMENT_BUFFER_CHARS: Final = "massgen.enforcement.buffer_chars"
 
+SCRUBBED: Final = "[scrubbed]"
+"""str. What stands in a text where a secret stood."""
+
 USAGE_RAW: Final = "massgen.usage.raw"
 """map. The provider's usage as it reported it, kept when it was normalised."""
 

@@ -6,7 +6,8 @@ An argument wins over its variable, a variable over the default. `massgen-tracin
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,6 +61,17 @@ def _path(value: object) -> str:
     raise ValueError("a path")
 
 
+def _patterns(value: object) -> tuple[str, ...]:
+    """Regular expressions: a list of them, or a text with one a line, as a variable has them."""
+    given = value.splitlines() if isinstance(value, str) else value
+    if isinstance(given, Sequence) and all(isinstance(each, str) for each in given):
+        try:
+            return tuple(re.compile(each.strip()).pattern for each in given if each.strip())
+        except re.error as error:
+            raise ValueError(f"regular expressions, in the variable one a line ({error})") from None
+    raise ValueError("a list of regular expressions, in the variable one a line")
+
+
 def _not_disabled(text: str) -> bool:
     return text.strip().lower() != "true"  # OpenTelemetry takes everything else for false
 
@@ -77,8 +89,17 @@ SETTINGS: Final = (
     Setting("strict", "MASSGEN_TRACING_STRICT", False, _boolean, "raise where the facade is called wrongly, instead of a counted warning"),
     Setting("full_content", "MASSGEN_TRACING_FULL_CONTENT", False, _boolean,
             "record messages, tool arguments and results in full, not as previews"),
+    Setting("scrub_patterns", "MASSGEN_TRACING_SCRUB_PATTERNS", (), _patterns,
+            "regular expressions of further secrets, in the variable one a line: what matches is scrubbed, and the value of a key that has a match"),
     Setting("price_list", "MASSGEN_TRACING_PRICE_LIST", None, _path, "file with newer prices than the package's: genai-prices' `data.json`"),
 )  # fmt: skip
+
+
+def as_text(value: bool | str | os.PathLike[str] | Sequence[str]) -> str:
+    """A setting's value as its variable has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return os.fspath(value) if isinstance(value, str | os.PathLike) else "\n".join(value)
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ GIVEN: dict[str, Any] = {
     "strict": (False, "on", True),
     "full_content": (False, "TRUE", True),
     "price_list": ("argument", "variable", "variable"),
+    "scrub_patterns": (("argument",), "[a]\n\n b+ ", ("[a]", "b+")),
 }
 """For each setting an argument, a variable's text and what that means."""
 

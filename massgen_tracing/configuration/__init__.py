@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial, wraps
 from pathlib import Path
@@ -31,6 +31,7 @@ from massgen_tracing.trace import (
     factory,
 )
 from massgen_tracing.trace.arguments import identifier
+from massgen_tracing.trace.payload import scrub_also
 from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def configure(
     strict: bool | None = None,
     full_content: bool | None = None,
     price_list: str | os.PathLike[str] | None = None,
+    scrub_patterns: Sequence[str] | None = None,
     otlp_pending: bool | None = None,
 ) -> Tracer:
     """Set up tracing for this process; called again, it replaces what was set up before.
@@ -120,6 +122,7 @@ def configure(
         strict: raise `massgen_tracing.errors.UsageError` where the facade is called wrongly, instead of a counted warning.
         full_content: record messages, tool arguments and results in full, not as previews.
         price_list: a file with newer prices than those that come with the package, as genai-prices publishes them (`data.json`).
+        scrub_patterns: regular expressions of further secrets: what matches is scrubbed, and the value of a key that has a match.
         otlp_pending: the collector gets the starts of spans too, as Logfire's pending spans, so that it has the root of a run that is killed.
 
     Returns:
@@ -138,6 +141,7 @@ def configure(
             "strict": strict,
             "full_content": full_content,
             "price_list": price_list,
+            "scrub_patterns": scrub_patterns,
             "otlp_pending": otlp_pending,
         }
     )
@@ -156,6 +160,7 @@ def configure(
         borders.bypass(not values["enabled"])
         with guard.guarded("prices"):
             prices.use(values["price_list"])
+        scrub_also(values["scrub_patterns"])
         if not values["enabled"]:
             return _NOOP
         _given = given
@@ -195,7 +200,7 @@ def variables() -> dict[str, str]:
     for setting in settings.SETTINGS:
         value = _given.get(setting.name)
         if value is not None:
-            env[setting.variable] = str(value).lower() if isinstance(value, bool) else os.fspath(value)
+            env[setting.variable] = settings.as_text(value)
     if _root is not None:
         env[{setting.name: setting.variable for setting in settings.SETTINGS}["root"]] = _root
     run = otel_context.get_value(RUN_CONTEXT_KEY)

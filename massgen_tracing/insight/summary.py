@@ -55,6 +55,7 @@ class Summary:
             model calls (one that was imported).
         costless_calls: how many of those calls have ended without a known cost; they are not in `usage.cost`.
         llm_calls, tool_calls, errors: how many; errors are spans whose status is error.
+        scrubbed: places where a secret was taken out.
         open, interrupted: how many spans have not ended, with their process alive or dead.
     """
 
@@ -72,6 +73,7 @@ class Summary:
     costless_calls: int
     tool_calls: int
     errors: int
+    scrubbed: int
     open: int
     interrupted: int
 
@@ -104,6 +106,7 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
         costless_calls=sum(usage.cost is None and call.state == "ended" for call, usage in zip(calls, usages, strict=True)),
         tool_calls=sum(span.name.startswith(_MCP_PREFIX) for span in ordered),
         errors=sum(span.status_code == 2 for span in ordered),
+        scrubbed=sum(map(_scrubbed, ordered)),
         open=open_count,
         interrupted=interrupted,
     )
@@ -143,6 +146,20 @@ def usage_of(span: SpanRecord) -> Usage:
         _integer(values.get(semconv.USAGE_CACHED_INPUT)),
         _number(values.get(semconv.USAGE_COST)),
     )
+
+
+def _scrubbed(span: SpanRecord) -> int:
+    texts = [span.name, span.status_message, *(event.name for event in span.events)]
+    held = [span.attributes, *(event.attributes for event in span.events), *(link.attributes for link in span.links)]
+    return sum(_marks(each) for each in (*texts, *held))
+
+
+def _marks(value: object) -> int:
+    if isinstance(value, str):
+        return value.count(semconv.SCRUBBED)
+    if isinstance(value, Mapping):
+        return sum(_marks(item) for pair in value.items() for item in pair)
+    return sum(map(_marks, value)) if isinstance(value, Sequence) and not isinstance(value, bytes) else 0
 
 
 def _round(span: SpanRecord, spans: Sequence[SpanRecord]) -> Round:

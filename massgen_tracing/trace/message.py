@@ -44,7 +44,7 @@ class _Filler(Formatter):
 
     def format_field(self, value: Any, format_spec: str) -> str:
         if value is MARK:
-            return MARK
+            return str(value)
         if _TOO_WIDE.search(format_spec):
             raise ValueError(format_spec)
         return str(super().format_field(value, format_spec))

@@ -10,14 +10,14 @@ import datetime as dt
 import enum
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
 from massgen_tracing import guard, semconv
 from massgen_tracing.model import AttributeValue
 from massgen_tracing.trace.bounds import cut_clean, dump, encodable, fit, scrubbed_start, shorten_json, size
-from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub
+from massgen_tracing.trace.scrub import MARK, has_own, is_secret_key, scrub, use
 
 MAX_BYTES: Final = 64 * 1024
 """Bytes (UTF-8) of one attribute value."""
@@ -70,6 +70,13 @@ _MAX_SHAPES: Final = 1024
 _MAX_TOGETHER: Final = 64
 _shapes: dict[tuple[str, ...], None] = {}
 """Such keys as they stood together: a span mostly has those of another one before it, and its keys need not be looked at one by one."""
+
+
+def scrub_also(patterns: Sequence[str]) -> None:
+    """Say which regular expressions find further secrets; what was looked at before is looked at again."""
+    if use(patterns):
+        for seen in (_cleaned, _names, _keys, _shapes):
+            seen.clear()
 
 
 def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue:
@@ -236,7 +243,7 @@ def _new_text(key: str, value: str, max_bytes: int) -> str:
     if len(value) > max_bytes // 4:
         return _bound_text(value, max_bytes)
     # No character takes more than four bytes, and a mark at most doubles what it stands for.
-    if key in semconv.IDENTIFIERS and _is_plain_id(value):
+    if key in semconv.IDENTIFIERS and _is_plain_id(value) and not has_own():
         return value
     done = scrub(encodable(value))
     if len(value) <= _RECURS and len(key) <= _SHORT:

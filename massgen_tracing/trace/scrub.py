@@ -8,12 +8,17 @@ than the span. Most texts have none of them, which is found out first. The rules
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-MARK: Final = "[scrubbed]"
+from massgen_tracing import semconv
+
+MARK: Final[str] = semconv.SCRUBBED
 """Stands where a secret stood. It does not say what matched, for that would tell what to look for elsewhere."""
+
+_own: tuple[re.Pattern[str], ...] = ()
+"""What the user says is secret too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +62,16 @@ _IS = r"(?P<named>\\?[\"']?)\s{0,20}(?:=>|:=|[:=])\s{0,20}"
 _LONG_WITH_DIGIT = r"(?=[A-Za-z0-9_\-.+/]{0,60}[0-9])[A-Za-z0-9_\-.+/=]{16,}"
 
 _ORDINARY = (
-    r"(?!(?:(?:bearer|basic)\s+)?\[scrubbed\]|(?:null|none|true|false|undefined|str|string|bytes|int|bool|any|optional|required|missing|invalid|wrong|unset|empty)\b"
-    r"|os\.|env\b|self\.|getenv|process\.env|getpass)"
+    r"(?!(?:(?:bearer|basic)\s+)?\[scrubbed\]|(?:null|none|true|false|undefined|str|string|bytes|int|bool|any|optional|required|missing|invalid|wrong|unset|empty|your|x{3,})\b"
+    r"|os\.|env\b|self\.|getenv|process\.env|getpass|\*{3,}|(?:bearer|basic|token|digest|apikey)\s{1,8}[<{$*]"
+    r"|[+?][^\s}]{0,60}\}|(?<=\s)[a-z_][a-z0-9_.]{2,60}\(|(?:[a-z_][a-z0-9_]{0,40}\.){1,5}[a-z0-9_]{0,40}(?:passw(?:or)?d|secret|key|token)\b)"
 )
-"""What stands behind such a name in source code and in messages about it."""
+"""What stands behind such a name in source code, in shells' `${NAME:+set}`, in documentation and in messages about it."""
 
 _VALUE = (
     r'(?: (?P<quote>\\")(?:[^"\\]|\\\\\\"|\\[^"])++(?:\\"|\\?\Z)'
-    r'  | (?P<double>")(?:[^"\\]|\\.)++(?:"|\\?\Z)'
-    r"  | (?P<single>')(?:[^'\\\n]|\\.)++(?:'|\\?\Z|(?=\n))"
+    r'  | (?P<double>")(?![),;\]])(?:[^"\\]|\\.)++(?:"|\\?\Z)'
+    r"  | (?P<single>')(?![),;\]])(?:[^'\\\n]|\\.)++(?:'|\\?\Z|(?=\n))"
     rf"  | {_ORDINARY}(?:(?:bearer|basic|token|digest|negotiate|apikey)\s+)?[^\s,;&\"'{{}}\[\]()<>\\]{{3,}} )"
 )
 
@@ -113,7 +119,7 @@ RULES: Final[tuple[Rule, ...]] = (
             ("passw", "passw(?:or)?d", None),
             ("passphrase", "passphrase", None),
             ("passcode", "passcode", None),
-            ("pwd", "pwd", None),
+            ("pwd", "(?-i:(?!PWD=/))pwd", re.compile(r"(?<![$])(?<![$]\{)\Z")),
             ("secret", "secret(?:[_-]?(?:access[_-]?)?key(?:_base)?)?", None),
             ("authorization", "authorization", None),
             ("key", "key", re.compile(rf"(?i)(?:{_KEY_OWNERS})[_-]?\Z")),
@@ -142,6 +148,20 @@ _MAX_KEYS: Final = 4096
 _SHORT: Final = 128
 
 
+def use(patterns: Sequence[str]) -> bool:
+    """Say which regular expressions find further secrets, in texts and in keys; whether these are others than before."""
+    global _own
+    before, _own = _own, tuple(map(re.compile, patterns))
+    if before != _own:
+        _key_is_secret.clear()
+    return before != _own
+
+
+def has_own() -> bool:
+    """Whether the user says of anything that it is secret too."""
+    return bool(_own)
+
+
 def is_secret_key(key: str) -> bool:
     """Whether a value under this key is a secret whatever it looks like (`password`, `db.api_key`, `clientSecret`, `GITHUB_TOKEN`, …)."""
     known = _key_is_secret.get(key)
@@ -157,11 +177,14 @@ def is_secret_key(key: str) -> bool:
 def _looks_secret(key: str) -> bool:
     if key.isupper() and key.endswith("_TOKEN"):
         return True
-    return _SECRET_KEY.search(_CAMEL.sub("_", key).lower()) is not None
+    return _SECRET_KEY.search(_CAMEL.sub("_", key).lower()) is not None or any(own.search(key) or MARK in key for own in _own)
 
 
 def scrub(text: str) -> str:
     """*text* with every secret replaced by `MARK`; the same object when there is none."""
+    for own in _own:
+        if own.search(text) is not None:  # marks that stand there already are left as they are, whatever it finds in them
+            text = MARK.join(own.sub(_marked, part) for part in text.split(MARK))
     lowered = text.lower()
     if not _may_have_any(text, lowered):
         return text
@@ -222,6 +245,10 @@ def _apply(rule: Rule, needle: str, text: str, lowered: str) -> str:
         done = match.end()
         place = lowered.find(needle, done)
     return "".join([*parts, text[done:]]) if parts else text
+
+
+def _marked(match: re.Match[str]) -> str:
+    return MARK if match[0] else ""
 
 
 def _replacement(match: re.Match[str]) -> str:

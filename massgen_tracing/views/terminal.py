@@ -248,6 +248,7 @@ def _closing(summary: Summary) -> Text:
         parts.append((price, "green"))
     for number, words, style in (
         (summary.errors, text.count(summary.errors, "error"), "red"),
+        (summary.scrubbed, f"{summary.scrubbed} scrubbed", "dim"),
         (summary.open, f"{summary.open} open", "yellow"),
         (summary.interrupted, f"{summary.interrupted} interrupted", "red"),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -13,9 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.trace import Link, SpanContext, StatusCode
 
+import massgen_tracing as mt
 from massgen_tracing import semconv
+from massgen_tracing.errors import UsageError
+from massgen_tracing.insight import summary
+from massgen_tracing.store.roots import catalogue, reader
 from massgen_tracing.testing import capture
 from massgen_tracing.trace import provider
+from massgen_tracing.trace import scrub as scrubbing
 from massgen_tracing.trace.exceptions import MAX_CHARS
 from massgen_tracing.trace.payload import MAX_BYTES, PREVIEW_CHARS, clean, preview
 from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub
@@ -79,6 +85,11 @@ TOKENS = {
     "slack app": "xapp-1-A0123456789-1234567890123-abcdef0123456789abcdef",
     "slack refresh": "xoxe.xoxp-1-Mi0yLTEyMzQ1Njc4OTAtYWJjZGVm",
     "logfire, version 2": "pylf_v2_eu_0123456789abcdefghijABCDEFGHIJ",
+    "e2b": "e2b_0123456789abcdef0123456789abcdef01234567",
+    "replicate": "r8_0123456789abcdefghijABCDEFGHIJ0123456",
+    "digitalocean": "dop_v1_" + "0123456789abcdef" * 4,
+    "vercel": "vck_0123456789abcdefghijABCDEFGHIJ0123456789abcdef",
+    "stripe webhook": "whsec_0123456789abcdefghijABCDEFGHIJ01",
     "jwt": JWT,
     "private key": PEM,
     "pgp": "-----BEGIN PGP PRIVATE KEY BLOCK-----\nxyz\n-----END PGP PRIVATE KEY BLOCK-----",
@@ -234,7 +245,11 @@ def test_named_secrets_are_scrubbed(text: str, secret: str) -> None:
         assert "bob" in found
 
 
-@pytest.mark.parametrize("text", ORDINARY)
+HARMLESS = (Path(__file__).with_name("harmless.txt")).read_text(encoding="utf-8").splitlines()
+"""Lines as they stand in logs, code, shells, headers, answers of models and documentation."""
+
+
+@pytest.mark.parametrize("text", [*ORDINARY, *HARMLESS])
 def test_ordinary_text_stays(text: str) -> None:
     """Words like session, auth, token and password are no secrets, and code that takes a password does not hold one."""
     assert scrub(text) is text
@@ -422,3 +437,75 @@ print("done")
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=root)
     assert done.stdout == "done\n"
+
+
+def test_the_corpus_is_large_enough() -> None:
+    """Formats of secrets, and lines without any."""
+    assert len(TOKENS) >= 60
+    assert len({*ORDINARY, *HARMLESS}) >= 200
+
+
+OWN = ("employee-[0-9]{4}", "(?i)code[ _]name")
+"""What a user says is secret too."""
+
+
+def test_patterns_of_ones_own_are_scrubbed_like_the_rest(tmp_path: Path) -> None:
+    """In values, names, messages of exceptions and texts within structures, and the value of a key that has a match; before any sink."""
+    tracer = mt.configure(root=tmp_path, scrub_patterns=OWN)
+    with pytest.raises(ValueError, match="employee"), tracer.session("Ask employee-1234?", agents=["a"]) as session:
+        session.set("note", "of employee-1234 and employee-5678")
+        session.set("held", {"list": ["employee-1234", 5], "code name": "bluebird"})
+        session.set("the_code_name", "bluebird")
+        session.set("massgen.session_id", "employee-1234")
+        raise ValueError("employee-1234 is away")
+    mt.shutdown()
+    (path,) = tmp_path.rglob("*.otlp.jsonl")
+    recorded = path.read_text(encoding="utf-8")
+    assert "employee-1234" not in recorded
+    assert "bluebird" not in recorded
+    assert "Ask [scrubbed]?" in recorded
+    assert "of [scrubbed] and [scrubbed]" in recorded
+
+
+def test_patterns_hold_until_the_next_configuration(tmp_path: Path) -> None:
+    """What was looked at under other patterns is looked at again."""
+    for patterns, seen in ((None, "employee-1234"), (OWN, MARK), (None, "employee-1234")):
+        mt.configure(root=tmp_path, scrub_patterns=patterns)
+        assert clean("who", "employee-1234") == seen
+        assert clean("the_code_name", "x") == ("x" if patterns is None else MARK)
+        assert clean("massgen.session_id", "run-employee") == "run-employee"
+        mt.shutdown()
+
+
+@given(st.text(alphabet="employ-1234 x[]scrubed"))
+def test_scrubbing_by_ones_own_patterns_twice_changes_nothing_more(text: str) -> None:
+    """A mark is not scrubbed again, whatever the pattern finds in it; and one that finds nothing at all changes nothing."""
+    scrubbing.use(["scrub", "e+", "x*"])
+    try:
+        once = scrub(text)
+        assert scrub(once) == once
+        assert "e" not in once.replace(MARK, "")
+    finally:
+        scrubbing.use(())
+
+
+def test_a_pattern_that_is_none_is_said(swallowed: list[str]) -> None:
+    """It counts as not given; in strict mode it is an error."""
+    mt.configure(record=False, scrub_patterns=["("])
+    assert swallowed == ["usage.configure.scrub_patterns"]
+    swallowed.clear()
+    with pytest.raises(UsageError, match="regular expressions"):
+        mt.configure(record=False, scrub_patterns=["("], strict=True)
+
+
+def test_what_was_scrubbed_is_counted_in_the_runs_summary(tmp_path: Path) -> None:
+    """Each place that has a mark in it: in attributes, within structures, in messages of exceptions."""
+    tracer = mt.configure(root=tmp_path)
+    with tracer.session("What?", agents=["a"]) as session:
+        session.set("header", f"Authorization: Bearer {JWT}")
+        session.set("both", [TOKENS["openai"], f"and {TOKENS['groq']}, and nothing"])
+        with contextlib.suppress(ValueError), tracer.span("fails"):
+            raise ValueError(f"refused: {TOKENS['aws']}")
+    mt.shutdown()
+    spans = reader.read(catalogue.files(tmp_path)).spans
+    assert summary.summarise(spans).scrubbed == 3 + sum(text.count(MARK) for text in ("refused: [scrubbed]",) * 3)
