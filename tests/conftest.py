@@ -26,11 +26,22 @@ LONG_SECONDS = 3600
 """After which a long test is taken to hang; for others `pyproject.toml` says when."""
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests have the time that they take."""
+    """Long tests have the time that they take, and come first in the half of each of two processes, so that neither waits for one at the end."""
     for item in items:
         if item.get_closest_marker("long") is not None:
             item.add_marker(pytest.mark.timeout(LONG_SECONDS))
+    slow = [item for item in items if _takes_long(item)]
+    others = [item for item in items if not _takes_long(item)]
+    middle = len(others) // 2
+    items[:] = [*slow[::2], *others[:middle], *slow[1::2], *others[middle:]]
+
+
+def _takes_long(item: pytest.Item) -> bool:
+    """A soak, a search, or a test that starts MassGen for itself."""
+    starts = item.get_closest_marker("massgen") is not None and "ran" not in getattr(item, "fixturenames", ())
+    return starts or item.get_closest_marker("long") is not None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -483,6 +483,7 @@ def test_what_fits_is_not_cut() -> None:
 # --- time --------------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_huge_values_take_bounded_time() -> None:
     """Texts of a hundred megabytes, of the kinds that could be slow, and structures without end are done within two minutes of processor time."""
     program = """

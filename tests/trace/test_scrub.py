@@ -419,6 +419,7 @@ SHAPES = [
 BEGINNINGS = ["password='", 'password="', "://u:", "eyJaaaaaaaa.", "bearer ", "-----BEGIN PRIVATE KEY-----", "cookie: a=", "A" * 70, "token="]
 
 
+@pytest.mark.long
 def test_no_input_makes_scrubbing_slow() -> None:
     """Long texts of each shape on which a careless pattern would take hours are done within two minutes of processor time."""
     program = """
