@@ -44,7 +44,7 @@ THREE_BACKENDS: Final = Setup(backends={"agent_a": "openai", "agent_b": "claude"
 
 CASES: Final[Mapping[str, Case]] = MappingProxyType(
     {
-        "3 agents": Case(older=True),
+        "3 agents": Case(setup=Setup(library=True), older=True),
         "3 agents, no MCP": Case(setup=NO_SERVER, part=Part(tools=0), seed=1, older=True),
         "3 agents, another seed": Case(seed=2, part=Part(tools=2, answers=2, seconds=(0.01, 0.4))),
         "5 agents": Case(agents=5, seed=3),

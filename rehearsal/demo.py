@@ -15,7 +15,7 @@ from massgen_tracing.demo import heading, say
 from massgen_tracing.views.cli import main as command
 
 from .environments import REPOSITORY, found
-from .run import QUESTION, agents, stage
+from .run import QUESTION, Setup, agents, stage
 from .script import Part, Script
 
 QUERIES: Final = ("agent_round_performance", "llm_performance", "tool_calls")
@@ -29,7 +29,7 @@ def main() -> int:
     environment = found()[0]
     script = Script(agents(3), PARTS, Part(seconds=(0.1, 0.6)), seed=4)
     heading(f"MassGen {environment.version} as it is, three agents, a scripted model behind a real HTTP endpoint, a real MCP server each")
-    with stage(environment, script) as here:
+    with stage(environment, script, Setup(library=True)) as here:
         words = here.massgen()
         say("$ massgen-tracing exec -- massgen --automation --config config.yaml \\")
         say(f'      "{QUESTION}"')

@@ -46,6 +46,7 @@ class Setup:
 
     Attributes:
         server: whether each agent has the MCP server.
+        library: whether that server is made by MCP's own library.
         timeout: seconds until the orchestrator gives up; None: MassGen's default.
         orchestrator: more of the configuration's `orchestrator` section.
         workspaces: whether each agent has a directory of its own to work in.
@@ -54,6 +55,7 @@ class Setup:
     """
 
     server: bool = True
+    library: bool = False
     timeout: float | None = None
     orchestrator: Mapping[str, Any] = field(default_factory=dict)
     workspaces: bool = False
@@ -235,7 +237,7 @@ class Stage:
         }
 
     def _server(self, agent_id: str) -> dict[str, Any]:
-        words = [str(HERE / "tool_server.py"), agent_id, str(self._tool_log)]
+        words = [str(HERE / ("tool_server_sdk.py" if self._setup.library else "tool_server.py")), agent_id, str(self._tool_log)]
         return {"name": SERVER, "type": "stdio", "command": str(self.environment.python), "args": words}
 
 
