@@ -28,14 +28,18 @@ LONG_SECONDS = 3600
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests have the time that they take, and come first in the half of each of two processes, so that neither waits for one at the end."""
+    """Long tests have the time that they take, and come first in the half of each of two processes, so that neither waits for one at the end.
+
+    What needs the Collector comes last: it may be built meanwhile.
+    """
+    built = [item for item in items if item.get_closest_marker("binaries") is not None]
     for item in items:
-        if item.get_closest_marker("long") is not None:
+        if item in built or item.get_closest_marker("long") is not None:
             item.add_marker(pytest.mark.timeout(LONG_SECONDS))
     slow = [item for item in items if _takes_long(item)]
-    others = [item for item in items if not _takes_long(item)]
+    others = [item for item in items if item not in built and not _takes_long(item)]
     middle = len(others) // 2
-    items[:] = [*slow[::2], *others[:middle], *slow[1::2], *others[middle:]]
+    items[:] = [*slow[::2], *others[:middle], *slow[1::2], *others[middle:], *built]
 
 
 def _takes_long(item: pytest.Item) -> bool:

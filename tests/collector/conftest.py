@@ -13,12 +13,13 @@ from tools.backends import binaries, running
 from tools.backends.running import Collector, Jaeger
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where a program is missing, each test that needs it says so."""
-    if binaries.missing():
-        for item in items:
-            if item.get_closest_marker("binaries") is not None:
-                item.add_marker(pytest.mark.skip(reason=f"The Collector and Jaeger were {binaries.MISSING}"))
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Where a program is missing, each test that needs it says so, after whoever builds it just now."""
+    if item.get_closest_marker("binaries") is not None and binaries.missing():
+        with binaries.settled():
+            if binaries.missing():
+                pytest.skip(f"The Collector and Jaeger were {binaries.MISSING}")
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,15 @@ caches, which other builds use too) and 140 MB when it is done.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -67,17 +70,28 @@ def missing() -> list[Path]:
     return [path for path in (collector(), JAEGER.path, COMPOSE.path) if not path.exists()]
 
 
+@contextmanager
+def settled() -> Iterator[None]:
+    """A block in which nobody else builds; who builds just now is waited for."""
+    PLACE.mkdir(exist_ok=True)
+    with (PLACE / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def build() -> None:
     """Build what is missing.
 
     Raises:
         SystemExit: where Go is not there, or fails; it has said why.
     """
-    if not (wanted := missing()):
-        return
-    if shutil.which("go") is None:
+    if missing() and shutil.which("go") is None:
         sys.exit(f"The Collector and Jaeger are {MISSING}.")
-    PLACE.mkdir(exist_ok=True)
+    with settled():
+        _build(missing())
+
+
+def _build(wanted: Sequence[Path]) -> None:
     if COMPOSE.path in wanted:
         _from_module(COMPOSE, source=Path(__file__).with_name("compose.go"))
     if JAEGER.path in wanted:
