@@ -82,9 +82,9 @@ CASES: Final[Mapping[str, Case]] = MappingProxyType(
         "an agent whose endpoint fails": Case(setup=NO_SERVER, part=Part(tools=0), parts={"agent_c": Part(status=500)}, seed=15),
         "an agent that is limited": Case(setup=NO_SERVER, part=Part(tools=0), parts={"agent_a": Part(status=429)}, seed=16),
         "all agents refused": Case(setup=NO_SERVER, part=Part(tools=0, status=400), answered=False, seed=17),
-        "out of time": Case(setup=Setup(server=False, timeout=2), part=Part(tools=0, seconds=(20.0, 20.0)), answered=False, seed=18),
+        "out of time": Case(setup=Setup(server=False, timeout=6), part=Part(tools=0, seconds=(20.0, 20.0)), answered=False, seed=18),
         "out of time after an answer": Case(
-            setup=Setup(server=False, timeout=3), part=Part(tools=0, seconds=(20.0, 20.0)), parts={"agent_a": Part(tools=0)}, seed=19
+            setup=Setup(server=False, timeout=8), part=Part(tools=0, seconds=(20.0, 20.0)), parts={"agent_a": Part(tools=0)}, seed=19
         ),
         "a tool in the presentation": Case(part=Part(present_with_tool=True), seed=20),
         "evaluated afterwards": Case(

@@ -7,8 +7,8 @@ import os
 import pickle
 import re
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,8 +24,43 @@ NEWEST = "newest"
 VERSIONS = (NEWEST, *OLDER)
 RUNS = [(version, name) for version in VERSIONS for name, case in CASES.items() if version == NEWEST or case.older]
 
-AT_ONCE = 2
-"""Runs side by side: most of one is loading MassGen, on one core."""
+
+class Runs:
+    """The runs of a test session: under way one after the other, and at once where a test asks for one that was not begun.
+
+    Args:
+        shared: the directory that they are kept in.
+        asked: all that will be asked for, versions and names of cases.
+    """
+
+    def __init__(self, shared: Path, asked: Iterable[tuple[str, str]]) -> None:
+        self._shared = shared
+        self._pool = ThreadPoolExecutor(1)
+        self._begun = {each: self._pool.submit(self._run, *each) for each in dict.fromkeys(asked) if _find(each[0])}
+
+    def result(self, version: str, name: str) -> Ran:
+        """That run, when it has ended."""
+        begun = self._begun[version, name]
+        return self._run(version, name) if begun.cancel() else begun.result()
+
+    def end(self) -> None:
+        """Begin no other."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _run(self, version: str, name: str) -> Ran:
+        case, here, place = CASES[name], _find(version), self._shared / re.sub(r"\W+", "_", f"{version} {name}")
+        assert here is not None
+        with Path(f"{place}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (there := Path(f"{place}.ran")).exists():
+                known: Ran = pickle.loads(there.read_bytes())
+                return known
+            shutil.rmtree(place, ignore_errors=True)  # of one that failed: whoever asks again sees it fail again
+            place.mkdir()
+            with stage(here, case.script(), case.setup, place=place) as where:
+                ran = where.run(where.massgen(*case.options))
+            there.write_bytes(pickle.dumps(ran))
+            return ran
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,40 +87,23 @@ def _find(version: str) -> Environment | None:
 
 
 @pytest.fixture(scope="session")
-def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], Future[Ran]]]:
-    """Every run that a selected test asks for, under way; where several processes share the tests, they share the runs too."""
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """Every run that a selected test asks for; where several processes share the tests, they share the runs too."""
     parameters = [getattr(item, "callspec", None) for item in request.session.items]
-    asked = [found.params["ran"] for found in parameters if found is not None and "ran" in found.params]
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "massgen"
     shared.mkdir(exist_ok=True)
-
-    def run(version: str, name: str) -> Ran:
-        case, here, place = CASES[name], _find(version), shared / re.sub(r"\W+", "_", f"{version} {name}")
-        assert here is not None
-        with Path(f"{place}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if (there := Path(f"{place}.ran")).exists():
-                known: Ran = pickle.loads(there.read_bytes())
-                return known
-            shutil.rmtree(place, ignore_errors=True)  # of one that failed: whoever asks again sees it fail again
-            place.mkdir()
-            with stage(here, case.script(), case.setup, place=place) as where:
-                ran = where.run(where.massgen(*case.options))
-            there.write_bytes(pickle.dumps(ran))
-            return ran
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {each: pool.submit(run, *each) for each in dict.fromkeys(asked) if _find(each[0])}
-        pool.shutdown(cancel_futures=True)
+    under_way = Runs(shared, [found.params["ran"] for found in parameters if found is not None and "ran" in found.params])
+    yield under_way
+    under_way.end()
 
 
 @pytest.fixture(params=RUNS, ids=[f"{version}-{name}" for version, name in RUNS])
-def ran(request: pytest.FixtureRequest, runs: dict[tuple[str, str], Future[Ran]]) -> Ran:
+def ran(request: pytest.FixtureRequest, runs: Runs) -> Ran:
     """Every run of the list, in turn."""
     version, _ = request.param
     environment(version)
-    return runs[request.param].result()
+    return runs.result(*request.param)
 
 
 @pytest.fixture
