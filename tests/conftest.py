@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     built = [item for item in items if item.get_closest_marker("binaries") is not None]
     for item in items:
-        if item in built or item.get_closest_marker("long") is not None:
+        if item.get_closest_marker("long") is not None:
             item.add_marker(pytest.mark.timeout(LONG_SECONDS))
     slow = [item for item in items if _takes_long(item)]
     others = [item for item in items if item not in built and not _takes_long(item)]
