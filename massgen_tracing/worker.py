@@ -76,7 +76,7 @@ class Worker:
             self._lives.release()
 
     def _work(self) -> None:
-        """All that the thread does."""
+        """All that the thread does; each kind of worker has its own."""
         raise NotImplementedError
 
 

@@ -67,8 +67,17 @@ def _encodable(value: Any) -> Any:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cheap_collections() -> None:
+def _collected() -> None:
     """What pytest itself holds need not be looked at by the garbage collector each time."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def cheap_collections() -> Iterator[None]:
+    """For searches in which each case freezes what Hypothesis holds by then (`gc.freeze`): what they leave is collected."""
+    yield
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
 

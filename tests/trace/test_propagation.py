@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -14,13 +13,7 @@ import massgen_tracing as mt
 from massgen_tracing.testing import capture, left_behind
 from tests.trace.programs import PROGRAMS, Program, misnested, run_program
 
-
-@pytest.fixture(autouse=True)
-def _cheap_collections() -> Iterator[None]:
-    """Programs drop streams and have them collected; what pytest and Hypothesis hold need not be looked at each time (see `_run`)."""
-    gc.collect()
-    yield
-    gc.unfreeze()
+pytestmark = pytest.mark.usefixtures("cheap_collections")
 
 
 def _run(program: Program, *, debug: bool = False) -> None:

@@ -9,7 +9,7 @@ import gc
 import sys
 import types
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 import anyio
@@ -495,16 +495,7 @@ async def _drive(generator: AsyncGenerator[Any, Any], actions: list[str]) -> lis
     return seen
 
 
-@pytest.fixture
-def _cheap_collections() -> Iterator[None]:
-    """What pytest itself holds need not be looked at by each collection."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.mark.usefixtures("_cheap_collections")
+@pytest.mark.usefixtures("cheap_collections")
 @pytest.mark.parametrize("cases", [100, pytest.param(1000, marks=pytest.mark.long)])
 def test_it_answers_as_the_bare_generator_does(cases: int) -> None:
     """Whatever is sent, thrown, closed or cancelled, values, errors and what the body goes through are the same with and without binding."""

@@ -24,7 +24,7 @@ CONFIGURATION: Final = REPOSITORY / "collector"
 PLACE: Final = REPOSITORY / ".collector"
 
 MISSING: Final = (
-    "neither built nor found: `make collector` builds the Collector and Jaeger where Go 1.25 or newer is "
+    "neither built nor found: `make collector` builds the Collector and Jaeger where Go 1.26 or newer is "
     "(https://go.dev/dl/; about ten minutes, once); where Docker is, `docker compose up` in collector/ runs their images"
 )
 
