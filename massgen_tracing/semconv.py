@@ -53,6 +53,9 @@ LLM_OPERATIONS: Final[tuple[LlmOperation, ...]] = get_args(LlmOperation)
 Outcome = Literal["vote", "answer", "error", "restarted", "cancelled", "timeout"]
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
+FinishReason = Literal["completed", "error", "timeout", "interrupted"]
+FINISH_REASONS: Final[tuple[FinishReason, ...]] = get_args(FinishReason)
+
 EnforcementReason = Literal[
     "no_workflow_tool",
     "no_tool_calls",
@@ -142,6 +145,12 @@ WINNER_LABEL: Final = "massgen.winner_label"
 WINNER_REASON: Final = "massgen.winner_reason"
 VOTES: Final = "massgen.votes"
 """map of label to int. How many votes each answer got."""
+
+FINISH_REASON: Final = "massgen.finish_reason"
+"""str, one of `FINISH_REASONS`. How the coordination ended; absent where nobody said so."""
+
+FINISH_DETAILS: Final = "massgen.finish_details"
+"""str. More about it, in words."""
 
 # --- massgen.*: events -------------------------------------------------------------------------------------------------------------
 
@@ -259,7 +268,7 @@ EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 EXCEPTION_ESCAPED: Final = "exception.escaped"
 
 IDENTIFIERS: Final = frozenset({
-    AGENT_ID, ROUND_TYPE, BACKEND, OUTCOME, VOTED_FOR, VOTED_FOR_LABEL, ANSWER_LABEL_KEY, WINNER, WINNER_LABEL, EVENT_TYPE,
+    AGENT_ID, ROUND_TYPE, BACKEND, OUTCOME, VOTED_FOR, VOTED_FOR_LABEL, ANSWER_LABEL_KEY, WINNER, WINNER_LABEL, FINISH_REASON, EVENT_TYPE,
     GEN_AI_OPERATION, GEN_AI_CONVERSATION, GEN_AI_AGENT, GEN_AI_PROVIDER, GEN_AI_SYSTEM, GEN_AI_REQUEST_MODEL, GEN_AI_RESPONSE_MODEL,
     GEN_AI_RESPONSE_ID, GEN_AI_TOOL_NAME, GEN_AI_TOOL_CALL_ID, MCP_METHOD, NETWORK_TRANSPORT, ERROR_TYPE,
 })  # fmt: skip

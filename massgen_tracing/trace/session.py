@@ -154,6 +154,19 @@ class Session(Work, RoundOpeners):
         self.set(semconv.VOTES, self._spans.take("votes", votes, arguments.votes, None) or None)
         self.set(semconv.WINNER_REASON, reason)
 
+    def finished(self, reason: str, details: str | None = None) -> None:
+        """Note how the coordination ended; the last word counts.
+
+        Args:
+            reason: `completed`, `error`, `timeout` or `interrupted`.
+            details: more about it, in words.
+        """
+        reason = identifier(reason)
+        if reason not in semconv.FINISH_REASONS:
+            self._spans.misuse("finish_reason", "Unknown finish reason", expected=one_of(semconv.FINISH_REASONS), got=reason)
+        self.set(semconv.FINISH_REASON, reason)
+        self.set(semconv.FINISH_DETAILS, details)
+
     def final_answer(self, agent_id: str, text: object = "") -> None:
         """The final answer stands, without a presentation: event `Final answer from {agent}`."""
         agent_id = identifier(agent_id)
