@@ -20,7 +20,7 @@ from massgen_tracing.views.cli import EXIT_INTERRUPTED, EXIT_OK, EXIT_TIMEOUT, e
 if TYPE_CHECKING:
     from massgen_tracing.runs.coordinator.config import RunConfig
     from massgen_tracing.runs.coordinator.coordinator import Coordination, RunResult
-    from massgen_tracing.runs.coordinator.rounds import Progress
+    from massgen_tracing.runs.coordinator.progress import Progress
 
 HELP: Final = "ask a question: agents answer, vote and present, and everything is traced"
 
@@ -125,7 +125,7 @@ def _carry_out(coordination: Coordination) -> int:
         _complain(str(error))
         return exit_code(error)
     print(result.answer, flush=True)
-    if result.timed_out:
+    if result.finish_reason == "timeout":
         _complain("the run's time was up; this is the best answer by then")
         return EXIT_TIMEOUT
     return EXIT_OK
