@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from massgen_tracing.trace.reported import usage_of
 
 from .config import AgentConfig
-from .protocol import Message, Reply, ToolCall, Usage
+from .protocol import Message, Reply, ToolCall, Usage, writable
 
 RETRYABLE_STATUS: Final = frozenset({408, 409, 425, 429})
 
@@ -169,9 +169,11 @@ class _Parts:
     def reply(self) -> Reply:
         """Everything taken so far."""
         calls = tuple(
-            ToolCall(call["id"] or f"call_{index}", call["name"], call["arguments"]) for index, call in sorted(self._calls.items()) if call["name"]
+            ToolCall(call["id"] or f"call_{index}", call["name"], writable(call["arguments"]))
+            for index, call in sorted(self._calls.items())
+            if call["name"]
         )
-        return Reply("".join(self._text), calls, self._finish, self._model, self._id, self._usage)
+        return Reply(writable("".join(self._text)), calls, self._finish, self._model, self._id, self._usage)
 
 
 def _usage(chunk: Any) -> Usage:

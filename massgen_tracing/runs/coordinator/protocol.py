@@ -164,6 +164,11 @@ def genai_messages(messages: Sequence[Message], finish_reason: str | None = None
     return written
 
 
+def writable(text: str) -> str:
+    """*text* as UTF-8 can write it: halves of a character that came apart are put together, and what has no other half is replaced."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def read_arguments(call: ToolCall) -> dict[str, Any] | str:
     """A call's arguments; a sentence for the model if they are not a JSON object."""
     try:
@@ -188,6 +193,7 @@ def read_move(calls: Sequence[ToolCall], agent_id: str, view: View, board: Board
         text = arguments.get("content")
         if not isinstance(text, str) or not text.strip():
             return Refusal("no_workflow_tool", "new_answer needs the whole answer as `content`.")
+        text = writable(text)
         return board.refuse_answer(agent_id, text) or GiveAnswer(text)
     found = board.find(view, str(arguments.get("agent_id", "")))
-    return found if isinstance(found, Refusal) else CastVote(found, str(arguments.get("reason", "")))
+    return found if isinstance(found, Refusal) else CastVote(found, writable(str(arguments.get("reason", ""))))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from massgen_tracing.errors import RunError
-from massgen_tracing.layout import RunDirectory
+from massgen_tracing.layout import ROOT_VARIABLE, RunDirectory
 from massgen_tracing.trace.round import Round
 from massgen_tracing.trace.session import Session
 
@@ -129,7 +129,9 @@ async def open_seats(config: RunConfig, run: RunDirectory | None) -> AsyncIterat
     async with contextlib.AsyncExitStack() as stack:
         root = stack.enter_context(_workspaces(run))
         agents = sorted(config.agents, key=lambda agent: agent.id)
-        toolboxes = {agent.id: _toolbox(agent, root / agent.id) for agent in agents}
+        # What runs a tool of theirs starts is recorded beside this one.
+        env = {} if run is None else {ROOT_VARIABLE: str(run.root)}
+        toolboxes = {agent.id: _toolbox(agent, root / agent.id, env) for agent in agents}
         # Before the start, so that a server is ended also if another one fails to start; all of them at once.
         stack.push_async_callback(_stop_all, list(toolboxes.values()))
         async with asyncio.TaskGroup() as group:
@@ -148,9 +150,9 @@ async def open_seats(config: RunConfig, run: RunDirectory | None) -> AsyncIterat
         yield seats
 
 
-def _toolbox(agent: AgentConfig, workspace: Path) -> Toolbox:
+def _toolbox(agent: AgentConfig, workspace: Path, env: Mapping[str, str]) -> Toolbox:
     workspace.mkdir(parents=True, exist_ok=True)
-    return Toolbox(agent.tool_servers, workspace)
+    return Toolbox(agent.tool_servers, workspace, env)
 
 
 async def _start(toolbox: Toolbox) -> Exception | None:
