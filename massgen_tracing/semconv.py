@@ -152,6 +152,12 @@ FINISH_REASON: Final = "massgen.finish_reason"
 FINISH_DETAILS: Final = "massgen.finish_details"
 """str. More about it, in words."""
 
+UTC_OFFSET: Final = "massgen.utc_offset"
+"""int, seconds. How far local time was ahead of UTC when the session began: names of directories carry local time."""
+
+RUN_CONFIG: Final = "massgen.config"
+"""map. What the coordination was configured with, secrets removed."""
+
 # --- massgen.*: events -------------------------------------------------------------------------------------------------------------
 
 EVENT_TYPE: Final = "massgen.event_type"
@@ -162,6 +168,9 @@ EVENT_DETAILS: Final = "massgen.event_details"
 
 ANSWER_PREVIEW: Final = "massgen.answer_preview"
 """str. The answer's text, a bounded preview unless full content was asked for."""
+
+ANSWER_TEXT: Final = "massgen.answer_text"
+"""str. The whole text of an answer, scrubbed, where the preview may not be all of it and the session has a directory, whose files are made of it."""
 
 VOTE_REASON: Final = "massgen.vote.reason"
 """str. Why the agent voted as it did."""
@@ -313,6 +322,9 @@ SERVICE_VERSION: Final = "service.version"
 SERVICE_NAMESPACE: Final = "service.namespace"
 SERVICE_INSTANCE_ID: Final = "service.instance.id"
 PROCESS_PID: Final = "process.pid"
+PROCESS_COMMAND: Final = "process.command_args"
+PROCESS_DIRECTORY: Final = "process.working_directory"
+PROCESS_RUNTIME_VERSION: Final = "process.runtime.version"
 HOST_NAME: Final = "host.name"
 DEPLOYMENT_ENVIRONMENT: Final = "deployment.environment.name"
 DEPLOYMENT_ENVIRONMENT_OLD: Final = "deployment.environment"

@@ -82,6 +82,8 @@ SETTINGS: Final = (
     Setting("service_name", "OTEL_SERVICE_NAME", "massgen", _text, "who is running: `service.name` of every span"),
     Setting("record", "MASSGEN_TRACING_RECORD", True, _boolean, "write the local recording"),
     Setting("root", layout.ROOT_VARIABLE, layout.DEFAULT_ROOT, _path, "directory of runs and recordings"),
+    Setting("run_files", "MASSGEN_TRACING_RUN_FILES", True, _boolean,
+            "beside the recording of a run, keep its status and its other files up to date (`status.json`, answers, metrics, logs)"),
     Setting("seal", "MASSGEN_TRACING_SEAL", False, _boolean, "at the end, have a process of its own seal the recordings into Parquet"),
     Setting("logfire", "MASSGEN_TRACING_LOGFIRE", False, _boolean, "also export to Logfire (token from LOGFIRE_TOKEN or `logfire auth`)"),
     Setting("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", None, _text, "also export to an OTLP collector, such as http://localhost:4318"),

@@ -8,11 +8,11 @@ from typing import Any, Final, Literal
 
 from massgen_tracing import semconv
 from massgen_tracing.model import SpanRecord, Usage
+from massgen_tracing.projection.values import LLM_PREFIX, integer, text, usage_of
 
 RunState = Literal["live", "interrupted", "ended"]
 
 _ROUND_PREFIX: Final = semconv.ROUND_NAME.partition("{")[0]
-_LLM_PREFIX: Final = semconv.LLM_NAME.partition("{")[0]
 _MCP_PREFIX: Final = semconv.MCP_NAME.partition("{")[0]
 
 
@@ -93,14 +93,14 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
     interrupted = sum(span.state == "interrupted" for span in ordered)
     return Summary(
         trace_ids=tuple(dict.fromkeys(span.trace_id for span in ordered)),
-        question=_text(about.get(semconv.TASK)),
+        question=text(about.get(semconv.TASK)),
         start_ns=_first_start(session, ordered),
         seconds=_seconds(session, ordered),
         state=_state(session, open_count, interrupted),
         agents=_agents(about, ordered),
         rounds=tuple(_round(span, ordered) for span in rounds),
-        winner=_text(about.get(semconv.WINNER)),
-        winner_label=_text(about.get(semconv.WINNER_LABEL)),
+        winner=text(about.get(semconv.WINNER)),
+        winner_label=text(about.get(semconv.WINNER_LABEL)),
         usage=total,
         llm_calls=len(calls),
         costless_calls=sum(usage.cost is None and call.state == "ended" for call, usage in zip(calls, usages, strict=True)),
@@ -115,7 +115,7 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
 def leaf_calls(spans: Iterable[SpanRecord]) -> list[SpanRecord]:
     """The model calls that have no model call below them."""
     known = {(span.trace_id, span.span_id): span for span in spans}
-    calls = [span for span in known.values() if span.name.startswith(_LLM_PREFIX)]
+    calls = [span for span in known.values() if span.name.startswith(LLM_PREFIX)]
     outer: set[tuple[str, str]] = set()
     for call in calls:
         seen = {(call.trace_id, call.span_id)}
@@ -126,26 +126,6 @@ def leaf_calls(spans: Iterable[SpanRecord]) -> list[SpanRecord]:
             outer.add(key)
             above = known.get((above.trace_id, above.parent_span_id))
     return [call for call in calls if (call.trace_id, call.span_id) not in outer]
-
-
-def usage_of(span: SpanRecord) -> Usage:
-    """What a span says it used: a round in `massgen.usage.*`, a model call in `gen_ai.usage.*`."""
-    values = span.attributes
-    if span.name.startswith(_LLM_PREFIX):
-        return Usage(
-            _integer(values.get(semconv.GEN_AI_INPUT_TOKENS)),
-            _integer(values.get(semconv.GEN_AI_OUTPUT_TOKENS)),
-            _integer(values.get(semconv.GEN_AI_REASONING_TOKENS)),
-            _integer(values.get(semconv.GEN_AI_CACHE_READ_TOKENS)),
-            _number(values.get(semconv.OPERATION_COST)),
-        )
-    return Usage(
-        _integer(values.get(semconv.USAGE_INPUT)),
-        _integer(values.get(semconv.USAGE_OUTPUT)),
-        _integer(values.get(semconv.USAGE_REASONING)),
-        _integer(values.get(semconv.USAGE_CACHED_INPUT)),
-        _number(values.get(semconv.USAGE_COST)),
-    )
 
 
 def _scrubbed(span: SpanRecord) -> int:
@@ -171,12 +151,12 @@ def _round(span: SpanRecord, spans: Sequence[SpanRecord]) -> Round:
             usage += usage_of(call)
     return Round(
         span_id=span.span_id,
-        agent_id=_text(values.get(semconv.AGENT_ID)),
-        number=_integer(values.get(semconv.ROUND)),
-        kind=_text(values.get(semconv.ROUND_TYPE)),
-        outcome=_text(values.get(semconv.OUTCOME)),
-        label=_text(values.get(semconv.ANSWER_LABEL_KEY)) or _text(values.get(semconv.VOTED_FOR_LABEL)),
-        error=_text(values.get(semconv.ERROR_MESSAGE)),
+        agent_id=text(values.get(semconv.AGENT_ID)),
+        number=integer(values.get(semconv.ROUND)),
+        kind=text(values.get(semconv.ROUND_TYPE)),
+        outcome=text(values.get(semconv.OUTCOME)),
+        label=text(values.get(semconv.ANSWER_LABEL_KEY)) or text(values.get(semconv.VOTED_FOR_LABEL)),
+        error=text(values.get(semconv.ERROR_MESSAGE)),
         seconds=span.seconds,
         usage=usage,
     )
@@ -221,17 +201,5 @@ def _state(session: SpanRecord | None, open_count: int, interrupted: int) -> Run
 def _agents(about: Mapping[str, Any], spans: Sequence[SpanRecord]) -> tuple[str, ...]:
     stated = about.get(semconv.AGENT_IDS)
     names = {name for name in stated if isinstance(name, str)} if isinstance(stated, list | tuple) else set()
-    names |= {_text(span.attributes.get(semconv.AGENT_ID)) for span in spans if span.name.startswith(_ROUND_PREFIX)}
+    names |= {text(span.attributes.get(semconv.AGENT_ID)) for span in spans if span.name.startswith(_ROUND_PREFIX)}
     return tuple(sorted(names - {""}))
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -61,7 +61,7 @@ def finish_reason(lines: list[str]) -> str:
     [log_dir] = [line.removeprefix("LOG_DIR: ") for line in lines if line.startswith("LOG_DIR: ")]
     text = Path(log_dir, "turn_1", "attempt_1", "trace.otlp.jsonl").read_text(encoding="utf-8")
     found = re.findall(r'"massgen\.finish_reason","value":\{"stringValue":"(\w+)"', text)
-    return found[-1]
+    return str(found[-1])
 
 
 def test_lines(command, kit, tmp_path):
@@ -120,11 +120,10 @@ def test_configuration_errors(tmp_path, monkeypatch, capsys, options, message):
     Path("bad.yaml").write_text("agents: [\n  {id: a\n", encoding="utf-8")
     Path("file").write_text("", encoding="utf-8")
     try:
-        code = main(["run", "--automation", *options])
+        assert main(["run", "--automation", *options]) == 1
     except SystemExit as stopped:
-        code = stopped.code
+        assert stopped.code == 1
     said = capsys.readouterr()
-    assert code == 1
     assert message in said.err
     assert said.out == ""
     assert not Path(".massgen").exists()

@@ -131,7 +131,8 @@ class ToolServer:
         """End the process; bounded, never raises."""
         self._closing.set()
         if self._owner is not None:
-            await asyncio.wait({self._owner}, timeout=STOP_TIMEOUT)
+            # One that has not even started has nothing to bring to its end.
+            await asyncio.wait({self._owner}, timeout=STOP_TIMEOUT if self._session is not None else 0)
             if not self._owner.done():
                 self._owner.cancel()
                 await asyncio.wait({self._owner}, timeout=STOP_TIMEOUT)
