@@ -81,7 +81,7 @@ SETTINGS: Final = (
             ("OTEL_SDK_DISABLED", _not_disabled)),
     Setting("service_name", "OTEL_SERVICE_NAME", "massgen", _text, "who is running: `service.name` of every span"),
     Setting("record", "MASSGEN_TRACING_RECORD", True, _boolean, "write the local recording"),
-    Setting("root", "MASSGEN_TRACING_ROOT", layout.DEFAULT_ROOT, _path, "directory of runs and recordings"),
+    Setting("root", layout.ROOT_VARIABLE, layout.DEFAULT_ROOT, _path, "directory of runs and recordings"),
     Setting("run_files", "MASSGEN_TRACING_RUN_FILES", True, _boolean,
             "beside the recording of a run, keep its status and its other files up to date (`status.json`, answers, metrics, logs)"),
     Setting("seal", "MASSGEN_TRACING_SEAL", False, _boolean, "at the end, have a process of its own seal the recordings into Parquet"),

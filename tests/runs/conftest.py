@@ -23,7 +23,7 @@ import massgen_tracing as mt
 from massgen_tracing import layout
 from massgen_tracing.runs.coordinator.config import AgentConfig, Limits, RunConfig, ToolServerConfig
 from massgen_tracing.runs.coordinator.coordinator import Coordination, RunResult
-from massgen_tracing.runs.coordinator.rounds import Progress
+from massgen_tracing.runs.coordinator.progress import Progress
 from massgen_tracing.runs.coordinator.scripted import Asked, ScriptedCall, ScriptedEndpoint, Turn
 
 QUICK_SERVER = ToolServerConfig("filesystem", sys.executable, ("-m", "massgen_tracing.runs.coordinator.tool_server", "--root", "${cwd}"))

@@ -134,13 +134,15 @@ async def test_agents_interleave(ran, kit):
 
 
 async def test_same_run_twice(coordinate, kit):
-    """Two dry runs of the same question give the same answers, events and tokens."""
+    """Two dry runs of the same question give the same answers, events and tokens, and leave the same files but for the times in their names."""
 
     async def facts():
         coordinate.exporter.clear()
         ran = await coordinate(Patient(IDS), dry_run_config(sys.executable))
         counts = Counter(span.name for span in ran.spans.all)
         tokens = sorted(kit.attributes(span).get("gen_ai.usage.input_tokens", 0) for span in ran.spans.named("llm."))
-        return dataclasses.asdict(ran.answered), counts, tokens
+        kept = sorted((path.relative_to(ran.run.attempt_dir).parts[0], path.read_text()) for path in ran.run.attempt_dir.rglob("answer.txt"))
+        files = sorted((str(path.relative_to(ran.run.attempt_dir)), path.read_text()) for path in ran.run.attempt_dir.glob("workspaces/**/*.md"))
+        return dataclasses.asdict(ran.answered), counts, tokens, kept, files
 
     assert await facts() == await facts()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from massgen_tracing.errors import ConfigError, one_of
+from massgen_tracing.semconv import RoundType
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,11 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
 }
 """Backend types. The type is also the provider's name on spans."""
 
+_Kind = type[int] | tuple[type[int], type[float]]
+
+_PHASES: Final[Mapping[str, RoundType]] = {"planning": "initial_answer", "voting": "voting", "synthesis": "presentation"}
+"""What a model profile may name, and which rounds that is."""
+
 NOVELTY_LIMITS: Final[Mapping[str, float]] = {"lenient": 1.0, "balanced": 0.7, "strict": 0.5}
 """Share of a new answer's words that may already stand in one existing answer."""
 
@@ -69,10 +75,13 @@ class AgentConfig:
 
     Attributes:
         provider: backend type, one of `PROVIDERS`.
+        model: the model of every phase that `models` does not name.
+        models: models of single phases.
         base_url: the endpoint up to and with `/v1`.
         api_key_env: variable that holds the key, for messages; None when none is needed or the key stood in the file.
         api_key: the key itself; never in a repr, a message or a file.
         options: further request parameters (temperature and the like).
+        timeout, max_restarts: bounds of its own, in the place of `Limits.agent_timeout` and `Limits.max_restarts`.
     """
 
     id: str
@@ -84,6 +93,13 @@ class AgentConfig:
     system_message: str = ""
     tool_servers: tuple[ToolServerConfig, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[RoundType, str] = field(default_factory=dict)
+    timeout: float | None = None
+    max_restarts: int | None = None
+
+    def model_for(self, phase: RoundType) -> str:
+        """The model that is asked in a phase."""
+        return self.models.get(phase, self.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +114,10 @@ class Limits:
         max_attempts: attempts that one round has at a valid move.
         max_steps: model calls in one round.
         novelty: share of words that a new answer may have in common with one that exists, 1.0 for no bound.
+        idle_timeout: seconds without any sign of life of any agent, after which the run is brought to its end; more than `agent_timeout`, a single
+            agent that is silent drops out, and the others go on.
+        max_cost, max_tokens: USD and tokens that all agents together may use until the run is brought to its end; None for no bound. What models
+            have used in a call that was broken off, nobody knows.
     """
 
     overall_timeout: float = 1800.0
@@ -107,6 +127,9 @@ class Limits:
     max_attempts: int = 3
     max_steps: int = 40
     novelty: float = 1.0
+    idle_timeout: float = 900.0
+    max_cost: float | None = None
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +203,7 @@ class _Reader:
 
     def _agent(self, entry: Any, path: str, shared: tuple[ToolServerConfig, ...]) -> AgentConfig:
         agent = self._mapping(entry, path)
-        self._warn_unknown(agent, path, {"id", "backend", "system_message"})
+        self._warn_unknown(agent, path, {"id", "backend", "system_message", "timeout_seconds", "max_restarts"})
         agent_id = agent.get("id")
         if not isinstance(agent_id, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_\-]*", agent_id):
             # It becomes a directory, a part of span names and a part of URLs.
@@ -192,14 +215,12 @@ class _Reader:
             raise self._error(f"{where}.type is not known", expected=one_of(PROVIDERS), got=kind)
         provider = PROVIDERS[kind]
         options = {key: backend[key] for key in _REQUEST_OPTIONS if key in backend}
-        known = {"type", "model", "base_url", "api_key", "api_key_env", "mcp_servers", "system_message", *_REQUEST_OPTIONS}
+        known = {"type", "model", "base_url", "api_key", "api_key_env", "mcp_servers", "system_message", "model_profile", *_REQUEST_OPTIONS}
         self._warn_unknown(backend, where, known)
         base_url = self._text(backend.get("base_url"), f"{where}.base_url") or provider.base_url or ""
         if not re.match(r"https?://", base_url):
             raise self._error(f"{where}.base_url is missing or no URL", expected="http(s)://host/v1", got=base_url or None)
-        model = self._text(backend.get("model"), f"{where}.model")
-        if not model:
-            raise self._error(f"{where}.model is missing", expected="the model's name")
+        model, models = self._models(backend, where)
         variable, key = self._key(backend, where, provider)
         own = self._servers(backend.get("mcp_servers"), f"{where}.mcp_servers")
         names = {server.name for server in own}
@@ -213,7 +234,22 @@ class _Reader:
             system_message=self._text(agent.get("system_message", backend.get("system_message")), f"{path}.system_message"),
             tool_servers=own + tuple(server for server in shared if server.name not in names),
             options=options,
+            models=models,
+            timeout=self._optional(agent, "timeout_seconds", path, (int, float), 0.001),
+            max_restarts=self._optional(agent, "max_restarts", path, int, 0),
         )
+
+    def _models(self, backend: Mapping[str, Any], where: str) -> tuple[str, dict[RoundType, str]]:
+        """The model, and those of single phases."""
+        path = f"{where}.model_profile"
+        profile = self._mapping(backend.get("model_profile") or {}, path)
+        named = {key: self._text(value, f"{path}.{key}") for key, value in profile.items()}
+        if wrong := sorted(str(key) for key, value in named.items() if not value or key not in {"default", *_PHASES}):
+            raise self._error(f"{path} is wrong", expected=f"models of {', '.join(('default', *_PHASES))}", got=", ".join(wrong))
+        model = self._text(backend.get("model"), f"{where}.model") or named.get("default", "")
+        if not model:
+            raise self._error(f"{where}.model is missing", expected="the model's name")
+        return named.get("default", model), {phase: named[key] for key, phase in _PHASES.items() if key in named}
 
     def _key(self, backend: Mapping[str, Any], where: str, provider: Provider) -> tuple[str | None, str]:
         if "api_key" in backend:
@@ -274,9 +310,14 @@ class _Reader:
             "max_new_answers_per_agent": "max_answers",
             "max_restarts_per_agent": "max_restarts",
             "enforcement_max_attempts": "max_attempts",
+            "max_total_tokens": "max_tokens",
         }
-        seconds = {"orchestrator_timeout_seconds": "overall_timeout", "agent_timeout_seconds": "agent_timeout"}
-        self._warn_unknown(orchestrator, "orchestrator", {"timeout_settings", "answer_novelty_requirement", *counts})
+        seconds = {
+            "orchestrator_timeout_seconds": "overall_timeout",
+            "agent_timeout_seconds": "agent_timeout",
+            "idle_timeout_seconds": "idle_timeout",
+        }
+        self._warn_unknown(orchestrator, "orchestrator", {"timeout_settings", "answer_novelty_requirement", "max_cost_usd", *counts})
         self._warn_unknown(timeouts, "timeout_settings", set(seconds))
         found: dict[str, Any] = {}
         for key, name in counts.items():
@@ -285,15 +326,19 @@ class _Reader:
         for key, name in seconds.items():
             if timeouts.get(key) is not None:
                 found[name] = float(self._number(timeouts[key], f"timeout_settings.{key}", (int, float), 0.001))
+        if orchestrator.get("max_cost_usd") is not None:
+            found["max_cost"] = float(self._number(orchestrator["max_cost_usd"], "orchestrator.max_cost_usd", (int, float), 0.0, "USD, 0 or more"))
         novelty = orchestrator.get("answer_novelty_requirement", "lenient")
         if novelty not in NOVELTY_LIMITS:
             raise self._error("orchestrator.answer_novelty_requirement is not known", expected=one_of(NOVELTY_LIMITS), got=novelty)
         return Limits(novelty=NOVELTY_LIMITS[novelty], **found)
 
-    def _number(self, value: Any, path: str, kind: type[int] | tuple[type[int], type[float]], least: float) -> Any:
+    def _optional(self, mapping: Mapping[str, Any], key: str, path: str, kind: _Kind, least: float) -> Any:
+        return None if mapping.get(key) is None else self._number(mapping[key], f"{path}.{key}", kind, least)
+
+    def _number(self, value: Any, path: str, kind: _Kind, least: float, what: str = "seconds, more than 0") -> Any:
         if isinstance(value, bool) or not isinstance(value, kind) or not least <= value < float("inf"):
-            what = f"a whole number from {least}" if kind is int else "seconds, more than 0"
-            raise self._error(f"{path} is wrong", expected=what, got=value)
+            raise self._error(f"{path} is wrong", expected=f"a whole number from {least}" if kind is int else what, got=value)
         return value
 
     def _mapping(self, value: Any, path: str) -> Mapping[str, Any]:
