@@ -418,11 +418,11 @@ class Fold:
 
     def _place(self, span: SpanRecord) -> tuple[AgentState, RoundState] | None:
         """Whose it is, and of which round; None where it does not say."""
-        agent_id = text(span.attributes.get(semconv.AGENT_ID))
-        if not agent_id:
+        agent_id, number = text(span.attributes.get(semconv.AGENT_ID)), integer(span.attributes.get(semconv.ROUND))
+        if not agent_id or number is None:
             return None
         agent = self.state.agent(agent_id)
-        return agent, agent.at(integer(span.attributes.get(semconv.ROUND)) or 0)
+        return agent, agent.at(number)
 
     def _telling(self, ns: int, agent: AgentState, rnd: RoundState) -> Callable[[str, Mapping[str, Any]], None]:
         """Tells of something in a round, which keeps it for its trace."""

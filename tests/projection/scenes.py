@@ -35,7 +35,7 @@ class Scene:
         self.steps.append(span)
         return span
 
-    def end(self, span: SpanRecord, *, failed: bool = False, **attributes: Any) -> SpanRecord:
+    def end(self, span: SpanRecord, failed: bool = False, /, **attributes: Any) -> SpanRecord:
         self.now += 1_000_000
         over = replace(span, end_ns=self.now, attributes={**span.attributes, **attributes}, status_code=2 if failed else 0)
         self.steps.append(over)
@@ -72,8 +72,8 @@ class Scene:
     def tool(self, rnd: SpanRecord, name: str = "mcp__fs__read", arguments: str = '{"command": "ls"}', *, failed: bool = False) -> None:
         wrapper = self.begin(f"Tool execution: {name}", rnd, **self.whose(rnd), **{semconv.GEN_AI_TOOL_NAME: name})
         about = {semconv.GEN_AI_TOOL_NAME: "read", semconv.GEN_AI_TOOL_ARGUMENTS: arguments}
-        self.end(self.begin("mcp.fs.read", wrapper, **self.whose(rnd), **about), failed=failed)
-        self.end(wrapper, failed=failed, **{semconv.GEN_AI_TOOL_RESULT: "file.txt"})
+        self.end(self.begin("mcp.fs.read", wrapper, **self.whose(rnd), **about), failed)
+        self.end(wrapper, failed, **{semconv.GEN_AI_TOOL_RESULT: "file.txt"})
 
     def answer(self, rnd: SpanRecord, label: str, text: str) -> None:
         self.point(f"Agent answer: {label}", rnd, **self.whose(rnd), **{semconv.ANSWER_LABEL_KEY: label, semconv.ANSWER_PREVIEW: text})
@@ -89,7 +89,7 @@ class Scene:
         self.end(rnd, **{semconv.OUTCOME: "restarted"})
 
     def fail(self, rnd: SpanRecord, outcome: str = "error", message: str = "no luck") -> None:
-        self.end(rnd, failed=True, **{semconv.OUTCOME: outcome, semconv.ERROR_MESSAGE: message})
+        self.end(rnd, True, **{semconv.OUTCOME: outcome, semconv.ERROR_MESSAGE: message})
 
     def enforce(self, rnd: SpanRecord, reason: str = "no_tool_calls", attempt: int = 1) -> None:
         about = {
@@ -185,6 +185,6 @@ def scenes(draw: st.DrawFn) -> Scene:
                 scene.final(rnd, draw(_texts))
     if draw(st.booleans()):
         scene.now = max([scene.now, *(step.end_ns or step.start_ns for step in scene.steps)])
-        ends = [{}, {semconv.WINNER: agents[0]}, {semconv.FINISH_REASON: "timeout"}]
-        scene.end(session, failed=draw(st.booleans()), **draw(st.sampled_from(ends)))
+        ends: list[dict[str, str]] = [{}, {semconv.WINNER: agents[0]}, {semconv.FINISH_REASON: "timeout"}]
+        scene.end(session, draw(st.booleans()), **draw(st.sampled_from(ends)))
     return scene

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from massgen_tracing import layout, semconv
 from massgen_tracing.model import SpanRecord
-from massgen_tracing.projection.artifacts import folder
 from massgen_tracing.projection.directory import RunFiles, rebuild
 from massgen_tracing.projection.events import Event
 from tests.projection.scenes import Scene, a_run, scenes
@@ -144,7 +143,7 @@ def test_the_files_of_massgen_are_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("agent_id", ["../../etc", "a/b", "", ".", "..", "final", "agent_outputs", "x" * 300, "a\0b", "ä", "a\nb"])
 def test_an_agent_of_any_name_has_a_directory_of_its_own(agent_id: str) -> None:
     """One name, no other's, and nowhere else."""
-    name = folder(agent_id)
+    name = layout.agent_folder(agent_id)
     assert Path(name).name == name
     assert len(name) <= 80
     assert name not in {".", "..", "final", "agent_outputs", agent_id}
@@ -152,7 +151,7 @@ def test_an_agent_of_any_name_has_a_directory_of_its_own(agent_id: str) -> None:
 
 def test_plain_ids_name_directories_as_they_are() -> None:
     """So that `final/$WINNER/answer.txt` is there."""
-    assert [folder(name) for name in ("agent_a", "gpt-5.2", "Agent 1", "a@b")] == ["agent_a", "gpt-5.2", "Agent 1", "a@b"]
+    assert [layout.agent_folder(name) for name in ("agent_a", "gpt-5.2", "Agent 1", "a@b")] == ["agent_a", "gpt-5.2", "Agent 1", "a@b"]
 
 
 def test_an_event_is_the_line_that_tells_it() -> None:

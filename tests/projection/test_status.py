@@ -49,7 +49,8 @@ def test_whatever_a_run_does_each_state_obeys_the_schema(scene: Scene) -> None:
 
 def test_states_along_a_run() -> None:
     """Who is at what, how far it is, which votes count: at each moment as documented."""
-    fold, seen = Fold(), []
+    fold = Fold()
+    seen: list[tuple[object, ...]] = []
     for step in a_run().steps:
         folded([step], fold)
         found = said(fold)
@@ -154,7 +155,7 @@ def test_without_a_winner_an_agent_that_has_failed_comes_first() -> None:
     scene = Scene()
     session = scene.session()
     scene.fail(scene.round(session, "b", 0))
-    scene.end(session, failed=True)
+    scene.end(session, True)
     found = said(folded(scene.steps))
     assert list(found["agents"]) == ["b", "a"]
     assert found["finish_reason"] == "error"
