@@ -159,7 +159,8 @@ class CurrentSpan:
 
     def __enter__(self) -> ApiSpan:
         span = self._start()
-        self._blocks.enter(current(), span, span)
+        outer = current()
+        self._blocks.enter(outer, span, span, outer)
         return span
 
     def __exit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:
