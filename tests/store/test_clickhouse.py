@@ -37,7 +37,7 @@ KINDS = {
     "text": "5",
     "said": "true",
     "empty": "",
-    "quote": "it's \\ \"so\"\n",
+    "quote": 'it\'s \\ "so"\n',
     "list": [1, 2],
     "doubles": [1.0, 2.5],
     "map": {"z": 1, "a": 2.0, "in": {"y": 3.0, "b": [4.0, 5]}},
@@ -61,7 +61,10 @@ def several() -> list[bytes]:
         name = ["llm.chat", "mcp.tool", "agent.agent_a.round_1", "coordination.session"][number % 4]
         more: dict[str, Any] = {}
         if number % 7 == 0:
-            more["events"] = [otlp.exception("Broken", "it's broken", number), {"name": "agent.note", "timeUnixNano": str(otlp.BASE_NS + 70 * otlp.MS)}]
+            more["events"] = [
+                otlp.exception("Broken", "it's broken", number),
+                {"name": "agent.note", "timeUnixNano": str(otlp.BASE_NS + 70 * otlp.MS)},
+            ]
             more["links"] = [{"traceId": otlp.TRACE, "spanId": otlp.span_id(1), "attributes": otlp.key_values({"massgen.agent_id": "agent_b"})}]
         times = {"start_ms": 17 * number % 50, "end_ms": 50 + 13 * number % 70}
         lines.append(otlp.line(otlp.span(number, name, trace=f"{number % 3 + 1:032x}", attributes=attributes, **times, **more)))
@@ -201,7 +204,9 @@ def find(sql: str) -> wanted.Wanted:
 
 def test_only_what_is_needed_is_asked_for() -> None:
     """Conditions, attributes and columns are ClickHouse's work where that is sure to leave out nothing."""
-    llm = find("SELECT attributes->>'gen_ai.request.model' AS model, count(*) FROM records WHERE span_name LIKE 'llm.%' AND trace_id = 'x' GROUP BY 1")
+    llm = find(
+        "SELECT attributes->>'gen_ai.request.model' AS model, count(*) FROM records WHERE span_name LIKE 'llm.%' AND trace_id = 'x' GROUP BY 1"
+    )
     assert llm.keys == {"gen_ai.request.model"}
     assert llm.condition == "((SpanName LIKE 'llm.%' OR arrayExists(name -> name LIKE 'llm.%', Events.Name)) AND (TraceId = 'x'))"
     assert not llm.column("otel_resource_attributes")

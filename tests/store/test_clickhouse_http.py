@@ -101,7 +101,10 @@ def test_whoever_may_only_read_is_asked_without_limits() -> None:
 
     with answering(respond) as place:
         assert rows(place) == 2000
-    assert asked == ["/?default_format=ArrowStream&max_execution_time=30&cancel_http_readonly_queries_on_client_disconnect=1", "/?default_format=ArrowStream"]
+    assert asked == [
+        "/?default_format=ArrowStream&max_execution_time=30&cancel_http_readonly_queries_on_client_disconnect=1",
+        "/?default_format=ArrowStream",
+    ]
 
 
 def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
@@ -126,7 +129,9 @@ def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
         (None, {"CLICKHOUSE_URL": "http://[::1]:8", "CLICKHOUSE_USER": "u", "CLICKHOUSE_PASSWORD": "p"}, ClickHouse("http://[::1]:8", "u", "p")),
     ],
 )
-def test_a_place_is_named_by_url_and_variables(said: str | None, variables: dict[str, str], place: ClickHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_is_named_by_url_and_variables(
+    said: str | None, variables: dict[str, str], place: ClickHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the URL does not say, the variables of ClickHouse's own clients do."""
     for name in ("CLICKHOUSE_URL", "CLICKHOUSE_USER", "CLICKHOUSE_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
