@@ -18,13 +18,15 @@ from massgen_tracing.errors import QueryError
 from massgen_tracing.model import AttributeValue
 from massgen_tracing.store.clickhouse import fetch, values, wanted
 from massgen_tracing.store.engine import execute, remote
+from massgen_tracing.store.engine.sources import Sources
 from massgen_tracing.store.reading.recording import Recording
 from massgen_tracing.store.roots import catalogue, reader
+from massgen_tracing.store.sql import dialect
 from massgen_tracing.store.terms import ClickHouse
 from massgen_tracing.views.cli import main
 from tests.store import exported, otlp
 from tests.store.test_random_statements import statements
-from tools.backends import clickhouse
+from tools.backends import clickhouse, running
 from tools.backends.clickhouse import Served
 
 pytestmark = pytest.mark.skipif(not clickhouse.installed(), reason=clickhouse.MISSING)
@@ -161,7 +163,7 @@ def test_answers_are_those_of_the_recording(served: Served, root: Path, sql: str
 @settings(max_examples=40, deadline=None)
 def test_random_statements_have_the_same_answers(served: Served, recording: Recording, sql: str) -> None:
     """What is left to ClickHouse leaves out nothing that a statement needs."""
-    here, *_ = execute.ask(execute.dialect.translate(sql), execute.Sources(recording))
+    here, *_ = execute.ask(dialect.translate(sql), Sources(recording))
     assert same(fetched(sql, served.place).to_pylist()) == same(here.to_pylist())
 
 
@@ -198,7 +200,7 @@ def test_another_collector_may_have_written(served: Served, root: Path) -> None:
 
 def find(sql: str) -> wanted.Wanted:
     """What a statement needs."""
-    statement = execute.dialect.translate(sql)
+    statement = dialect.translate(sql)
     return wanted.find(statement.text, statement.params, remote._moment)
 
 
@@ -207,7 +209,7 @@ def test_only_what_is_needed_is_asked_for() -> None:
     llm = find(
         "SELECT attributes->>'gen_ai.request.model' AS model, count(*) FROM records WHERE span_name LIKE 'llm.%' AND trace_id = 'x' GROUP BY 1"
     )
-    assert llm.keys == {"gen_ai.request.model"}
+    assert llm.keys == frozenset({"gen_ai.request.model"})
     assert llm.condition == "((SpanName LIKE 'llm.%' OR arrayExists(name -> name LIKE 'llm.%', Events.Name)) AND (TraceId = 'x'))"
     assert not llm.column("otel_resource_attributes")
     assert not llm.starts
@@ -229,8 +231,7 @@ def test_only_what_is_needed_is_asked_for() -> None:
         "SELECT count(*) FROM records a LEFT JOIN records b ON b.span_id = a.parent_span_id AND a.span_name = 'x' WHERE b.trace_id = 'y'",
         "SELECT count(*) FROM records a FULL JOIN records b ON a.trace_id = 'x' AND b.trace_id = 'x'",
         "SELECT (SELECT count(*) FROM records) AS all_of_them, span_id FROM records WHERE trace_id = 'x'",
-        "WITH RECURSIVE r AS (SELECT span_id, parent_span_id FROM records UNION ALL SELECT b.span_id, b.parent_span_id FROM records b JOIN r ON true) "
-        "SELECT count(*) FROM r",
+        "WITH RECURSIVE r AS (SELECT span_id FROM records UNION ALL SELECT b.span_id FROM records b JOIN r ON true) SELECT count(*) FROM r",
     ],
 )
 def test_conditions_that_may_leave_out_rows_stay_here(sql: str) -> None:
@@ -242,9 +243,14 @@ def test_the_newest_rows_are_fetched_first(served: Served, root: Path, monkeypat
     """As many spans as are likely to be enough; more where they are not; all of them where even that has too few rows."""
     asked: list[int] = []
     newest = fetch.Source.newest
+
+    def counted(source: fetch.Source, count: int) -> int | None:
+        asked.append(count)
+        return newest(source, count)
+
     monkeypatch.setattr(remote, "_LEAST", 8)
     monkeypatch.setattr(remote, "_GROWTH", 2)
-    monkeypatch.setattr(fetch.Source, "newest", lambda self, count: asked.append(count) or newest(self, count))
+    monkeypatch.setattr(fetch.Source, "newest", counted)
     for where, rounds in (("", [8]), ("WHERE level = 13", [8, 16, 32, 64, 128]), ("WHERE start_timestamp < '2027-01-15T08:00:00.01Z'", [8])):
         asked.clear()
         sql = f"SELECT span_id, start_timestamp FROM records {where} ORDER BY start_timestamp DESC, span_id LIMIT 2"
@@ -287,7 +293,7 @@ def test_the_command_asks_clickhouse(served: Served, monkeypatch: pytest.MonkeyP
 def test_what_is_wrong_is_said_with_the_next_step(served: Served) -> None:
     """The password, the table, what is asked for, and who does not answer; the password is in none of it."""
     place = served.place
-    (free,) = clickhouse.free_ports(1)
+    (free,) = running.free_ports(1)
     for wrong, said in (
         (dataclasses.replace(place, password="secret"), r"does not let the user 'default' in \(.*CLICKHOUSE_USER and CLICKHOUSE_PASSWORD say who"),
         (dataclasses.replace(place, table="nowhere"), r"has no table otel\.nowhere \(.*schema\.sql makes"),

@@ -110,7 +110,11 @@ def test_whoever_may_only_read_is_asked_without_limits() -> None:
 def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
     """By the process that asks, and by its caller's deadline."""
     held = threading.Event()
-    with answering(lambda _handler: held.wait() and None) as place:
+
+    def silent(_handler: BaseHTTPRequestHandler) -> None:
+        held.wait()
+
+    with answering(silent) as place:
         try:
             with pytest.raises(QueryError, match="did not answer in time"):
                 rows(place, 0.2)

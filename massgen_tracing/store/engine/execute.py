@@ -32,7 +32,7 @@ from massgen_tracing.store.roots import catalogue
 from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.store.sql import dialect, direct, functions, lengths, parameters, schema
-from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, ClickHouse, Value
+from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT, ClickHouse, Value
 
 _SEALING_SECONDS: Final = 0.5
 """For sealing, after an answer, what has ended a while ago."""
@@ -47,8 +47,8 @@ def answer(
     max_us: int | None,
     limit: int,
     max_bytes: int,
-    clickhouse: Mapping[str, str] | None,
-    seconds: float,
+    clickhouse: Mapping[str, str] | None = None,
+    seconds: float = DEFAULT_TIMEOUT,
     on_stage: Callable[[str], None],
 ) -> tuple[dict[str, Any], pa.Buffer, Callable[[], None] | None]:
     """Answer a worker's request.
