@@ -1,8 +1,8 @@
 """What a span costs on its way from a run to Jaeger and ClickHouse, stage by stage: `python -m benchmarks.scale`.
 
-Each program's own processor time is divided by the spans that went through it, so that what other work the machine has does not count; and what lies on
-the disk is divided by the same spans. The Collector, Jaeger and ClickHouse's engine are the real ones (`make collector`; the engine is chDB), configured
-as `collector/` has them.
+Each program's own processor time is divided by the spans that went through it, so that what other work the machine has does not count; and what lies
+on the disk is divided by the same spans. The Collector, Jaeger and ClickHouse's engine are the real ones (`make collector`; the engine is chDB), as
+`collector/` configures them.
 """
 
 from __future__ import annotations
@@ -113,7 +113,9 @@ def stages(place: Path, spans: int) -> Iterator[Stage]:
                 push.push(paths, backend.otlp(collector.http, {}))
             yield Stage("the run or push: sending", pushing[0] / count)
             until(lambda: sum(len(jaeger.trace(trace)) for trace in traces) >= count, "Jaeger")
-            yield Stage("the Collector: file and Jaeger", (collector.cpu_seconds() - idle) / count, size(collector.data / "spans") / count, collector.memory())
+            yield Stage(
+                "the Collector: file and Jaeger", (collector.cpu_seconds() - idle) / count, size(collector.data / "spans") / count, collector.memory()
+            )
             yield Stage("Jaeger", (jaeger.cpu_seconds() - before) / count, size(place / "jaeger" / "data") / count, jaeger.memory())
         with running.collecting(place / "two", variables, CONFIGURATION / "scale.yaml") as collector:
             idle, before = collector.cpu_seconds(), engine.cpu_seconds()
@@ -127,8 +129,14 @@ def stages(place: Path, spans: int) -> Iterator[Stage]:
         store.query("SELECT 1 AS one", backend=engine.place)  # the process that answers is there then
         for what, sql in (
             ("sql: every column", "SELECT * FROM records"),
-            ("sql: two attributes", "SELECT attributes->>'massgen.agent_id' AS a, sum((attributes->'operation.cost')::float) FROM records GROUP BY 1"),
-            ("sql: one attribute of model calls, of all spans", "SELECT sum((attributes->'operation.cost')::float) FROM records WHERE span_name LIKE 'llm.%'"),
+            (
+                "sql: two attributes",
+                "SELECT attributes->>'massgen.agent_id' AS a, sum((attributes->'operation.cost')::float) FROM records GROUP BY 1",
+            ),
+            (
+                "sql: one attribute of model calls, of all spans",
+                "SELECT sum((attributes->'operation.cost')::float) FROM records WHERE span_name LIKE 'llm.%'",
+            ),
         ):
             result = store.query(sql + " LIMIT 1000000", backend=engine.place, timeout=600)
             yield Stage(f"{what} (seconds by the clock)", result.seconds / count)

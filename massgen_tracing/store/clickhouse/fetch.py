@@ -19,8 +19,8 @@ from massgen_tracing.store.reading.lines import SpanKey
 from massgen_tracing.store.tables import records
 from massgen_tracing.store.terms import ClickHouse
 
-MOST_SPANS: Final = 1_000_000
-"""Spans that are fetched for one statement."""
+MOST_SPANS: Final = 500_000
+"""Spans that are fetched for one statement: about as many as a minute is enough for."""
 
 MOST_BYTES: Final = 2**30
 """Bytes of their rows."""
