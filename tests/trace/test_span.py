@@ -9,9 +9,11 @@ import pickle
 import random
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import wrapt
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import context as otel_context
@@ -23,8 +25,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState, set_span_in_context
 
+import massgen_tracing
 from massgen_tracing import guard
-from massgen_tracing.testing import CountingIds, TickingClock
+from massgen_tracing.testing import CountingIds, TickingClock, capture
 from massgen_tracing.trace.pipeline import Pipeline, RandomIds
 from massgen_tracing.trace.provider import Tracer, TracerProvider
 from massgen_tracing.trace.span import MAX_EVENTS, MAX_LINKS, Span
@@ -67,6 +70,37 @@ def provider(kept: Kept) -> Iterator[TracerProvider]:
 def tracer(provider: TracerProvider) -> Tracer:
     """A tracer of it."""
     return provider.get_tracer("scope", "1", "https://schema", {"a": 1})
+
+
+def test_what_others_do_in_a_round_says_whose_it_is() -> None:
+    """A span that anybody starts in an agent's round carries the agent's id, the round and its type; what it says itself stands."""
+    with capture() as captured:
+        tracer, others = massgen_tracing.get_tracer(), otel_trace.get_tracer("httpx")
+        with (
+            others.start_as_current_span("before"),
+            tracer.session("q", agents=["a"]) as session,
+            session.agent_round("a", number=2, round_type="voting"),
+        ):
+            with others.start_as_current_span("in it"), others.start_as_current_span("below", attributes={"massgen.agent_id": "b", "x": 1}):
+                pass
+            with tracer.span("the caller's own"):
+                pass
+        assert dict(captured.find("in it").attributes or {}) == {"massgen.agent_id": "a", "massgen.round": 2, "massgen.round_type": "voting"}
+        assert dict(captured.find("below").attributes or {}) == {"massgen.agent_id": "b", "massgen.round": 2, "massgen.round_type": "voting", "x": 1}
+        assert not captured.find("before").attributes
+        assert not captured.find("the caller's own").attributes
+
+
+def test_a_span_of_ours_in_an_instrumentations_wrapper_is_known(tmp_path: Path) -> None:
+    """An object that passes for the span it holds, as OpenInference makes current, is a parent like the span itself, and nothing is said of it."""
+    tracer = massgen_tracing.configure(root=tmp_path, enabled=True, record=True)
+    outer = otel_trace.get_tracer("openinference").start_span("outer")
+    wrapped: Any = wrapt.ObjectProxy(outer)
+    with tracer.span("inner", base=set_span_in_context(wrapped)) as inner:
+        assert getattr(inner.span, "parent", None) == outer.get_span_context()
+    outer.end()
+    massgen_tracing.shutdown()
+    assert not guard.problems()
 
 
 # --- a span ------------------------------------------------------------------------------------------------------------------------
