@@ -6,7 +6,6 @@ body, errors with ClickHouse's status and header. `python -m tools.backends.clic
 
 from __future__ import annotations
 
-import base64
 import gzip
 import importlib
 import importlib.util
@@ -138,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = parse_qs(urlsplit(self.path).query)
         body = self._body()
-        if self.headers.get("X-ClickHouse-Key", "") != PASSWORD and f":{PASSWORD}" not in self._basic():
+        if self.headers.get("X-ClickHouse-Key", "") != PASSWORD:
             user = self.headers.get("X-ClickHouse-User", "default")
             self._respond(403, f"Code: 516. DB::Exception: {user}: Authentication failed. (AUTHENTICATION_FAILED)".encode(), "516")
             return
@@ -151,10 +150,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._respond(404 if code in _NOT_FOUND else 500, str(error).encode(), code)
         else:
             self._respond(200, for_clients(answer) if asked.get("default_format") == ["Native"] else answer)
-
-    def _basic(self) -> str:
-        kind, _, said = self.headers.get("Authorization", "").partition(" ")
-        return base64.b64decode(said).decode() if kind == "Basic" else ""
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "") == "chunked":

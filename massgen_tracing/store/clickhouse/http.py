@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import ssl
@@ -91,14 +92,23 @@ def _sent(connection: http.client.HTTPConnection, place: ClickHouse, sql: str, s
 def _batches(response: http.client.HTTPResponse, place: ClickHouse) -> Iterator[pa.RecordBatch]:
     """The batches; a statement that fails when some have come already ends in the middle of one, with the reason."""
     kept = _Kept(response)
+    began = False
     try:
         with pa.ipc.open_stream(pa.PythonFile(kept, mode="r")) as stream:
-            yield from stream
-    except (pa.ArrowException, EOFError) as error:
-        said = (kept.last + response.read(_MOST_SAID)).decode("utf-8", "replace")
+            for batch in stream:
+                began = True
+                yield batch
+    except (TimeoutError, ConnectionError):
+        raise
+    except (pa.ArrowException, EOFError, OSError, http.client.HTTPException) as error:  # Arrow's own are partly OSError
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            kept.read(_MOST_SAID)
+        said = kept.last.decode("utf-8", "replace")
         code = _code(said)
         if code:
-            raise _refused(place, response, code, said[said.index("Code: ") :]) from error
+            raise _refused(place, response, code, said) from error
+        if began:
+            raise QueryError(f"ClickHouse at {place.url} ended in the middle of its answer", hint="Ask again; its own log may say more") from error
         raise QueryError(f"What answers at {place.url} is not ClickHouse's HTTP interface ({_short(said)})", hint=_UP) from error
 
 

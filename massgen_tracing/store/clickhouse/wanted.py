@@ -79,6 +79,8 @@ def find(sql: str, params: Mapping[str, Value], moment: Moment) -> Wanted:
         return Wanted(starts=records.TABLE_ALL in words, points=metrics.TABLE in words)
     tables = [table.name.lower() for table in tree.find_all(exp.Table)]
     every = any(not isinstance(star.parent, exp.Count) for star in tree.find_all(exp.Star))
+    # It compares all columns that both sides have.
+    every = every or any(join.method == "NATURAL" for join in tree.find_all(exp.Join))
     # A table that no scope knows has no condition.
     known = len(conditions) == sum(table in _TABLES for table in tables) and all(conditions)
     return Wanted(
@@ -213,7 +215,10 @@ class _Reader:
         if name == "is_exception":
             return _EXCEPTION if here.sign == "=" and isinstance(here.value, exp.Boolean) and here.value.this else ""
         if name == "start_timestamp":
-            moment = None if any(here.value.find_all(exp.Column, exp.Query)) else self._moment(here.value.sql(dialect="postgres"))
+            # A number may be a time in whatever unit.
+            constant = not isinstance(here.value, exp.Literal) or here.value.is_string
+            constant = constant and not any(here.value.find_all(exp.Column, exp.Query))
+            moment = self._moment(here.value.sql(dialect="postgres")) if constant else None
             return "" if moment is None else _started(here.sign, moment)
         if name == "duration":
             number = here.value.this if isinstance(here.value, exp.Literal) and not here.value.is_string else None

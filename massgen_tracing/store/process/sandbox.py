@@ -54,7 +54,7 @@ _STAGES: Final = {
 """Where a statement may be stopped, and what to do about it."""
 
 _BOOT: Final = "import sys; sys.path[:] = sys.argv[2:]; from massgen_tracing.store.process.worker import main; main(sys.argv[1])"
-_VARIABLES: Final = frozenset({"PATH", "HOME", "LANG", "TZ", "TZDIR", "SYSTEMROOT", "VIRTUAL_ENV"})
+_VARIABLES: Final = frozenset({"PATH", "HOME", "LANG", "TZ", "TZDIR", "SYSTEMROOT", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 _VARIABLE_PREFIXES: Final = ("LC_", "LD_", "DYLD_", "PYTHON")
 """The worker's environment: what a process needs to start. Credentials are none of it."""
 
