@@ -34,7 +34,10 @@ OPERATIONS: Final[Mapping[str, Kind]] = {
 }
 """Values of `gen_ai.operation.name`; `invoke_workflow`, a session's, is none of the three."""
 
-OPENINFERENCE_KINDS: Final[Mapping[str, Kind]] = {"LLM": "model", "EMBEDDING": "model", "TOOL": "tool", "AGENT": "agent"}
+_OPERATION_OF: Final = {"LLM": "chat", "EMBEDDING": "embeddings", "TOOL": "execute_tool", "AGENT": "invoke_agent"}
+"""By `openinference.span.kind`."""
+
+_KINDS: Final[Mapping[str, Kind]] = {kind: OPERATIONS[operation] for kind, operation in _OPERATION_OF.items()}
 
 _NAMES: Final[tuple[tuple[str, Kind], ...]] = (
     (semconv.LLM_NAME.partition("{")[0], "model"),
@@ -55,10 +58,21 @@ PROVIDER: Final = (semconv.GEN_AI_PROVIDER, semconv.GEN_AI_SYSTEM, "llm.provider
 TOOL: Final = (semconv.GEN_AI_TOOL_NAME, "tool.name")
 AGENT: Final = (semconv.AGENT_ID, semconv.GEN_AI_AGENT, "agent.name")
 
+_SAME: Final = (INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS, CACHED_TOKENS, COST, MODEL, PROVIDER, TOOL, AGENT[1:])
+
+
+def in_otel_terms(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a span of OpenInference says, by the keys of OpenTelemetry's GenAI conventions; without those that it has already."""
+    said = {keys[0]: attributes[key] for keys in _SAME if keys[0] not in attributes for key in reversed(keys) if key in attributes}
+    operation = _OPERATION_OF.get(kind) if isinstance(kind := attributes.get(OPENINFERENCE_KIND), str) else None
+    if operation is not None and semconv.GEN_AI_OPERATION not in attributes:
+        said[semconv.GEN_AI_OPERATION] = operation
+    return said
+
 
 def kind_of(name: str, attributes: Mapping[str, Any]) -> Kind | None:
     """What a span of this name and these attributes is; None for anything else."""
-    said = _of(OPERATIONS, attributes.get(semconv.GEN_AI_OPERATION)) or _of(OPENINFERENCE_KINDS, attributes.get(OPENINFERENCE_KIND))
+    said = _of(OPERATIONS, attributes.get(semconv.GEN_AI_OPERATION)) or _of(_KINDS, attributes.get(OPENINFERENCE_KIND))
     if said is None and attributes.get(semconv.MCP_METHOD) == _TOOLS_CALL:
         return "tool"
     if said is None and semconv.GEN_AI_OPERATION not in attributes and OPENINFERENCE_KIND not in attributes:

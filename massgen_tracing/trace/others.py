@@ -18,6 +18,7 @@ from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.trace import TracerProvider as ApiTracerProvider
 
 from massgen_tracing import guard, semconv
+from massgen_tracing.conventions import OPENINFERENCE_KIND, in_otel_terms
 from massgen_tracing.errors import compose
 from massgen_tracing.trace.belonging import of_round
 from massgen_tracing.trace.bounds import cut_clean
@@ -225,7 +226,7 @@ def described(span: ReadableSpan) -> dict[str, Any]:
         "context": span.get_span_context(),
         "parent": span.parent,
         "resource": span.resource,
-        "attributes": dict(span.attributes or {}),
+        "attributes": {**(attributes := span.attributes or {}), **(in_otel_terms(attributes) if OPENINFERENCE_KIND in attributes else {})},
         "events": list(span.events),
         "links": list(span.links),
         "kind": span.kind,

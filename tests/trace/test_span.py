@@ -27,6 +27,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, S
 
 import massgen_tracing
 from massgen_tracing import guard
+from massgen_tracing.conventions import in_otel_terms
 from massgen_tracing.testing import CountingIds, TickingClock, capture
 from massgen_tracing.trace.pipeline import Pipeline, RandomIds
 from massgen_tracing.trace.provider import Tracer, TracerProvider
@@ -89,6 +90,29 @@ def test_what_others_do_in_a_round_says_whose_it_is() -> None:
         assert dict(captured.find("below").attributes or {}) == {"massgen.agent_id": "b", "massgen.round": 2, "massgen.round_type": "voting", "x": 1}
         assert not captured.find("before").attributes
         assert not captured.find("the caller's own").attributes
+
+
+def test_a_span_of_openinference_speaks_opentelemetrys_terms_too() -> None:
+    """At its end it has the GenAI conventions' keys beside its own, which stay as they are; what it says itself by those keys stands."""
+    said: dict[str, Any] = {
+        "openinference.span.kind": "LLM", "llm.model_name": "gpt-5-mini", "llm.provider": "openai", "llm.system": "azure",
+        "llm.token_count.prompt": 3, "llm.token_count.prompt_details.cache_read": 1, "llm.token_count.completion": 4, "gen_ai.usage.output_tokens": 5,
+    }  # fmt: skip
+    with capture() as captured:
+        with otel_trace.get_tracer("openinference").start_as_current_span("ChatCompletion") as span:
+            span.set_attributes(said)
+        assert dict(captured.find("ChatCompletion").attributes or {}) == said | {
+            "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-5-mini", "gen_ai.provider.name": "openai",
+            "gen_ai.usage.input_tokens": 3, "gen_ai.usage.cache_read.input_tokens": 1,
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "operation"), [("TOOL", "execute_tool"), ("AGENT", "invoke_agent"), ("EMBEDDING", "embeddings"), ("CHAIN", None), (7, None)]
+)
+def test_what_openinference_calls_a_span_is_told_in_opentelemetrys_terms(kind: Any, operation: str | None) -> None:
+    """Tools, agents and embeddings by their operations; what the conventions have no operation for has none."""
+    assert in_otel_terms({"openinference.span.kind": kind}).get("gen_ai.operation.name") == operation
 
 
 def test_a_span_of_ours_in_an_instrumentations_wrapper_is_known(tmp_path: Path) -> None:
