@@ -28,7 +28,7 @@ from massgen_tracing.store import ClickHouse
 from .binaries import CONFIGURATION, REPOSITORY
 from .running import PATIENCE, Running, free_ports
 
-MISSING: Final = "ClickHouse's engine is not there: pip install chdb-core"
+MISSING: Final = "ClickHouse's engine is not there: `make clickhouse` installs it (half a gigabyte)"
 PASSWORD: Final = "of-the-tests"  # noqa: S105 - of an engine that goes with the tests
 """Whoever asks says it, in ClickHouse's own header."""
 
