@@ -59,20 +59,21 @@ class GrpcSender:
         self._export = self._channel.unary_unary(_METHOD, None, ExportTraceServiceResponse.FromString)
         self._metadata = tuple((name.lower(), value) for name, value in backend.headers.items())
         self._secrets = backend.secrets
+        self._mend = backend.mend
 
     def send(self, body: bytes, seconds: float) -> Answer:
         """Send a request, within so many seconds, and judge the answer. Raises nothing of the network."""
         try:
             return partial(self._export(body, timeout=seconds, metadata=self._metadata), self._secrets)
         except grpc.RpcError as error:
-            return _judge(error, self._secrets)
+            return _judge(error, self._secrets, self._mend)
 
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
 
 
-def _judge(error: grpc.RpcError, secrets: Collection[str] = ()) -> Answer:
+def _judge(error: grpc.RpcError, secrets: Collection[str] = (), mend: str = "") -> Answer:
     code, details = error.code(), short(error.details() or "", secrets)
     said = f"it answers {code.name}" + (f": {details}" if details else "")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than" in details:
@@ -80,7 +81,7 @@ def _judge(error: grpc.RpcError, secrets: Collection[str] = ()) -> Answer:
     if code in _REFUSED:
         return Refused(said)
     if code in _CREDENTIALS:
-        return Blocked(said, "Check the token, or the headers in OTEL_EXPORTER_OTLP_HEADERS")
+        return Blocked(said, mend)
     if code in _ADDRESS:
         return Blocked(said, "Correct the URL, or OTEL_EXPORTER_OTLP_PROTOCOL")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:

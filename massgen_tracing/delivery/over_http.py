@@ -75,6 +75,7 @@ class HttpSender:
             content_type=kind,
             body=content,
             secrets=self._backend.secrets,
+            mend=self._backend.mend,
         )
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -139,6 +139,18 @@ def push(paths: Iterable[Path], backend: Backend, *, pending: bool = False, prog
     finally:
         sender.close()
     return pushed
+
+
+def owing(root: Path, backend: Backend) -> Iterator[Path]:
+    """The live recordings under a root that have something for a backend, by its ledgers.
+
+    Raises:
+        RecordingError: if the root does not exist.
+    """
+    for path in catalogue.files(root):
+        mine = ((entry.kind, entry.url) == (backend.kind, backend.place) for entry in ledger.unfinished(path))
+        if path.name.endswith(layout.RECORDING_SUFFIX) and any(mine):
+            yield path
 
 
 def owed(path: Path, name: str) -> int:
