@@ -12,7 +12,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Final, Self
@@ -30,6 +30,9 @@ THROUGH: Final = 2**63 - 1
 
 _KEY: Final = 24
 _SLOT: Final = 2048
+_ASIDE: Final = ".aside"
+"""Ends the name of the file beside a ledger that has the spans that were set aside."""
+
 _LONGEST: Final = 400
 """Characters of a text in a ledger, as JSON."""
 
@@ -196,15 +199,21 @@ def _part(recording: Path) -> Path:
 
 def entries(recording: Path) -> Iterator[Entry]:
     """What the ledgers of a recording say, live or sealed; damaged ones say nothing."""
+    for _, entry in _with_paths(recording):
+        yield entry
+
+
+def _with_paths(recording: Path) -> Iterator[tuple[Path, Entry]]:
     begin = f".{_part(recording).name}."
     try:
         names = [name for name in os.listdir(recording.parent) if name.startswith(begin) and name.endswith(SUFFIX)]
     except OSError:
         return
     for name in sorted(names):
-        entry = read(recording.parent / name)
+        path = recording.parent / name
+        entry = read(path)
         if entry is not None:
-            yield entry
+            yield path, entry
 
 
 def read(path: Path) -> Entry | None:
@@ -217,7 +226,7 @@ def read(path: Path) -> Entry | None:
 
 def unfinished(recording: Path) -> Iterator[Entry]:
     """The ledgers of a recording by which its backend has not been through all of it."""
-    for entry in entries(recording):
+    for path, entry in _with_paths(recording):
         if layout.is_sealed(recording):
             behind = entry.inode == 0 and entry.position != THROUGH  # one of the live file was finished when that was sealed
         else:
@@ -226,7 +235,7 @@ def unfinished(recording: Path) -> Iterator[Entry]:
             except OSError:
                 return
             behind = entry.position < status.st_size or entry.inode != status.st_ino
-        if behind:
+        if behind or path.with_suffix(_ASIDE).exists():
             yield entry
 
 
@@ -276,6 +285,34 @@ def forget_taken(recording: Path, name: str) -> None:
 
 def _taken_path(recording: Path, name: str) -> Path:
     return path_for(recording, name).with_suffix(".taken")
+
+
+def aside(recording: Path, name: str) -> dict[bytes, int]:
+    """The keys of spans that a backend has not taken where it took others, and that do not hold these up; with how often each was tried."""
+    try:
+        content = _aside_path(recording, name).read_bytes()
+    except OSError:
+        return {}
+    return {content[at : at + _KEY]: content[at + _KEY] for at in range(0, len(content) - _KEY, _KEY + 1)}
+
+
+def set_aside(recording: Path, name: str, tries: Mapping[bytes, int]) -> None:
+    """Put down what `aside` returns.
+
+    Raises:
+        OSError: if that cannot be written.
+    """
+    path = _aside_path(recording, name)
+    if not tries:
+        path.unlink(missing_ok=True)
+        return
+    new = path.with_suffix(f"{_ASIDE}.new")
+    new.write_bytes(b"".join(key + bytes((min(count, 255),)) for key, count in tries.items()))
+    new.replace(path)
+
+
+def _aside_path(recording: Path, name: str) -> Path:
+    return path_for(recording, name).with_suffix(_ASIDE)
 
 
 def landmark(descriptor: int, position: int) -> int:

@@ -19,7 +19,7 @@ from typing import Final
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from massgen_tracing import finalization, guard, layout, semconv
+from massgen_tracing import finalization, guard, layout, ledger, semconv
 from massgen_tracing.delivery.answers import Blocked, Later
 from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.deliver import Delivery, pause
@@ -205,7 +205,8 @@ class LiveDelivery(SpanProcessor):
         if stopped is None:
             if len(self._through) >= _MOST_THROUGH:
                 self._through.clear()
-            self._through[path] = state
+            if not ledger.aside(path, self.backend.name):
+                self._through[path] = state
         elif not self._enough():
             self._stopped(stopped)
         return stopped is None

@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " from OTEL_EXPORTER_OTLP_* (default: every backend that is owed something)",
     )
     parser.add_argument("--since", metavar="AGE", help="only recordings written to since then: 90s, 30m, 1h, 7d, or an ISO 8601 time")
+    parser.add_argument("--forget", action="store_true", help="give up what is owed: it stays in the recordings, and is not sent any more")
     parser.add_argument("--otlp-pending", action="store_true", help="also the starts of spans that have not ended, as Logfire's pending spans")
 
 
@@ -40,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
 
     since = None if args.since is None else options.since(args.since).timestamp()
     paths = push.recordings(args.root, since=since)
+    if args.forget:
+        return _forget(args.to, paths)
     code = EXIT_OK
     wanted = _wanted(args.to, paths)
     if not wanted:
@@ -60,12 +63,9 @@ def _wanted(to: str | None, paths: tuple[Path, ...]) -> list[tuple[Backend, list
 
     if to is not None:
         return [(push.backend_named(to, os.environ, lambda problem: options.note(COMMAND, problem)), list(paths))]
-    owing: dict[tuple[str, str], tuple[ledger.Entry, list[Path]]] = {}
-    for path in paths:
-        for entry in ledger.unfinished(path):
-            owing.setdefault((entry.kind, entry.url), (entry, []))[1].append(path)
+    owing = _owing(paths)
     found = []
-    for entry, theirs in owing.values():
+    for entry, theirs in owing:
         try:
             found.append((backends.of_entry(entry, os.environ), theirs))
         except MassGenTracingError as error:
@@ -73,6 +73,34 @@ def _wanted(to: str | None, paths: tuple[Path, ...]) -> list[tuple[Backend, list
     if owing and not found:
         raise ConfigError("None of the backends that are owed spans can be reached")
     return found
+
+
+def _owing(paths: tuple[Path, ...]) -> list[tuple[ledger.Entry, list[Path]]]:
+    """Each backend that is owed something, by one of its ledgers, with the recordings that owe it."""
+    owing: dict[tuple[str, str], tuple[ledger.Entry, list[Path]]] = {}
+    for path in paths:
+        for entry in ledger.unfinished(path):
+            owing.setdefault((entry.kind, entry.url), (entry, []))[1].append(path)
+    return list(owing.values())
+
+
+def _forget(to: str | None, paths: tuple[Path, ...]) -> int:
+    """Give up what the backend of that address, or every backend, is owed; 2 where another process is sending some of it."""
+    from massgen_tracing.delivery import backend as backends
+    from massgen_tracing.delivery import push
+
+    only = None if to is None else backends.LOGFIRE if to == backends.LOGFIRE else backends.otlp(to, os.environ).place
+    wanted = [(entry, theirs) for entry, theirs in _owing(paths) if only in {None, entry.url}]
+    code = EXIT_OK
+    for entry, theirs in wanted:
+        count, busy = push.forget(theirs, entry)
+        print(f"{entry.url}: {text.count(count, 'span')} given up")
+        if busy:
+            options.note(COMMAND, f"{text.count(busy, 'recording')} are being sent by another process just now, and stay owed")
+            code = EXIT_EXECUTION
+    if not wanted:
+        print("nothing is owed" if only is None else f"nothing is owed to {only}")
+    return code
 
 
 def _say(pushed: Pushed) -> int:
@@ -89,9 +117,13 @@ def _say(pushed: Pushed) -> int:
         options.note(COMMAND, f"{path} was left out ({reason})")
     if tally.refused:
         options.note(COMMAND, f"{text.count(tally.refused, 'span')} were refused for good ({tally.why}); they stay local")
+    if pushed.aside:
+        why = f"{pushed.place} takes others, but not {'it' if pushed.aside == 1 else 'them'} ({tally.why})"
+        then = "They are tried again by the next runs and pushes, a few times; `massgen-tracing push --forget` gives them up"
+        options.note(COMMAND, f"{text.count(pushed.aside, 'span')} stay owed: {why}. {then}")
     if pushed.stopped is not None:
         hint = getattr(pushed.stopped, "hint", "Try again later")
         options.note(COMMAND, f"{text.count(pushed.left, 'span')} stay owed to {pushed.place}: {pushed.stopped.why}. {hint}")
     if pushed.unread:
         return EXIT_CONFIG
-    return EXIT_EXECUTION if pushed.stopped is not None or tally.refused else EXIT_OK
+    return EXIT_EXECUTION if pushed.stopped is not None or pushed.aside or tally.refused else EXIT_OK
