@@ -8,6 +8,7 @@ counts as taken, and everything is sent again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -151,7 +152,8 @@ class Ledger:
         slot = self._entry.encode()
         if number == 1:  # both, so that the file has its size and later ones need no room on the disk
             slot += slot
-        os.pwrite(self._descriptor, slot, 0 if number == 1 else number % 2 * _SLOT)
+        if os.pwrite(self._descriptor, slot, 0 if number == 1 else number % 2 * _SLOT) < len(slot):
+            raise _full()
 
     def close(self) -> None:
         """Let go of it."""
@@ -164,6 +166,11 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _full() -> OSError:
+    """What a short write means."""
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _after_fork() -> None:
@@ -263,7 +270,10 @@ def note_taken(recording: Path, name: str, keys: bytes) -> None:
     """
     descriptor = os.open(_taken_path(recording, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o644)
     try:
-        os.write(descriptor, keys)
+        size = os.fstat(descriptor).st_size
+        if os.write(descriptor, keys) < len(keys):
+            os.truncate(descriptor, size)  # so that what is added later stands where a key does
+            raise _full()
     finally:
         os.close(descriptor)
 

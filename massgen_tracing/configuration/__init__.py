@@ -434,6 +434,10 @@ def _write_problems(root: str | None) -> None:
     except (OSError, ValueError) as error:  # also a root that no file system can name
         guard.passing(error)
         guard.logger.debug("the problems could not be written to %s", path, exc_info=True)
+        lost = sum(problem.lost for problem in found)
+        if lost:
+            kinds = ", ".join(problem.kind for problem in found if problem.lost)
+            guard.logger.warning("%s records were lost (%s), and %s cannot be written either: make room on its disk.", f"{lost:,}", kinds, path)
 
 
 def _after_fork() -> None:
