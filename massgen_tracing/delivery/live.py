@@ -20,6 +20,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from massgen_tracing import finalization, guard, layout, ledger, semconv
+from massgen_tracing.delivery import leftovers
 from massgen_tracing.delivery.answers import Blocked, Later
 from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.deliver import Delivery, pause
@@ -182,8 +183,14 @@ class LiveDelivery(SpanProcessor):
             self._looked_back = True
             if self._until is not None:
                 self._until = min(self._until, time.monotonic() + _LOOK_BACK_SECONDS)
-            own = all(map(self._send, self._others_in(self._root)))
+            own = all(map(self._send, self._others_in(self._root))) and all(map(self._send_left, leftovers.directories()))
         return None if own or self._blocked else max(0.0, self._not_before - time.monotonic())
+
+    def _send_left(self, directory: Path) -> bool:
+        """Send what a temporary recording of a killed process owes; whether others may be sent."""
+        goes_on = all(map(self._send, self._others_in(directory)))
+        leftovers.discard(directory)
+        return goes_on
 
     def _send(self, path: Path) -> bool:
         """Send what one recording owes; whether others may be sent."""

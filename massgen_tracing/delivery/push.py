@@ -155,10 +155,12 @@ def owing(root: Path, backend: Backend) -> Iterator[Path]:
     Raises:
         RecordingError: if the root does not exist.
     """
-    for path in catalogue.files(root):
-        mine = ((entry.kind, entry.url) == (backend.kind, backend.place) for entry in ledger.unfinished(path))
-        if path.name.endswith(layout.RECORDING_SUFFIX) and any(mine):
-            yield path
+    return (path for path in catalogue.files(root) if path.name.endswith(layout.RECORDING_SUFFIX) and owes(path, backend))
+
+
+def owes(path: Path, backend: Backend) -> bool:
+    """Whether a recording has something for a backend, by its ledger."""
+    return any((entry.kind, entry.url) == (backend.kind, backend.place) for entry in ledger.unfinished(path))
 
 
 def owed(path: Path, name: str) -> int:
@@ -196,14 +198,14 @@ def _count(path: Path, entry: Entry | None, name: str, until: float) -> tuple[in
         return 0, True
 
 
-def debts(source: Path | str) -> list[Debt]:
-    """What the recordings in *source* owe, by backend.
+def debts(*sources: Path | str) -> list[Debt]:
+    """What the recordings in these places owe, by backend.
 
     Raises:
-        RecordingError: if *source* does not exist.
+        RecordingError: if one does not exist.
     """
     found: dict[tuple[str, str], list[tuple[Path, Entry]]] = {}
-    for path in recordings(source):
+    for path in [path for source in sources for path in recordings(source)]:
         for entry in ledger.entries(path):
             found.setdefault((entry.kind, entry.url), []).append((path, entry))
     return [_debt(each) for each in found.values()]

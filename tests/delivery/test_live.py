@@ -23,7 +23,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext
 import massgen_tracing as mt
 from massgen_tracing import configuration, finalization, ledger, worker
 from massgen_tracing.delivery import backend as backends
-from massgen_tracing.delivery import deliver, live, owing
+from massgen_tracing.delivery import deliver, leftovers, live, owing
 from massgen_tracing.delivery.spool import Spool
 from massgen_tracing.store.roots import reader
 from massgen_tracing.store.sealing import seal
@@ -60,12 +60,12 @@ def run(tracer: Tracer, *names: str, content: int = 0) -> None:
                 pass
 
 
-def program(root: Path, backend: Backend, text: str) -> subprocess.CompletedProcess[str]:
+def program(root: Path, backend: Backend, text: str, *, record: bool = True) -> subprocess.CompletedProcess[str]:
     """A Python program that is configured for the backend, in a process of its own."""
     beginning = f"""
 import os, signal, sys, threading
 import massgen_tracing as mt
-tracer = mt.configure(root={str(root)!r}, otlp_endpoint={backend.url!r}, enabled=True, logfire=False)
+tracer = mt.configure(root={str(root)!r}, record={record}, otlp_endpoint={backend.url!r}, enabled=True, logfire=False)
 """
     return subprocess.run([sys.executable, "-c", beginning + text], check=False, capture_output=True, text=True, cwd=ROOT)
 
@@ -235,6 +235,44 @@ def test_without_a_recording_spans_wait_in_a_temporary_one(
     assert "They are lost" in caplog.text
     assert list(tmp_path.iterdir()) == []
     swallowed.clear()
+
+
+KILLED = """
+with tracer.session("q"):
+    with tracer.span("work"):
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["next run", "push", "forget"])
+def test_what_a_killed_run_leaves_of_a_temporary_recording_is_found(
+    tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    """`doctor` names it; the next run or a push sends what it owes, and nothing is left. What another process needs, or another user owns, stays."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with taking(always(Reply(401))) as backend:
+        done = program(tmp_path / "root", backend, KILLED, record=False)
+        assert done.returncode == -signal.SIGKILL
+        (left,) = tmp_path.glob("massgen-tracing-*")
+        assert main(["doctor", "--root", str(tmp_path / "root")]) == 1
+        assert f"1 span of 1 recording to {backend.url}" in capsys.readouterr().out
+        backend.script = always(Reply())
+        needed = tmp_path / "massgen-tracing-needed"
+        needed.mkdir()
+        held = leftovers.hold(needed)
+        (tmp_path / "massgen-tracing-young").mkdir()
+        (tmp_path / "massgen-tracing-link").symlink_to(tmp_path)
+        if how == "next run":
+            run(mt.configure(root=tmp_path / "root", otlp_endpoint=backend.url, enabled=True), "next")
+            assert mt.shutdown(timeout=600)
+        else:
+            assert main(["push", "--root", str(tmp_path / "root"), *(["--forget"] if how == "forget" else [])]) == 0
+        assert backend.names() == {"next run": ["coordination.session", "next", "work"], "push": ["work"], "forget": []}[how]
+    assert not left.exists()
+    assert len([*tmp_path.glob("massgen-tracing-*")]) == 3
+    os.close(held)
 
 
 def test_a_forked_child_leaves_its_parents_temporary_recording_alone(tmp_path: Path) -> None:

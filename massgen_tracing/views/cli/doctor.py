@@ -347,9 +347,9 @@ def _asked(to: Backend) -> tuple[str, str | None]:
 def _debts(root: Path) -> Iterator[Finding]:
     """What backends have not taken of the recordings under a root, what they have refused, and what came too late."""
     try:
-        from massgen_tracing.delivery import push
+        from massgen_tracing.delivery import leftovers, push
 
-        debts = push.debts(root)
+        debts = push.debts(*([root] if root.exists() else []), *leftovers.directories())
     except (ImportError, MassGenTracingError, OSError):
         return
     for debt in debts:

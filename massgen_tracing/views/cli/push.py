@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from massgen_tracing import ledger
-from massgen_tracing.errors import ConfigError, MassGenTracingError
+from massgen_tracing.errors import ConfigError, MassGenTracingError, RecordingError
 from massgen_tracing.views import options, text
 from massgen_tracing.views.cli import EXIT_CONFIG, EXIT_EXECUTION, EXIT_OK
 from massgen_tracing.views.progress import Progress
@@ -37,14 +37,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Send, and say what became of it; 2 where something is still owed, or was refused."""
-    from massgen_tracing.delivery import push
+    from massgen_tracing.delivery import leftovers, push
 
     since = None if args.since is None else options.since(args.since).timestamp()
-    paths = push.recordings(args.root, since=since)
-    if args.forget:
-        return _forget(args.to, paths)
+    left = list(leftovers.directories())
+    try:
+        paths = push.recordings(args.root, since=since)
+    except RecordingError:
+        if not left:
+            raise
+        paths = ()
+    temporary = tuple(path for directory in left for path in push.recordings(directory))
+    try:
+        return _forget(args.to, paths + temporary) if args.forget else _push(args, paths, temporary)
+    finally:
+        for directory in left:
+            leftovers.discard(directory)
+
+
+def _push(args: argparse.Namespace, paths: tuple[Path, ...], temporary: tuple[Path, ...]) -> int:
+    from massgen_tracing.delivery import push
+
     code = EXIT_OK
-    wanted = _wanted(args.to, paths)
+    wanted = _wanted(args.to, paths, temporary)
     if not wanted:
         print("nothing is owed to any backend; --to logfire, or --to URL, sends what was recorded without one")
     for backend, theirs in wanted:
@@ -56,14 +71,15 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def _wanted(to: str | None, paths: tuple[Path, ...]) -> list[tuple[Backend, list[Path]]]:
-    """The backends, and the recordings for each."""
+def _wanted(to: str | None, paths: tuple[Path, ...], temporary: tuple[Path, ...]) -> list[tuple[Backend, list[Path]]]:
+    """The backends, and the recordings for each; temporary ones for those that they owe something."""
     from massgen_tracing.delivery import backend as backends
     from massgen_tracing.delivery import push
 
     if to is not None:
-        return [(push.backend_named(to, os.environ, lambda problem: options.note(COMMAND, problem)), list(paths))]
-    owing = _owing(paths)
+        backend = push.backend_named(to, os.environ, lambda problem: options.note(COMMAND, problem))
+        return [(backend, [*paths, *(path for path in temporary if push.owes(path, backend))])]
+    owing = _owing(paths + temporary)
     found = []
     for entry, theirs in owing:
         try:
