@@ -74,6 +74,16 @@ class Blocked:
 Answer = Taken | TooLarge | Refused | Later | Blocked
 
 
+def unaccepted(why: str) -> Blocked:
+    """The meaning of a certificate that is not accepted, or that is not for this host."""
+    return Blocked(f"its certificate is not accepted ({why})", "Check OTEL_EXPORTER_OTLP_CERTIFICATE, and the host in the URL")
+
+
+def unnamed(why: str) -> Later:
+    """The meaning of TLS that breaks off where this side has no certificate of its own."""
+    return Later(f"{why}; it may ask for a client certificate: OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and _CLIENT_KEY", reached=False)
+
+
 def judge_http(
     status: int,
     *,
