@@ -103,13 +103,14 @@ class Spool:
         """What follows *position*; nothing where there is nothing."""
         batch = Batch(position)
         for end, found, unreadable in self._sealed_spans(position) if self.sealed else self._live_spans(position):
-            for number, span in enumerate(found, 1):
+            last = found[-1] if found else None
+            for span in found:
                 size = len(span.content)
                 if batch.spans and (batch.size + size > MOST_BYTES or len(batch.spans) >= MOST_SPANS):
                     yield self._without_needless(batch)
                     batch = Batch(batch.end)
                 batch.size += size
-                batch.spans.append((span, end if number == len(found) else batch.end))
+                batch.spans.append((span, end if span is last else batch.end))
             batch.end = end
             if unreadable:
                 batch.unreadable += unreadable
@@ -171,17 +172,19 @@ class Spool:
     def _live_spans(self, position: int) -> Iterator[tuple[int, Sequence[EncodedSpan], int]]:
         """Positions and the spans of the line before them, with how many could not be read; none where nothing has come for long, and at the end."""
         said = end = position
+        encoded, skips_starts, all_wanted = self._form.span, not self._pending, not self._only
+        all_due = not self._without and self._among is None
         for end, line in self._whole_lines(position):
             starts = line[PENDING_START:PENDING_END] == PENDING
-            if (starts and not self._pending) or not self._is_wanted(line):
+            if (starts and skips_starts) or not (all_wanted or self._is_wanted(line)):
                 if end - said > _MOST_SKIPPED:
                     said = end
                     yield end, (), 0
                 continue
             said = end
-            span = self._form.span(line, starts=starts)
+            span = encoded(line, starts)
             if span is not None:
-                if self._is_due(span):
+                if all_due or self._is_due(span):
                     yield end, (span,), 0
                 continue
             record = self._lines.span(line)
