@@ -24,7 +24,7 @@ from massgen_tracing.store.reading.live import Said
 MOST_BYTES: Final = 3_000_000
 """Of a request before compression; gRPC's servers take 4 MiB unless they are told otherwise."""
 
-MOST_SPANS: Final = 1000
+MOST_SPANS: Final = 4000
 _EACH: Final = 64
 """Lines between two looks at the clock."""
 
