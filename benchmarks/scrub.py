@@ -19,10 +19,10 @@ from benchmarks._measure import Figure, Round, arguments, interleave, report
 from massgen_tracing.trace.scrub import is_secret_key, scrub
 
 SPANS: Final = 300
-WORDS: Final = (
+TEXT: Final = (
     "Summarise what the other agents have answered so far, weigh the evidence for each claim, name the sources, and say in the end which of the"
-    " answers is the best one and why. Keep to the facts in the files; where two of them disagree, say so."
-).split()
+    " answers is the best one and why. Keep to the facts in the files; where two of them disagree, say so. "
+)
 CHARACTERS: Final = 4000
 
 
@@ -42,7 +42,8 @@ def attributes(rng: random.Random, *, content: bool) -> dict[str, Any]:
     }
     if content:
         for key in ("gen_ai.tool.call.arguments", "gen_ai.tool.call.result"):
-            made[key] = " ".join(rng.choices(WORDS, k=CHARACTERS // 6))[: CHARACTERS // 2]
+            begin = rng.randrange(len(TEXT))
+            made[key] = (TEXT * (CHARACTERS // len(TEXT) + 1))[begin : begin + CHARACTERS // 2]
     return made
 
 
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         scrubber.scrub_span(span)
 
     def seconds(scrubs: Callable[[dict[str, Any]], None], *, content: bool) -> float:
-        rng = random.Random(time.perf_counter_ns())  # noqa: S311 - no secret
+        rng = random.Random(time.perf_counter_ns())
         spans = [attributes(rng, content=content) for _ in range(SPANS)]
         begin = time.perf_counter()
         for values in spans:
