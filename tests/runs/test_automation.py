@@ -56,6 +56,14 @@ def settled(kit):
     return script
 
 
+def code_of(words: list[str]) -> object:
+    """The exit code of the command; of wrong arguments argparse tells by an exception."""
+    try:
+        return main(words)
+    except SystemExit as stopped:
+        return stopped.code
+
+
 def finish_reason(lines: list[str]) -> str:
     """How the recording of the run says that it finished."""
     [log_dir] = [line.removeprefix("LOG_DIR: ") for line in lines if line.startswith("LOG_DIR: ")]
@@ -96,6 +104,15 @@ def test_lines(command, kit, tmp_path):
     assert Path(lines[16].removeprefix("FINAL_ANSWER: ")).read_text(encoding="utf-8").startswith("The final\nanswer")
     assert Path(lines[8].removeprefix("ANSWER_FILE: ")).is_file()
     assert err == ""
+    status = json.loads(Path(lines[1].removeprefix("STATUS: ")).read_text(encoding="utf-8"))
+    assert status["coordination"]["is_final_presentation"]
+    assert status["coordination"]["completion_percentage"] == 100
+    assert status["results"]["winner"] == "a"
+    assert status["results"]["winner_reason"].endswith("(2 of 2 votes)") or "only answer" in status["results"]["winner_reason"]
+    assert (attempt / "final" / "manifest.json").is_file()
+    assert (log_dir / "final" / "a" / "answer.txt").read_text(encoding="utf-8") == Path(lines[8].removeprefix("ANSWER_FILE: ")).read_text(
+        encoding="utf-8"
+    )
     assert finish_reason(lines) == "completed"
 
 
@@ -119,10 +136,7 @@ def test_configuration_errors(tmp_path, monkeypatch, capsys, options, message):
     monkeypatch.chdir(tmp_path)
     Path("bad.yaml").write_text("agents: [\n  {id: a\n", encoding="utf-8")
     Path("file").write_text("", encoding="utf-8")
-    try:
-        assert main(["run", "--automation", *options]) == 1
-    except SystemExit as stopped:
-        assert stopped.code == 1
+    assert code_of(["run", "--automation", *options]) == 1
     said = capsys.readouterr()
     assert message in said.err
     assert said.out == ""

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import sys
+from typing import cast
 
 import pytest
 
@@ -14,6 +15,7 @@ from massgen_tracing.errors import RunError, RunTimeout
 from massgen_tracing.runs.coordinator.agent import AgentRound, Outdated
 from massgen_tracing.runs.coordinator.board import Board
 from massgen_tracing.runs.coordinator.config import Limits, ToolServerConfig
+from massgen_tracing.runs.coordinator.model_openai import ChatModel
 from massgen_tracing.runs.coordinator.progress import Pulse
 from massgen_tracing.runs.coordinator.protocol import Reply, ToolCall, Usage
 from massgen_tracing.runs.coordinator.script import DryRunScript
@@ -230,7 +232,7 @@ async def test_vote_that_comes_too_late(coordinate, kit):
     board.add_answer("agent_a", "first")
     with coordinate.tracer.session("What?", agents=["agent_a", "agent_b"]) as opened:
         table = Table(opened, board, "What?", limits, (), Pulse(lambda _progress: None))
-        seat = Seat(config.agents[0], Model(), Toolbox((), coordinate.root), 60.0, 5)
+        seat = Seat(config.agents[0], cast("ChatModel", Model()), Toolbox((), coordinate.root), 60.0, 5)
         steps = [step async for step in AgentRound(seat, table, 0).steps()]
     assert steps[-1] == Outdated()
     assert board.votes == {}
