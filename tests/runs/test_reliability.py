@@ -283,6 +283,16 @@ async def test_budget(coordinate, kit, limits):
     assert ran.spans.named("agent.")[-1].name.endswith(".presentation")
 
 
+async def test_budget_of_the_presentation(coordinate, kit):
+    """What the last vote has used up is not there for the presentation."""
+    script = settled(kit, used=USED)
+    ran = await coordinate(script, kit.agents("agent_a", max_tokens=2200))
+    assert ran.spans.outcomes("agent_a") == ["answer", "vote"]
+    assert ran.answered.answer == "by agent_a"
+    assert "2,200 tokens" in str(ran.answered.finish_details)
+    assert len(ran.log) == 2
+
+
 async def test_budget_without_answer(coordinate, kit):
     """A budget that is used up before there is any answer is an error that says so."""
     ran = await coordinate(lambda asked: Turn("let me think", usage=USED), kit.agents("agent_a", max_tokens=10))

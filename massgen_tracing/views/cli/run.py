@@ -197,7 +197,7 @@ class _Run:
 
 
 def _config(args: argparse.Namespace, question: str) -> RunConfig:
-    from massgen_tracing.runs.coordinator.config import load_config
+    from massgen_tracing.runs.coordinator.config_file import load_config
     from massgen_tracing.runs.coordinator.script import dry_run_config
 
     if not question.strip():
