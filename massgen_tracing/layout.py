@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import stat
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,6 +48,8 @@ SEALED_SUFFIX: Final = ".parquet"
 STATUS_FILE: Final = "status.json"
 MASSGEN_LOG: Final = "massgen.log"
 FINAL_DIR: Final = "final"
+OUTPUTS_DIR: Final = "agent_outputs"
+WORKSPACES_DIR: Final = "workspaces"
 ANSWER_FILE: Final = "answer.txt"
 INDEX_FILE: Final = ".recordings.json"
 """In a root: what its recordings have, so that a question need not open those that cannot answer it; may be deleted at any time."""
@@ -98,7 +102,18 @@ class RunDirectory:
 
     def final_answer(self, agent_id: str) -> Path:
         """Where the winner's answer lies."""
-        return self.attempt_dir / FINAL_DIR / agent_id / ANSWER_FILE
+        return self.attempt_dir / FINAL_DIR / agent_folder(agent_id) / ANSWER_FILE
+
+
+_PLAIN_ID: Final = re.compile(r"[\w\-+@= ][\w.\-+@= ]{0,79}", re.ASCII)
+
+
+def agent_folder(agent_id: str) -> str:
+    """The name of an agent's directory: its id, or where that can be no name, or is one of others, one that is like it and no other agent's."""
+    if _PLAIN_ID.fullmatch(agent_id) and agent_id not in {FINAL_DIR, OUTPUTS_DIR, WORKSPACES_DIR} and not agent_id.endswith(" "):
+        return agent_id
+    plain = re.sub(r"[^\w\-]", "_", agent_id, flags=re.ASCII)[:60]
+    return f"{plain}~{zlib.crc32(agent_id.encode('utf-8', 'surrogatepass')):08x}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,15 +15,12 @@ from massgen_tracing.projection.events import Event, as_bytes, iso, stamp
 from massgen_tracing.projection.state import AgentState, RoundState, RunState, Said
 from massgen_tracing.projection.values import mapping, text, texts
 
-OUTPUTS_DIR: Final = "agent_outputs"
 TRACE_FILE: Final = "execution_trace.md"
 VOTE_FILE: Final = "vote.json"
 MANIFEST_FILE: Final = "manifest.json"
 METADATA_FILE: Final = "execution_metadata.yaml"
 
 _UNPRINTABLE: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufffe\uffff\ufeff]")
-_TAKEN: Final = frozenset({layout.FINAL_DIR, OUTPUTS_DIR, "workspaces"})
-_PLAIN: Final = re.compile(r"[\w\-+@= ][\w.\-+@= ]{0,79}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +31,9 @@ class Artifact:
     content: bytes
 
 
-def folder(agent_id: str) -> str:
-    """The name of an agent's directory: its id, or where that can be no name, or is one of others, one that is like it and no other agent's."""
-    if _PLAIN.fullmatch(agent_id) and agent_id not in _TAKEN and not agent_id.endswith(" "):
-        return agent_id
-    plain = re.sub(r"[^\w\-]", "_", agent_id, flags=re.ASCII)[:60]
-    return f"{plain}~{zlib.crc32(as_bytes(agent_id)):08x}"
-
-
 def place_of(state: RunState, said: Said) -> PurePosixPath:
     """The directory of an answer or a vote."""
-    return PurePosixPath(folder(said.agent_id), stamp(said.ns, state.offset))
+    return PurePosixPath(layout.agent_folder(said.agent_id), stamp(said.ns, state.offset))
 
 
 def answer(state: RunState, said: Said) -> Artifact:
@@ -95,7 +83,7 @@ def round_trace(state: RunState, agent: AgentState, rnd: RoundState) -> Artifact
     if rnd.said:
         place = place_of(state, max(rnd.said, key=lambda said: said.moment))
     elif rnd.outcome in {"error", "timeout"}:
-        place = PurePosixPath(folder(agent.id), stamp(rnd.end_ns, state.offset))
+        place = PurePosixPath(layout.agent_folder(agent.id), stamp(rnd.end_ns, state.offset))
     else:
         return None
     until = iso(rnd.end_ns, state.offset)  # what still ran in the background then is not the round's
@@ -144,7 +132,7 @@ def final(state: RunState) -> list[Artifact]:
     if said is None:
         return []
     place = PurePosixPath(layout.FINAL_DIR)
-    answered = Artifact(place / folder(won) / layout.ANSWER_FILE, as_bytes(said.text))
+    answered = Artifact(place / layout.agent_folder(won) / layout.ANSWER_FILE, as_bytes(said.text))
     votes = judged.votes(state)
     agents: dict[str, Any] = {}
     for agent in state.agents.values():

@@ -67,7 +67,7 @@ def coordination_table(state: RunState, events: Iterable[Event]) -> Iterator[byt
         said = _entry(event)
         if said is None or said["event_type"] in _NOT_SHOWN:
             continue
-        seconds = said["timestamp"] - state.start_ns / 1e9
+        seconds = max(0.0, said["timestamp"] - state.start_ns / 1e9)
         what = " ".join(said["details"].split())
         what = what if len(what) <= _WIDTH else f"{what[: _WIDTH - 1]}…"
         round_number = "" if event.agent_id is None else str(event.round_number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
-from pathlib import Path
 from typing import Final
 
 from massgen_tracing import layout, semconv
@@ -84,8 +83,8 @@ class RunFiles:
         self._write(*artifacts.final(state))
         directory = self._run.attempt_dir
         self.writer.write(directory / METRICS_FILE, metrics_summary(state))
-        self._write_pieces(directory / EVENTS_FILE, coordination_events(state, self._journal.events()))
-        self._write_pieces(directory / TABLE_FILE, coordination_table(state, self._journal.events()))
+        self.writer.write_pieces(directory / EVENTS_FILE, coordination_events(state, self._journal.events()))
+        self.writer.write_pieces(directory / TABLE_FILE, coordination_table(state, self._journal.events()))
         self._write_status(None)
 
     def _write_rounds(self) -> None:
@@ -118,12 +117,6 @@ class RunFiles:
     def _write(self, *made: artifacts.Artifact) -> None:
         for artifact in made:
             self.writer.write(self._run.attempt_dir / artifact.path, artifact.content)
-
-    def _write_pieces(self, path: Path, pieces: Iterable[bytes]) -> None:
-        try:
-            self.writer.write_pieces(path, pieces)
-        except OSError as error:
-            self.writer.failed(path, error)
 
 
 def _said(state: RunState) -> Iterator[Said]:

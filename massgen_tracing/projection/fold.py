@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from massgen_tracing import semconv
 from massgen_tracing.model import SpanRecord, Usage
-from massgen_tracing.projection import values
+from massgen_tracing.projection import judged, values
 from massgen_tracing.projection.events import Event, iso
 from massgen_tracing.projection.state import MOST_NAMES, OTHER, AgentState, Enforced, RoundState, RunState, Said, Tools, ToolStats
 from massgen_tracing.projection.usage import Used
@@ -52,6 +52,7 @@ _moment: Final = attrgetter("moment")
 class _Open:
     """A tool call that has not ended: the wrapper, whose arguments may be those of the call inside."""
 
+    name: str
     inside: bool = False
     told: bool = False
     chars: int = 0
@@ -96,10 +97,10 @@ class Fold:
                 self._around.add(span.parent_span_id)
         elif name.startswith(_TOOL):
             arguments = span.attributes.get(semconv.GEN_AI_TOOL_ARGUMENTS)
-            self._wrappers[span.span_id] = wrapper = _Open(chars=values.length(arguments))
+            self._wrappers[span.span_id] = wrapper = _Open(text(span.attributes.get(semconv.GEN_AI_TOOL_NAME)), chars=values.length(arguments))
             if arguments is not None:
                 wrapper.told = True
-                self._tool_started(span, span.span_id)
+                self._tool_started(span, span.span_id, wrapper.name)
         elif name.startswith(_MCP):
             self._mcp_started(span)
 
@@ -144,8 +145,8 @@ class Fold:
         state.failed = span.status_code == 2
         self.changed = True
         assert span.end_ns is not None
-        reason = text(span.attributes.get(semconv.FINISH_REASON)) or ("error" if state.failed else "ended")
-        self._tell(span.end_ns, "system_status", None, 0, {"message": f"Coordination finished: {reason}", "kind": "session_end"})
+        data = {"message": f"Coordination finished: {judged.finish_reason(state)}", "kind": "session_end"}
+        self._tell(span.end_ns, "system_status", None, 0, data)
 
     # --- rounds --------------------------------------------------------------------------------------------------------------------
 
@@ -242,23 +243,23 @@ class Fold:
     def _mcp_started(self, span: SpanRecord) -> None:
         wrapper = self._wrappers.get(span.parent_span_id)
         if wrapper is None:
-            self._tool_started(span, span.span_id)
+            self._tool_started(span, span.span_id, text(span.attributes.get(semconv.GEN_AI_TOOL_NAME)))
             return
         self._inside.add(span.span_id)
         wrapper.inside = True
         if not wrapper.told:
             wrapper.told = True
             wrapper.chars = values.length(span.attributes.get(semconv.GEN_AI_TOOL_ARGUMENTS))
-            self._tool_started(span, span.parent_span_id)
+            self._tool_started(span, span.parent_span_id, wrapper.name)
 
     def _wrapper_ended(self, span: SpanRecord) -> None:
-        wrapper = self._wrappers.pop(span.span_id, None) or _Open()
+        wrapper = self._wrappers.pop(span.span_id, None) or _Open("")
         if not wrapper.told:
             wrapper.chars = values.length(span.attributes.get(semconv.GEN_AI_TOOL_ARGUMENTS))
-            self._tool_started(span, span.span_id)
+            self._tool_started(span, span.span_id, text(span.attributes.get(semconv.GEN_AI_TOOL_NAME)))
         self._tool_ended(span, span.span_id, wrapper.chars, mcp=wrapper.inside)
 
-    def _tool_started(self, span: SpanRecord, tool_id: str) -> None:
+    def _tool_started(self, span: SpanRecord, tool_id: str, name: str) -> None:
         found = self._place(span)
         if found is None:
             return
@@ -268,7 +269,7 @@ class Fold:
             "tool_start",
             {
                 "tool_id": tool_id,
-                "tool_name": text(about.get(semconv.GEN_AI_TOOL_NAME)),
+                "tool_name": name,
                 "args": _arguments(about.get(semconv.GEN_AI_TOOL_ARGUMENTS)),
                 "server_name": server or None,
             },
@@ -417,11 +418,11 @@ class Fold:
 
     def _place(self, span: SpanRecord) -> tuple[AgentState, RoundState] | None:
         """Whose it is, and of which round; None where it does not say."""
-        agent_id = text(span.attributes.get(semconv.AGENT_ID))
-        if not agent_id:
+        agent_id, number = text(span.attributes.get(semconv.AGENT_ID)), integer(span.attributes.get(semconv.ROUND))
+        if not agent_id or number is None:
             return None
         agent = self.state.agent(agent_id)
-        return agent, agent.at(integer(span.attributes.get(semconv.ROUND)) or 0)
+        return agent, agent.at(number)
 
     def _telling(self, ns: int, agent: AgentState, rnd: RoundState) -> Callable[[str, Mapping[str, Any]], None]:
         """Tells of something in a round, which keeps it for its trace."""

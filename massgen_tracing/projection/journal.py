@@ -13,7 +13,6 @@ from typing import Final
 
 from massgen_tracing import layout
 from massgen_tracing.projection import lines
-from massgen_tracing.projection.artifacts import OUTPUTS_DIR, folder
 from massgen_tracing.projection.events import Event
 from massgen_tracing.projection.writer import ArtifactWriter, append
 
@@ -24,7 +23,7 @@ _PIECE: Final = 1 << 20
 
 
 def _output_file(event: Event) -> PurePosixPath:
-    return PurePosixPath(OUTPUTS_DIR, f"{folder(event.agent_id or '')}.txt")
+    return PurePosixPath(layout.OUTPUTS_DIR, f"{layout.agent_folder(event.agent_id or '')}.txt")
 
 
 _FILES: Final[tuple[tuple[Callable[[Event], bytes], Callable[[Event], PurePosixPath]], ...]] = (

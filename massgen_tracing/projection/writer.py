@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -58,7 +59,7 @@ class ArtifactWriter:
             if self._stands(path, content):
                 self.saved.unchanged += 1
                 return False
-            self.write_pieces(path, (content,))
+            self._replace(path, (content,))
         except OSError as error:
             self.failed(path, error)
             return False
@@ -67,17 +68,22 @@ class ArtifactWriter:
         return True
 
     def write_pieces(self, path: Path, pieces: Iterable[bytes]) -> None:
-        """Write a file of pieces that are not all in memory at once.
+        """Write a file of pieces that are not all in memory at once."""
+        try:
+            self._replace(path, pieces)
+        except OSError as error:
+            self.failed(path, error)
 
-        Raises:
-            OSError: if it cannot be written; then nothing has changed.
-        """
+    def _replace(self, path: Path, pieces: Iterable[bytes]) -> None:
         temporary = path.with_name(f".{path.name}.tmp")
-        size = 0
         try:
             with os.fdopen(_create(temporary), "wb") as file:
-                for piece in pieces:
-                    size += file.write(piece)
+                file.writelines(pieces)
+                size = file.tell()
+            if path.is_file() and filecmp.cmp(temporary, path, shallow=False):
+                self.saved.unchanged += 1
+                temporary.unlink()
+                return
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):

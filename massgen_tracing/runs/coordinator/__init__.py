@@ -16,7 +16,7 @@ have voted the winner presents: MassGen's protocol, against any OpenAI-compatibl
     agent       one round of one agent, as a stream
     rounds      drives the streams, restarts, times out, watches that something happens
     coordinator    one run from the question to the final answer
-    finish      the winner's presentation, and the files that stay
+    finish      the winner's presentation
     scripted    a local OpenAI-compatible endpoint that plays a script; `script` is the script of the dry run
     tool_server    the MCP server that ships: files and a shell inside one directory
 """

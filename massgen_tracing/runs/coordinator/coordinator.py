@@ -23,7 +23,8 @@ from massgen_tracing.trace.tracer import Tracer
 from . import model_openai, tools
 from .board import Board
 from .config import RunConfig
-from .finish import Presentation, RunFiles
+from .described import described
+from .finish import Presentation
 from .progress import OnProgress, Progress, Pulse
 from .protocol import Exchange
 from .rounds import STOP_TIMEOUT, CutShort, Rounds, next_step
@@ -130,7 +131,8 @@ class Coordination:
         else:
             model_openai.load()
         deadline = time.monotonic() + self._config.limits.overall_timeout
-        with self._tracer.session(self._question, agents=[agent.id for agent in self._config.agents], run=self.directory) as session:
+        agents = [agent.id for agent in self._config.agents]
+        with self._tracer.session(self._question, agents=agents, run=self.directory, attributes=described(self._config)) as session:
             self.trace_id = session.trace_id if self._tracer.enabled else ""
             self.directory = session.run or self.directory
             pulse = Pulse(self._on_progress)
@@ -139,7 +141,7 @@ class Coordination:
                 async with self._seats(deadline) as seats:
                     board = Board(list(seats), self._config.limits)
                     table = Table(session, board, self._question, self._config.limits, self._history, pulse)
-                    ending = _Ending(table, seats, RunFiles(self.directory))
+                    ending = _Ending(table, seats)
                     try:
                         self.result = await ending.reach(deadline)
                     except BaseException as error:
@@ -166,13 +168,12 @@ class Coordination:
 class _Ending:
     """Carries a run whose agents are ready to one of its ends."""
 
-    def __init__(self, table: Table, seats: dict[str, Seat], files: RunFiles) -> None:
+    def __init__(self, table: Table, seats: dict[str, Seat]) -> None:
         self._table = table
         self._session: Session = table.session
         self._seats = seats
-        self._files = files
         self._tell = table.tell
-        self._rounds = Rounds(table, seats, files)
+        self._rounds = Rounds(table, seats)
         self._decision: _Decision | None = None
 
     async def reach(self, deadline: float) -> RunResult:
@@ -198,7 +199,6 @@ class _Ending:
         winner = self._decide().winner.agent_id
         answer = self._table.board.latest(winner).text
         self._session.final_answer(winner, answer)
-        self._files.final(winner, answer)
         return self._result(answer, reason, str(error) or None)
 
     async def _finish(self, deadline: float, cut_short: CutShort | None) -> RunResult:
@@ -219,7 +219,6 @@ class _Ending:
                 details = presentation.failure
         else:
             await self._present(presentation, seat, time.monotonic() + STOP_TIMEOUT, with_model=False)
-        self._files.final(seat.id, presentation.text)
         self._tell(Progress("final", seat.id, presentation.text))
         return self._result(presentation.text, reason, details)
 

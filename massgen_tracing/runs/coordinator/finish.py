@@ -1,16 +1,11 @@
-"""How a run ends: the winner's presentation, and the files that stay."""
+"""How a run ends: the winner's presentation."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import datetime
-from pathlib import Path
 
-from massgen_tracing import guard
-from massgen_tracing.layout import ANSWER_FILE, RunDirectory
 from massgen_tracing.trace.round import Presentation as Handle
 
 from .attempts import CUT, Attempts
@@ -89,38 +84,3 @@ class Presentation:
     def _fail(self, handle: Handle, message: str) -> None:
         self.failure = f"the presentation failed ({message}); the answer stands as it was"
         handle.event("presentation_failed", {"reason": message})
-
-
-class RunFiles:
-    """The answers as files in the run's directory; a directory that cannot be written costs a warning, never the run.
-
-    Args:
-        run: where they go; None writes nothing.
-    """
-
-    def __init__(self, run: RunDirectory | None) -> None:
-        self._run = run
-
-    def answer(self, agent_id: str, text: str) -> None:
-        """Keep one answer, in a directory named by the time."""
-        if self._run is not None:
-            stamp = datetime.now().astimezone().strftime("%Y%m%d_%H%M%S_%f")
-            self._write(self._run.attempt_dir / agent_id / stamp / ANSWER_FILE, text)
-
-    def final(self, agent_id: str, text: str) -> None:
-        """Keep the final answer."""
-        if self._run is not None:
-            self._write(self._run.final_answer(agent_id), text)
-
-    def _write(self, path: Path, text: str) -> None:
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, path)
-        except OSError as error:
-            guard.report(
-                "run.files",
-                f"An answer could not be written to {path} ({error}); the run goes on. Is the disk full or read-only?",
-                error=error,
-            )

@@ -17,7 +17,6 @@ from massgen_tracing.errors import RunError, RunTimeout
 from massgen_tracing.trace.borders import bind_stream
 
 from .agent import AgentRound, Answered, Failed, Outdated, Retried, Said, Step, Voted
-from .finish import RunFiles
 from .progress import Progress, ProgressKind
 from .seat import Seat, Table
 
@@ -64,18 +63,16 @@ class Rounds:
     Args:
         table: the run.
         seats: the agents by id.
-        files: where answers are kept.
 
     Attributes:
         iteration: how often agents were started, from 0; all that start at once share one.
     """
 
-    def __init__(self, table: Table, seats: Mapping[str, Seat], files: RunFiles) -> None:
+    def __init__(self, table: Table, seats: Mapping[str, Seat]) -> None:
         self.iteration = -1
         self._table = table
         self._board = table.board
         self._seats = seats
-        self._files = files
         self._tell = table.tell
         self._active: dict[str, _Active] = {}
         self._has_votes = False
@@ -165,7 +162,6 @@ class Rounds:
     async def _take(self, seat: Seat, step: Step) -> None:
         match step:
             case Answered(answer):
-                self._files.answer(seat.id, answer.text)
                 self._tell(Progress("answer", seat.id, answer.label))
                 await self._restart_others(seat.id)
             case Voted(vote):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from massgen_tracing.errors import RunError
-from massgen_tracing.layout import ROOT_VARIABLE, RunDirectory
+from massgen_tracing.layout import ROOT_VARIABLE, WORKSPACES_DIR, RunDirectory
 from massgen_tracing.trace.round import Round
 from massgen_tracing.trace.session import Session
 
@@ -172,7 +172,7 @@ async def _stop_all(toolboxes: list[Toolbox]) -> None:
 def _workspaces(run: RunDirectory | None) -> Iterator[Path]:
     """The directory of the agents' workspaces: in the run's, else a temporary one."""
     if run is not None:
-        root = run.attempt_dir / "workspaces"
+        root = run.attempt_dir / WORKSPACES_DIR
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError:

@@ -41,7 +41,7 @@ def _attempts(root: str, name: str | None) -> Iterator[tuple[layout.RunDirectory
         raise RecordingError(
             f"There is no run {name}", expected="a run's name or directory", hint=f"See the runs: massgen-tracing logs --root {root}"
         )
-    found = [attempt for attempt in _all(asked.log_dir) if any(_recordings(attempt))]
+    found = [attempt for attempt in layout.attempts(asked.log_dir) if any(_recordings(attempt))]
     wanted = [attempt for attempt in found if attempt.attempt_dir == asked.attempt_dir or _above(place, attempt.attempt_dir)]
     if not wanted:
         raise RecordingError(f"There is no recording in {place}", hint="Without one nothing can be made of it")
@@ -51,12 +51,6 @@ def _attempts(root: str, name: str | None) -> Iterator[tuple[layout.RunDirectory
 
 def _above(place: Path, directory: Path) -> bool:
     return directory.is_relative_to(place.resolve()) or directory.is_relative_to(place.absolute())
-
-
-def _all(log_dir: Path) -> list[layout.RunDirectory]:
-    """Every attempt of a run, in order."""
-    found = {layout.run_of(path) for path in log_dir.glob("turn_*/attempt_*") if path.is_dir()}
-    return sorted((each for each in found if each is not None), key=lambda each: (each.turn, each.attempt))
 
 
 def _recordings(attempt: layout.RunDirectory) -> Iterator[Path]:
