@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import re
+import shutil
 import sys
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -18,10 +21,10 @@ from massgen_tracing.runs.coordinator.config import Limits, ToolServerConfig
 from massgen_tracing.runs.coordinator.model_openai import ChatModel
 from massgen_tracing.runs.coordinator.progress import Pulse
 from massgen_tracing.runs.coordinator.protocol import Reply, ToolCall, Usage
-from massgen_tracing.runs.coordinator.script import DryRunScript
 from massgen_tracing.runs.coordinator.scripted import ScriptedCall, Turn
 from massgen_tracing.runs.coordinator.seat import Seat, Table
 from massgen_tracing.runs.coordinator.tools import Toolbox
+from massgen_tracing.views.cli import main
 
 NEVER = 100_000.0
 """Seconds of a reply that does not come."""
@@ -114,17 +117,41 @@ async def test_what_a_run_costs_is_known_while_it_goes_on(coordinate, kit):
         assert told[-1].cost == pytest.approx(sum(float(values["operation.cost"]) for values in counted))
 
 
-async def test_dry_run_gives_the_same_every_time(coordinate, kit):
-    """Without any endpoint two runs leave the same answers, and the same winner for the same reason, as `test_dry_run` shows with tools."""
+_VARYING = (
+    (r"log_\d{8}_\d{6}_\d{6}|\d{8}_\d{6}_\d{6}|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?", "<time>"),
+    (r"127\.0\.0\.1:\d+", "<endpoint>"),
+    (r"\b(?:[0-9a-f]{32}|[0-9a-f]{16})\b", "<id>"),
+    (r"\b\d+\.\d+\b|\b\d{13,19}\b", "<seconds>"),
+    (r'("\w*(?:ms|seconds|pid|port)\w*"): ?\d+', r"\1: <number>"),
+)
+"""What two runs of the same script may differ in: times and ids."""
 
-    async def left():
-        coordinate.exporter.clear()
-        ran = await coordinate(DryRunScript(["agent_a"]), kit.agents("agent_a"))
-        files = sorted(path.relative_to(ran.run.attempt_dir) for path in ran.run.attempt_dir.rglob("answer.txt"))
-        kept = [(path.parts[0], (ran.run.attempt_dir / path).read_text()) for path in files]
-        return kept, ran.answered, [(event.kind, event.agent_id, event.text) for event in ran.progress if event.kind in {"answer", "vote", "winner"}]
 
-    assert await left() == await left()
+def artifacts(root: Path) -> dict[str, str]:
+    """Every file of a run but its recording, without times and ids."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and path.name != "trace.otlp.jsonl":
+            name, text = str(path.relative_to(root)), path.read_text(encoding="utf-8")
+            for pattern, word in _VARYING:
+                name, text = re.sub(pattern, word, name), re.sub(pattern, word, text)
+            found[name] = text
+    return found
+
+
+def test_dry_run_leaves_the_same_every_time(tmp_path, monkeypatch, capsys):
+    """Without any endpoint two runs leave the same files with the same content, but for times and ids; with tools, see `test_dry_run`."""
+    monkeypatch.chdir(tmp_path)
+    agent = {"id": "agent_a", "backend": {"type": "openai", "model": "gpt-5-mini"}}
+    Path("one.yaml").write_text(json.dumps({"agent": agent}), encoding="utf-8")
+    left = []
+    for _ in range(2):
+        assert main(["run", "--dry-run", "--automation", "--config", "one.yaml", "What is AI?"]) == 0
+        left.append(artifacts(tmp_path / ".massgen"))
+        shutil.rmtree(tmp_path / ".massgen")
+    capsys.readouterr()
+    assert len(left[0]) >= 12
+    assert left[0] == left[1]
 
 
 # --- enforcement ----------------------------------------------------------------------------------------------------------------------
