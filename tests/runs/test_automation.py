@@ -124,7 +124,7 @@ def test_lines(command, kit, tmp_path):
         (["--dry-run"], "The question is empty"),
         (["--dry-run", "--timeout", "nan", "What?"], "--timeout is wrong"),
         (["--dry-run", "--max-cost", "0", "What?"], "--max-cost is wrong"),
-        (["--dry-run", "--no-record", "What?"], "--no-record leaves out"),
+        (["--dry-run", "--no-record", "What?"], "--automation needs the files of the run"),
         (["--dry-run", "--root", "file", "What?"], "No directory for the run can be made"),
         (["--dry-run", "--continue", "log_none", "What?"], "There is no run to go on with"),
         (["--dry-run", "--max-tokens", "many", "What?"], "invalid int value"),

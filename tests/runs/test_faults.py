@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from massgen_tracing.runs.coordinator import model_openai
+from massgen_tracing.runs.coordinator import model_openai, tools
 from massgen_tracing.runs.coordinator.agent import CALLS_AT_ONCE, MAX_CALLS
 from massgen_tracing.runs.coordinator.scripted import ChatCompletions, Reply, ScriptedCall, ScriptedEndpoint, Turn, event
 from massgen_tracing.runs.coordinator.tools import ToolServer
@@ -121,6 +121,18 @@ async def test_flood_of_tool_calls(coordinate, kit, monkeypatch):
     results = [message["content"] for message in ran.log[1]["messages"] if message["role"] == "tool"]
     assert len(results) == 1000
     assert sum("not made" in result for result in results) == 1000 - MAX_CALLS
+
+
+def test_result_of_a_hundred_megabytes():
+    """Of what a tool gives, as much reaches the model, and the memory of the run, as a model can read."""
+
+    class Result:
+        def model_dump(self, **_options):
+            return {"content": [{"type": "text", "text": "x" * (HUNDRED_MB // 10)}] * 10}
+
+    text = tools._result(Result()).text
+    assert len(text) < tools.MAX_RESULT + 100
+    assert text.endswith("(cut: 100,000,009 characters in all)")
 
 
 async def test_halves_of_characters(coordinate, kit):

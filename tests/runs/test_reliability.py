@@ -267,7 +267,7 @@ async def test_vote_that_comes_too_late(coordinate, kit):
     assert spans.outcomes("agent_a") == ["restarted"]
     [ignored] = spans.named("Coordination event: vote_ignored")
     assert kit.attributes(ignored)["voter"] == "agent_a"
-    assert kit.attributes(ignored)["label"] == "agent1.1"
+    assert kit.attributes(ignored)["label"] == kit.attributes(ignored)["massgen.voted_for_label"] == "agent1.1"
 
 
 # --- what brings a run to its end --------------------------------------------------------------------------------------------------------
@@ -287,7 +287,7 @@ async def test_watchdog(coordinate, kit, clock, answered):
 
     ran = await coordinate(script, kit.agents("agent_a", "agent_b", idle_timeout=300))
     [event] = ran.spans.named("Coordination event: watchdog")
-    assert "no agent gave a sign of life for 300 s" in kit.attributes(event)["details"]
+    assert "no agent gave a sign of life for 300 s" in kit.attributes(event)["massgen.event_details"]
     assert session(ran, kit)["massgen.finish_reason"] == "timeout"
     assert ran.spans.outcomes("agent_b")[-1] == "timeout"
     if answered:
@@ -302,9 +302,9 @@ async def test_budget(coordinate, kit, limits):
     """A run that has used what it may use stops what is under way, and presents the best answer without asking anybody."""
     ran = await coordinate(settled(kit, used=USED), limits=limits)
     [event] = ran.spans.named("Coordination event: budget_reached")
-    assert "at most" in kit.attributes(event)["details"]
+    assert "at most" in kit.attributes(event)["massgen.event_details"]
     assert ran.answered.finish_reason == "completed"
-    assert ran.answered.finish_details == session(ran, kit)["massgen.finish_details"] == kit.attributes(event)["details"]
+    assert ran.answered.finish_details == session(ran, kit)["massgen.finish_details"] == kit.attributes(event)["massgen.event_details"]
     assert ran.answered.answer.startswith("by ")
     assert not any(kit.presenting(kit.Asked("", 0, "", entry["messages"], tuple(entry["tools"]))) for entry in ran.log)
     assert ran.spans.named("agent.")[-1].name.endswith(".presentation")
