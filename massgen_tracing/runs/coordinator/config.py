@@ -99,6 +99,7 @@ class Limits:
         novelty: share of words that a new answer may have in common with one that exists, 1.0 for no bound.
         idle_timeout: seconds without any sign of life of any agent, after which the run is brought to its end; more than `agent_timeout`, a single
             agent that is silent drops out, and the others go on.
+        run_restarts: how often a run that has failed without any answer is tried once more.
         max_cost, max_tokens: USD and tokens that all agents together may use until the run is brought to its end; None for no bound. What models
             have used in a call that was broken off, nobody knows.
     """
@@ -111,6 +112,7 @@ class Limits:
     max_steps: int = 40
     novelty: float = 1.0
     idle_timeout: float = 900.0
+    run_restarts: int = 0
     max_cost: float | None = None
     max_tokens: int | None = None
 

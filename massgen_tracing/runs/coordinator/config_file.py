@@ -23,6 +23,9 @@ NOVELTY_LIMITS: Final[Mapping[str, float]] = {"lenient": 1.0, "balanced": 0.7, "
 
 _REQUEST_OPTIONS: Final = ("temperature", "top_p", "max_tokens", "max_completion_tokens", "reasoning_effort", "seed", "extra_body")
 
+_FROM_ZERO: Final = frozenset({"max_restarts", "run_restarts"})
+"""Limits that may be 0."""
+
 _Kind = type[int] | tuple[type[int], type[float]]
 
 _PHASES: Final[Mapping[str, RoundType]] = {"planning": "initial_answer", "voting": "voting", "synthesis": "presentation"}
@@ -199,6 +202,7 @@ class _Reader:
             "max_restarts_per_agent": "max_restarts",
             "enforcement_max_attempts": "max_attempts",
             "max_total_tokens": "max_tokens",
+            "max_orchestration_restarts": "run_restarts",
         }
         seconds = {
             "orchestrator_timeout_seconds": "overall_timeout",
@@ -210,7 +214,7 @@ class _Reader:
         found: dict[str, Any] = {}
         for key, name in counts.items():
             if orchestrator.get(key) is not None:
-                found[name] = self._number(orchestrator[key], f"orchestrator.{key}", int, 0 if name == "max_restarts" else 1)
+                found[name] = self._number(orchestrator[key], f"orchestrator.{key}", int, 0 if name in _FROM_ZERO else 1)
         for key, name in seconds.items():
             if timeouts.get(key) is not None:
                 found[name] = float(self._number(timeouts[key], f"timeout_settings.{key}", (int, float), 0.001))

@@ -142,8 +142,12 @@ class _Run:
                 automation.begin(self._question)
             with contextlib.ExitStack() as showing:
                 show = automation or self._display(showing)
-                coordination = Coordination(config, self._question, tracer=tracer, run=directory, history=history, on_progress=show)
-                reason, details = _carry_out(coordination)
+                for left in reversed(range(config.limits.run_restarts + 1)):
+                    coordination = Coordination(config, self._question, tracer=tracer, run=directory, history=history, on_progress=show)
+                    reason, details = _carry_out(coordination)
+                    if reason != "error" or coordination.result is not None or not left:
+                        break
+                    directory = self._once_more(coordination.directory, automation)
             result = coordination.result
             if automation is None and result is not None and reason != "interrupted":
                 print(result.answer, flush=True)
@@ -174,6 +178,14 @@ class _Run:
                 hint = "Make it writable, or choose another with --root"
                 raise ConfigError(f"No directory for the run can be made under {self._root} ({error})", hint=hint) from None
             return None
+
+    def _once_more(self, last: RunDirectory | None, automation: Automation | None) -> RunDirectory | None:
+        """The directory of one more attempt at the question, after one that has failed."""
+        directory = None if last is None else layout.next_attempt(last.log_dir, last.turn)
+        _complain("the run is tried once more")
+        if automation is not None and directory is not None:
+            automation.retry(directory)
+        return directory
 
     def _history(self, directory: RunDirectory | None) -> list[Exchange]:
         if not self._attempts or directory is None:
