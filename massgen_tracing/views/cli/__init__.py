@@ -20,7 +20,7 @@ COMMANDS: Final[dict[str, str]] = {
     "run": "ask a question: agents answer, vote and present, and everything is traced",
     "exec": "run a Python program, MassGen say, traced and otherwise as it is",
     "sql": "ask Logfire's SQL of the local recordings",
-    "logs": "list the recorded runs; make recordings of MassGen runs that were not traced",
+    "logs": "list the recorded runs; make recordings of MassGen runs that were not traced; make a run's files anew",
     "trace": "draw the span tree of a run",
     "push": "send recorded spans to Logfire or a collector that has not taken them yet",
     "compact": "seal the recordings of ended runs into small, fast files",
