@@ -1,6 +1,7 @@
 """The files of a run's directory as projections of its recording: pure functions of records, the same live and afterwards.
 
     values      what a record says, read without trusting it
+    encoded     text and values as bytes
     usage       tokens, cost and time, added up exactly
     state       what is kept of a run: counters, and little of each round
     fold        records, in any order, into that state; tells what happened as events

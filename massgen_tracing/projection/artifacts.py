@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from massgen_tracing import layout, semconv
 from massgen_tracing.projection import judged
-from massgen_tracing.projection.events import Event, as_bytes, iso, stamp
+from massgen_tracing.projection.encoded import as_bytes, as_document
+from massgen_tracing.projection.events import Event, iso, stamp
 from massgen_tracing.projection.state import AgentState, RoundState, RunState, Said
 from massgen_tracing.projection.values import mapping, text, texts
 
@@ -68,7 +69,7 @@ def vote(state: RunState, said: Said) -> Artifact:
             "current_task": text(state.about.get(semconv.TASK)),
         },
     }
-    return Artifact(place_of(state, said) / VOTE_FILE, as_bytes(json.dumps(values, ensure_ascii=False, indent=1)) + b"\n")
+    return Artifact(place_of(state, said) / VOTE_FILE, as_document(values))
 
 
 def _place(label: str) -> int:
@@ -156,7 +157,7 @@ def final(state: RunState) -> list[Artifact]:
         "agents": agents,
         "trace_id": state.trace_id,
     }
-    return [answered, Artifact(place / MANIFEST_FILE, as_bytes(json.dumps(manifest, ensure_ascii=False, indent=1)) + b"\n")]
+    return [answered, Artifact(place / MANIFEST_FILE, as_document(manifest))]
 
 
 def metadata(state: RunState) -> Artifact:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
 from massgen_tracing import semconv
 from massgen_tracing.projection import judged
-from massgen_tracing.projection.events import Event, as_bytes
+from massgen_tracing.projection.encoded import as_bytes, as_json
+from massgen_tracing.projection.events import Event
 from massgen_tracing.projection.state import RunState
 from massgen_tracing.projection.values import text
 
@@ -47,12 +47,12 @@ def coordination_events(state: RunState, events: Iterable[Event]) -> Iterator[by
         "final_winner": judged.winner(state) or None,
         "trace_id": state.trace_id,
     }
-    yield as_bytes('{\n"session_metadata": ' + json.dumps(head, ensure_ascii=False) + ',\n"events": [')
+    yield b'{\n"session_metadata": ' + as_json(head) + b',\n"events": ['
     first = True
     for event in events:
         said = _entry(event)
         if said is not None:
-            yield as_bytes(("\n" if first else ",\n") + json.dumps(said, ensure_ascii=False))
+            yield (b"\n" if first else b",\n") + as_json(said)
             first = False
     yield b"\n]\n}\n"
 

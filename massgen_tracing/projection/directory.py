@@ -46,8 +46,9 @@ class RunFiles:
     def __init__(self, run: layout.RunDirectory, *, links: bool = True) -> None:
         self.writer = ArtifactWriter()
         self._run = run
+        self._directory = run.attempt_dir
         self._links = links
-        self._journal = Journal(run.attempt_dir, self.writer)
+        self._journal = Journal(self._directory, self.writer)
         self.fold = Fold(run.turn, run.attempt, self._journal.add)
         self._described = False
         self._presented: Said | None = None
@@ -81,7 +82,7 @@ class RunFiles:
         if self._agents not in {0, len(state.agents)}:
             self._write(*(artifacts.vote(state, said) for said in _said(state) if said.voted_for))
         self._write(*artifacts.final(state))
-        directory = self._run.attempt_dir
+        directory = self._directory
         self.writer.write(directory / METRICS_FILE, metrics_summary(state))
         self.writer.write_pieces(directory / EVENTS_FILE, coordination_events(state, self._journal.events()))
         self.writer.write_pieces(directory / TABLE_FILE, coordination_table(state, self._journal.events()))
@@ -110,13 +111,13 @@ class RunFiles:
     def _write_status(self, now_ns: int | None) -> None:
         self.writer.write(self._run.status, status(self.fold.state, now_ns), remember=True)
         for name in _LINKS if self._links else ():
-            target = self._run.attempt_dir / name
+            target = self._directory / name
             if target.exists():
                 self.writer.link(self._run.log_dir / name, str(target.relative_to(self._run.log_dir)))
 
     def _write(self, *made: artifacts.Artifact) -> None:
         for artifact in made:
-            self.writer.write(self._run.attempt_dir / artifact.path, artifact.content)
+            self.writer.write(self._directory / artifact.path, artifact.content)
 
 
 def _said(state: RunState) -> Iterator[Said]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
+
+import orjson
+
+from massgen_tracing.projection.encoded import as_json
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _STAMP: Final = "%Y%m%d_%H%M%S_%f"
@@ -39,20 +42,15 @@ class Event:
             "round_number": self.round_number,
             "data": self.data,
         }
-        return as_bytes(json.dumps(said, ensure_ascii=False)) + b"\n"
+        return as_json(said) + b"\n"
 
     @classmethod
     def of(cls, line: bytes) -> Event | None:
         """The event that a line tells; None where it tells none."""
         try:
-            return cls(**json.loads(line))
-        except (ValueError, TypeError, RecursionError):
+            return cls(**orjson.loads(line))
+        except (ValueError, TypeError):
             return None
-
-
-def as_bytes(content: str) -> bytes:
-    """UTF-8, whatever the text holds."""
-    return content.encode("utf-8", "replace")
 
 
 def moment(ns: int, offset: int) -> datetime:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from massgen_tracing.projection.events import Event, as_bytes
+from massgen_tracing.projection.encoded import as_bytes
+from massgen_tracing.projection.events import Event
 
 _LINE_CHARS: Final = 500
 _LEVELS: Final = {"error": "ERROR", "warning": "WARNING"}

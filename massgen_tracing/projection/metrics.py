@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from massgen_tracing import semconv
 from massgen_tracing.projection import judged
-from massgen_tracing.projection.events import as_bytes
+from massgen_tracing.projection.encoded import as_document
 from massgen_tracing.projection.state import AgentState, RunState
 from massgen_tracing.projection.status import round_of, rounds, telemetry, tools
 from massgen_tracing.projection.usage import Used, ms
@@ -56,7 +55,7 @@ def metrics_summary(state: RunState) -> bytes:
         "agents": {agent.id: _agent(agent) for agent in state.agents.values()},
         "subagents": {"total_subagents": 0, "total_estimated_cost": 0.0, "subagents": []},
     }
-    return as_bytes(json.dumps(said, ensure_ascii=False, indent=2)) + b"\n"
+    return as_document(said)
 
 
 def _agent(agent: AgentState) -> dict[str, Any]:

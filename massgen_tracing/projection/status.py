@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from importlib import resources
-from pathlib import PurePath
+from pathlib import Path
 from typing import Any, Final
 
 from massgen_tracing import layout, semconv
 from massgen_tracing.projection import judged
-from massgen_tracing.projection.events import as_bytes, stamp
+from massgen_tracing.projection.encoded import as_document
+from massgen_tracing.projection.events import stamp
 from massgen_tracing.projection.state import AgentState, RoundState, RunState, Said, Tools, ToolStats
 from massgen_tracing.projection.usage import ms
 from massgen_tracing.projection.values import text
@@ -53,9 +54,9 @@ def status(state: RunState, now_ns: int | None = None) -> bytes:
     if not won and (state.outcomes.get("error") or state.outcomes.get("timeout")):
         # MassGen's `export` looks for the error of such a run at the first agent, and stops where that one has none.
         agents.sort(key=lambda agent: not judged.has_failed(agent))
-    reason = judged.finish_reason(state)
+    reason, place = judged.finish_reason(state), _attempt_path(state)
     said: dict[str, Any] = {
-        "meta": _meta(state, now),
+        "meta": _meta(state, place, now),
         "is_complete": reason != judged.IN_PROGRESS,
         "finish_reason": reason,
         "finish_reason_details": judged.finish_details(state),
@@ -77,14 +78,14 @@ def status(state: RunState, now_ns: int | None = None) -> bytes:
         "tools": tools(state.tools, _SHOWN_NAMES),
         "rounds": rounds(state),
         "telemetry": telemetry(state, _SHOWN_NAMES),
-        "historical_workspaces": [_workspace(state, answer) for answer in state.answers[-_SHOWN_ANSWERS:]],
+        "historical_workspaces": [_workspace(state, place, answer) for answer in state.answers[-_SHOWN_ANSWERS:]],
     }
-    return as_bytes(json.dumps(said, ensure_ascii=False, indent=2)) + b"\n"
+    return as_document(said)
 
 
-def attempt_path(state: RunState) -> PurePath:
+def _attempt_path(state: RunState) -> str:
     """Where the attempt's files lie, as the recording says."""
-    return layout.RunDirectory(PurePath(text(state.about.get(semconv.LOG_DIR))), state.turn, state.attempt).attempt_dir  # type: ignore[arg-type]
+    return str(layout.RunDirectory(Path(text(state.about.get(semconv.LOG_DIR))), state.turn, state.attempt).attempt_dir)
 
 
 def telemetry(state: RunState, most: int | None = None) -> dict[str, Any]:
@@ -142,19 +143,19 @@ def rounds(state: RunState) -> dict[str, Any]:
     }
 
 
-def _meta(state: RunState, now: int) -> dict[str, Any]:
+def _meta(state: RunState, place: str, now: int) -> dict[str, Any]:
     about = state.about
     log_dir = text(about.get(semconv.LOG_DIR))
     return {
         "last_updated": now / 1e9,
-        "session_id": PurePath(log_dir).name,
+        "session_id": Path(log_dir).name,
         "log_dir": log_dir,
         "question": text(about.get(semconv.TASK)),
         "start_time": state.start_ns / 1e9,
         "elapsed_seconds": round(max(0, now - state.start_ns) / 1e9, 3),
         "turn": state.turn,
         "attempt": state.attempt,
-        "attempt_dir": str(attempt_path(state)),
+        "attempt_dir": place,
         "trace_id": state.trace_id,
         "orchestrator_paths": {"snapshot_storage": None, "temp_workspace_parent": None},
         "eval_criteria": None,
@@ -241,7 +242,7 @@ def _tool(stats: ToolStats) -> dict[str, Any]:
     }
 
 
-def _workspace(state: RunState, answer: Said) -> dict[str, Any]:
+def _workspace(state: RunState, place: str, answer: Said) -> dict[str, Any]:
     when = stamp(answer.ns, state.offset)
     return {
         "answerId": f"{answer.agent_id}-{when}",
@@ -249,5 +250,5 @@ def _workspace(state: RunState, answer: Said) -> dict[str, Any]:
         "answerNumber": answer.round,
         "answerLabel": answer.label,
         "timestamp": when,
-        "workspacePath": str(attempt_path(state) / answer.agent_id / when / "workspace"),
+        "workspacePath": f"{place}/{layout.agent_folder(answer.agent_id)}/{when}/workspace",
     }

@@ -105,7 +105,7 @@ class LiveFiles(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """A span has started."""
-        if self._stopped:
+        if self._stopped or not (self._places or span.name == semconv.SESSION):
             return
         try:
             context = otel_context.get_current() if parent_context is None else parent_context
@@ -117,6 +117,8 @@ class LiveFiles(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """A span has ended."""
+        if not self._open:
+            return
         try:
             place = self._open.pop(_id(span), None)
             if place is not None:
