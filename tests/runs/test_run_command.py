@@ -154,7 +154,7 @@ def test_timeout(tmp_path, monkeypatch, capsys, clock):
     said = capsys.readouterr()
     assert code == 3, said.err
     assert said.out.startswith("Answer 1 to: What is AI?")
-    assert "the run's time was up" in said.err
+    assert "the run's 500 s are over; this is the best answer by then" in said.err
 
 
 def test_unreachable_endpoint(tmp_path):
