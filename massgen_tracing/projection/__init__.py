@@ -4,6 +4,9 @@
     encoded     text and values as bytes
     usage       tokens, cost and time, added up exactly
     state       what is kept of a run: counters, and little of each round
+    scribe      has the state, and tells what happens
+    work, points         model calls and tools; answers, votes and the like
+    judged      what the state comes to: who is at what, which votes count, who has won
     fold        records, in any order, into that state; tells what happened as events
     events      an event: how it stands in a line, and when it happened
     status, metrics      the state as `status.json` and as `metrics_summary.json`
