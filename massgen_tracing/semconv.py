@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
+SCOPE: Final = "massgen_tracing"
+"""The instrumentation scope of the facade's spans."""
+
 # --- Span names --------------------------------------------------------------------------------------------------------------------
 
 SESSION: Final = "coordination.session"

@@ -6,7 +6,8 @@ WHERE span_name LIKE 'agent.%'
 UNION ALL
 SELECT trace_id, parent_span_id AS round_id, start_timestamp AS moment, NULL AS end_timestamp
 FROM records
-WHERE span_name LIKE 'llm.%' OR span_name LIKE 'Tool execution:%'
+WHERE attributes->>'gen_ai.operation.name' IN ('chat', 'generate_content', 'text_completion', 'embeddings')
+OR (attributes->>'gen_ai.operation.name' = 'execute_tool' AND otel_scope_name <> 'mcp-python-sdk') OR span_name LIKE 'Tool execution:%'
 ),
 gaps AS (
 SELECT

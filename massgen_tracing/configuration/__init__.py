@@ -32,7 +32,7 @@ from massgen_tracing.trace import (
 )
 from massgen_tracing.trace.arguments import identifier
 from massgen_tracing.trace.payload import scrub_also
-from massgen_tracing.trace.tracer import SCOPE, NoopTracer, Tracer
+from massgen_tracing.trace.tracer import NoopTracer, Tracer
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -373,7 +373,7 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     SHARED.install(_pipeline, shown, delegate)
     # A Logfire that is given its token later takes the spans then, and cleans nothing.
     cleans = not values["logfire"]
-    return make(SHARED.facade_tracer(SCOPE, __version__), open_run=partial(_open_run, root, run), cleans=cleans)
+    return make(SHARED.facade_tracer(semconv.SCOPE, __version__), open_run=partial(_open_run, root, run), cleans=cleans)
 
 
 def _set_up_beside(provider: TracerProvider, values: dict[str, Any], make: partial[Tracer], *, record: bool) -> Tracer:
@@ -391,7 +391,7 @@ def _set_up_beside(provider: TracerProvider, values: dict[str, Any], make: parti
         _neighbours.follow()
         _neighbours.follow_provider(provider)
     SHARED.install(_pipeline, Pipeline(resource, processors), provider)
-    return make(provider.get_tracer(SCOPE, __version__), cleans=False, open_run=partial(_open_run, root, run if record else None))
+    return make(provider.get_tracer(semconv.SCOPE, __version__), cleans=False, open_run=partial(_open_run, root, run if record else None))
 
 
 def _recording(root: str | None, run: layout.RunDirectory | None) -> list[Recording]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from massgen_tracing import semconv
+from massgen_tracing import conventions, semconv
+from massgen_tracing.insight.calls import Key, ModelCall, Tree, errors, model_calls, tool_calls
 from massgen_tracing.model import SpanRecord, Usage
-from massgen_tracing.projection.values import LLM_PREFIX, integer, text, usage_of
+from massgen_tracing.projection.values import integer, text, usage_of
 
 RunState = Literal["live", "interrupted", "ended"]
 
 _ROUND_PREFIX: Final = semconv.ROUND_NAME.partition("{")[0]
-_MCP_PREFIX: Final = semconv.MCP_NAME.partition("{")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,10 @@ class Summary:
         seconds: how long the session took, or, for one that has not ended, how long it is known to have run.
         agents: ids of the agents, by name.
         winner, winner_label: empty while there is none.
-        usage: sum of the model calls that have no model call inside, so that nothing counts twice; of the rounds where a recording has no
-            model calls (one that was imported).
+        usage: sum of the model calls, each once (`massgen_tracing.insight.calls`); of the rounds where a recording has no model calls (one that
+            was imported).
         costless_calls: how many of those calls have ended without a known cost; they are not in `usage.cost`.
-        llm_calls, tool_calls, errors: how many; errors are spans whose status is error.
+        llm_calls, tool_calls, errors: how many, each once.
         scrubbed: places where a secret was taken out.
         open, interrupted: how many spans have not ended, with their process alive or dead.
     """
@@ -83,12 +84,13 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
     ordered = sorted(spans, key=lambda span: span.start_ns)
     session = next((span for span in ordered if span.name == semconv.SESSION), None)
     about: Mapping[str, Any] = session.attributes if session is not None else {}
-    calls = leaf_calls(ordered)
+    tree = Tree(ordered)
+    calls = model_calls(tree)
     rounds = [span for span in ordered if span.name.startswith(_ROUND_PREFIX)]
-    usages = [usage_of(call) for call in calls]
     total = Usage()
-    for usage in usages if calls else map(usage_of, rounds):
+    for usage in (call.usage for call in calls) if calls else map(usage_of, rounds):
         total += usage
+    calls_of = _by_round(tree, calls)
     open_count = sum(span.state == "open" for span in ordered)
     interrupted = sum(span.state == "interrupted" for span in ordered)
     return Summary(
@@ -98,34 +100,18 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
         seconds=_seconds(session, ordered),
         state=_state(session, open_count, interrupted),
         agents=_agents(about, ordered),
-        rounds=tuple(_round(span, ordered) for span in rounds),
+        rounds=tuple(_round(span, calls_of[span.trace_id, span.span_id]) for span in rounds),
         winner=text(about.get(semconv.WINNER)),
         winner_label=text(about.get(semconv.WINNER_LABEL)),
         usage=total,
         llm_calls=len(calls),
-        costless_calls=sum(usage.cost is None and call.state == "ended" for call, usage in zip(calls, usages, strict=True)),
-        tool_calls=sum(span.name.startswith(_MCP_PREFIX) for span in ordered),
-        errors=sum(span.status_code == 2 for span in ordered),
+        costless_calls=sum(map(_is_costless, calls)),
+        tool_calls=len(tool_calls(tree)),
+        errors=len(errors(tree)),
         scrubbed=sum(map(_scrubbed, ordered)),
         open=open_count,
         interrupted=interrupted,
     )
-
-
-def leaf_calls(spans: Iterable[SpanRecord]) -> list[SpanRecord]:
-    """The model calls that have no model call below them."""
-    known = {(span.trace_id, span.span_id): span for span in spans}
-    calls = [span for span in known.values() if span.name.startswith(LLM_PREFIX)]
-    outer: set[tuple[str, str]] = set()
-    for call in calls:
-        seen = {(call.trace_id, call.span_id)}
-        above = known.get((call.trace_id, call.parent_span_id))
-        while above is not None and (above.trace_id, above.span_id) not in seen:
-            key = (above.trace_id, above.span_id)
-            seen.add(key)
-            outer.add(key)
-            above = known.get((above.trace_id, above.parent_span_id))
-    return [call for call in calls if (call.trace_id, call.span_id) not in outer]
 
 
 def _scrubbed(span: SpanRecord) -> int:
@@ -142,13 +128,13 @@ def _marks(value: object) -> int:
     return sum(map(_marks, value)) if isinstance(value, Sequence) and not isinstance(value, bytes) else 0
 
 
-def _round(span: SpanRecord, spans: Sequence[SpanRecord]) -> Round:
+def _round(span: SpanRecord, calls: Sequence[ModelCall]) -> Round:
     values = span.attributes
     usage = usage_of(span)
-    if usage == Usage():
-        # A round that was killed has no sums yet; its finished calls still tell what they used.
-        for call in leaf_calls(_below(span, spans)):
-            usage += usage_of(call)
+    # A round that was killed has no sums yet, and none has what other instrumentations than the facade report; the calls still tell.
+    for call in calls:
+        if usage_of(span) == Usage() or not call.of_facade:
+            usage += call.usage
     return Round(
         span_id=span.span_id,
         agent_id=text(values.get(semconv.AGENT_ID)),
@@ -162,18 +148,21 @@ def _round(span: SpanRecord, spans: Sequence[SpanRecord]) -> Round:
     )
 
 
-def _below(top: SpanRecord, spans: Sequence[SpanRecord]) -> list[SpanRecord]:
-    children: dict[str, list[SpanRecord]] = {}
-    for span in spans:
-        if span.trace_id == top.trace_id:
-            children.setdefault(span.parent_span_id, []).append(span)
-    found: list[SpanRecord] = []
-    waiting = [top.span_id]
-    while waiting:
-        below = children.pop(waiting.pop(), [])
-        found += below
-        waiting += [span.span_id for span in below]
+def _by_round(tree: Tree, calls: Sequence[ModelCall]) -> Mapping[Key, list[ModelCall]]:
+    """The model calls of each round."""
+    found: dict[Key, list[ModelCall]] = defaultdict(list)
+    for call in calls:
+        for parent in tree.above(call.span):
+            if parent.name.startswith(_ROUND_PREFIX):
+                found[parent.trace_id, parent.span_id].append(call)
+                break
     return found
+
+
+def _is_costless(call: ModelCall) -> bool:
+    """Whether nobody knows what an ended call cost; one that failed without having used anything cost nothing."""
+    span = call.span
+    return call.usage.cost is None and span.state == "ended" and not (span.status_code == 2 and call.usage == Usage())
 
 
 def _first_start(session: SpanRecord | None, ordered: Sequence[SpanRecord]) -> int | None:
@@ -202,4 +191,7 @@ def _agents(about: Mapping[str, Any], spans: Sequence[SpanRecord]) -> tuple[str,
     stated = about.get(semconv.AGENT_IDS)
     names = {name for name in stated if isinstance(name, str)} if isinstance(stated, list | tuple) else set()
     names |= {text(span.attributes.get(semconv.AGENT_ID)) for span in spans if span.name.startswith(_ROUND_PREFIX)}
+    if not names:
+        kinds = (span.attributes for span in spans if conventions.kind_of(span.name, span.attributes) == "agent")
+        names = {conventions.text_of(values, conventions.AGENT) for values in kinds}
     return tuple(sorted(names - {""}))

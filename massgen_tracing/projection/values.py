@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from massgen_tracing import semconv
+from massgen_tracing import conventions, semconv
 from massgen_tracing.model import SpanRecord, Usage
 
 LLM_PREFIX: Final = semconv.LLM_NAME.partition("{")[0]
@@ -64,16 +64,10 @@ def length(value: object) -> int:
 
 
 def usage_of(span: SpanRecord) -> Usage:
-    """What a span says it used: a round in `massgen.usage.*`, a model call in `gen_ai.usage.*`."""
+    """What a span says it used: a round in `massgen.usage.*`, a model call by the convention of whoever made it."""
     values = span.attributes
-    if span.name.startswith(LLM_PREFIX):
-        return Usage(
-            integer(values.get(semconv.GEN_AI_INPUT_TOKENS)),
-            integer(values.get(semconv.GEN_AI_OUTPUT_TOKENS)),
-            integer(values.get(semconv.GEN_AI_REASONING_TOKENS)),
-            integer(values.get(semconv.GEN_AI_CACHE_READ_TOKENS)),
-            number(values.get(semconv.OPERATION_COST)),
-        )
+    if conventions.kind_of(span.name, values) == "model":
+        return conventions.usage_of(values)
     return Usage(
         integer(values.get(semconv.USAGE_INPUT)),
         integer(values.get(semconv.USAGE_OUTPUT)),

@@ -26,7 +26,6 @@ from massgen_tracing._version import __version__
 from massgen_tracing.errors import MissingPackageError
 from massgen_tracing.trace import global_provider
 from massgen_tracing.trace.others import Following, Others, cleaned, described
-from massgen_tracing.trace.tracer import SCOPE
 
 if TYPE_CHECKING:
     from logfire import ScrubbingOptions, ScrubMatch
@@ -181,7 +180,7 @@ class _FollowingLogfire(Following):
     def _scrubber(self, span: ReadableSpan) -> BaseScrubber | None:
         """Logfire's own; for the facade's spans, which are scrubbed for secrets before, only the patterns that the program has added to it."""
         scope, scrubber = span.instrumentation_scope, self._config.scrubber
-        if scope is None or scope.name != SCOPE:
+        if scope is None or scope.name != semconv.SCOPE:
             return scrubber
         if self._for_facade is None or self._for_facade[0] is not scrubber:
             self._for_facade = scrubber, _added_patterns_only(scrubber, self._config.scrubbing)

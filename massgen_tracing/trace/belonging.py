@@ -14,6 +14,14 @@ SESSION_KEY: Final = "massgen_tracing.session"
 ROUND_KEY: Final = "massgen_tracing.round"
 """Keys in the OpenTelemetry Context whose values are the session and the agent's round that work belongs to."""
 
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+def of_round(context: Context) -> Mapping[str, Any]:
+    """The attributes that everything done in the round of a Context carries; none outside of rounds."""
+    around: InRound | None = context.get(ROUND_KEY)  # type: ignore[assignment]
+    return _NOTHING if around is None else around.identity
+
 
 class InSession(Protocol):
     """The session that work belongs to."""

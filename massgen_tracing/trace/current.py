@@ -55,9 +55,8 @@ class Blocks(list[tuple[_Block, Context, T]]):
 
     __slots__ = ()
 
-    def enter(self, base: Context, span: Span, item: T) -> None:
-        """Make *base*, with *span* as its current one, the current Context."""
-        outer = current()
+    def enter(self, base: Context, span: Span, item: T, outer: Context) -> None:
+        """Make *base*, with *span* as its current one, the current Context, which is *outer* before."""
         block = _Block(outer)
         inside = Context({**base, SPAN_KEY: span, _BLOCK_KEY: block})
         entry = block, inside, item

@@ -66,9 +66,8 @@ class SpanFactory:
         self.full_content = full_content
         self.cleans = cleans
 
-    def ambient(self) -> Context:
-        """The current context; where no span is current, below the span of the process that started this one."""
-        context = current()
+    def below_remote(self, context: Context) -> Context:
+        """*context*, or, where no span is current in it, the same below the span of the process that started this one."""
         return context if self.remote is None else adopted(context, self.remote)
 
     def start_elsewhere(self, name: str, context: Context, kind: SpanKind, attributes: Mapping[str, Any]) -> tuple[ApiSpan, int]:
@@ -97,7 +96,7 @@ class SpanFactory:
         """
         try:
             if base is None:
-                base = self.ambient()
+                base = self.below_remote(current())
             marked = {semconv.LOGFIRE_SPAN_TYPE: semconv.SPAN_TYPE_LOG, semconv.LOGFIRE_LEVEL: semconv.LEVELS["info"], **attributes}
             kind = SpanKind.INTERNAL
             span = self.start_span(name, base, kind, marked) if self.cleans else self.start_elsewhere(name, base, kind, marked)[0]

@@ -20,7 +20,7 @@ from massgen_tracing.trace import arguments, factory
 from massgen_tracing.trace.belonging import ROUND_KEY, SESSION_KEY, InRound, InSession
 from massgen_tracing.trace.carriers import extract, inject
 from massgen_tracing.trace.clock import CLOCK
-from massgen_tracing.trace.current import SPAN_KEY, Blocks
+from massgen_tracing.trace.current import SPAN_KEY, Blocks, current
 from massgen_tracing.trace.exceptions import exception_attributes, is_failure, summary, type_name
 from massgen_tracing.trace.factory import SpanFactory
 from massgen_tracing.trace.lenient import takes_anything
@@ -122,23 +122,24 @@ class Handle(Single):
     @takes_anything
     def start(self) -> Self:
         """Start the span without making it current, where no `with` block can be held open; `end` is its counterpart."""
-        self._open()
+        self._open(current())
         return self
 
-    def _open(self) -> None:
+    def _open(self, ambient: Context) -> None:
+        """Start the span, unless it is open; *ambient* is the current Context."""
         if self._life is _Life.OPEN:
             return
         try:
             self._startable.pop()
         except IndexError:  # it is another process's, or another thread starts or ends it
             if self._await_turn():
-                self._open()
+                self._open(ambient)
             return
         started = False
         try:
             if self._life is _Life.OVER:
                 self._renew()
-            self._start()
+            self._start(ambient)
             started = True
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("handle.start", error)
@@ -199,9 +200,10 @@ class Handle(Single):
 
     def __enter__(self) -> Self:
         try:
-            self._open()
+            outer = current()
+            self._open(outer)
             if self._around is not None:
-                self._blocks.enter(self._around, self.span, None)
+                self._blocks.enter(self._around, self.span, None, outer)
         except BaseException as error:  # what a signal handler raises here leaves the block before it has begun
             self._left(error)
             raise
@@ -263,8 +265,8 @@ class Handle(Single):
 
     # --- for the kinds of handle -------------------------------------------------------------------------------------------------
 
-    def _start(self) -> None:
-        base = self._spans.ambient() if self._base is None else self._base
+    def _start(self, ambient: Context) -> None:
+        base = self._spans.below_remote(ambient) if self._base is None else self._base
         self.session = base.get(SESSION_KEY)  # type: ignore[assignment]
         self.round = base.get(ROUND_KEY)  # type: ignore[assignment]
         attributes = self._begin()

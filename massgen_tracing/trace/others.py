@@ -7,7 +7,7 @@ spans are, to the sinks that are configured at the moment. Nothing else of the p
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
@@ -17,8 +17,10 @@ from opentelemetry.trace import Link, NonRecordingSpan, Status
 from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.trace import TracerProvider as ApiTracerProvider
 
-from massgen_tracing import guard
+from massgen_tracing import guard, semconv
+from massgen_tracing.conventions import OPENINFERENCE_KIND, in_otel_terms
 from massgen_tracing.errors import compose
+from massgen_tracing.trace.belonging import of_round
 from massgen_tracing.trace.bounds import cut_clean
 from massgen_tracing.trace.exceptions import MAX_CHARS
 from massgen_tracing.trace.origin import clean_resource, clean_scope
@@ -69,7 +71,8 @@ class Others:
         """
         identity = span.get_span_context()
         if self.shown is not None and identity is not None:
-            begun = self._begun[span] = self._open[identity.span_id] = _Begun(self.shown, Shown(span, described))
+            of_whom = of_round(context) if _is_others(span) else {}
+            begun = self._begun[span] = self._open[identity.span_id] = _Begun(self.shown, Shown(span, described, of_whom), of_whom)
             begun.pipeline.on_start(begun.span, context)
 
     def ended(self, span: ReadableSpan, described: dict[str, Any]) -> None:
@@ -77,7 +80,7 @@ class Others:
         identity = span.get_span_context()
         begun = None if identity is None else self._open.pop(identity.span_id, None)
         if begun is not None:
-            begun.pipeline.on_end(Shown(span, described))
+            begun.pipeline.on_end(Shown(span, described, begun.of_whom))
 
     def look(self, above: ApiSpan) -> None:
         """Say it where a span of another provider has one of this package's below it and is itself not recorded."""
@@ -134,10 +137,11 @@ class Shown(ReadableSpan):
     Args:
         span: the span itself.
         described: what it says.
+        of_whom: the attributes of the agent's round that it is in.
     """
 
-    def __init__(self, span: ReadableSpan, described: dict[str, Any]) -> None:
-        super().__init__(**described)
+    def __init__(self, span: ReadableSpan, described: dict[str, Any], of_whom: Mapping[str, Any]) -> None:
+        super().__init__(**{**described, "attributes": {**of_whom, **described["attributes"]}} if of_whom else described)
         self._dropped = span.dropped_attributes, span.dropped_events, span.dropped_links
 
     @property
@@ -156,9 +160,10 @@ class Shown(ReadableSpan):
 class _Begun:
     """Where a span's start was shown, and as what."""
 
-    def __init__(self, pipeline: Pipeline, span: Shown) -> None:
+    def __init__(self, pipeline: Pipeline, span: Shown, of_whom: Mapping[str, Any]) -> None:
         self.pipeline = pipeline
         self.span = span
+        self.of_whom = of_whom
 
 
 class _Event(Event):
@@ -208,6 +213,12 @@ class Added(SpanProcessor):
         return self._processor.force_flush(timeout_millis)
 
 
+def _is_others(span: ReadableSpan) -> bool:
+    """Whether it is not the facade's, which says itself whose its work is."""
+    scope = span.instrumentation_scope
+    return scope is None or scope.name != semconv.SCOPE
+
+
 def described(span: ReadableSpan) -> dict[str, Any]:
     """What a span says, as the arguments of a `ReadableSpan`."""
     return {
@@ -215,7 +226,7 @@ def described(span: ReadableSpan) -> dict[str, Any]:
         "context": span.get_span_context(),
         "parent": span.parent,
         "resource": span.resource,
-        "attributes": dict(span.attributes or {}),
+        "attributes": {**(attributes := span.attributes or {}), **(in_otel_terms(attributes) if OPENINFERENCE_KIND in attributes else {})},
         "events": list(span.events),
         "links": list(span.links),
         "kind": span.kind,

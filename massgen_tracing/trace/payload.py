@@ -17,7 +17,7 @@ from typing import Any, Final
 from massgen_tracing import guard, semconv
 from massgen_tracing.model import AttributeValue
 from massgen_tracing.trace.bounds import cut_clean, dump, encodable, fit, scrubbed_start, shorten_json, size
-from massgen_tracing.trace.scrub import MARK, has_own, is_secret_key, scrub, use
+from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub, use
 
 MAX_BYTES: Final = 64 * 1024
 """Bytes (UTF-8) of one attribute value."""
@@ -66,6 +66,9 @@ _ID_PREFIXES: Final = frozenset({"resp", "call", "toolu", "msg", "run", "req", "
 _PLAIN_ID: Final = re.compile(r"(?:resp|call|toolu|msg|run|req|item|thread|chatcmpl)-[A-Za-z0-9]+|[0-9a-f]{16,32}")
 """Ids that no other call has, in which no secret can stand: looking for one would cost more than all else about them."""
 
+_plain = semconv.IDENTIFIERS
+"""Keys under which such ids stand; none where the user says of anything that it is secret too."""
+
 _keys: dict[str, None] = {}
 """Keys that were looked at, stand as they are, and name no secret."""
 
@@ -77,7 +80,9 @@ _shapes: dict[tuple[str, ...], None] = {}
 
 def scrub_also(patterns: Sequence[str]) -> None:
     """Say which regular expressions find further secrets; what was looked at before is looked at again."""
+    global _plain
     if use(patterns):
+        _plain = frozenset() if patterns else semconv.IDENTIFIERS
         for seen in (_cleaned, _names, _keys, _shapes):
             seen.clear()
 
@@ -109,22 +114,21 @@ def clean_all(attributes: Mapping[str, object], limit: int = MAX_ATTRIBUTES) -> 
     if tuple(cleaned) not in _shapes or len(cleaned) > limit:
         return _clean_others(attributes, limit)
     nothing = False
+    known = _cleaned.get
     for item in cleaned.items():
-        key, value = item
+        value = item[1]
         kind = type(value)
         if kind is str:
-            kept = _cleaned.get(item)
-            if kept is None:
-                kept = _new_text(key, value, MAX_BYTES)
+            kept = known(item)
             if kept is not value:
-                cleaned[key] = kept
-        elif (kind is int and _INT64_MIN <= value <= _INT64_MAX) or kind is float or kind is bool:
+                cleaned[item[0]] = _new_text(item[0], value, MAX_BYTES) if kept is None else kept
+        elif kind is float or (kind is int and _INT64_MIN <= value <= _INT64_MAX) or kind is bool:
             continue
         elif value is None:
             nothing = True
         else:
-            cleaned[key] = clean(key, value)
-            nothing = nothing or cleaned[key] is None
+            cleaned[item[0]] = converted = clean(item[0], value)
+            nothing = nothing or converted is None
     return {key: value for key, value in cleaned.items() if value is not None} if nothing else cleaned
 
 
@@ -256,7 +260,7 @@ def _new_text(key: str, value: str, max_bytes: int) -> str:
     if len(value) > max_bytes // 4:
         return _bound_text(value, MAX_ANSWER_BYTES if key == semconv.ANSWER_TEXT else max_bytes)
     # No character takes more than four bytes, and a mark at most doubles what it stands for.
-    if key in semconv.IDENTIFIERS and _is_plain_id(value) and not has_own():
+    if key in _plain and _is_plain_id(value):
         return value
     done = scrub(encodable(value))
     if len(value) <= _RECURS and len(key) <= _SHORT:

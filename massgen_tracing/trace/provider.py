@@ -24,6 +24,7 @@ from opentelemetry.trace import Tracer as ApiTracer
 from opentelemetry.trace import TracerProvider as ApiTracerProvider
 
 from massgen_tracing import semconv
+from massgen_tracing.trace.belonging import of_round
 from massgen_tracing.trace.current import SPAN_KEY, Blocks, adopted, current
 from massgen_tracing.trace.exceptions import is_failure, summary
 from massgen_tracing.trace.origin import clean_scope
@@ -49,6 +50,7 @@ class Tracer(ApiTracer):
         self._provider = provider
         self._scope = scope
         self._facade = facade
+        self._is_others = scope.name != semconv.SCOPE
         self._elsewhere: tuple[ApiTracerProvider, ApiTracer] | None = None
 
     def start_span(
@@ -80,6 +82,8 @@ class Tracer(ApiTracer):
             parent = self._strange_parent(above)
         if pipeline is None:
             return NonRecordingSpan(parent or INVALID_SPAN_CONTEXT)
+        if self._is_others and (of_whom := of_round(context)):
+            attributes = {**of_whom, **(attributes or {})}
         ids = pipeline.ids
         span = Span(
             pipeline,
@@ -107,6 +111,8 @@ class Tracer(ApiTracer):
         parent = above.get_span_context()
         if parent is None or not parent.is_valid:
             return None
+        if isinstance(above, Span):  # one of this provider's in an instrumentation's wrapper, which passes for what it holds
+            return parent
         if (type(above) is NonRecordingSpan or isinstance(above, ReadableSpan)) and not parent.is_remote:
             self._provider.others.look(above)
         return parent
@@ -159,7 +165,8 @@ class CurrentSpan:
 
     def __enter__(self) -> ApiSpan:
         span = self._start()
-        self._blocks.enter(current(), span, span)
+        outer = current()
+        self._blocks.enter(outer, span, span, outer)
         return span
 
     def __exit__(self, exc_type: object, exc: BaseException | None, tb: object) -> None:

@@ -280,8 +280,8 @@ class Presentation(Round):
     def _named(self, number: int) -> str:  # noqa: ARG002 - there is one
         return semconv.PRESENTATION_NAME.format(agent_id=self.agent_id)
 
-    def _start(self) -> None:
-        super()._start()
+    def _start(self, ambient: Context) -> None:
+        super()._start(ambient)
         label = None if self.session is None else self.session.take_winner_label()
         if label is not None:
             self._event(semconv.WINNER_NAME.format(label=label), {semconv.WINNER_LABEL: label})

@@ -159,11 +159,6 @@ def use(patterns: Sequence[str]) -> bool:
     return before != _own
 
 
-def has_own() -> bool:
-    """Whether the user says of anything that it is secret too."""
-    return bool(_own)
-
-
 def is_secret_key(key: str) -> bool:
     """Whether a value under this key is a secret whatever it looks like (`password`, `db.api_key`, `clientSecret`, `GITHUB_TOKEN`, …)."""
     known = _key_is_secret.get(key)

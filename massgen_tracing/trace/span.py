@@ -18,6 +18,7 @@ from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, S
 from opentelemetry.trace import Span as ApiSpan
 
 from massgen_tracing import semconv
+from massgen_tracing.conventions import OPENINFERENCE_KIND, in_otel_terms
 from massgen_tracing.trace.bounds import cut_clean
 from massgen_tracing.trace.exceptions import MAX_CHARS, exception_attributes, is_failure, summary
 from massgen_tracing.trace.payload import MAX_ATTRIBUTES, attribute_key, clean, clean_all, clean_name
@@ -216,6 +217,8 @@ class Span(Single, ReadableSpan, ApiSpan):
             if end_time is None:
                 measure = self._measure
                 end_time = pipeline.until(None) if measure is None else monotonic_ns() + measure
+            if OPENINFERENCE_KIND in self.attributes:
+                self.attributes.update(in_otel_terms(self.attributes))
             self.end_time = end_time if type(end_time) is int else int(end_time)
         if self._process == pipeline.process:
             pipeline.on_end(self)

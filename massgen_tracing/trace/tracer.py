@@ -7,7 +7,7 @@ is the parent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from opentelemetry.context import Context
 from opentelemetry.trace import NoOpTracer
@@ -36,9 +36,6 @@ from massgen_tracing.trace.payload import text_of
 from massgen_tracing.trace.round import Presentation, Round
 from massgen_tracing.trace.session import RoundOpeners, Session
 from massgen_tracing.trace.single import Single
-
-SCOPE: Final = "massgen_tracing"
-"""The instrumentation scope of the facade's spans."""
 
 
 @lenient

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from massgen_tracing import semconv
+from massgen_tracing import conventions, semconv
 from massgen_tracing.insight.summary import Summary
 from massgen_tracing.insight.tree import Node
 from massgen_tracing.model import SpanRecord
@@ -193,9 +193,8 @@ def _note(span: SpanRecord, width: int) -> Text:
     if error and not _is_event(span):
         parts.append((error, "red"))
         prose.add(error)
-    model = values.get(semconv.GEN_AI_REQUEST_MODEL)
-    if isinstance(model, str) and span.name.startswith("llm."):
-        parts.append((model, "dim"))
+    if conventions.kind_of(span.name, values) == "model":
+        parts.append((conventions.text_of(values, conventions.MODEL), "dim"))
     note = Text()
     for content, style in parts:
         room = width - len(note) - (2 if note else 0)

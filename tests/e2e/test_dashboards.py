@@ -306,12 +306,13 @@ def test_gaps_and_shares_of_long_runs_have_their_fractions(tmp_path: Path) -> No
     def of(agent: str) -> dict[str, Any]:
         return {"massgen.agent_id": agent}
 
+    chat = {"gen_ai.operation.name": "chat"}
     spans = [
         otlp.span(1, "coordination.session", end_ms=20_900),
         otlp.span(2, "agent.a.round_0", parent=1, start_ms=1_000, end_ms=10_930, attributes=of("a")),
         otlp.span(3, "agent.b.round_0", parent=1, start_ms=11_000, end_ms=19_990, attributes=of("b")),
-        otlp.span(4, "llm.openai.stream", parent=2, start_ms=1_040, end_ms=10_900, attributes=of("a")),
-        otlp.span(5, "llm.openai.stream", parent=3, start_ms=14_950, end_ms=19_000, attributes=of("b")),
+        otlp.span(4, "llm.openai.stream", parent=2, start_ms=1_040, end_ms=10_900, attributes=of("a") | chat),
+        otlp.span(5, "llm.openai.stream", parent=3, start_ms=14_950, end_ms=19_000, attributes=of("b") | chat),
     ]
     run = otlp.write_run(tmp_path, "log_20270115_080000_000000", [otlp.line(span) for span in spans])
     for _ in range(2):

@@ -85,6 +85,10 @@ def test_in_every_order_there_is_one_tree(ordered: dict[str, Program], order: st
     sent = [span.name for span in program.sent]
     assert len(sent) == len(set(sent))
     assert len([path for path in lines.recordings(program.place) if "note" in lines.names(path)]) == 1
+    recorded = {span["name"]: lines.attributes(span) for span in lines.ended(*lines.recordings(program.place)).values()}
+    assert {name: values["massgen.agent_id"] for name, values in recorded.items() if "massgen.agent_id" in values} == {
+        "agent.a.round_0": "a", "theirs {what}": "a", "third party": "a",
+    }  # fmt: skip
 
 
 SCRUBBED = """

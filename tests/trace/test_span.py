@@ -9,9 +9,11 @@ import pickle
 import random
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import wrapt
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import context as otel_context
@@ -23,8 +25,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState, set_span_in_context
 
+import massgen_tracing
 from massgen_tracing import guard
-from massgen_tracing.testing import CountingIds, TickingClock
+from massgen_tracing.conventions import in_otel_terms
+from massgen_tracing.testing import CountingIds, TickingClock, capture
 from massgen_tracing.trace.pipeline import Pipeline, RandomIds
 from massgen_tracing.trace.provider import Tracer, TracerProvider
 from massgen_tracing.trace.span import MAX_EVENTS, MAX_LINKS, Span
@@ -67,6 +71,60 @@ def provider(kept: Kept) -> Iterator[TracerProvider]:
 def tracer(provider: TracerProvider) -> Tracer:
     """A tracer of it."""
     return provider.get_tracer("scope", "1", "https://schema", {"a": 1})
+
+
+def test_what_others_do_in_a_round_says_whose_it_is() -> None:
+    """A span that anybody starts in an agent's round carries the agent's id, the round and its type; what it says itself stands."""
+    with capture() as captured:
+        tracer, others = massgen_tracing.get_tracer(), otel_trace.get_tracer("httpx")
+        with (
+            others.start_as_current_span("before"),
+            tracer.session("q", agents=["a"]) as session,
+            session.agent_round("a", number=2, round_type="voting"),
+        ):
+            with others.start_as_current_span("in it"), others.start_as_current_span("below", attributes={"massgen.agent_id": "b", "x": 1}):
+                pass
+            with tracer.span("the caller's own"):
+                pass
+        assert dict(captured.find("in it").attributes or {}) == {"massgen.agent_id": "a", "massgen.round": 2, "massgen.round_type": "voting"}
+        assert dict(captured.find("below").attributes or {}) == {"massgen.agent_id": "b", "massgen.round": 2, "massgen.round_type": "voting", "x": 1}
+        assert not captured.find("before").attributes
+        assert not captured.find("the caller's own").attributes
+
+
+def test_a_span_of_openinference_speaks_opentelemetrys_terms_too() -> None:
+    """At its end it has the GenAI conventions' keys beside its own, which stay as they are; what it says itself by those keys stands."""
+    said: dict[str, Any] = {
+        "openinference.span.kind": "LLM", "llm.model_name": "gpt-5-mini", "llm.provider": "openai", "llm.system": "azure",
+        "llm.token_count.prompt": 3, "llm.token_count.prompt_details.cache_read": 1, "llm.token_count.completion": 4, "gen_ai.usage.output_tokens": 5,
+    }  # fmt: skip
+    with capture() as captured:
+        with otel_trace.get_tracer("openinference").start_as_current_span("ChatCompletion") as span:
+            span.set_attributes(said)
+        assert dict(captured.find("ChatCompletion").attributes or {}) == said | {
+            "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-5-mini", "gen_ai.provider.name": "openai",
+            "gen_ai.usage.input_tokens": 3, "gen_ai.usage.cache_read.input_tokens": 1,
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "operation"), [("TOOL", "execute_tool"), ("AGENT", "invoke_agent"), ("EMBEDDING", "embeddings"), ("CHAIN", None), (7, None)]
+)
+def test_what_openinference_calls_a_span_is_told_in_opentelemetrys_terms(kind: Any, operation: str | None) -> None:
+    """Tools, agents and embeddings by their operations; what the conventions have no operation for has none."""
+    assert in_otel_terms({"openinference.span.kind": kind}).get("gen_ai.operation.name") == operation
+
+
+def test_a_span_of_ours_in_an_instrumentations_wrapper_is_known(tmp_path: Path) -> None:
+    """An object that passes for the span it holds, as OpenInference makes current, is a parent like the span itself, and nothing is said of it."""
+    tracer = massgen_tracing.configure(root=tmp_path, enabled=True, record=True)
+    outer = otel_trace.get_tracer("openinference").start_span("outer")
+    wrapped: Any = wrapt.ObjectProxy(outer)
+    with tracer.span("inner", base=set_span_in_context(wrapped)) as inner:
+        assert getattr(inner.span, "parent", None) == outer.get_span_context()
+    outer.end()
+    massgen_tracing.shutdown()
+    assert not guard.problems()
 
 
 # --- a span ------------------------------------------------------------------------------------------------------------------------

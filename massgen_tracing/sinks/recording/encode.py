@@ -69,9 +69,8 @@ def attributes(values: Mapping[str, Any]) -> str:
     )
 
 
-def name(text: str) -> str:
-    """The name of a span or an event as a JSON string."""
-    return _names[text]
+name: Final = _names.__getitem__
+"""The name of a span or an event as a JSON string."""
 
 
 def any_value(value: Any) -> str:

@@ -48,10 +48,6 @@ def _schema(url: str | None) -> str:
     return f'"schemaUrl":{encode.quote(url)},' if url else ""
 
 
-def _named(name: str) -> str:
-    return f'"name":{encode.name(name)},'
-
-
 class Identity(Protocol):
     """A span's identity: its `SpanContext`, or the package's own span itself, which need not have made one."""
 
@@ -74,7 +70,7 @@ class SpanLines:
         identity: its identity.
     """
 
-    __slots__ = ("_attributes", "_beginning", "_count", "_name", "_parent_id", "_parent_remote", "_since", "_span_id", "_started", "_state")
+    __slots__ = ("_attributes", "_beginning", "_count", "_name", "_named", "_parent_id", "_parent_remote", "_since", "_span_id", "_started", "_state")
 
     def __init__(self, beginning: str, span: ReadableSpan, identity: Identity) -> None:
         parent = span.parent
@@ -83,11 +79,13 @@ class SpanLines:
         self._span_id = identity.span_id.to_bytes(8, "big").hex()
         self._parent_id = "" if parent is None else parent.span_id.to_bytes(8, "big").hex()
         self._parent_remote = parent is not None and parent.is_remote
-        self._state = encode.state(identity.trace_state)
-        self._name = name = span.name
+        state = identity.trace_state
+        self._state = encode.state(state) if state else ""
+        self._name = span.name
+        self._named = named = f'"name":{encode.name(self._name)},'
         self._started = started = str(span.start_time)
         # OTLP numbers the kinds from 1, OpenTelemetry's API from 0.
-        self._since = f'{_named(name)}"kind":{span.kind._value_ + 1},"startTimeUnixNano":"{started}","endTimeUnixNano":"'
+        self._since = f'{named}"kind":{span.kind._value_ + 1},"startTimeUnixNano":"{started}","endTimeUnixNano":"'
         self._attributes = ""
         self._count = 0
 
@@ -116,7 +114,7 @@ class SpanLines:
         """The line of the span, which has ended."""
         optional, since = self._state, self._since
         if span.name != self._name:
-            since = _named(span.name) + since.removeprefix(_named(self._name))
+            since = f'"name":{encode.name(span.name)},{since.removeprefix(self._named)}'
         if self._parent_id:
             optional += f'"parentSpanId":"{self._parent_id}",'
         if span.events:

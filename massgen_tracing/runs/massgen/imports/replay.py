@@ -28,7 +28,7 @@ from massgen_tracing.trace.round import Presentation
 from massgen_tracing.trace.round import Round as RoundHandle
 from massgen_tracing.trace.session import Session
 from massgen_tracing.trace.span import Span
-from massgen_tracing.trace.tracer import SCOPE, Tracer
+from massgen_tracing.trace.tracer import Tracer
 
 _UNKNOWN_AGENT: Final = "unknown"
 
@@ -103,7 +103,7 @@ class _Stage(SpanProcessor):
         service = chosen["service_name"]
         provider = TracerProvider()
         provider.pipeline = Pipeline(Resource({semconv.SERVICE_NAME: service}), [self], ids=self._ids, now=lambda: self._now)
-        self._tracer = Tracer(provider.get_tracer(SCOPE, __version__), service_name=service, full_content=chosen["full_content"])
+        self._tracer = Tracer(provider.get_tracer(semconv.SCOPE, __version__), service_name=service, full_content=chosen["full_content"])
 
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:  # noqa: ARG002 - the processor protocol
         """Mark a span as imported."""

@@ -1,0 +1,106 @@
+"""What a span is, whoever made it: a model call, a tool call or an agent's work; and what it says of tokens, cost and model.
+
+The conventions that are understood, each by its attributes, with the versions that they were read from:
+
+| convention | how a span says what it is | version |
+| --- | --- | --- |
+| OpenTelemetry GenAI, and MassGen's facade | `gen_ai.operation.name` | semantic conventions 1.38 and their development version of 2026 |
+| OpenTelemetry MCP | `mcp.method.name` | the same |
+| Logfire's integrations, pydantic-ai | `gen_ai.operation.name` | logfire 5.4, pydantic-ai 2.68 |
+| OpenInference | `openinference.span.kind` | openinference-semantic-conventions 0.1.42 |
+| names of the facade | `llm.…`, `mcp.…`, `Tool execution: …`, `agent.…` | recordings without any of these attributes |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from massgen_tracing import semconv
+from massgen_tracing.model import Usage
+
+Kind = Literal["model", "tool", "agent"]
+
+OPENINFERENCE_KIND: Final = "openinference.span.kind"
+
+OPERATIONS: Final[Mapping[str, Kind]] = {
+    "chat": "model",
+    "generate_content": "model",
+    "text_completion": "model",
+    "embeddings": "model",
+    "execute_tool": "tool",
+    "invoke_agent": "agent",
+    "create_agent": "agent",
+}
+"""Values of `gen_ai.operation.name`; `invoke_workflow`, a session's, is none of the three."""
+
+_OPERATION_OF: Final = {"LLM": "chat", "EMBEDDING": "embeddings", "TOOL": "execute_tool", "AGENT": "invoke_agent"}
+"""By `openinference.span.kind`."""
+
+_KINDS: Final[Mapping[str, Kind]] = {kind: OPERATIONS[operation] for kind, operation in _OPERATION_OF.items()}
+
+_NAMES: Final[tuple[tuple[str, Kind], ...]] = (
+    (semconv.LLM_NAME.partition("{")[0], "model"),
+    (semconv.MCP_NAME.partition("{")[0], "tool"),
+    (semconv.TOOL_NAME.partition("{")[0], "tool"),
+    (semconv.ROUND_NAME.partition("{")[0], "agent"),
+)
+_TOOLS_CALL: Final = "tools/call"
+
+# Where each thing is said, the newest name first.
+INPUT_TOKENS: Final = (semconv.GEN_AI_INPUT_TOKENS, "gen_ai.usage.prompt_tokens", "llm.token_count.prompt")
+OUTPUT_TOKENS: Final = (semconv.GEN_AI_OUTPUT_TOKENS, "gen_ai.usage.completion_tokens", "llm.token_count.completion")
+REASONING_TOKENS: Final = (semconv.GEN_AI_REASONING_TOKENS, "gen_ai.usage.details.reasoning_tokens", "llm.token_count.completion_details.reasoning")
+CACHED_TOKENS: Final = (semconv.GEN_AI_CACHE_READ_TOKENS, "gen_ai.usage.details.cache_read_tokens", "llm.token_count.prompt_details.cache_read")
+COST: Final = (semconv.OPERATION_COST, "llm.cost.total")
+MODEL: Final = (semconv.GEN_AI_REQUEST_MODEL, semconv.GEN_AI_RESPONSE_MODEL, "llm.model_name", "embedding.model_name")
+PROVIDER: Final = (semconv.GEN_AI_PROVIDER, semconv.GEN_AI_SYSTEM, "llm.provider", "llm.system")
+TOOL: Final = (semconv.GEN_AI_TOOL_NAME, "tool.name")
+AGENT: Final = (semconv.AGENT_ID, semconv.GEN_AI_AGENT, "agent.name")
+
+_SAME: Final = (INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS, CACHED_TOKENS, COST, MODEL, PROVIDER, TOOL, AGENT[1:])
+
+
+def in_otel_terms(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a span of OpenInference says, by the keys of OpenTelemetry's GenAI conventions; without those that it has already."""
+    said = {keys[0]: attributes[key] for keys in _SAME if keys[0] not in attributes for key in reversed(keys) if key in attributes}
+    operation = _OPERATION_OF.get(kind) if isinstance(kind := attributes.get(OPENINFERENCE_KIND), str) else None
+    if operation is not None and semconv.GEN_AI_OPERATION not in attributes:
+        said[semconv.GEN_AI_OPERATION] = operation
+    return said
+
+
+def kind_of(name: str, attributes: Mapping[str, Any]) -> Kind | None:
+    """What a span of this name and these attributes is; None for anything else."""
+    said = _of(OPERATIONS, attributes.get(semconv.GEN_AI_OPERATION)) or _of(_KINDS, attributes.get(OPENINFERENCE_KIND))
+    if said is None and attributes.get(semconv.MCP_METHOD) == _TOOLS_CALL:
+        return "tool"
+    if said is None and semconv.GEN_AI_OPERATION not in attributes and OPENINFERENCE_KIND not in attributes:
+        return next((kind for prefix, kind in _NAMES if name.startswith(prefix)), None)
+    return said
+
+
+def usage_of(attributes: Mapping[str, Any]) -> Usage:
+    """What a model call's attributes say that it used."""
+    tokens = [_first_integer(attributes, keys) for keys in (INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS, CACHED_TOKENS)]
+    costs = (attributes.get(key) for key in COST)
+    cost = next((float(cost) for cost in costs if isinstance(cost, int | float) and not isinstance(cost, bool)), None)
+    return Usage(tokens[0], tokens[1], tokens[2], tokens[3], cost)
+
+
+def text_of(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> str:
+    """The first of the *keys* that has a text: the model's name by `MODEL`, say; empty where none has."""
+    return next((value for key in keys if isinstance(value := attributes.get(key), str) and value), "")
+
+
+def is_record(attributes: Mapping[str, Any]) -> bool:
+    """Whether it is a point record, which Logfire calls a log."""
+    return attributes.get(semconv.LOGFIRE_SPAN_TYPE) == semconv.SPAN_TYPE_LOG
+
+
+def _of(kinds: Mapping[str, Kind], value: object) -> Kind | None:
+    return kinds.get(value) if isinstance(value, str) else None
+
+
+def _first_integer(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
+    return next((value for key in keys if isinstance(value := attributes.get(key), int) and not isinstance(value, bool)), None)

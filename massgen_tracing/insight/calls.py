@@ -1,0 +1,195 @@
+"""The model calls, tool calls and errors of a recording, each once, however many layers report it.
+
+Layers are stacked: an agent framework, an instrumentation of its client, this package's facade. What counts once:
+
+- A model call within another one, by the spans' parents, is the same call, made by who stands below: the inner one counts. Where it is the only one,
+  it is completed by what only the outer one knows.
+- Two model calls of different instrumentations, one within the time of the other, that report the same tokens, are the same call too: some
+  instrumentations do not make their spans current. The inner one counts.
+- A streamed call may tell its tokens in a record after its span (Logfire's `streaming response …`); both are one call.
+- A tool call within another one, without an agent or a model call between them, is the same call, wrapped: the outer one counts. A record beside a
+  call, of the same tool, is the same call too.
+- An error that is within another one is its cause, on its way up: the innermost counts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from massgen_tracing import conventions, prices, semconv
+from massgen_tracing.model import SpanRecord, Usage
+
+Key = tuple[str, str]
+"""A span's trace and id."""
+
+_FACADE: Final = semconv.LLM_NAME.partition("{")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One model call.
+
+    Attributes:
+        usage: what it says that it used; the cost, where nobody said it, by the price list.
+        model, provider: as it was asked for; empty where that is not said.
+        of_facade: whether a span of the facade reports it, whose round has its usage already.
+    """
+
+    span: SpanRecord
+    usage: Usage
+    model: str
+    provider: str
+    of_facade: bool
+
+
+class Tree:
+    """Spans by their identities, and what stands above each."""
+
+    def __init__(self, spans: Iterable[SpanRecord]) -> None:
+        self.spans: dict[Key, SpanRecord] = {(span.trace_id, span.span_id): span for span in spans}
+
+    def above(self, span: SpanRecord) -> Iterator[SpanRecord]:
+        """The spans that a span is within, the nearest first; each once, also where parents go in a circle."""
+        seen = {(span.trace_id, span.span_id)}
+        while (parent := self.spans.get((span.trace_id, span.parent_span_id))) is not None:
+            key = (parent.trace_id, parent.span_id)
+            if key in seen:
+                return
+            seen.add(key)
+            yield parent
+            span = parent
+
+
+def model_calls(tree: Tree) -> list[ModelCall]:
+    """The model calls, each once, by their starts."""
+    found = [span for span in tree.spans.values() if conventions.kind_of(span.name, span.attributes) == "model"]
+    said = {(span.trace_id, span.span_id): conventions.usage_of(span.attributes) for span in found}
+    calls = _without_records(found, said)
+    inner: dict[Key, list[Key]] = defaultdict(list)
+    of_facade = set()
+    for span in calls:
+        key = (span.trace_id, span.span_id)
+        if _is_facade(span):
+            of_facade.add(key)
+        for parent in tree.above(span):
+            if (outer := (parent.trace_id, parent.span_id)) in said:
+                inner[outer].append(key)
+                if _is_facade(parent):
+                    of_facade.add(key)
+    leaves = [span for span in calls if (span.trace_id, span.span_id) not in inner]
+    for outer, below in inner.items():
+        lowest = [key for key in below if key not in inner]
+        if len(lowest) == 1:
+            said[lowest[0]] = said[outer].updated(said[lowest[0]])
+    return [
+        ModelCall(
+            span,
+            _priced(span, said[span.trace_id, span.span_id]),
+            conventions.text_of(span.attributes, conventions.MODEL),
+            conventions.text_of(span.attributes, conventions.PROVIDER),
+            (span.trace_id, span.span_id) in of_facade,
+        )
+        for span in sorted(_without_twins(leaves, said), key=lambda span: span.start_ns)
+    ]
+
+
+def tool_calls(tree: Tree) -> list[SpanRecord]:
+    """The tool calls, each once."""
+    kinds: Mapping[Key, conventions.Kind | None] = {key: conventions.kind_of(span.name, span.attributes) for key, span in tree.spans.items()}
+
+    def is_wrapped(span: SpanRecord) -> bool:
+        nearest = (kind for parent in tree.above(span) if (kind := kinds[parent.trace_id, parent.span_id]) is not None)
+        return next(nearest, None) == "tool"
+
+    calls = [span for key, span in tree.spans.items() if kinds[key] == "tool" and not is_wrapped(span)]
+    beside: dict[Key, list[str]] = defaultdict(list)
+    for span in calls:
+        if not conventions.is_record(span.attributes):
+            beside[span.trace_id, span.parent_span_id].append(_tool(span))
+    return [span for span in calls if not conventions.is_record(span.attributes) or not _announces(span, beside[span.trace_id, span.parent_span_id])]
+
+
+def errors(tree: Tree) -> list[SpanRecord]:
+    """The spans that failed of themselves."""
+    failed = {key: span for key, span in tree.spans.items() if span.status_code == 2}
+    causes = {(parent.trace_id, parent.span_id) for span in failed.values() for parent in tree.above(span)}
+    return [span for key, span in failed.items() if key not in causes]
+
+
+def _tool(span: SpanRecord) -> str:
+    return conventions.text_of(span.attributes, conventions.TOOL) or span.name.rpartition(".")[2]
+
+
+def _announces(record: SpanRecord, beside: list[str]) -> bool:
+    """Whether a record tells of one of these calls, by the name that the model knows the tool by (`mcp__files__write` for `write`); takes it out."""
+    name = conventions.text_of(record.attributes, conventions.TOOL) or record.name
+    tool = next((tool for tool in beside if name.endswith(tool)), None)
+    if tool is not None:
+        beside.remove(tool)
+    return tool is not None
+
+
+def _is_facade(span: SpanRecord) -> bool:
+    return span.name.startswith(_FACADE)
+
+
+def _without_records(found: Sequence[SpanRecord], said: dict[Key, Usage]) -> list[SpanRecord]:
+    """The calls without the records that complete one; what such a record says is said of its call."""
+    spans = [span for span in found if not conventions.is_record(span.attributes)]
+    waiting: dict[tuple[str, str, str], list[SpanRecord]] = defaultdict(list)
+    for span in sorted(spans, key=lambda span: span.start_ns):
+        if said[span.trace_id, span.span_id] == Usage():
+            waiting[span.trace_id, span.parent_span_id, span.scope.name].append(span)
+    alone = []
+    for record in sorted((span for span in found if conventions.is_record(span.attributes)), key=lambda span: span.start_ns):
+        begun = waiting[record.trace_id, record.parent_span_id, record.scope.name]
+        model = conventions.text_of(record.attributes, conventions.MODEL)
+        earlier = (span for span in begun if span.start_ns <= record.start_ns)
+        call = next((span for span in earlier if conventions.text_of(span.attributes, conventions.MODEL) == model), None)
+        if call is None:
+            alone.append(record)
+        else:
+            begun.remove(call)
+            said[call.trace_id, call.span_id] = said[record.trace_id, record.span_id]
+    return spans + alone
+
+
+def _without_twins(calls: Sequence[SpanRecord], said: Mapping[Key, Usage]) -> list[SpanRecord]:
+    """The calls without those that another instrumentation reports too, within their time."""
+    alike: dict[tuple[str, int, int], list[SpanRecord]] = defaultdict(list)
+    for span in calls:
+        usage = said[span.trace_id, span.span_id]
+        if usage.input is not None and usage.output is not None and span.end_ns is not None:
+            alike[span.trace_id, usage.input, usage.output].append(span)
+    twins: set[Key] = set()
+    for group in alike.values():
+        taken: set[tuple[Key, str]] = set()
+        # The shortest first, so that each inner one finds the nearest around it.
+        for outer in sorted(group, key=lambda span: span.seconds or 0.0) if len({span.scope.name for span in group}) > 1 else ():
+            for inner in group:
+                pair = ((inner.trace_id, inner.span_id), outer.scope.name)
+                if pair not in taken and inner.scope.name != outer.scope.name and _within(inner, outer):
+                    taken.add(pair)
+                    twins.add((outer.trace_id, outer.span_id))
+                    break
+    return [span for span in calls if (span.trace_id, span.span_id) not in twins]
+
+
+def _within(inner: SpanRecord, outer: SpanRecord) -> bool:
+    return inner is not outer and outer.start_ns <= inner.start_ns and (inner.end_ns or 0) <= (outer.end_ns or 0)
+
+
+def _priced(span: SpanRecord, usage: Usage) -> Usage:
+    """The usage with its cost; what the facade did not know the cost of, the price list does not know either."""
+    if usage.cost is not None or _is_facade(span) or usage.input is usage.output is None:
+        return usage
+    provider = conventions.text_of(span.attributes, conventions.PROVIDER)
+    at = span.start_ns / 1e9
+    for model in dict.fromkeys(conventions.text_of(span.attributes, (key,)) for key in conventions.MODEL):
+        cost = prices.estimate(provider, model, usage.input or 0, usage.output or 0, usage.cached_input or 0, at=at) if model else None
+        if cost is not None:
+            return usage._replace(cost=cost)
+    return usage
