@@ -52,7 +52,10 @@ def settled(kit):
     def script(asked):
         if kit.presenting(asked):
             return Turn("The final answer.")
-        return kit.vote("agent1") if kit.seen(asked) else kit.answer(f"by {asked.agent_id}")
+        if kit.seen(asked):
+            return kit.vote("agent1")
+        # Whoever is not the first waits for its answer.
+        return kit.answer("by a") if asked.agent_id == "a" else Turn("slow", seconds=100_000)
 
     return script
 
@@ -61,7 +64,7 @@ def settled(kit):
 def test_display(at_terminal, kit, columns):
     """The agents are drawn while they work, and the answer goes to stdout alone."""
     code, out, shown = at_terminal(settled(kit), columns=columns)
-    assert code == 0
+    assert code == 0, plain(shown)[-1500:]
     assert out.startswith("The final answer.\ntrace: ")
     assert "\x1b" not in out
     assert re.search(r"\x1b\[[0-9;]*3[0-9]m", shown)

@@ -45,14 +45,14 @@ def command(tmp_path, monkeypatch, capsys):
 
 
 def settled(kit):
-    """A script by which each agent answers, and all vote for the first."""
+    """A script by which the first agent answers, which the others wait for, and all vote for it."""
 
     def script(asked):
         if kit.presenting(asked):
             return Turn("The final\nanswer \x1b[31min red\x1b[0m.", usage=Usage(input=100, output=10))
-        if not kit.seen(asked):
-            return kit.answer(f"by {asked.agent_id}", usage=Usage(input=100, output=10))
-        return kit.vote("agent1", usage=Usage(input=100, output=10))
+        if kit.seen(asked):
+            return kit.vote("agent1", usage=Usage(input=100, output=10))
+        return kit.answer("by a", usage=Usage(input=100, output=10)) if asked.agent_id == "a" else Turn("slow", seconds=NEVER)
 
     return script
 

@@ -55,7 +55,7 @@ def beside(kit, turn):
             return turn
         if kit.presenting(asked):
             return Turn("final")
-        return kit.vote("agent1") if kit.seen(asked) else kit.answer("mine")
+        return kit.vote(kit.seen(asked)[0]) if kit.seen(asked) else kit.answer("mine")
 
     return script
 
@@ -111,7 +111,7 @@ async def test_flood_of_tool_calls(coordinate, kit, monkeypatch):
             return Turn("final")
         if asked.number == 1:
             return flood
-        return kit.vote("agent1") if kit.seen(asked) else kit.answer("mine")
+        return kit.vote(kit.seen(asked)[0]) if kit.seen(asked) else kit.answer("mine")
 
     ran = await coordinate(script, kit.agents("agent_a", servers=(kit.QUICK_SERVER,)))
     assert ran.answered.answer == "final"
@@ -141,11 +141,13 @@ async def test_halves_of_characters(coordinate, kit):
     def script(asked):
         if kit.presenting(asked):
             return Turn("final \ud83d")
-        return kit.vote("agent1") if kit.seen(asked) else kit.answer(f"by {asked.agent_id} \ud83d\ude00 \udc00")
+        return kit.vote(kit.seen(asked)[0]) if kit.seen(asked) else kit.answer(f"by {asked.agent_id} \ud83d\ude00 \udc00")
 
     ran = await coordinate(script)
     assert ran.answered.answer == "final �"
-    assert {path.read_text(encoding="utf-8") for path in ran.run.attempt_dir.glob("agent_a/*/answer.txt")} == {"by agent_a \U0001f600 �"}
+    kept = [(path.parts[-3], path.read_text(encoding="utf-8")) for path in ran.run.attempt_dir.glob("agent_?/*/answer.txt")]
+    assert kept
+    assert all(text == f"by {agent_id} \U0001f600 �" for agent_id, text in kept)
     json.dumps(ran.log, ensure_ascii=False).encode()
 
 
@@ -155,7 +157,13 @@ async def test_runs_beside_each_other(coordinate, kit):
 
     def script(asked):
         question = asked.messages[1]["content"].partition("\n")[2].partition("\n")[0]
-        return Turn(f"final: {question}") if kit.presenting(asked) else kit.vote("agent1") if kit.seen(asked) else kit.answer(f"about {question}")
+        return (
+            Turn(f"final: {question}")
+            if kit.presenting(asked)
+            else kit.vote(kit.seen(asked)[0])
+            if kit.seen(asked)
+            else kit.answer(f"about {question}")
+        )
 
     ran = await asyncio.gather(*(coordinate(script, question=f"question {n}") for n in range(3)))
     assert [one.answered.answer for one in ran] == [f"final: question {n}" for n in range(3)]

@@ -33,14 +33,14 @@ USED = Usage(input=1000, output=100)
 
 
 def settled(kit, *, used: Usage | None = None):
-    """A script by which each agent answers once, and all vote for the first."""
+    """A script by which each agent answers once, and all vote for the first of those there are."""
 
     def script(asked):
         if kit.presenting(asked):
             return Turn("final", usage=used)
         place = 1 + ["agent_a", "agent_b", "agent_c"].index(asked.agent_id)
         if any(label.startswith(f"agent{place}.") for label in kit.seen(asked)):
-            return kit.vote("agent1", usage=used)
+            return kit.vote(kit.seen(asked)[0], usage=used)
         return kit.answer(f"by {asked.agent_id}", usage=used)
 
     return script
