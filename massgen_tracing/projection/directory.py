@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from operator import attrgetter
+from pathlib import PurePosixPath
 from typing import Final
 
 from massgen_tracing import layout, semconv
@@ -52,6 +54,7 @@ class RunFiles:
         self.fold = Fold(run.turn, run.attempt, self._journal.add)
         self._described = False
         self._presented: Said | None = None
+        self._final: set[PurePosixPath] = set()
         self._kept: dict[str, Said] = {}
         self._agents = 0
         """How many were known when the first vote was written, which names all of them."""
@@ -68,7 +71,7 @@ class RunFiles:
         self._write_rounds()
         if state.final is not self._presented:
             self._presented = state.final
-            self._write(*artifacts.final(state))
+            self._write_final()
         self._write_status(now_ns)
 
     def finish(self) -> None:
@@ -81,7 +84,7 @@ class RunFiles:
         self._write_rounds()
         if self._agents not in {0, len(state.agents)}:
             self._write(*(artifacts.vote(state, said) for said in _said(state) if said.voted_for))
-        self._write(*artifacts.final(state))
+        self._write_final()
         directory = self._directory
         self.writer.write(directory / METRICS_FILE, metrics_summary(state))
         self.writer.write_pieces(directory / EVENTS_FILE, coordination_events(state, self._journal.events()))
@@ -107,6 +110,17 @@ class RunFiles:
                     if older is not None and older is not agent.answer:
                         older.text = ""
                 self._kept[agent.id] = said
+
+    def _write_final(self) -> None:
+        """Write the final answer; one that somebody else has presented before it stands no more."""
+        made = artifacts.final(self.fold.state)
+        self._write(*made)
+        paths = {artifact.path for artifact in made}
+        for path in self._final - paths:
+            with suppress(OSError):
+                (self._directory / path).unlink()
+                (self._directory / path).parent.rmdir()
+        self._final = paths
 
     def _write_status(self, now_ns: int | None) -> None:
         self.writer.write(self._run.status, status(self.fold.state, now_ns), remember=True)

@@ -1,0 +1,43 @@
+"""The run, the recording or the trace that a command was asked for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from massgen_tracing.errors import RecordingError
+from massgen_tracing.store.reading.recording import Recording
+from massgen_tracing.store.roots import catalogue, lookup, reader
+from massgen_tracing.views import options
+
+
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare what `find` reads."""
+    parser.add_argument(
+        "trace", nargs="?", metavar="TRACE", help="a trace id or its first digits, a run's directory, or a recording (default: the newest run)"
+    )
+    options.add_root(parser, "where to look for it")
+
+
+def find(args: argparse.Namespace) -> tuple[str, Recording]:
+    """What was asked for, and a title for it.
+
+    Raises:
+        RecordingError: if there is none, or nothing in it.
+    """
+    title, recording = _find(args.root, args.trace)
+    if not recording.spans:
+        raise RecordingError(f"There are no spans in {title}", hint=f"The reader {recording.report.sentence or 'found nothing at all in it'}")
+    return title, recording
+
+
+def _find(root: str, wanted: str | None) -> tuple[str, Recording]:
+    if wanted is None:
+        if Path(root).is_file():
+            return Path(root).name, reader.read([Path(root)])
+        newest = lookup.newest_run(root)
+        return newest.run_id, reader.read(newest.files())
+    place = lookup.place_named(root, wanted)
+    if place is not None:
+        return place.name, reader.read(catalogue.files(place))
+    return f"trace {wanted}", lookup.trace(root, wanted)
