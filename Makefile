@@ -15,7 +15,7 @@ INSIDE = $(wildcard tests/test_*.py) tests/trace tests/sinks tests/autostart tes
 PARALLEL = --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-massgen massgen collector jaeger-demo test test-all test-versions check lint types contracts bench lock environment clean
+.PHONY: help demo demo-massgen massgen collector clickhouse jaeger-demo test test-all test-versions check lint types contracts bench lock environment clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
@@ -34,6 +34,9 @@ massgen: environment ## three versions of MassGen for the tests, into .venv-mass
 
 collector: environment ## the Collector and Jaeger that collector/ configures, without Docker, by Go (about ten minutes, once)
 	@$(PY) -m tools.backends.binaries
+
+clickhouse: environment ## ClickHouse's own engine for the tests (half a gigabyte, once)
+	@$(INSTALL) --require-hashes --requirement requirements.clickhouse.lock
 
 jaeger-demo: environment ## a dry run through the real Collector into the real Jaeger, and what Jaeger says of it
 	@$(PY) -m tools.backends.demo
@@ -67,6 +70,8 @@ lock: environment ## write requirements.lock anew, from pyproject.toml, and the 
 	@$(INSTALL) uv
 	@printf 'hatchling\neditables\n' | $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-header --no-annotate --no-emit-index-url --group dev --output-file requirements.lock pyproject.toml -
+	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+		--no-header --no-annotate --no-emit-index-url --group clickhouse --output-file requirements.clickhouse.lock
 	@$(MAKE) --no-print-directory environment
 	@$(PY) -m tools.price_list
 

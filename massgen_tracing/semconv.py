@@ -229,6 +229,23 @@ IMPORTED_MISSING: Final = "massgen.imported.missing"
 MODEL_CALLS: Final = "massgen.model_calls"
 """int. On an imported session, how many model calls the log files count; they do not tell one from another, so there are no spans for them."""
 
+# --- massgen.*: what the Collector puts down for ClickHouse, where every value is a text (collector/scale.yaml) -----------------------------
+
+STORED_TYPES: Final = "massgen.types"
+"""map of key to letter. The kind of each attribute that has no text: i(nteger), d(ouble), b(oolean), j(son), (b)y(tes), n(othing)."""
+
+STORED_KEYS: Final = "massgen.types.keys"
+"""str[]. The keys of all attributes, in their order."""
+
+STORED_ORDER: Final = "massgen.types.order"
+"""str[]. The paths of all values in lists and mappings, in their order."""
+
+STORED_DOUBLES: Final = "massgen.types.doubles"
+"""map of path to text. The doubles in lists and mappings."""
+
+STORED_SCOPE: Final = "massgen.scope"
+"""map. The attributes of the instrumentation scope, which ClickHouse's exporter leaves out."""
+
 # --- OpenTelemetry GenAI and MCP ---------------------------------------------------------------------------------------------------
 
 GEN_AI_OPERATION: Final = "gen_ai.operation.name"

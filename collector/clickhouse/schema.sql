@@ -1,5 +1,6 @@
 -- The Collector's exporter makes these tables too, where it may (create_schema: true); its columns, with an order for looking at runs.
--- Every value of an attribute is a text there, lists and mappings as JSON, and a key that was not recorded is the empty text.
+-- Every value of an attribute is a text there, lists and mappings as JSON, and a key that was not recorded is the empty text. What a value was,
+-- scale.yaml puts down in keys of its own (massgen.types and its like), for `massgen-tracing sql --backend clickhouse`.
 CREATE DATABASE IF NOT EXISTS otel;
 
 CREATE TABLE IF NOT EXISTS otel.otel_traces
@@ -34,13 +35,14 @@ SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1;
 -- Logfire's columns, for spans that have ended: each once, though a Collector that was answered too late has sent it twice.
 CREATE VIEW IF NOT EXISTS otel.records AS
 WITH
+    (attributes -> mapFilter((key, value) -> NOT startsWith(key, 'massgen.types') AND key != 'massgen.scope', attributes)) AS recorded,
     SpanAttributes['logfire.span_type'] = 'log' AS is_log,
     indexOf(Events.Name, 'exception') AS exception_at,
     if(exception_at = 0, map(), Events.Attributes[exception_at]) AS exception,
     toInt32OrNull(nullIf(SpanAttributes['http.response.status_code'], '')) AS status_new,
     toInt32OrNull(nullIf(SpanAttributes['http.status_code'], '')) AS status_old
 SELECT
-    toJSONString(mapFilter((key, value) -> key NOT IN ('logfire.msg', 'logfire.tags', 'logfire.level_num', 'logfire.json_schema'), SpanAttributes)) AS attributes,
+    toJSONString(mapFilter((key, value) -> key NOT IN ('logfire.msg', 'logfire.tags', 'logfire.level_num', 'logfire.json_schema'), recorded(SpanAttributes))) AS attributes,
     nullIf(SpanAttributes['logfire.json_schema'], '') AS attributes_json_schema,
     addNanoseconds(Timestamp, Duration) AS created_at,
     toDate(Timestamp) AS day,
@@ -64,11 +66,11 @@ SELECT
         9) AS level,
     CAST(NULL AS Nullable(String)) AS log_body,
     if(SpanAttributes['logfire.msg'] = '', SpanName, SpanAttributes['logfire.msg']) AS message,
-    toJSONString(CAST(arrayZip(Events.Name, Events.Timestamp, Events.Attributes),
+    toJSONString(CAST(arrayZip(Events.Name, Events.Timestamp, arrayMap(recorded, Events.Attributes)),
         'Array(Tuple(event_name String, event_timestamp DateTime64(9), attributes Map(String, String)))')) AS otel_events,
     toJSONString(CAST(arrayZip(Links.TraceId, Links.SpanId, Links.TraceState, Links.Attributes),
         'Array(Tuple(trace_id String, span_id String, trace_state String, attributes Map(String, String)))')) AS otel_links,
-    toJSONString(ResourceAttributes) AS otel_resource_attributes,
+    toJSONString(recorded(ResourceAttributes)) AS otel_resource_attributes,
     nullIf(ScopeName, '') AS otel_scope_name,
     nullIf(ScopeVersion, '') AS otel_scope_version,
     upper(StatusCode) AS otel_status_code,

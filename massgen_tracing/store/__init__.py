@@ -5,6 +5,7 @@
     tables      records -> rows of Logfire's tables
     sealing     an ended recording -> one Parquet file
     roots       where recordings lie
+    clickhouse  rows of ClickHouse -> rows of Logfire's tables
     sql         Logfire's SQL -> the engine's
     engine      one statement, answered here
     process     one statement, answered by a process that can be stopped
@@ -20,12 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from massgen_tracing import layout
-from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT, Value
+from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT, ClickHouse, Value
 
 if TYPE_CHECKING:
     from massgen_tracing.store.engine.answer import Result
 
-__all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_BYTES", "DEFAULT_TIMEOUT", "Value", "query"]
+__all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_BYTES", "DEFAULT_TIMEOUT", "ClickHouse", "Value", "query"]
 
 
 def query(
@@ -39,8 +40,9 @@ def query(
     max_bytes: int = DEFAULT_MAX_BYTES,
     timeout: float = DEFAULT_TIMEOUT,
     on_progress: Callable[[float], None] | None = None,
+    backend: ClickHouse | None = None,
 ) -> Result:
-    """Ask one SELECT, in Logfire's SQL, of recordings.
+    """Ask one SELECT, in Logfire's SQL, of recordings, or of what the Collector has written into ClickHouse.
 
     Args:
         sql: one SELECT (or WITH … SELECT) over `records`, `records_all` and `metrics`.
@@ -53,12 +55,13 @@ def query(
         max_bytes: bytes of the answer at most.
         timeout: seconds until the query is given up.
         on_progress: called with the seconds since the start about five times a second, until there is an answer.
+        backend: instead of *root*, the ClickHouse that has the spans, such as `ClickHouse.named("http://localhost:8123")`.
 
     Returns:
         The rows, as dicts or as an Arrow table.
 
     Raises:
-        QueryError: if the statement is refused, fails, or takes too long.
+        QueryError: if the statement is refused, fails, or takes too long, or the backend does not answer.
         RecordingError: if *root* does not exist or a recording cannot be opened.
     """
     from massgen_tracing.store.process import sandbox
@@ -73,4 +76,5 @@ def query(
         max_bytes=max_bytes,
         timeout=timeout,
         on_progress=on_progress,
+        backend=backend,
     )

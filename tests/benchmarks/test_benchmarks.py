@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import store
+from benchmarks import scale, store
 from benchmarks._measure import Figure, Samples, interleave, report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +55,15 @@ def test_ratios_are_of_the_best_rounds_and_of_neighbouring_ones() -> None:
     assert (figure.ratio, figure.median_ratio) == (2.0, 2.0)
     above = Figure("", Samples([3.0, 5.0, 4.0]), Samples([7.0, 9.0, 9.0]), base=Samples([1.0, 1.0, 3.0]))
     assert (above.times, above.ratio, above.median_ratio) == ((2.0, 6.0), 2 / 6, 2 / 6)
+
+
+def test_stages_are_sized_for_runs_a_day() -> None:
+    """Cores at the day's peak and bytes a day, of what a span costs."""
+    title, stage, _, _, few, cores, many, *_ = scale.table([scale.Stage("Jaeger", 200e-6, 2000, 2**20)])
+    assert "spans/s of a core" in title
+    assert stage.split() == ["Jaeger", "200.0", "5,000", "2,000", "1"]
+    assert (few, many) == ("1,000", "1,000,000")
+    assert cores.split() == ["Jaeger", "0.0017", "0.3"]
 
 
 def test_a_missed_target_fails_only_a_check(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from massgen_tracing.model import AttributeValue, SpanRecord
@@ -30,8 +30,13 @@ def span(
         kind=Span.SPAN_KIND_INTERNAL,
         start_time_unix_nano=end - int(seconds * 1e9),
         end_time_unix_nano=end,
-        attributes=[KeyValue(key=key, value=_any(value)) for key, value in (attributes or {}).items()],
+        attributes=pairs(attributes or {}),
     )
+
+
+def pairs(attributes: Mapping[str, AttributeValue]) -> list[KeyValue]:
+    """Attributes as they are sent."""
+    return [KeyValue(key=key, value=_any(value)) for key, value in attributes.items()]
 
 
 def _any(value: AttributeValue) -> AnyValue:
@@ -44,8 +49,14 @@ def _any(value: AttributeValue) -> AnyValue:
             return AnyValue(double_value=value)
         case str():
             return AnyValue(string_value=value)
-        case list():
+        case bytes():
+            return AnyValue(bytes_value=value)
+        case None:
+            return AnyValue()
+        case list() | tuple():
             return AnyValue(array_value=ArrayValue(values=[_any(each) for each in value]))
+        case Mapping():
+            return AnyValue(kvlist_value=KeyValueList(values=pairs(value)))
     raise TypeError(f"no test sends {type(value)}")
 
 

@@ -20,7 +20,9 @@ from massgen_tracing.runs.coordinator.protocol import Usage
 from massgen_tracing.runs.coordinator.scripted import Asked, ScriptedCall, ScriptedEndpoint, Turn
 from massgen_tracing.store.roots import catalogue, reader
 from massgen_tracing.store.sealing import seal
-from tests.store import otlp
+from tests.store import exported, otlp
+from tests.store.test_queries import QUERIES
+from tools.backends import clickhouse
 
 FOLDER = Path(__file__).parents[2] / "dashboards"
 DEAD = "d" * 32
@@ -290,6 +292,28 @@ def test_unfinished(root: Path) -> None:
     """Only what the killed run had begun."""
     base = datetime(2027, 1, 15, 8, tzinfo=UTC)
     assert ask(root, "unfinished") == [(DEAD, "work", base, None), (DEAD, "call", base.replace(microsecond=5000), "x")]
+
+
+@pytest.mark.skipif(not clickhouse.installed(), reason=clickhouse.MISSING)
+def test_clickhouse_has_the_same_answers(root: Path, spans: list[SpanRecord], tmp_path: Path) -> None:
+    """Every query, and those that have to run in Logfire unchanged, of what the Collector's exporter would have written of these runs."""
+    (trace,) = {span.trace_id for span in spans if span.attributes.get("massgen.num_agents") == 3}
+    statements = QUERIES | {path.stem: path.read_text() for path in (FOLDER / "sql").glob("*.sql")}
+    with clickhouse.serving(tmp_path) as served:
+        sql, rows = exported.insert(reader.read(catalogue.files(root)), starts=True, times=2)
+        assert not served.answer(sql, rows=rows)
+        for name, written in statements.items():
+            statement = written.replace("[TRACE_ID]", trace)
+            here, there = store.query(statement, root), store.query(statement, backend=served.place)
+            assert there.table.schema == here.table.schema, name
+            # What begins at the same time has no order.
+            assert sorted(map(comparable, there.rows)) == sorted(map(comparable, here.rows)), name
+    assert len(statements) > 30
+
+
+def comparable(row: dict[str, Any]) -> str:
+    """A row apart from the order of additions."""
+    return str([f"{value:.9g}" if isinstance(value, float) else value for value in row.values()])
 
 
 def test_every_query_is_listed() -> None:

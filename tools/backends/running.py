@@ -91,6 +91,18 @@ class Running:
             self._process.wait()
         self._process = None
 
+    def cpu_seconds(self) -> float:
+        """The processor's time that it has taken so far."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> int:
+        """The most bytes of memory that it has had."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
     def said(self) -> str:
         """What it has said so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from massgen_tracing import layout
 from massgen_tracing.errors import QueryError, RecordingError
-from massgen_tracing.store.engine import engines, first, limits, refusals
+from massgen_tracing.store.engine import engines, first, limits, refusals, remote
 from massgen_tracing.store.engine.answer import Cut
 from massgen_tracing.store.engine.damage import gone, of_storage, unreadable
 from massgen_tracing.store.engine.first import First
@@ -32,7 +32,7 @@ from massgen_tracing.store.roots import catalogue
 from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.store.sql import dialect, direct, functions, lengths, parameters, schema
-from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, Value
+from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT, ClickHouse, Value
 
 _SEALING_SECONDS: Final = 0.5
 """For sealing, after an answer, what has ended a while ago."""
@@ -47,6 +47,8 @@ def answer(
     max_us: int | None,
     limit: int,
     max_bytes: int,
+    clickhouse: Mapping[str, str] | None = None,
+    seconds: float = DEFAULT_TIMEOUT,
     on_stage: Callable[[str], None],
 ) -> tuple[dict[str, Any], pa.Buffer, Callable[[], None] | None]:
     """Answer a worker's request.
@@ -59,7 +61,9 @@ def answer(
         max_us: leave out what started after.
         limit: rows at most.
         max_bytes: bytes of them at most.
-        on_stage: told "reading" before it reads whatever there is, "asking" when everything is read.
+        clickhouse: the ClickHouse that is asked instead of files, if any.
+        seconds: how long it may take; whoever asks enforces that.
+        on_stage: told "reading" before it reads whatever there is, "fetching" before it asks ClickHouse, "asking" when everything is there.
 
     Returns:
         How the answer was cut and the report; the rows as an Arrow IPC stream; what is to be done when they have been given, if anything.
@@ -74,6 +78,9 @@ def answer(
         raise QueryError("The row limit cannot be right", expected="a number from 1", got=limit)
     found = direct.find(statement.text)
     question = _Question(statement, first.wanted(statement.text), found.traces, Window(min_us, max_us), limit, max_bytes)
+    if clickhouse is not None:
+        fetched = _answer_from_clickhouse(ClickHouse(**clickhouse), seconds, question, on_stage)
+        return fetched.head, fetched.body, None
     wanted = Wanted(question.traces, min_us, max_us)
     files = first.few(question.first, sources, limit + 1) if wanted.everything else None
     answered = None if files is None else _answer_from(files, sources, question, lambda: None)
@@ -83,9 +90,8 @@ def answer(
         only_schema = schema.NAME in statement.text.lower() and not found.reads_any
         files = () if only_schema else tuple(path for place in sources for path in catalogue.files_with(place, wanted))
         answered = _answer_from(files, sources, question, lambda: on_stage("asking"))
-    head = {"cut": answered.cut, "report": dataclasses.asdict(answered.report)}
     live = [path for path in files if not layout.is_sealed(path)]
-    return head, answered.body, partial(seal.seal_settled, live, seconds=_SEALING_SECONDS) if live else None
+    return answered.head, answered.body, partial(seal.seal_settled, live, seconds=_SEALING_SECONDS) if live else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,11 @@ class _Answered:
     cut: Cut
     report: Report
 
+    @property
+    def head(self) -> dict[str, Any]:
+        """What is said of it before its rows."""
+        return {"cut": self.cut, "report": dataclasses.asdict(self.report)}
+
     def is_enough(self, question: _Question) -> bool:
         """Whether reading more would give no more rows."""
         return bool(self.cut) or (question.first is not None and self.rows >= question.first.enough(question.limit + 1))
@@ -125,14 +136,12 @@ def _answer_from(files: Sequence[Path], sources: Sequence[str], question: _Quest
         try:
             with limits.memory():
                 table, cut, asked = ask(question.statement, chosen, window=question.window, limit=question.limit, max_bytes=question.max_bytes)
-                sink = pa.BufferOutputStream()
-                with pa.ipc.new_stream(sink, table.schema) as writer:
-                    writer.write_table(table)
+                body = _streamed(table)
             found = gone(asked)
             if not found:
                 report = chosen.recording.report
                 report.lost |= {str(path): reason for path, reason in lost.items()}
-                return _Answered(sink.getvalue(), table.num_rows, cut, report)
+                return _Answered(body, table.num_rows, cut, report)
         except QueryError as error:
             # A file may turn out to be damaged after it was chosen: the others have an answer all the same.
             suspects = [path for path, _ in chosen.sealed if path not in named] if of_storage(error) else []
@@ -140,6 +149,28 @@ def _answer_from(files: Sequence[Path], sources: Sequence[str], question: _Quest
             if not found:
                 raise
         lost |= found
+
+
+def _answer_from_clickhouse(place: ClickHouse, seconds: float, question: _Question, on_stage: Callable[[str], None]) -> _Answered:
+    """The answer that the spans in ClickHouse give."""
+    on_stage("fetching")
+    of = remote.source(question.statement, place, seconds, question.window)
+    for step in remote.steps(question.first, of, question.limit + 1):
+        on_stage("asking")
+        with limits.memory():
+            table, cut, _ = ask(question.statement, step.sources, window=step.window, limit=question.limit, max_bytes=question.max_bytes)
+            body = _streamed(table)
+        if step.enough is None or cut or table.num_rows >= step.enough:
+            break  # the last step is enough in any case
+        on_stage("fetching")
+    return _Answered(body, table.num_rows, cut, step.sources.recording.report)
+
+
+def _streamed(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
 
 
 def ask(

@@ -53,10 +53,12 @@ class Sources:
         recording: the spans that the total reader read.
         sealed: the sealed files that the engine reads, and what they say of themselves; the newest rows first, so that a query for the
             newest can leave out those of most other files.
+        rows: rows of `records_all` that come from no file.
     """
 
     recording: Recording
     sealed: tuple[tuple[Path, Index], ...] = ()
+    rows: tuple[pa.RecordBatch, ...] = ()
 
 
 def choose(
@@ -153,9 +155,9 @@ def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct) -
     context, recording = engine.context, sources.recording
     groups = _alike(sources.sealed, asked.accesses)
     links = [_linked(tuple((os.path.abspath(path), _stamp(path)) for path in paths)) for paths in groups.values()]
-    live = []
+    live = list(sources.rows)
     if recording.spans or recording.logs:
-        live = records.table(recording, starts=asked.reads(records.TABLE_ALL), min_us=window.min_us, max_us=window.max_us).to_batches()
+        live += records.table(recording, starts=asked.reads(records.TABLE_ALL), min_us=window.min_us, max_us=window.max_us).to_batches()
     if live or len(sources.sealed) > _FEW_FILES:
         views = _views(context, live, groups, links, window, asked)
     else:

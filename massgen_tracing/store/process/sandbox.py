@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import os
 import queue
 import shutil
@@ -26,7 +27,7 @@ from massgen_tracing import errors
 from massgen_tracing.errors import QueryError
 from massgen_tracing.store.engine import limits
 from massgen_tracing.store.process import wire
-from massgen_tracing.store.terms import Value
+from massgen_tracing.store.terms import ClickHouse, Value
 
 if TYPE_CHECKING:
     from massgen_tracing.store.engine.answer import Result
@@ -44,12 +45,16 @@ _AFTERWARDS_SECONDS: Final = 30.0
 
 _STAGES: Final = {
     "reading": (", while the recordings were still being read", "Let `massgen-tracing compact` seal ended runs: reading them then costs nothing"),
+    "fetching": (
+        ", while spans were still being fetched from ClickHouse",
+        "Ask for less: a time window, one trace_id, or names of spans, and only the attributes that are needed",
+    ),
     "asking": ("", "Ask for less: a time window, one trace_id, or a join with a condition"),
 }
 """Where a statement may be stopped, and what to do about it."""
 
 _BOOT: Final = "import sys; sys.path[:] = sys.argv[2:]; from massgen_tracing.store.process.worker import main; main(sys.argv[1])"
-_VARIABLES: Final = frozenset({"PATH", "HOME", "LANG", "TZ", "TZDIR", "SYSTEMROOT", "VIRTUAL_ENV"})
+_VARIABLES: Final = frozenset({"PATH", "HOME", "LANG", "TZ", "TZDIR", "SYSTEMROOT", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 _VARIABLE_PREFIXES: Final = ("LC_", "LD_", "DYLD_", "PYTHON")
 """The worker's environment: what a process needs to start. Credentials are none of it."""
 
@@ -247,6 +252,7 @@ def query(
     max_bytes: int,
     timeout: float,
     on_progress: Callable[[float], None] | None,
+    backend: ClickHouse | None,
 ) -> Result:
     """The answer to one SELECT, from a worker; see `massgen_tracing.store.query`."""
     begun = time.monotonic()
@@ -261,7 +267,8 @@ def query(
         "max_us": _microseconds(max_timestamp),
         "limit": limit,
         "max_bytes": max_bytes,
-        "timeout": timeout,
+        "clickhouse": None if backend is None else dataclasses.asdict(backend),
+        "seconds": timeout,
         "directory": _directory(),
     }
     head, body = _ask(request, timeout, on_progress or (lambda _seconds: None))

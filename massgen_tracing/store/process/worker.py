@@ -82,7 +82,7 @@ def _is_to_retire() -> bool:
 
 def _answer(execute: ModuleType, request: dict[str, Any], output: int) -> None:
     wire.send(output, {"event": "begun"})
-    limits.alarm(request.pop("timeout") + _ALARM_SECONDS)
+    limits.alarm(request["seconds"] + _ALARM_SECONDS)
     directory = request.pop("directory")
     with contextlib.suppress(OSError):
         os.chdir(directory or "/")

@@ -44,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " in double quotes always a text (may be repeated)",
     )
     options.add_root(parser, "a root, a run's directory, any directory of recordings, or one OTLP/JSON-lines file")
+    parser.add_argument("--backend", choices=("clickhouse",), help="ask what the Collector has written into ClickHouse, instead of recordings")
+    parser.add_argument(
+        "--url",
+        metavar="URL",
+        help="where ClickHouse's HTTP interface is, with the database as its path if it is not otel (default: CLICKHOUSE_URL, or http://localhost:8123;"
+        " who asks: CLICKHOUSE_USER and CLICKHOUSE_PASSWORD)",
+    )
     parser.add_argument("--format", choices=_FORMATS, default="table", help="how the rows are printed (default: table)")
     parser.add_argument("--limit", type=int, default=store.DEFAULT_LIMIT, metavar="N", help=f"print at most N rows (default: {store.DEFAULT_LIMIT})")
     parser.add_argument("--since", metavar="AGE", help="only what started since then: 90s, 30m, 1h, 7d, or an ISO 8601 time")
@@ -66,12 +73,20 @@ def _answer(args: argparse.Namespace, sql: str, *, only_used: bool = False) -> N
     min_timestamp = None if args.since is None else options.since(args.since)
     params = {name: value for name, value in map(_parameter, args.param) if not only_used or f"${name}" in sql}
     with Progress() as progress:
-        result = store.query(sql, args.root, params=params, min_timestamp=min_timestamp, limit=args.limit, on_progress=progress)
+        result = store.query(
+            sql, args.root, params=params, min_timestamp=min_timestamp, limit=args.limit, on_progress=progress, backend=_backend(args)
+        )
     _print(result, args.format)
     if result.truncated:
         options.note(COMMAND, _cut(result))
     if result.report.sentence:
         options.note(COMMAND, result.report.sentence)
+
+
+def _backend(args: argparse.Namespace) -> store.ClickHouse | None:
+    if args.backend is None and args.url is not None:
+        raise QueryError("--url says where a backend is", expected="--backend clickhouse beside it")
+    return None if args.backend is None else store.ClickHouse.named(args.url)
 
 
 def _cut(result: Result) -> str:
