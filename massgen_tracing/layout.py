@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import stat
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +20,9 @@ from pathlib import Path
 from typing import Final
 
 DEFAULT_ROOT: Final = ".massgen"
+ROOT_VARIABLE: Final = "MASSGEN_TRACING_ROOT"
+"""The environment variable that names the directory of runs and recordings."""
+
 LOGS_DIR: Final = "massgen_logs"
 RUN_VARIABLE: Final = "MASSGEN_TRACING_RUN"
 """The environment variable by which a process that belongs to a run is told the attempt's directory: what it records goes there too."""
@@ -25,6 +30,8 @@ RUN_VARIABLE: Final = "MASSGEN_TRACING_RUN"
 TOOL_LOG_VARIABLE: Final = "MASSGEN_TRACING_TOOL_LOG"
 """The environment variable that names the file in which the coordinator's tool server logs its calls."""
 
+TURN_PREFIX: Final = "turn_"
+ATTEMPT_PREFIX: Final = "attempt_"
 TRACES_DIR: Final = "traces"
 """Recordings of work outside any run."""
 
@@ -41,6 +48,8 @@ SEALED_SUFFIX: Final = ".parquet"
 STATUS_FILE: Final = "status.json"
 MASSGEN_LOG: Final = "massgen.log"
 FINAL_DIR: Final = "final"
+OUTPUTS_DIR: Final = "agent_outputs"
+WORKSPACES_DIR: Final = "workspaces"
 ANSWER_FILE: Final = "answer.txt"
 INDEX_FILE: Final = ".recordings.json"
 """In a root: what its recordings have, so that a question need not open those that cannot answer it; may be deleted at any time."""
@@ -72,9 +81,19 @@ class RunDirectory:
         return self.log_dir.name
 
     @property
+    def root(self) -> Path:
+        """The directory of runs and recordings that it lies in."""
+        return self.log_dir.parent.parent
+
+    @property
+    def turn_dir(self) -> Path:
+        """Where the attempts at this question lie."""
+        return self.log_dir / f"{TURN_PREFIX}{self.turn}"
+
+    @property
     def attempt_dir(self) -> Path:
         """Where this attempt's files lie."""
-        return self.log_dir / f"turn_{self.turn}" / f"attempt_{self.attempt}"
+        return self.turn_dir / f"{ATTEMPT_PREFIX}{self.attempt}"
 
     @property
     def status(self) -> Path:
@@ -83,7 +102,18 @@ class RunDirectory:
 
     def final_answer(self, agent_id: str) -> Path:
         """Where the winner's answer lies."""
-        return self.attempt_dir / FINAL_DIR / agent_id / ANSWER_FILE
+        return self.attempt_dir / FINAL_DIR / agent_folder(agent_id) / ANSWER_FILE
+
+
+_PLAIN_ID: Final = re.compile(r"[\w\-+@= ][\w.\-+@= ]{0,79}", re.ASCII)
+
+
+def agent_folder(agent_id: str) -> str:
+    """The name of an agent's directory: its id, or where that can be no name, or is one of others, one that is like it and no other agent's."""
+    if _PLAIN_ID.fullmatch(agent_id) and agent_id not in {FINAL_DIR, OUTPUTS_DIR, WORKSPACES_DIR} and not agent_id.endswith(" "):
+        return agent_id
+    plain = re.sub(r"[^\w\-]", "_", agent_id, flags=re.ASCII)[:60]
+    return f"{plain}~{zlib.crc32(agent_id.encode('utf-8', 'surrogatepass')):08x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +224,55 @@ def new_run(root: Path | str, *, now: datetime | None = None) -> RunDirectory:
             continue
         make_directory(run.attempt_dir)
         return run
+
+
+def _numbers(directory: Path, prefix: str) -> list[int]:
+    """The numbers of the directories `<prefix><number>` in a directory, in order."""
+    with contextlib.suppress(FileNotFoundError):
+        names = [entry.name.removeprefix(prefix) for entry in directory.iterdir() if entry.name.startswith(prefix)]
+        return sorted(int(name) for name in names if name.isdecimal())
+    return []
+
+
+def attempts(log_dir: Path) -> list[RunDirectory]:
+    """Every attempt of a run, by turn and attempt."""
+    return [
+        RunDirectory(log_dir, turn, attempt)
+        for turn in _numbers(log_dir, TURN_PREFIX)
+        for attempt in _numbers(log_dir / f"{TURN_PREFIX}{turn}", ATTEMPT_PREFIX)
+    ]
+
+
+def _make_next(directory: Path, prefix: str) -> int:
+    """Make the directory that follows those there are; `mkdir` decides who of several has which."""
+    number = max(_numbers(directory, prefix), default=0) + 1
+    while True:
+        try:
+            (directory / f"{prefix}{number}").mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return number
+
+
+def next_turn(log_dir: Path) -> RunDirectory:
+    """Make the directory of a run's next question, and return it.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    run = RunDirectory(log_dir, _make_next(log_dir, TURN_PREFIX))
+    make_directory(run.attempt_dir)
+    return run
+
+
+def next_attempt(log_dir: Path, turn: int) -> RunDirectory:
+    """Make the directory of the next attempt at one of a run's questions, and return it.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    return RunDirectory(log_dir, turn, _make_next(RunDirectory(log_dir, turn).turn_dir, ATTEMPT_PREFIX))
 
 
 def recording_name(pid: int | None = None) -> str:

@@ -56,6 +56,9 @@ LLM_OPERATIONS: Final[tuple[LlmOperation, ...]] = get_args(LlmOperation)
 Outcome = Literal["vote", "answer", "error", "restarted", "cancelled", "timeout"]
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
+FinishReason = Literal["completed", "error", "timeout", "interrupted"]
+FINISH_REASONS: Final[tuple[FinishReason, ...]] = get_args(FinishReason)
+
 EnforcementReason = Literal[
     "no_workflow_tool",
     "no_tool_calls",
@@ -146,6 +149,18 @@ WINNER_REASON: Final = "massgen.winner_reason"
 VOTES: Final = "massgen.votes"
 """map of label to int. How many votes each answer got."""
 
+FINISH_REASON: Final = "massgen.finish_reason"
+"""str, one of `FINISH_REASONS`. How the coordination ended; absent where nobody said so."""
+
+FINISH_DETAILS: Final = "massgen.finish_details"
+"""str. More about it, in words."""
+
+UTC_OFFSET: Final = "massgen.utc_offset"
+"""int, seconds. How far local time was ahead of UTC when the session began: names of directories carry local time."""
+
+RUN_CONFIG: Final = "massgen.config"
+"""map. What the coordination was configured with, secrets removed."""
+
 # --- massgen.*: events -------------------------------------------------------------------------------------------------------------
 
 EVENT_TYPE: Final = "massgen.event_type"
@@ -156,6 +171,9 @@ EVENT_DETAILS: Final = "massgen.event_details"
 
 ANSWER_PREVIEW: Final = "massgen.answer_preview"
 """str. The answer's text, a bounded preview unless full content was asked for."""
+
+ANSWER_TEXT: Final = "massgen.answer_text"
+"""str. The whole text of an answer, scrubbed, where the preview may not be all of it and the session has a directory, whose files are made of it."""
 
 VOTE_REASON: Final = "massgen.vote.reason"
 """str. Why the agent voted as it did."""
@@ -279,7 +297,7 @@ EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 EXCEPTION_ESCAPED: Final = "exception.escaped"
 
 IDENTIFIERS: Final = frozenset({
-    AGENT_ID, ROUND_TYPE, BACKEND, OUTCOME, VOTED_FOR, VOTED_FOR_LABEL, ANSWER_LABEL_KEY, WINNER, WINNER_LABEL, EVENT_TYPE,
+    AGENT_ID, ROUND_TYPE, BACKEND, OUTCOME, VOTED_FOR, VOTED_FOR_LABEL, ANSWER_LABEL_KEY, WINNER, WINNER_LABEL, FINISH_REASON, EVENT_TYPE,
     GEN_AI_OPERATION, GEN_AI_CONVERSATION, GEN_AI_AGENT, GEN_AI_PROVIDER, GEN_AI_SYSTEM, GEN_AI_REQUEST_MODEL, GEN_AI_RESPONSE_MODEL,
     GEN_AI_RESPONSE_ID, GEN_AI_TOOL_NAME, GEN_AI_TOOL_CALL_ID, MCP_METHOD, NETWORK_TRANSPORT, ERROR_TYPE,
 })  # fmt: skip
@@ -324,6 +342,9 @@ SERVICE_VERSION: Final = "service.version"
 SERVICE_NAMESPACE: Final = "service.namespace"
 SERVICE_INSTANCE_ID: Final = "service.instance.id"
 PROCESS_PID: Final = "process.pid"
+PROCESS_COMMAND: Final = "process.command_args"
+PROCESS_DIRECTORY: Final = "process.working_directory"
+PROCESS_RUNTIME_VERSION: Final = "process.runtime.version"
 HOST_NAME: Final = "host.name"
 DEPLOYMENT_ENVIRONMENT: Final = "deployment.environment.name"
 DEPLOYMENT_ENVIRONMENT_OLD: Final = "deployment.environment"

@@ -15,6 +15,7 @@ GIVEN: dict[str, Any] = {
     "service_name": ("argument", "variable", "variable"),
     "record": (False, "yes", True),
     "root": ("argument", "variable", "variable"),
+    "run_files": (False, "off", False),
     "seal": (False, "on", True),
     "logfire": (False, "1", True),
     "otlp_endpoint": ("http://argument", "http://variable", "http://variable"),

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from massgen_tracing.sinks.recording import Recording
+    from massgen_tracing.sinks.run_files import LiveFiles
     from massgen_tracing.trace.pipeline import Pipeline
 
 EXIT_TIMEOUT: Final = 1.9
@@ -93,6 +94,7 @@ def configure(
     otlp_endpoint: str | None = None,
     record: bool | None = None,
     root: str | os.PathLike[str] | None = None,
+    run_files: bool | None = None,
     seal: bool | None = None,
     tracer_provider: TracerProvider | None = None,
     enabled: bool | None = None,
@@ -114,6 +116,8 @@ def configure(
             `massgen-tracing push` sends from the recording; without a recording spans wait in a temporary file, and what is not taken is lost.
         record: write the local recording; default on.
         root: where recordings and run directories live; default `.massgen`.
+        run_files: in the directory of a run of this package's own (not of MassGen's), keep `status.json` up to date and write answers, traces of
+            rounds, metrics and logs, all of which `massgen-tracing logs rebuild` can make of the recording too; default on.
         seal: when this process has ended, have another one seal the recordings of all ended runs under *root* into Parquet files, as
             `massgen-tracing compact` does; default off, for the next query does it too.
         tracer_provider: an OpenTelemetry SDK provider of the caller's own; then nothing of the above is set up, and spans go there. With
@@ -136,6 +140,7 @@ def configure(
             "otlp_endpoint": otlp_endpoint,
             "record": record,
             "root": root,
+            "run_files": run_files,
             "seal": seal,
             "enabled": enabled,
             "strict": strict,
@@ -343,7 +348,8 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
 
     root, run = values["root"] if values["record"] else None, surroundings.run_of_parent()
     recordings = _recording(root, run)
-    processors = [*recordings, *(_deliveries.to_collector(recordings, run, values, given_endpoint) if given_endpoint else ())]
+    collectors = _deliveries.to_collector(recordings, run, values, given_endpoint) if given_endpoint else ()
+    processors = [*recordings, *_run_files(recordings, run, values), *collectors]
     resource, remote = surroundings.resource(values["service_name"]), carriers.remote_context()
     shown = Pipeline(resource, processors, remote=remote)
     _pipeline = Pipeline(resource, processors, remote=remote)
@@ -378,7 +384,8 @@ def _set_up_beside(provider: TracerProvider, values: dict[str, Any], make: parti
     from massgen_tracing.trace.provider import SHARED
 
     root, run = values["root"] if record else None, surroundings.run_of_parent()
-    processors = _recording(root, run)
+    recordings = _recording(root, run)
+    processors = [*recordings, *_run_files(recordings, run, values)]
     resource = surroundings.resource("")
     _pipeline = Pipeline(resource, processors)
     if record:
@@ -394,6 +401,14 @@ def _recording(root: str | None, run: layout.RunDirectory | None) -> list[Record
     from massgen_tracing.sinks.recording import Recording
 
     return [Recording(root, run)]
+
+
+def _run_files(recordings: list[Recording], run: layout.RunDirectory | None, values: dict[str, Any]) -> list[LiveFiles]:
+    if not recordings or not values["run_files"]:
+        return []
+    from massgen_tracing.sinks.run_files import LiveFiles
+
+    return [LiveFiles(run)]
 
 
 def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layout.RunDirectory | None) -> layout.RunDirectory | None:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from massgen_tracing import conventions, semconv
 from massgen_tracing.insight.calls import Key, ModelCall, Tree, errors, model_calls, tool_calls
 from massgen_tracing.model import SpanRecord, Usage
+from massgen_tracing.projection.values import integer, text, usage_of
 
 RunState = Literal["live", "interrupted", "ended"]
 
@@ -94,14 +95,14 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
     interrupted = sum(span.state == "interrupted" for span in ordered)
     return Summary(
         trace_ids=tuple(dict.fromkeys(span.trace_id for span in ordered)),
-        question=_text(about.get(semconv.TASK)),
+        question=text(about.get(semconv.TASK)),
         start_ns=_first_start(session, ordered),
         seconds=_seconds(session, ordered),
         state=_state(session, open_count, interrupted),
         agents=_agents(about, ordered),
         rounds=tuple(_round(span, calls_of[span.trace_id, span.span_id]) for span in rounds),
-        winner=_text(about.get(semconv.WINNER)),
-        winner_label=_text(about.get(semconv.WINNER_LABEL)),
+        winner=text(about.get(semconv.WINNER)),
+        winner_label=text(about.get(semconv.WINNER_LABEL)),
         usage=total,
         llm_calls=len(calls),
         costless_calls=sum(map(_is_costless, calls)),
@@ -110,20 +111,6 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
         scrubbed=sum(map(_scrubbed, ordered)),
         open=open_count,
         interrupted=interrupted,
-    )
-
-
-def usage_of(span: SpanRecord) -> Usage:
-    """What a span says it used: a round in `massgen.usage.*`, a model call by the convention of whoever made it."""
-    values = span.attributes
-    if conventions.kind_of(span.name, values) == "model":
-        return conventions.usage_of(values)
-    return Usage(
-        _integer(values.get(semconv.USAGE_INPUT)),
-        _integer(values.get(semconv.USAGE_OUTPUT)),
-        _integer(values.get(semconv.USAGE_REASONING)),
-        _integer(values.get(semconv.USAGE_CACHED_INPUT)),
-        _number(values.get(semconv.USAGE_COST)),
     )
 
 
@@ -150,12 +137,12 @@ def _round(span: SpanRecord, calls: Sequence[ModelCall]) -> Round:
             usage += call.usage
     return Round(
         span_id=span.span_id,
-        agent_id=_text(values.get(semconv.AGENT_ID)),
-        number=_integer(values.get(semconv.ROUND)),
-        kind=_text(values.get(semconv.ROUND_TYPE)),
-        outcome=_text(values.get(semconv.OUTCOME)),
-        label=_text(values.get(semconv.ANSWER_LABEL_KEY)) or _text(values.get(semconv.VOTED_FOR_LABEL)),
-        error=_text(values.get(semconv.ERROR_MESSAGE)),
+        agent_id=text(values.get(semconv.AGENT_ID)),
+        number=integer(values.get(semconv.ROUND)),
+        kind=text(values.get(semconv.ROUND_TYPE)),
+        outcome=text(values.get(semconv.OUTCOME)),
+        label=text(values.get(semconv.ANSWER_LABEL_KEY)) or text(values.get(semconv.VOTED_FOR_LABEL)),
+        error=text(values.get(semconv.ERROR_MESSAGE)),
         seconds=span.seconds,
         usage=usage,
     )
@@ -203,20 +190,8 @@ def _state(session: SpanRecord | None, open_count: int, interrupted: int) -> Run
 def _agents(about: Mapping[str, Any], spans: Sequence[SpanRecord]) -> tuple[str, ...]:
     stated = about.get(semconv.AGENT_IDS)
     names = {name for name in stated if isinstance(name, str)} if isinstance(stated, list | tuple) else set()
-    names |= {_text(span.attributes.get(semconv.AGENT_ID)) for span in spans if span.name.startswith(_ROUND_PREFIX)}
+    names |= {text(span.attributes.get(semconv.AGENT_ID)) for span in spans if span.name.startswith(_ROUND_PREFIX)}
     if not names:
         kinds = (span.attributes for span in spans if conventions.kind_of(span.name, span.attributes) == "agent")
         names = {conventions.text_of(values, conventions.AGENT) for values in kinds}
     return tuple(sorted(names - {""}))
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

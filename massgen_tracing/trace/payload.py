@@ -22,6 +22,9 @@ from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub, use
 MAX_BYTES: Final = 64 * 1024
 """Bytes (UTF-8) of one attribute value."""
 
+MAX_ANSWER_BYTES: Final = 1024 * 1024
+"""The same of an answer's whole text: more than models write, and less than a collector takes in one request."""
+
 MAX_ATTRIBUTES: Final = 256
 """Attributes of one span, event or link."""
 
@@ -224,6 +227,16 @@ def preview(value: object, *, full: bool = False) -> AttributeValue:
     return cut_clean(text, PREVIEW_CHARS)
 
 
+def answered(value: object, *, full: bool, whole: bool) -> dict[str, AttributeValue]:
+    """The attributes of an answer: its preview and, with *whole*, all of its text where the preview may not be that."""
+    if value is None or text_of(value) == "":
+        return {}
+    said = preview(value, full=full)
+    if whole and len(text := text_of(value)) > PREVIEW_CHARS // 2:
+        return {semconv.ANSWER_PREVIEW: said, semconv.ANSWER_TEXT: text}
+    return {semconv.ANSWER_PREVIEW: said}
+
+
 def to_json(value: object) -> str:
     """*value* as JSON text, whatever it is."""
     try:
@@ -245,7 +258,7 @@ def _text(key: str, value: str, max_bytes: int) -> str:
 def _new_text(key: str, value: str, max_bytes: int) -> str:
     """A text under a key that names no secret."""
     if len(value) > max_bytes // 4:
-        return _bound_text(value, max_bytes)
+        return _bound_text(value, MAX_ANSWER_BYTES if key == semconv.ANSWER_TEXT else max_bytes)
     # No character takes more than four bytes, and a mark at most doubles what it stands for.
     if key in _plain and _is_plain_id(value):
         return value

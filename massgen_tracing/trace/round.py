@@ -18,7 +18,7 @@ from massgen_tracing.trace.exceptions import describe, is_timeout
 from massgen_tracing.trace.factory import SpanFactory
 from massgen_tracing.trace.lenient import lenient
 from massgen_tracing.trace.opener import OpenerSpan
-from massgen_tracing.trace.payload import preview, text_of
+from massgen_tracing.trace.payload import answered, preview, text_of
 from massgen_tracing.trace.reported import reported, usage_of
 from massgen_tracing.trace.usage import Unfit, Usage, amount, count
 
@@ -80,7 +80,7 @@ class Round(Work):
         Args:
             label: `agent{i}.{k}`, or one of the caller's own; None: the session's next one for this agent. Given alone, what is not of that form is
                 the text.
-            text: the answer, kept as a bounded preview.
+            text: the answer, kept as a bounded preview; where the session has a directory, in full too, for the files there are made of it.
         """
         if label is not None and not is_label(label) and not _is_said(text):
             label, text = None, label
@@ -89,7 +89,7 @@ class Round(Work):
             label = self._label()
         elif self.session is not None:
             self.session.count_answer(self.agent_id)
-        self._event(semconv.ANSWER_NAME.format(label=label), {semconv.ANSWER_LABEL_KEY: label, semconv.ANSWER_PREVIEW: self._preview(text)})
+        self._event(semconv.ANSWER_NAME.format(label=label), {semconv.ANSWER_LABEL_KEY: label, **self._answered(text)})
         self._end_as("answer", {semconv.ANSWER_LABEL_KEY: label})
         return label
 
@@ -235,6 +235,10 @@ class Round(Work):
     def _preview(self, text: object) -> object:
         return preview(text, full=self._spans.full_content) if _is_said(text) else None
 
+    def _answered(self, text: object) -> Mapping[str, object]:
+        has_run = self.session is not None and self.session.run is not None
+        return answered(text, full=self._spans.full_content, whole=has_run)
+
     def _event(self, name: str, attributes: Mapping[str, Any]) -> None:
         if not self._check_open(name):
             return
@@ -284,7 +288,7 @@ class Presentation(Round):
 
     def final_answer(self, text: object = "") -> None:
         """The final answer stands: event `Final answer from {agent}`, outcome `answer`."""
-        self._event(semconv.FINAL_ANSWER_NAME.format(agent_id=self.agent_id), {semconv.ANSWER_PREVIEW: self._preview(text)})
+        self._event(semconv.FINAL_ANSWER_NAME.format(agent_id=self.agent_id), self._answered(text))
         self._end_as("answer", {})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -19,7 +20,7 @@ from massgen_tracing.trace.calls import Work
 from massgen_tracing.trace.factory import SpanFactory
 from massgen_tracing.trace.lenient import lenient
 from massgen_tracing.trace.opener import OpenerSpan
-from massgen_tracing.trace.payload import preview, text_of
+from massgen_tracing.trace.payload import answered
 from massgen_tracing.trace.round import Presentation, Round
 from massgen_tracing.trace.usage import count
 
@@ -154,13 +155,24 @@ class Session(Work, RoundOpeners):
         self.set(semconv.VOTES, self._spans.take("votes", votes, arguments.votes, None) or None)
         self.set(semconv.WINNER_REASON, reason)
 
+    def finished(self, reason: str, details: str | None = None) -> None:
+        """Note how the coordination ended; the last word counts.
+
+        Args:
+            reason: `completed`, `error`, `timeout` or `interrupted`.
+            details: more about it, in words.
+        """
+        reason = identifier(reason)
+        if reason not in semconv.FINISH_REASONS:
+            self._spans.misuse("finish_reason", "Unknown finish reason", expected=one_of(semconv.FINISH_REASONS), got=reason)
+        self.set(semconv.FINISH_REASON, reason)
+        self.set(semconv.FINISH_DETAILS, details)
+
     def final_answer(self, agent_id: str, text: object = "") -> None:
         """The final answer stands, without a presentation: event `Final answer from {agent}`."""
         agent_id = identifier(agent_id)
-        said = preview(text, full=self._spans.full_content) if text_of(text) else None
-        self._spans.point(
-            semconv.FINAL_ANSWER_NAME.format(agent_id=agent_id), {semconv.AGENT_ID: agent_id, semconv.ANSWER_PREVIEW: said}, base=self.context
-        )
+        said = answered(text, full=self._spans.full_content, whole=self.run is not None)
+        self._spans.point(semconv.FINAL_ANSWER_NAME.format(agent_id=agent_id), {semconv.AGENT_ID: agent_id, **said}, base=self.context)
 
     def answer_label(self, agent_id: str, count: int | None = None) -> str:
         """The label of an agent's answer, `agent{i}.{k}`: i its place (from 1) among the ids sorted by name, k its how-many-th answer.
@@ -220,6 +232,7 @@ class Session(Work, RoundOpeners):
         if self.run is not None:
             own[semconv.LOG_DIR] = str(self.run.log_dir)
             own[semconv.GEN_AI_CONVERSATION] = self.run.run_id
+            own[semconv.UTC_OFFSET] = time.localtime().tm_gmtoff
         self.session = self
         self.round = None
         return {**own, **self._given}

@@ -19,9 +19,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from massgen_tracing import conventions, semconv
-from massgen_tracing.insight.summary import Summary, usage_of
+from massgen_tracing.insight.summary import Summary
 from massgen_tracing.insight.tree import Node
 from massgen_tracing.model import SpanRecord
+from massgen_tracing.projection.values import usage_of
 from massgen_tracing.views import text
 
 _PIPE_WIDTH: Final = 120

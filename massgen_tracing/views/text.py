@@ -40,13 +40,14 @@ def tokens(sent: int | None, received: int | None) -> str:
     """Tokens in and out; `?` for a side that nobody reported, empty for two of them."""
     if sent is None and received is None:
         return ""
-    return f"{_count(sent)}→{_count(received)} tok"
+    return f"{number(sent)}→{number(received)} tok"
 
 
-def _count(number: int | None) -> str:
-    if number is None:
+def number(count: int | None) -> str:
+    """A number in at most seven characters or so; `?` for an unknown one."""
+    if count is None:
         return "?"
-    return f"{number:,}" if number < 10_000 else f"{number / 1000:,.1f}k" if number < 1_000_000 else f"{number / 1e6:,.2f}M"
+    return f"{count:,}" if count < 10_000 else f"{count / 1000:,.1f}k" if count < 1_000_000 else f"{count / 1e6:,.2f}M"
 
 
 def cost(usd: float | None) -> str:
@@ -58,9 +59,9 @@ def cost(usd: float | None) -> str:
     return f"${usd:,.{max(4, 1 - math.floor(math.log10(usd)))}f}"
 
 
-def count(number: int, noun: str) -> str:
+def count(many: int, noun: str) -> str:
     """A number and its noun: `1 row`, `2 rows`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    return f"{many:,} {noun}" + ("" if many == 1 else "s")
 
 
 def moment(when: datetime | None) -> str:

@@ -23,8 +23,9 @@ import massgen_tracing as mt
 from massgen_tracing import layout
 from massgen_tracing.runs.coordinator.config import AgentConfig, Limits, RunConfig, ToolServerConfig
 from massgen_tracing.runs.coordinator.coordinator import Coordination, RunResult
-from massgen_tracing.runs.coordinator.rounds import Progress
+from massgen_tracing.runs.coordinator.progress import Progress
 from massgen_tracing.runs.coordinator.scripted import Asked, ScriptedCall, ScriptedEndpoint, Turn
+from massgen_tracing.sinks.run_files import LiveFiles
 
 QUICK_SERVER = ToolServerConfig("filesystem", sys.executable, ("-m", "massgen_tracing.runs.coordinator.tool_server", "--root", "${cwd}"))
 
@@ -90,6 +91,7 @@ class Harness:
     exporter: InMemorySpanExporter
     tracer: mt.Tracer
     root: Any
+    files: LiveFiles
 
     async def __call__(
         self,
@@ -124,6 +126,7 @@ class Harness:
                 error = caught
             await asyncio.sleep(0.02)  # the endpoint hears of a closed connection a moment later
             log = await asyncio.to_thread(_get, f"{endpoint.url}/_log")
+        assert await asyncio.to_thread(self.files.force_flush)
         return Ran(result, error, Spans(list(self.exporter.get_finished_spans())), log, progress, run, coordination)
 
 
@@ -195,9 +198,11 @@ def coordinate(tmp_path, caplog):
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
+    files = LiveFiles()
+    provider.add_span_processor(files)
     tracer = mt.configure(tracer_provider=provider, strict=True)
     with caplog.at_level(logging.WARNING):
-        yield Harness(exporter, tracer, tmp_path)
+        yield Harness(exporter, tracer, tmp_path, files)
     mt.shutdown()
     provider.shutdown()
     assert "Failed to detach context" not in caplog.text

@@ -160,7 +160,7 @@ async def test_overall_timeout_with_answers(coordinate, kit, clock):
         return kit.answer("in time") if asked.agent_id == "agent_a" and not kit.seen(asked) else Turn("slow", seconds=NEVER)
 
     ran = await coordinate(script, kit.agents("agent_a", "agent_b", overall_timeout=500))
-    assert ran.answered.timed_out
+    assert ran.answered.finish_reason == "timeout"
     assert ran.answered.answer == "in time"
     assert ran.run.final_answer("agent_a").read_text() == "in time"
     assert ran.spans.outcomes("agent_b")[-1] == "timeout"
@@ -186,7 +186,7 @@ async def test_presentation_that_hangs(coordinate, kit, clock):
         return kit.vote("agent1") if kit.seen(asked) else kit.answer("the answer")
 
     ran = await coordinate(script, kit.agents("agent_a", agent_timeout=500))
-    assert ran.answered.timed_out
+    assert ran.answered.finish_reason == "timeout"
     assert ran.answered.answer == "the answer"
     [presentation] = ran.spans.named("agent.agent_a.presentation")
     assert kit.attributes(presentation)["massgen.outcome"] == "timeout"
@@ -203,7 +203,7 @@ async def test_presentation_that_fails(coordinate, kit, turn):
 
     ran = await coordinate(script, kit.agents("agent_a"))
     assert ran.answered.answer == "the answer"
-    assert not ran.answered.timed_out
+    assert ran.answered.finish_reason == "completed"
 
 
 async def test_cancelled_run(coordinate, kit):

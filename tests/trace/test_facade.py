@@ -520,6 +520,16 @@ def test_winner_is_announced_under_the_session_where_no_presentation_follows() -
     assert captured.tree() == "coordination.session\n  Winner selected: agent1.1"
 
 
+def test_a_session_says_how_it_finished() -> None:
+    """The last word counts; a reason that is none of the known ones is the caller's mistake."""
+    with capture() as captured, captured.tracer.session("q", agents=["a"]) as session:
+        session.finished("error", "no agent answered")
+        session.finished("timeout")
+    assert attributes(captured.find("coordination.session"))["massgen.finish_reason"] == "timeout"
+    with capture() as captured, captured.tracer.session("q") as session, pytest.raises(UsageError, match="finish reason"):
+        session.finished("bored")
+
+
 def test_nothing_breaks_when_the_provider_does(swallowed: list[str]) -> None:
     """A provider that raises at every call costs its spans, not the run; it is counted."""
 

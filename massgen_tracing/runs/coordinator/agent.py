@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
+from massgen_tracing import semconv
 from massgen_tracing.errors import EndpointError, RunError
-from massgen_tracing.semconv import EnforcementReason
+from massgen_tracing.semconv import EnforcementReason, RoundType
 from massgen_tracing.trace.round import Round
 
+from .attempts import CUT, Attempts
 from .board import Answer, Refusal, View, Vote
 from .model_openai import ModelFailure
+from .progress import Progress
 from .protocol import (
     WORKFLOW_TOOLS,
     GiveAnswer,
@@ -35,8 +38,11 @@ from .protocol import (
 from .seat import Seat, Table, ask
 from .tools import ToolServerGone
 
-MAX_WAIT: Final = 8.0
-"""Seconds between two tries at an endpoint, at most."""
+MAX_CALLS: Final = 128
+"""Tool calls of one reply that are made; the others are refused."""
+
+CALLS_AT_ONCE: Final = 16
+"""Tool calls of one agent that are made beside each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +89,6 @@ Outcome = Answered | Voted | Outdated | Failed
 Step = Said | Retried | Outcome
 
 
-@dataclass(slots=True)
-class _Attempts:
-    """Tries at a valid move within one round.
-
-    Attributes:
-        made: refusals so far.
-        buffer: text since the last refusal, lost with the next one.
-        tools: names of the tools called since the last refusal.
-    """
-
-    made: int = 0
-    buffer: str = ""
-    tools: list[str] = field(default_factory=list)
-
-
 class AgentRound:
     """One execution of an agent.
 
@@ -122,45 +113,44 @@ class AgentRound:
         self._board = table.board
         self._limits = table.limits
         self._iteration = iteration
-
-    @property
-    def may_restart(self) -> bool:
-        """Whether a newer answer may still interrupt the agent."""
-        return self.seat.restarts < self._limits.max_restarts
+        self._type: RoundType = "voting" if self.view.answers else "initial_answer"
+        self._model = seat.config.model_for(self._type)
+        self._gate = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def steps(self) -> AsyncGenerator[Step, None]:
         """The round; the last step is its `Outcome`."""
         config = self.seat.config
         number, self.seat.rounds = self.seat.rounds, self.seat.rounds + 1
+        self._table.tell(Progress("round", config.id, self._type))
         with self._table.session.agent_round(
             config.id,
             number=number,
-            round_type="voting" if self.view.answers else "initial_answer",
+            round_type=self._type,
             iteration=self._iteration,
             backend=config.provider,
             context_labels=self.view.labels,
-            model=config.model,
+            model=self._model,
         ) as self.handle:
             async with aclosing(self._work(self.handle)) as work:
                 async for step in work:
                     yield step
 
     async def _work(self, rnd: Round) -> AsyncGenerator[Step, None]:
-        messages = opening(self._table.question, self.seat.config.system_message, self.view, self._board)
+        messages = opening(self._table.question, self.seat.config.system_message, self.view, self._board, self._table.history)
         tools = [*self.seat.toolbox.functions(), *workflow_tools(self.view, self._board)]
-        attempts = _Attempts()
+        attempts = Attempts(self._limits)
         for _ in range(self._limits.max_steps):
             wait = 0.0
             verdict: Move | Refusal | None
             failure: ModelFailure | None = None
             try:
                 reply = None
-                async with aclosing(ask(rnd, self.seat, messages, tools)) as pieces:
+                async with aclosing(ask(self._table, rnd, self.seat, self._model, messages, tools)) as pieces:
                     async for piece in pieces:
                         if isinstance(piece, Reply):
                             reply = piece
                         else:
-                            attempts.buffer += piece
+                            attempts.hear(piece)
                             yield Said(piece)
             except self.seat.model.errors as error:
                 failure = self.seat.model.explain(error)
@@ -168,12 +158,12 @@ class AgentRound:
                     yield self._fail(rnd, failure)
                     return
                 verdict = Refusal("api_error", failure.message)
-                wait = min(MAX_WAIT, failure.wait if failure.wait is not None else 0.25 * 2**attempts.made)
+                wait = attempts.wait(failure)
             else:
                 assert reply is not None  # the stream's last piece
                 verdict = await self._judge(rnd, reply, messages, attempts)
             if isinstance(verdict, Refusal):
-                if not self._enforce(rnd, verdict, attempts):
+                if not attempts.refuse(rnd, verdict):
                     yield self._fail(rnd, failure or ModelFailure(verdict.message, retryable=False))
                     return
                 yield Retried(verdict.reason)
@@ -185,14 +175,13 @@ class AgentRound:
 
     # --- what a reply means ------------------------------------------------------------------------------------------------------
 
-    async def _judge(self, rnd: Round, reply: Reply, messages: list[Message], attempts: _Attempts) -> Move | Refusal | None:
+    async def _judge(self, rnd: Round, reply: Reply, messages: list[Message], attempts: Attempts) -> Move | Refusal | None:
         """Do what the reply asks for, and extend the conversation; None means that the model goes on with its tools' results."""
         if reply.finish_reason is None:
             # What arrived is kept as the beginning; half a tool call is not worth keeping.
             messages.append({"role": "assistant", "content": reply.text or "(nothing yet)"})
-            refusal = Refusal("connection_recovery", "The connection broke in the middle of your reply. Go on from there.")
-            messages.append({"role": "user", "content": refusal.message})
-            return refusal
+            messages.append({"role": "user", "content": CUT.message})
+            return CUT
         messages.append(said(reply))
         attempts.tools += [call.name for call in reply.tool_calls]
         moves = [call for call in reply.tool_calls if call.name in WORKFLOW_TOOLS]
@@ -220,7 +209,7 @@ class AgentRound:
     async def _use_tools(self, rnd: Round, calls: Sequence[ToolCall], messages: list[Message]) -> str | None:
         """Make the calls at once and put their results into the conversation; returns what to say if a server has died."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._use_tool(rnd, call)) for call in calls]
+            tasks = [group.create_task(self._use_tool(rnd, call, made=made < MAX_CALLS)) for made, call in enumerate(calls)]
         gone = None
         for call, task in zip(calls, tasks, strict=True):
             text, died = task.result()
@@ -228,24 +217,27 @@ class AgentRound:
             gone = text if died else gone
         return gone
 
-    async def _use_tool(self, rnd: Round, call: ToolCall) -> tuple[str, bool]:
-        """One call's result for the model, and whether its server has died."""
+    async def _use_tool(self, rnd: Round, call: ToolCall, *, made: bool) -> tuple[str, bool]:
+        """One call's result for the model, and whether its server has died; not *made*, it is one too many."""
         found = self.seat.toolbox.find(call.name)
         arguments = read_arguments(call)
-        if found is None or isinstance(arguments, str):
-            text = arguments if isinstance(arguments, str) else f"Error: there is no tool {call.name}."
+        if not made or found is None or isinstance(arguments, str):
+            text = f"Error: there is no tool {call.name}." if made else f"Error: not made; a reply may call {MAX_CALLS} tools at most."
+            text = arguments if isinstance(arguments, str) else text
             with rnd.tool_call(call.name, arguments=call.arguments, call_id=call.id) as wrapper:
                 wrapper.record_result(text, is_error=True)
             return text, False
         server, tool = found
         try:
-            with (
-                rnd.tool_call(call.name, call_id=call.id) as wrapper,
-                wrapper.mcp_call(server.name, tool, arguments=arguments, call_id=call.id, transport="pipe") as span,
-            ):
-                result = await server.call(tool, arguments, span.meta())
-                span.record_result(result.text, is_error=result.is_error)
-                wrapper.record_result(result.text, is_error=result.is_error)
+            async with self._gate:
+                self._table.tell(Progress("tool", self.seat.id, call.name))
+                with (
+                    rnd.tool_call(call.name, call_id=call.id) as wrapper,
+                    wrapper.mcp_call(server.name, tool, arguments=arguments, call_id=call.id, transport="pipe") as span,
+                ):
+                    result = await server.call(tool, arguments, span.meta())
+                    span.record_result(result.text, is_error=result.is_error)
+                    wrapper.record_result(result.text, is_error=result.is_error)
         except ToolServerGone as error:
             return f"Error: {error}. Go on without its tools.", True
         except TimeoutError as error:
@@ -259,9 +251,11 @@ class AgentRound:
             answer = self._board.add_answer(self.seat.id, move.text)
             rnd.answer(answer.label, answer.text)
             self.outcome = Answered(answer)
-        elif self._board.is_old(self.view) and self.may_restart:
+        elif self._board.is_old(self.view) and self.seat.may_restart:
             # An answer came while the vote was on its way; the coordinator has not come round to stopping this stream.
             self.seat.restarts += 1
+            chosen = {semconv.VOTED_FOR: move.answer.agent_id, semconv.VOTED_FOR_LABEL: move.answer.label, semconv.VOTE_REASON: move.reason or None}
+            rnd.event("vote_ignored", {**chosen, "voter": self.seat.id, "label": move.answer.label})
             rnd.restarted(by=self._board.answers[-1].agent_id)
             self.outcome = Outdated()
         else:
@@ -279,19 +273,3 @@ class AgentRound:
             hint = "Start it, or correct backend.base_url" + (f"; its key is read from {variable}" if variable else "")
         self.outcome = Failed(kind(f"{self.seat.id}: {failure.message}", hint=hint))
         return self.outcome
-
-    def _enforce(self, rnd: Round, refusal: Refusal, attempts: _Attempts) -> bool:
-        """Note a refusal; False when it was the last one allowed."""
-        attempts.made += 1
-        rnd.enforcement(
-            refusal.reason,
-            attempt=attempts.made,
-            max_attempts=self._limits.max_attempts,
-            tool_calls=attempts.tools,
-            error_message=refusal.message,
-            buffer_preview=attempts.buffer[:500] or None,
-            buffer_chars=len(attempts.buffer),
-        )
-        attempts.buffer = ""
-        attempts.tools = []
-        return attempts.made < self._limits.max_attempts

@@ -1,18 +1,16 @@
-"""How a run ends: the winner's presentation, and the files that stay."""
+"""How a run ends: the winner's presentation."""
 
 from __future__ import annotations
 
-import os
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import datetime
-from pathlib import Path
 
-from massgen_tracing import guard
-from massgen_tracing.layout import ANSWER_FILE, RunDirectory
+from massgen_tracing.semconv import EVENT_DETAILS
 from massgen_tracing.trace.round import Presentation as Handle
 
-from .board import Answer
+from .attempts import CUT, Attempts
+from .board import Answer, Refusal
 from .protocol import Reply, presenting
 from .seat import Seat, Table, ask
 
@@ -22,10 +20,12 @@ class Presentation:
 
     Attributes:
         text: the final answer; the answer that won until the presentation is complete, and for good if it fails.
+        failure: why it failed; None while it has not.
     """
 
     def __init__(self, seat: Seat, table: Table, answer: Answer, iteration: int) -> None:
         self.text = answer.text
+        self.failure: str | None = None
         self._answer = answer
         self._seat = seat
         self._table = table
@@ -44,56 +44,44 @@ class Presentation:
             with_model: False presents the answer as it stands, when there is no time left to ask.
         """
         seat, table = self._seat, self._table
-        model = seat.config.model if with_model else None
+        model = seat.config.model_for("presentation") if with_model else None
         with table.session.presentation(seat.id, backend=seat.config.provider, number=seat.rounds, iteration=self._iteration, model=model) as handle:
             self._handle = handle
-            if with_model:
-                view = table.board.view(seat.id)
-                messages = presenting(table.question, seat.config.system_message, view, table.board, self._answer)
-                try:
-                    async with aclosing(ask(handle, seat, messages, ())) as pieces:
-                        async for piece in pieces:
-                            if not isinstance(piece, Reply):
-                                yield piece
-                            elif piece.finish_reason is None:
-                                handle.event("presentation_failed", {"reason": "the stream ended early"})
-                            else:
-                                self.text = piece.text.strip() or self.text
-                except seat.model.errors as error:
-                    handle.event("presentation_failed", {"reason": seat.model.explain(error).message})
+            if model is not None:
+                async with aclosing(self._ask(handle, model)) as pieces:
+                    async for piece in pieces:
+                        yield piece
             handle.final_answer(self.text)
 
+    async def _ask(self, handle: Handle, model: str) -> AsyncGenerator[str, None]:
+        """Ask for the presentation until it is whole, or the attempts are used up."""
+        seat, table = self._seat, self._table
+        view = table.board.view(seat.id)
+        messages = presenting(table.question, seat.config.system_message, view, table.board, self._answer, table.history)
+        attempts = Attempts(table.limits)
+        while True:
+            wait, refusal = 0.0, CUT
+            try:
+                async with aclosing(ask(table, handle, seat, model, messages, ())) as pieces:
+                    async for piece in pieces:
+                        if not isinstance(piece, Reply):
+                            attempts.hear(piece)
+                            yield piece
+                        elif piece.finish_reason is not None:
+                            self.text = piece.text.strip() or self.text
+                            return
+            except seat.model.errors as error:
+                failure = seat.model.explain(error)
+                if not failure.retryable:
+                    self._fail(handle, failure.message)
+                    return
+                wait, refusal = attempts.wait(failure), Refusal("api_error", failure.message)
+            # Asked once more from the start: two halves of two replies are not one whole.
+            if not attempts.refuse(handle, refusal):
+                self._fail(handle, refusal.message)
+                return
+            await asyncio.sleep(wait)
 
-class RunFiles:
-    """The answers as files in the run's directory; a directory that cannot be written costs a warning, never the run.
-
-    Args:
-        run: where they go; None writes nothing.
-    """
-
-    def __init__(self, run: RunDirectory | None) -> None:
-        self._run = run
-
-    def answer(self, agent_id: str, text: str) -> None:
-        """Keep one answer, in a directory named by the time."""
-        if self._run is not None:
-            stamp = datetime.now().astimezone().strftime("%Y%m%d_%H%M%S_%f")
-            self._write(self._run.attempt_dir / agent_id / stamp / ANSWER_FILE, text)
-
-    def final(self, agent_id: str, text: str) -> None:
-        """Keep the final answer."""
-        if self._run is not None:
-            self._write(self._run.final_answer(agent_id), text)
-
-    def _write(self, path: Path, text: str) -> None:
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, path)
-        except OSError as error:
-            guard.report(
-                "run.files",
-                f"An answer could not be written to {path} ({error}); the run goes on. Is the disk full or read-only?",
-                error=error,
-            )
+    def _fail(self, handle: Handle, message: str) -> None:
+        self.failure = f"the presentation failed ({message}); the answer stands as it was"
+        handle.event("presentation_failed", {EVENT_DETAILS: message})

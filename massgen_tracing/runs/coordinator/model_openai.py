@@ -11,9 +11,15 @@ from urllib.parse import urlsplit
 from massgen_tracing.trace.reported import usage_of
 
 from .config import AgentConfig
-from .protocol import Message, Reply, ToolCall, Usage
+from .protocol import Message, Reply, ToolCall, Usage, writable
 
 RETRYABLE_STATUS: Final = frozenset({408, 409, 425, 429})
+
+MAX_REPLY: Final = 2_000_000
+"""Characters of a reply, its tool calls included; several times what any model writes at once."""
+
+MAX_LINE: Final = 8 * MAX_REPLY
+"""Bytes that an endpoint may send without a line's end; the client keeps them all until then."""
 
 
 def load() -> None:
@@ -38,6 +44,13 @@ class ModelFailure:
     wait: float | None = None
 
 
+class ReplyTooLong(Exception):
+    """An endpoint sends more than anybody could use; it is not listened to any longer."""
+
+    def __init__(self, most: int, what: str) -> None:
+        super().__init__(f"more than {most:,} {what}")
+
+
 class ChatModel:
     """Streams chat completions of one agent's endpoint.
 
@@ -53,22 +66,33 @@ class ChatModel:
 
         self._agent = agent
         # An endpoint without keys still gets a header, since the client insists on one.
-        self._client = openai.AsyncOpenAI(base_url=agent.base_url, api_key=agent.api_key or "none", max_retries=0, timeout=timeout)
+        self._client = openai.AsyncOpenAI(
+            base_url=agent.base_url,
+            api_key=agent.api_key or "none",
+            max_retries=0,
+            timeout=timeout,
+            http_client=openai.DefaultAsyncHttpxClient(event_hooks={"response": [_bound]}),
+        )
         address = urlsplit(agent.base_url)
         self.host = address.hostname or ""
         self.port = address.port or (443 if address.scheme == "https" else 80)
         self._openai = openai
         # openai 2 streams through httpx, openai 3 through httpx2; both let some of its errors through while a body is read.
         clients = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
-        self.errors: tuple[type[Exception], ...] = (openai.OpenAIError, *(client.HTTPError for client in clients))
+        self.errors: tuple[type[Exception], ...] = (openai.OpenAIError, ReplyTooLong, *(client.HTTPError for client in clients))
 
-    async def stream(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> AsyncGenerator[str | Reply, None]:
+    async def stream(self, model: str, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> AsyncGenerator[str | Reply, None]:
         """Yield each chunk's text (often empty: a piece of a tool call) as it comes, and the whole `Reply` last.
+
+        Args:
+            model: the model that is asked; an agent may have several.
+            messages: the conversation.
+            tools: what the model may call.
 
         Raises:
             Exception: one of `errors`, which `explain` understands.
         """
-        request: dict[str, Any] = {"model": self._agent.model, "messages": list(messages), **self._agent.options}
+        request: dict[str, Any] = {"model": model, "messages": list(messages), **self._agent.options}
         if tools:
             request["tools"] = list(tools)
         stream = await self._client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True})
@@ -83,6 +107,8 @@ class ChatModel:
     def explain(self, error: Exception) -> ModelFailure:
         """What *error*, one of `errors`, means for the run."""
         openai = self._openai
+        if isinstance(error, ReplyTooLong):
+            return ModelFailure(f"the reply from {self._agent.base_url} was stopped: {error}", retryable=True)
         if isinstance(error, openai.APITimeoutError):
             return ModelFailure(f"{self._agent.base_url} did not answer in time", retryable=True)
         if isinstance(error, openai.APIStatusError):
@@ -103,6 +129,7 @@ class _Parts:
     """Puts a stream's chunks together."""
 
     def __init__(self) -> None:
+        self._chars = 0
         self._text: list[str] = []
         self._calls: dict[int, dict[str, str]] = {}
         self._finish: str | None = None
@@ -111,7 +138,11 @@ class _Parts:
         self._usage: Usage | None = None
 
     def add(self, chunk: Any) -> str:
-        """Take one chunk; returns its text."""
+        """Take one chunk; returns its text.
+
+        Raises:
+            ReplyTooLong: if all there is by now is too much.
+        """
         self._model = chunk.model or self._model
         self._id = chunk.id or self._id
         if chunk.usage is not None:
@@ -127,16 +158,22 @@ class _Parts:
             if piece.function is not None:
                 call["name"] += piece.function.name or ""
                 call["arguments"] += piece.function.arguments or ""
+                self._chars += len(piece.function.arguments or "")
         text = (delta.content if delta else None) or ""
         self._text.append(text)
+        self._chars += len(text)
+        if self._chars > MAX_REPLY:
+            raise ReplyTooLong(MAX_REPLY, "characters")
         return text
 
     def reply(self) -> Reply:
         """Everything taken so far."""
         calls = tuple(
-            ToolCall(call["id"] or f"call_{index}", call["name"], call["arguments"]) for index, call in sorted(self._calls.items()) if call["name"]
+            ToolCall(call["id"] or f"call_{index}", call["name"], writable(call["arguments"]))
+            for index, call in sorted(self._calls.items())
+            if call["name"]
         )
-        return Reply("".join(self._text), calls, self._finish, self._model, self._id, self._usage)
+        return Reply(writable("".join(self._text)), calls, self._finish, self._model, self._id, self._usage)
 
 
 def _usage(chunk: Any) -> Usage:
@@ -145,6 +182,31 @@ def _usage(chunk: Any) -> Usage:
     tier = getattr(chunk, "service_tier", None)
     raw = raw if tier is None else {"service_tier": tier, **raw}
     return Usage(*usage_of(raw), raw=raw)
+
+
+async def _bound(response: Any) -> None:
+    """Bound what is read of a response before it comes to be a chunk; a hook of the client's transport."""
+    base = next(kind for kind in type(response.stream).__mro__ if kind.__name__ == "AsyncByteStream")
+    response.stream = type("Bounded", (_Bounded, base), {})(response.stream)
+
+
+class _Bounded:
+    """A response's body, whose lines are of bounded length."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        length = 0
+        async for part in self._stream:
+            end = part.rfind(b"\n")
+            length = length + len(part) if end < 0 else len(part) - end - 1
+            if length > MAX_LINE:
+                raise ReplyTooLong(MAX_LINE, "bytes in one line")
+            yield part
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def _seconds(value: str | None) -> float | None:

@@ -68,6 +68,14 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """What was asked in an earlier turn, and the final answer to it."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class GiveAnswer:
     """The agent gives this answer."""
 
@@ -106,24 +114,25 @@ def _function(name: str, description: str, properties: dict[str, Any]) -> dict[s
     return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
 
 
-def opening(question: str, system_message: str, view: View, board: Board) -> list[Message]:
+def opening(question: str, system_message: str, view: View, board: Board, history: Sequence[Exchange] = ()) -> list[Message]:
     """The messages that a round starts with."""
-    return [_system(system_message, _RULES), {"role": "user", "content": _question(question, view, board)}]
+    return [_system(system_message, _RULES), {"role": "user", "content": _question(question, view, board, history)}]
 
 
-def presenting(question: str, system_message: str, view: View, board: Board, winner: Answer) -> list[Message]:
+def presenting(question: str, system_message: str, view: View, board: Board, winner: Answer, history: Sequence[Exchange] = ()) -> list[Message]:
     """The messages that the winner's presentation starts with."""
     yours = f"Your answer is that of {board.place(winner.agent_id)}."
-    return [_system(system_message, _PRESENT), {"role": "user", "content": f"{_question(question, view, board)}\n\n{yours}"}]
+    return [_system(system_message, _PRESENT), {"role": "user", "content": f"{_question(question, view, board, history)}\n\n{yours}"}]
 
 
 def _system(system_message: str, rules: str) -> Message:
     return {"role": "system", "content": f"{system_message.strip()}\n\n{rules}".strip()}
 
 
-def _question(question: str, view: View, board: Board) -> str:
+def _question(question: str, view: View, board: Board, history: Sequence[Exchange]) -> str:
+    earlier = [f"<earlier>\n{turn.question}\n\n{turn.answer}\n</earlier>" for turn in history]
     answers = [f"{ANSWER_HEADER.format(place=board.place(answer.agent_id), label=answer.label)}\n{answer.text}\n</answer>" for answer in view.answers]
-    return "\n\n".join([f"<question>\n{question}\n</question>", *(answers or ["There is no answer yet."])])
+    return "\n\n".join([*earlier, f"<question>\n{question}\n</question>", *(answers or ["There is no answer yet."])])
 
 
 def said(reply: Reply) -> Message:
@@ -155,6 +164,11 @@ def genai_messages(messages: Sequence[Message], finish_reason: str | None = None
     return written
 
 
+def writable(text: str) -> str:
+    """*text* as UTF-8 can write it: halves of a character that came apart are put together, and what has no other half is replaced."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def read_arguments(call: ToolCall) -> dict[str, Any] | str:
     """A call's arguments; a sentence for the model if they are not a JSON object."""
     try:
@@ -179,6 +193,7 @@ def read_move(calls: Sequence[ToolCall], agent_id: str, view: View, board: Board
         text = arguments.get("content")
         if not isinstance(text, str) or not text.strip():
             return Refusal("no_workflow_tool", "new_answer needs the whole answer as `content`.")
+        text = writable(text)
         return board.refuse_answer(agent_id, text) or GiveAnswer(text)
     found = board.find(view, str(arguments.get("agent_id", "")))
-    return found if isinstance(found, Refusal) else CastVote(found, str(arguments.get("reason", "")))
+    return found if isinstance(found, Refusal) else CastVote(found, writable(str(arguments.get("reason", ""))))

@@ -1,7 +1,7 @@
 """Drives the agents' streams: all in parallel, and a new answer restarts the others.
 
 Each next step of every active stream is made in a fresh task, and whichever is first is taken first. Every wait is bounded: by the
-agent's time, by the run's time, and where something is stopped by `STOP_TIMEOUT`.
+agent's time, by the run's time, by how long nothing at all may happen, and where something is stopped by `STOP_TIMEOUT`.
 """
 
 from __future__ import annotations
@@ -9,33 +9,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from massgen_tracing.errors import RunError, RunTimeout
 from massgen_tracing.trace.borders import bind_stream
 
 from .agent import AgentRound, Answered, Failed, Outdated, Retried, Said, Step, Voted
-from .finish import RunFiles
+from .progress import Progress, ProgressKind
 from .seat import Seat, Table
 
 STOP_TIMEOUT: Final = 5.0
 """Seconds that a stream has to end once it was told to."""
 
-ProgressKind = Literal["started", "answer", "vote", "restart", "retry", "failed", "timeout", "winner", "text", "final"]
-
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Something to show while a run goes on; *agent_id* is empty for the run itself."""
+class CutShort:
+    """Why the rounds were stopped before every agent had voted.
 
-    kind: ProgressKind
-    agent_id: str
-    text: str
+    Attributes:
+        event: the type of the coordination event that tells of it.
+        message: the same in words.
+    """
+
+    event: str
+    message: str
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether it was for want of time."""
+        return self.event != BUDGET
 
 
-OnProgress = Callable[[Progress], None]
+TIMEOUT: Final = "coordination_timeout"
+WATCHDOG: Final = "watchdog"
+BUDGET: Final = "budget_reached"
 
 
 @dataclass(slots=True)
@@ -54,40 +63,38 @@ class Rounds:
     Args:
         table: the run.
         seats: the agents by id.
-        files: where answers are kept.
-        on_progress: told of everything worth showing.
 
     Attributes:
         iteration: how often agents were started, from 0; all that start at once share one.
     """
 
-    def __init__(self, table: Table, seats: Mapping[str, Seat], files: RunFiles, on_progress: OnProgress) -> None:
+    def __init__(self, table: Table, seats: Mapping[str, Seat]) -> None:
         self.iteration = -1
         self._table = table
         self._board = table.board
         self._seats = seats
-        self._files = files
-        self._progress = on_progress
+        self._tell = table.tell
         self._active: dict[str, _Active] = {}
+        self._has_votes = False
 
-    async def drive(self, deadline: float) -> bool:
+    async def drive(self, deadline: float) -> CutShort | None:
         """Drive the streams to the last vote.
 
         Args:
             deadline: when the run's time is up, in monotonic seconds.
 
         Returns:
-            False if the time was up before all had voted.
+            None if all have voted that are left, and what the run may use is not used up.
         """
         while True:
             self._start_idle()
             if not self._active:
-                return True
-            now = time.monotonic()
-            if now >= deadline:
-                await self.stop("the run's time is over")
-                return False
-            until = min(deadline, *(active.deadline for active in self._active.values()))
+                return self._used_up()
+            now, idle_until = time.monotonic(), self._tell.last + self._table.limits.idle_timeout
+            if (cut_short := self._enough(now, deadline, idle_until)) is not None:
+                await self.stop(cut_short.message if cut_short.timed_out else None)
+                return cut_short
+            until = min(deadline, idle_until, *(active.deadline for active in self._active.values()))
             tasks = {active.task for active in self._active.values()}
             await asyncio.wait(tasks, timeout=until - now, return_when=asyncio.FIRST_COMPLETED)
             # In the order of ids, so that events of the same moment do not hang on the order of a set.
@@ -97,6 +104,20 @@ class Rounds:
                     await self._advance(active)
                 elif active is not None and time.monotonic() >= active.deadline:
                     await self._time_out(active)
+
+    def _enough(self, now: float, deadline: float, idle_until: float) -> CutShort | None:
+        """Why the rounds have to stop; None while they may go on."""
+        limits = self._table.limits
+        if now >= deadline:
+            return CutShort(TIMEOUT, f"the run's {limits.overall_timeout:g} s are over")
+        if now >= idle_until:
+            return CutShort(WATCHDOG, f"no agent gave a sign of life for {limits.idle_timeout:g} s")
+        return self._used_up()
+
+    def _used_up(self) -> CutShort | None:
+        """What the run has used, where that is all that it may use; None where there is more."""
+        spent = self._table.spent.reached(self._table.limits)
+        return None if spent is None else CutShort(BUDGET, spent)
 
     async def stop(self, timeout_message: str | None = None) -> None:
         """Stop everything: as timed out with that message, without one as cancelled."""
@@ -115,7 +136,7 @@ class Rounds:
             agent_round = AgentRound(seat, self._table, self.iteration)
             stream = bind_stream(agent_round.steps())
             task = asyncio.create_task(next_step(stream))
-            self._active[seat.id] = _Active(agent_round, stream, task, time.monotonic() + self._table.limits.agent_timeout)
+            self._active[seat.id] = _Active(agent_round, stream, task, time.monotonic() + seat.timeout)
 
     async def _advance(self, active: _Active) -> None:
         """Take the step that a stream has made, and ask for its next one."""
@@ -124,6 +145,8 @@ class Rounds:
         if error is not None:
             # The stream broke in a way that it does not know; its span says how. The others go on.
             del self._active[seat.id]
+            while isinstance(error, ExceptionGroup):
+                error = error.exceptions[0]
             self._drop(seat, "failed", RunError(f"{seat.id} failed: {type(error).__name__}: {error}"))
             return
         step = active.task.result()
@@ -139,44 +162,46 @@ class Rounds:
     async def _take(self, seat: Seat, step: Step) -> None:
         match step:
             case Answered(answer):
-                self._files.answer(seat.id, answer.text)
-                self._progress(Progress("answer", seat.id, answer.label))
+                self._tell(Progress("answer", seat.id, answer.label))
                 await self._restart_others(seat.id)
             case Voted(vote):
-                self._progress(Progress("vote", seat.id, f"{vote.label}: {vote.reason}"))
+                if not self._has_votes:
+                    self._has_votes = True
+                    self._tell(Progress("phase", "", "enforcement"))
+                self._tell(Progress("vote", seat.id, f"{vote.label}: {vote.reason}"))
             case Outdated():
-                self._progress(Progress("restart", seat.id, self._board.answers[-1].label))
+                self._tell(Progress("restart", seat.id, self._board.answers[-1].label))
             case Failed(error):
                 self._drop(seat, "failed", error)
             case Retried(reason):
-                self._progress(Progress("retry", seat.id, reason))
+                self._tell(Progress("retry", seat.id, reason))
             case Said(text):
-                self._progress(Progress("text", seat.id, text))
+                self._tell(Progress("text", seat.id, text))
 
     def _drop(self, seat: Seat, kind: ProgressKind, error: RunError) -> None:
         seat.error = error
-        self._progress(Progress(kind, seat.id, str(error)))
+        self._tell(Progress(kind, seat.id, str(error)))
 
     async def _restart_others(self, author: str) -> None:
         """A new answer: every other agent at work starts again with it, unless it has ended its round or has no restarts left."""
         label = self._board.answers[-1].label
         for agent_id in sorted(self._active):
             active = self._active.get(agent_id)
-            if active is None or active.round.outcome is not None or not active.round.may_restart:
+            if active is None or active.round.outcome is not None or not active.round.seat.may_restart:
                 continue
             if not self._board.is_old(active.round.view):
                 continue
             if active.round.handle is not None:
                 active.round.seat.restarts += 1
                 active.round.handle.restarted(by=author)
-            self._progress(Progress("restart", agent_id, label))
+            self._tell(Progress("restart", agent_id, label))
             await self._stop(active)
 
     async def _time_out(self, active: _Active) -> None:
         if active.round.outcome is not None:
             return  # it made it; the step that says so is on its way
         seat = active.round.seat
-        message = f"no answer and no vote within {self._table.limits.agent_timeout:g} s"
+        message = f"no answer and no vote within {seat.timeout:g} s"
         if active.round.handle is not None:
             active.round.handle.timeout(message)
         await self._stop(active)

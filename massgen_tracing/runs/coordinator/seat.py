@@ -5,34 +5,43 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from massgen_tracing import prices
 from massgen_tracing.errors import RunError
-from massgen_tracing.layout import RunDirectory
-from massgen_tracing.trace.reported import priced_apart
+from massgen_tracing.layout import ROOT_VARIABLE, WORKSPACES_DIR, RunDirectory
 from massgen_tracing.trace.round import Round
 from massgen_tracing.trace.session import Session
 
 from .board import Board
 from .config import AgentConfig, Limits, RunConfig
 from .model_openai import ChatModel, load
-from .protocol import Message, Reply, Usage, genai_messages, said
+from .progress import Progress, Pulse
+from .protocol import Exchange, Message, Reply, genai_messages, said
+from .spending import Spending, priced
 from .tools import Toolbox
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What all agents of a run share."""
+    """What all agents of a run share.
+
+    Attributes:
+        history: what was asked and answered before, in earlier turns.
+        tell: told of everything worth showing.
+        spent: what all of them have used.
+    """
 
     session: Session
     board: Board
     question: str
     limits: Limits
+    history: tuple[Exchange, ...]
+    tell: Pulse
+    spent: Spending = field(default_factory=Spending)
 
 
 @dataclass(slots=True)
@@ -40,18 +49,22 @@ class Seat:
     """One agent at the table: what it works with, and how it has fared.
 
     Attributes:
+        timeout: seconds that one of its rounds may take.
+        max_restarts: how often new answers of others may interrupt it.
         rounds: rounds so far, which is the next one's number.
         restarts: how often a new answer of another agent has interrupted it.
-        cost: USD so far; None while no price is known.
+        spent: what it has used so far.
         error: why it dropped out; None while it takes part.
     """
 
     config: AgentConfig
     model: ChatModel
     toolbox: Toolbox
+    timeout: float
+    max_restarts: int
     rounds: int = 0
     restarts: int = 0
-    cost: float | None = None
+    spent: Spending = field(default_factory=Spending)
     error: RunError | None = None
 
     @property
@@ -59,25 +72,15 @@ class Seat:
         """The agent's id."""
         return self.config.id
 
-    def spend(self, usage: Usage) -> None:
-        """Add what one model call cost: what the provider says, else what the price list says."""
-        cost = usage.cost
-        if cost is None:
-            # Not the tracer's figure: who wins must not depend on whether the run is traced.
-            cost = prices.estimate(
-                self.config.provider,
-                self.config.model,
-                usage.input or 0,
-                usage.output or 0,
-                usage.cached_input or 0,
-                reasoning_tokens=usage.reasoning or 0,
-                **priced_apart(usage.raw),
-            )
-        if cost is not None:
-            self.cost = (self.cost or 0.0) + cost
+    @property
+    def may_restart(self) -> bool:
+        """Whether a new answer may still interrupt it."""
+        return self.restarts < self.max_restarts
 
 
-async def ask(rnd: Round, seat: Seat, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> AsyncGenerator[str | Reply, None]:
+async def ask(
+    table: Table, rnd: Round, seat: Seat, model_name: str, messages: Sequence[Message], tools: Sequence[dict[str, Any]]
+) -> AsyncGenerator[str | Reply, None]:
     """One model call with its span: each chunk's text, then the whole reply.
 
     Raises:
@@ -85,8 +88,8 @@ async def ask(rnd: Round, seat: Seat, messages: Sequence[Message], tools: Sequen
     """
     model = seat.model
     config = seat.config
-    async with aclosing(model.stream(messages, tools)) as pieces:
-        with rnd.llm_call(config.provider, model=config.model, operation="stream", server_address=model.host, server_port=model.port) as call:
+    async with aclosing(model.stream(model_name, messages, tools)) as pieces:
+        with rnd.llm_call(config.provider, model=model_name, operation="stream", server_address=model.host, server_port=model.port) as call:
             async for piece in pieces:
                 if isinstance(piece, str):
                     call.first_chunk()
@@ -105,7 +108,10 @@ async def ask(rnd: Round, seat: Seat, messages: Sequence[Message], tools: Sequen
                             cost=usage.cost,
                             raw=usage.raw,
                         )
-                        seat.spend(usage)
+                        cost = priced(config.provider, model_name, usage)
+                        for account in (seat.spent, table.spent):
+                            account.add(usage, cost)
+                        table.tell(Progress("spent", seat.id, "", seat.spent.tokens, seat.spent.cost))
                 yield piece
 
 
@@ -123,7 +129,9 @@ async def open_seats(config: RunConfig, run: RunDirectory | None) -> AsyncIterat
     async with contextlib.AsyncExitStack() as stack:
         root = stack.enter_context(_workspaces(run))
         agents = sorted(config.agents, key=lambda agent: agent.id)
-        toolboxes = {agent.id: _toolbox(agent, root / agent.id) for agent in agents}
+        # What runs a tool of theirs starts is recorded beside this one.
+        env = {} if run is None else {ROOT_VARIABLE: str(run.root)}
+        toolboxes = {agent.id: _toolbox(agent, root / agent.id, env) for agent in agents}
         # Before the start, so that a server is ended also if another one fails to start; all of them at once.
         stack.push_async_callback(_stop_all, list(toolboxes.values()))
         async with asyncio.TaskGroup() as group:
@@ -134,15 +142,17 @@ async def open_seats(config: RunConfig, run: RunDirectory | None) -> AsyncIterat
                 raise error
         seats = {}
         for agent in agents:
-            model = ChatModel(agent, timeout=config.limits.agent_timeout)
+            timeout = config.limits.agent_timeout if agent.timeout is None else agent.timeout
+            max_restarts = config.limits.max_restarts if agent.max_restarts is None else agent.max_restarts
+            model = ChatModel(agent, timeout=timeout)
             stack.push_async_callback(model.aclose)
-            seats[agent.id] = Seat(agent, model, toolboxes[agent.id])
+            seats[agent.id] = Seat(agent, model, toolboxes[agent.id], timeout, max_restarts)
         yield seats
 
 
-def _toolbox(agent: AgentConfig, workspace: Path) -> Toolbox:
+def _toolbox(agent: AgentConfig, workspace: Path, env: Mapping[str, str]) -> Toolbox:
     workspace.mkdir(parents=True, exist_ok=True)
-    return Toolbox(agent.tool_servers, workspace)
+    return Toolbox(agent.tool_servers, workspace, env)
 
 
 async def _start(toolbox: Toolbox) -> Exception | None:
@@ -162,7 +172,7 @@ async def _stop_all(toolboxes: list[Toolbox]) -> None:
 def _workspaces(run: RunDirectory | None) -> Iterator[Path]:
     """The directory of the agents' workspaces: in the run's, else a temporary one."""
     if run is not None:
-        root = run.attempt_dir / "workspaces"
+        root = run.attempt_dir / WORKSPACES_DIR
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError:

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from massgen_tracing.layout import TOOL_LOG_VARIABLE
+from massgen_tracing.semconv import TRACEPARENT
 
 NAME: Final = "massgen-tracing-tools"
+_TRACE_CONTEXT: Final = (TRACEPARENT, "tracestate", "baggage")
 MAX_OUTPUT: Final = 20_000
 """Characters of a result; the rest is cut, and said to be."""
 
@@ -37,10 +39,12 @@ class Tools:
 
     Args:
         root: existing directory; nothing outside of it is read or written by the file tools, and commands start in it.
+        meta: the `_meta` of the request; what a command traces lies below the span that it names.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, meta: Mapping[str, Any] | None = None) -> None:
         self._root = root.resolve()
+        self._meta = meta or {}
 
     async def write_file(self, arguments: Mapping[str, Any]) -> str:
         """Write a text file, with its directories."""
@@ -67,6 +71,7 @@ class Tools:
         process = await asyncio.create_subprocess_shell(
             command,
             cwd=self._root,
+            env=self._environment(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -83,6 +88,17 @@ class Tools:
         if status != 0:
             raise ToolFailure(f"{output}\n(exit status {status})".strip())
         return output or "(no output)"
+
+    def _environment(self) -> dict[str, str]:
+        """The environment of a command: this call's trace context, and where this interpreter's own commands are."""
+        env = dict(os.environ)
+        if isinstance(self._meta.get(TRACEPARENT), str):
+            for name in _TRACE_CONTEXT:
+                env.pop(name.upper(), None)  # a stranger's tracestate must not go with our traceparent
+                if isinstance(self._meta.get(name), str):
+                    env[name.upper()] = self._meta[name]
+        env["PATH"] = os.pathsep.join([*filter(None, [env.get("PATH")]), os.path.dirname(sys.executable)])
+        return env
 
     def _inside(self, name: str) -> Path:
         """*name* as a path inside the root, symbolic links followed."""
@@ -171,7 +187,6 @@ async def serve(root: Path) -> None:
     from mcp.server.lowlevel import Server
     from mcp.server.stdio import stdio_server
 
-    tools = Tools(root)
     listed = types.ListToolsResult.model_validate(
         {
             "tools": [
@@ -183,7 +198,7 @@ async def serve(root: Path) -> None:
 
     async def answer(name: str, arguments: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> Any:
         _log(name, arguments or {}, meta)
-        text, is_error = await call(tools, name, arguments or {})
+        text, is_error = await call(Tools(root, meta), name, arguments or {})
         return types.CallToolResult.model_validate({"content": [{"type": "text", "text": text}], "isError": is_error})
 
     server = _server_of_mcp_1(Server, types, listed, answer) if hasattr(Server, "call_tool") else _server_of_mcp_2(Server, listed, answer)

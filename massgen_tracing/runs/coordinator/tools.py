@@ -25,6 +25,9 @@ STOP_TIMEOUT: Final = 10.0
 CALL_TIMEOUT: Final = 120.0
 """Seconds for one tool call."""
 
+MAX_RESULT: Final = 200_000
+"""Characters of a result that the model is shown; the rest is cut, and said to be."""
+
 PASSED_ENV: Final = (TOOL_LOG_VARIABLE, "TMPDIR", "LANG", "LC_ALL", "VIRTUAL_ENV", "PYTHONPATH")
 """Variables that a server inherits besides mcp's own short list: no keys."""
 
@@ -62,11 +65,12 @@ class ToolServer:
     calls come from whichever task drives an agent's stream.
     """
 
-    def __init__(self, config: ToolServerConfig, workspace: Path) -> None:
+    def __init__(self, config: ToolServerConfig, workspace: Path, env: Mapping[str, str] | None = None) -> None:
         self.name = config.name
         self.specs: tuple[ToolSpec, ...] = ()
         self._config = config
         self._workspace = workspace
+        self._env = env or {}
         self._session: Any = None
         self._closing = asyncio.Event()
         self._owner: asyncio.Task[None] | None = None
@@ -127,7 +131,8 @@ class ToolServer:
         """End the process; bounded, never raises."""
         self._closing.set()
         if self._owner is not None:
-            await asyncio.wait({self._owner}, timeout=STOP_TIMEOUT)
+            # One that has not even started has nothing to bring to its end.
+            await asyncio.wait({self._owner}, timeout=STOP_TIMEOUT if self._session is not None else 0)
             if not self._owner.done():
                 self._owner.cancel()
                 await asyncio.wait({self._owner}, timeout=STOP_TIMEOUT)
@@ -139,7 +144,7 @@ class ToolServer:
         from mcp.client.session import ClientSession
         from mcp.client.stdio import StdioServerParameters, stdio_client
 
-        env = child_env(_inherited() | dict(self._config.env))
+        env = child_env({**_inherited(), **self._env, **self._config.env})
         parameters = StdioServerParameters(command=self._config.command, args=self._arguments(), env=env, cwd=self._workspace)
         async with stdio_client(parameters, errlog=self._stderr) as (read, write), ClientSession(read, write) as session:
             await session.initialize()
@@ -166,10 +171,11 @@ class Toolbox:
     Args:
         servers: their configurations.
         workspace: existing directory in which they work.
+        env: added to their environment.
     """
 
-    def __init__(self, servers: tuple[ToolServerConfig, ...], workspace: Path) -> None:
-        self._servers = [ToolServer(config, workspace) for config in servers]
+    def __init__(self, servers: tuple[ToolServerConfig, ...], workspace: Path, env: Mapping[str, str] | None = None) -> None:
+        self._servers = [ToolServer(config, workspace, env) for config in servers]
         self._tools: dict[str, tuple[ToolServer, ToolSpec]] = {}
 
     async def start(self) -> None:
@@ -208,7 +214,10 @@ def _inherited() -> dict[str, str]:
 def _result(result: Any) -> ToolResult:
     data = result.model_dump(by_alias=True)
     texts = [part["text"] if part.get("type") == "text" else f"[{part.get('type')}]" for part in data.get("content") or ()]
-    return ToolResult("\n".join(texts), bool(data.get("isError")))
+    text = "\n".join(texts)
+    if len(text) > MAX_RESULT:
+        text = f"{text[:MAX_RESULT]}\n(cut: {len(text):,} characters in all)"
+    return ToolResult(text, bool(data.get("isError")))
 
 
 def _is_protocol_error(error: BaseException) -> bool:

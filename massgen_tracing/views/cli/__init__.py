@@ -11,7 +11,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from massgen_tracing import errors
 from massgen_tracing._version import __version__
@@ -20,7 +20,7 @@ COMMANDS: Final[dict[str, str]] = {
     "run": "ask a question: agents answer, vote and present, and everything is traced",
     "exec": "run a Python program, MassGen say, traced and otherwise as it is",
     "sql": "ask Logfire's SQL of the local recordings",
-    "logs": "list the recorded runs; make recordings of MassGen runs that were not traced",
+    "logs": "list the recorded runs; make recordings of MassGen runs that were not traced; make a run's files anew",
     "trace": "draw the span tree of a run",
     "export": "write a run's spans as OTLP, also those of a sealed recording",
     "push": "send recorded spans to Logfire or a collector that has not taken them yet",
@@ -36,6 +36,14 @@ EXIT_TIMEOUT: Final = 3
 EXIT_INTERRUPTED: Final = 4
 
 
+class _Parser(argparse.ArgumentParser):
+    """Arguments that are wrong end a command as a wrong configuration does: nothing was started."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_CONFIG, f"{self.prog}: {message}\n")
+
+
 def exit_code(error: errors.MassGenTracingError) -> int:
     """The exit code that an error stands for."""
     if isinstance(error, errors.RunTimeout):
@@ -47,7 +55,7 @@ def exit_code(error: errors.MassGenTracingError) -> int:
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     """The parser; only *command*'s own arguments are loaded, the others are named with their help."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="massgen-tracing",
         description="See what many agents did: record their runs, draw them, ask SQL of them.",
         epilog="`massgen-tracing COMMAND --help` tells more about one command.",

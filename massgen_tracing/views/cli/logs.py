@@ -1,4 +1,4 @@
-"""`massgen-tracing logs`: `list` the recorded runs, newest first; `import` runs of MassGen that were not traced."""
+"""`massgen-tracing logs`: `list` the recorded runs, newest first; `import` runs of MassGen that were not traced; `rebuild` a run's files."""
 
 from __future__ import annotations
 
@@ -22,11 +22,18 @@ _ROOMY: Final = 110
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     _add_list_arguments(parser)
-    actions = parser.add_subparsers(dest="action", metavar="{list,import}")
+    actions = parser.add_subparsers(dest="action", metavar="{list,import,rebuild}")
     listing = actions.add_parser("list", help="list the runs, newest first (this is what `logs` alone does)", argument_default=argparse.SUPPRESS)
     _add_list_arguments(listing)
     importing = actions.add_parser("import", help="make recordings of MassGen runs that were not traced, beside their logs")
     importing.add_argument("paths", nargs="+", metavar="PATH", help="a .massgen, a massgen_logs, a log_… directory, or a turn or attempt of one")
+    rebuilding = actions.add_parser(
+        "rebuild", help="make the files of a run anew of its recording: status, answers, metrics, logs", argument_default=argparse.SUPPRESS
+    )
+    rebuilding.add_argument(
+        "run", nargs="?", metavar="RUN", default=None, help="a run's name or directory, or an attempt's (default: the newest run)"
+    )
+    options.add_root(rebuilding, "where the runs are recorded")
 
 
 def _add_list_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +48,10 @@ def run(args: argparse.Namespace) -> int:
         from massgen_tracing.views.cli import imports
 
         return imports.run(args.paths)
+    if args.action == "rebuild":
+        from massgen_tracing.views.cli import rebuild
+
+        return rebuild.run(args.root, args.run)
     return _list(args)
 
 

@@ -1,0 +1,190 @@
+"""All files of one attempt, brought up to date with what is known of it: the same functions live and afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from operator import attrgetter
+from pathlib import PurePosixPath
+from typing import Final
+
+from massgen_tracing import layout, semconv
+from massgen_tracing.model import SpanRecord
+from massgen_tracing.projection import artifacts
+from massgen_tracing.projection.coordination import coordination_events, coordination_table
+from massgen_tracing.projection.fold import PREFIXES, ROUND_PREFIX, Fold
+from massgen_tracing.projection.journal import Journal
+from massgen_tracing.projection.metrics import metrics_summary
+from massgen_tracing.projection.state import RunState, Said
+from massgen_tracing.projection.status import status
+from massgen_tracing.projection.writer import ArtifactWriter
+
+METRICS_FILE: Final = "metrics_summary.json"
+EVENTS_FILE: Final = "coordination_events.json"
+TABLE_FILE: Final = "coordination_table.txt"
+
+_order: Final = attrgetter("start_ns", "span_id")
+_LINKS: Final = (layout.STATUS_FILE, layout.FINAL_DIR, layout.MASSGEN_LOG)
+"""What lies in the newest attempt's directory, and lay in the run's itself."""
+
+
+def is_ours(session: SpanRecord) -> bool:
+    """Whether the files of a session's directory are this package's to write: not where MassGen itself has run, which writes its own."""
+    return not ({semconv.MASSGEN_VERSION, semconv.IMPORTED} & session.attributes.keys())
+
+
+class RunFiles:
+    """The files of one coordination.
+
+    Args:
+        run: where they go.
+        links: whether the links in the run's directory are to lead to them.
+
+    Attributes:
+        fold: what is known of it.
+        writer: writes the files.
+    """
+
+    def __init__(self, run: layout.RunDirectory, *, links: bool = True) -> None:
+        self.writer = ArtifactWriter()
+        self._run = run
+        self._directory = run.attempt_dir
+        self._links = links
+        self._journal = Journal(self._directory, self.writer)
+        self.fold = Fold(run.turn, run.attempt, self._journal.add)
+        self._described = False
+        self._presented: Said | None = None
+        self._final: set[PurePosixPath] = set()
+        self._kept: dict[str, Said] = {}
+        self._agents = 0
+        """How many were known when the first vote was written, which names all of them."""
+
+    def update(self, now_ns: int) -> None:
+        """Bring up to date what is of use while the run goes on; `status.json` last, for it says that the others are there."""
+        state = self.fold.state
+        if not state.span_id:
+            return
+        self._journal.flush()
+        if not self._described:
+            self._described = True
+            self._write(artifacts.metadata(state))
+        self._write_rounds()
+        if state.final is not self._presented:
+            self._presented = state.final
+            self._write_final()
+        self._write_status(now_ns)
+
+    def finish(self) -> None:
+        """Write all files as they are for good."""
+        state = self.fold.state
+        if not state.span_id:
+            return
+        self._journal.finish()
+        self._write(artifacts.metadata(state))
+        self._write_rounds()
+        if self._agents not in {0, len(state.agents)}:
+            self._write(*(artifacts.vote(state, said) for said in _said(state) if said.voted_for))
+        self._write_final()
+        directory = self._directory
+        self.writer.write(directory / METRICS_FILE, metrics_summary(state))
+        self.writer.write_pieces(directory / EVENTS_FILE, coordination_events(state, self._journal.events()))
+        self.writer.write_pieces(directory / TABLE_FILE, coordination_table(state, self._journal.events()))
+        self._write_status(None)
+
+    def _write_rounds(self) -> None:
+        """Write what has been said, and the traces of rounds that have ended; what is written down is not kept."""
+        state = self.fold.state
+        due, self.fold.due = self.fold.due, []
+        for agent, rnd, said in due:
+            if said is None:
+                trace = artifacts.round_trace(state, agent, rnd)
+                rnd.detail = None
+                self._write(*(() if trace is None else (trace,)))
+            elif said.voted_for:
+                self._agents = self._agents or len(state.agents)
+                self._write(artifacts.vote(state, said))
+            else:
+                self._write(artifacts.answer(state, said))
+                before = self._kept.get(agent.id)
+                for older in (before, said):
+                    if older is not None and older is not agent.answer:
+                        older.text = ""
+                self._kept[agent.id] = said
+
+    def _write_final(self) -> None:
+        """Write the final answer; one that somebody else has presented before it stands no more."""
+        made = artifacts.final(self.fold.state)
+        self._write(*made)
+        paths = {artifact.path for artifact in made}
+        for path in self._final - paths:
+            with suppress(OSError):
+                (self._directory / path).unlink()
+                (self._directory / path).parent.rmdir()
+        self._final = paths
+
+    def _write_status(self, now_ns: int | None) -> None:
+        self.writer.write(self._run.status, status(self.fold.state, now_ns), remember=True)
+        for name in _LINKS if self._links else ():
+            target = self._directory / name
+            if target.exists():
+                self.writer.link(self._run.log_dir / name, str(target.relative_to(self._run.log_dir)))
+
+    def _write(self, *made: artifacts.Artifact) -> None:
+        for artifact in made:
+            self.writer.write(self._directory / artifact.path, artifact.content)
+
+
+def _said(state: RunState) -> Iterator[Said]:
+    for agent in state.agents.values():
+        for rnd in agent.rounds.values():
+            yield from rnd.said
+
+
+def rebuild(run: layout.RunDirectory, spans: Iterable[SpanRecord], *, links: bool = True) -> RunFiles | None:
+    """Make the files of a run of its recording; None where they are not this package's to write, or where there is no session.
+
+    Args:
+        run: where they go.
+        spans: what was recorded of it, in any order.
+        links: whether it is the newest attempt.
+    """
+    ordered = sorted(spans, key=_order)
+    session = _session(ordered)
+    if session is None or not is_ours(session):
+        return None
+    until = session.end_ns
+    mine = [span for span in _parents_first(ordered) if span.name.startswith(PREFIXES) and (span is session or span.name != semconv.SESSION)]
+    files = RunFiles(run, links=links)
+    files.fold.started(session)
+    for span in mine:
+        if span is not session and (until is None or span.start_ns <= until):
+            files.fold.started(span)
+    for span in sorted(mine, key=lambda span: (span is session, span.name.startswith(ROUND_PREFIX))):
+        # What ended later than the run is in none of its files: when they were written, it had not.
+        if span.end_ns is not None and (until is None or span.end_ns <= until):
+            files.fold.ended(span)
+    files.fold.state.interrupted = session.state == "interrupted"
+    files.finish()
+    return files
+
+
+def _session(ordered: Sequence[SpanRecord]) -> SpanRecord | None:
+    """The last coordination that is in no other one."""
+    found: SpanRecord | None = None
+    for span in ordered:
+        if span.name == semconv.SESSION and (found is None or (found.end_ns is not None and span.start_ns >= found.end_ns)):
+            found = span
+    return found
+
+
+def _parents_first(ordered: Sequence[SpanRecord]) -> list[SpanRecord]:
+    """Spans by start time, but none before the one that it is in: clocks may have been set."""
+    known = {span.span_id: span for span in ordered}
+    placed: dict[str, SpanRecord] = {}
+    for span in ordered:
+        above = [span]
+        while (parent := known.get(above[-1].parent_span_id)) is not None and parent.span_id not in placed and parent not in above:
+            above.append(parent)
+        for each in reversed(above):
+            placed.setdefault(each.span_id, each)
+    return list(placed.values())

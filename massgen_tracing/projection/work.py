@@ -1,0 +1,197 @@
+"""What agents do in their rounds, folded: model calls and tools, as counters by agent, model, tool and round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from massgen_tracing import semconv
+from massgen_tracing.model import SpanRecord, Usage
+from massgen_tracing.projection import values
+from massgen_tracing.projection.scribe import Scribe
+from massgen_tracing.projection.state import MOST_NAMES, OTHER, AgentState, RoundState, Tools, ToolStats
+from massgen_tracing.projection.usage import Used
+from massgen_tracing.projection.values import number, text
+
+K = TypeVar("K", str, int)
+V = TypeVar("V")
+
+MCP_PREFIX: Final = semconv.MCP_NAME.partition("{")[0]
+TOOL_PREFIX: Final = semconv.TOOL_NAME.partition("{")[0]
+
+
+@dataclass(slots=True)
+class _Open:
+    """A tool call that has not ended: the wrapper, whose arguments may be those of the call inside."""
+
+    name: str
+    inside: bool = False
+    told: bool = False
+    chars: int = 0
+
+
+class Work:
+    """Folds the spans of model calls, MCP calls and other tool calls. A call counts once, however many spans stand for it."""
+
+    def __init__(self, scribe: Scribe) -> None:
+        self._scribe = scribe
+        self._wrappers: dict[str, _Open] = {}
+        self._inside: set[str] = set()
+        self._calls: set[str] = set()
+        self._around: set[str] = set()
+
+    def started(self, span: SpanRecord) -> None:
+        """A call has started."""
+        if span.name.startswith(values.LLM_PREFIX):
+            self._calls.add(span.span_id)
+            if span.parent_span_id in self._calls:
+                self._around.add(span.parent_span_id)
+        elif span.name.startswith(TOOL_PREFIX):
+            arguments = span.attributes.get(semconv.GEN_AI_TOOL_ARGUMENTS)
+            name = text(span.attributes.get(semconv.GEN_AI_TOOL_NAME))
+            self._wrappers[span.span_id] = wrapper = _Open(name, chars=values.length(arguments))
+            if arguments is not None:
+                wrapper.told = True
+                self._tool_started(span, span.span_id, name)
+        else:
+            self._mcp_started(span)
+
+    def ended(self, span: SpanRecord) -> None:
+        """A call has ended."""
+        if span.name.startswith(values.LLM_PREFIX):
+            self._call_ended(span)
+        elif span.name.startswith(TOOL_PREFIX):
+            self._wrapper_ended(span)
+        elif span.span_id in self._inside:
+            self._inside.discard(span.span_id)
+        else:
+            self._tool_ended(span, span.span_id, values.length(span.attributes.get(semconv.GEN_AI_TOOL_ARGUMENTS)), mcp=True)
+
+    def use(self, agent: AgentState, rnd: RoundState | None, model: str, used: Usage) -> None:
+        """Count usage that no model call stands for."""
+        if used == Usage():
+            return
+        state = self._scribe.state
+        places = [agent.used, state.used]
+        if rnd is not None:
+            places += [rnd.used, _named(state.by_round, rnd.number, Used)]
+        if model or rnd is not None:
+            places.append(_named(state.by_model, model or (rnd.model if rnd is not None else "") or OTHER, Used))
+        for place in places:
+            place.add(used)
+
+    def _call_ended(self, span: SpanRecord) -> None:
+        self._calls.discard(span.span_id)
+        if span.span_id in self._around:
+            self._around.discard(span.span_id)
+            return
+        state, about = self._scribe.state, span.attributes
+        assert span.end_ns is not None
+        used, latency = values.usage_of(span), max(0, span.end_ns - span.start_ns)
+        first = number(about.get(semconv.GEN_AI_TIME_TO_FIRST_CHUNK))
+        model = text(about.get(semconv.GEN_AI_REQUEST_MODEL)) or text(about.get(semconv.GEN_AI_RESPONSE_MODEL)) or OTHER
+        places = [state.used, _named(state.by_model, model, Used), _named(state.by_backend, text(about.get(semconv.GEN_AI_PROVIDER)) or OTHER, Used)]
+        found = self._scribe.place(span)
+        if found is not None:
+            agent, rnd = found
+            places += [agent.used, rnd.used, _named(state.by_round, rnd.number, Used)]
+        for place in places:
+            place.call(used, latency, first)
+        if found is not None:
+            for kind, said in _written(about.get(semconv.GEN_AI_OUTPUT_MESSAGES)):
+                self._scribe.telling(span.end_ns, *found)(kind, {"content": said})
+
+    def _mcp_started(self, span: SpanRecord) -> None:
+        wrapper = self._wrappers.get(span.parent_span_id)
+        if wrapper is None:
+            self._tool_started(span, span.span_id, text(span.attributes.get(semconv.GEN_AI_TOOL_NAME)))
+            return
+        self._inside.add(span.span_id)
+        wrapper.inside = True
+        if not wrapper.told:
+            wrapper.told = True
+            wrapper.chars = values.length(span.attributes.get(semconv.GEN_AI_TOOL_ARGUMENTS))
+            self._tool_started(span, span.parent_span_id, wrapper.name)
+
+    def _wrapper_ended(self, span: SpanRecord) -> None:
+        wrapper = self._wrappers.pop(span.span_id, None) or _Open("")
+        if not wrapper.told:
+            wrapper.chars = values.length(span.attributes.get(semconv.GEN_AI_TOOL_ARGUMENTS))
+            self._tool_started(span, span.span_id, text(span.attributes.get(semconv.GEN_AI_TOOL_NAME)))
+        self._tool_ended(span, span.span_id, wrapper.chars, mcp=wrapper.inside)
+
+    def _tool_started(self, span: SpanRecord, tool_id: str, name: str) -> None:
+        found = self._scribe.place(span)
+        if found is None:
+            return
+        about = span.attributes
+        server = span.name.removeprefix(MCP_PREFIX).rpartition(".")[0] if span.name.startswith(MCP_PREFIX) else ""
+        self._scribe.telling(span.start_ns, *found)(
+            "tool_start",
+            {
+                "tool_id": tool_id,
+                "tool_name": name,
+                "args": _arguments(about.get(semconv.GEN_AI_TOOL_ARGUMENTS)),
+                "server_name": server or None,
+            },
+        )
+
+    def _tool_ended(self, span: SpanRecord, tool_id: str, chars: int, *, mcp: bool) -> None:
+        state, about = self._scribe.state, span.attributes
+        assert span.end_ns is not None
+        ns, failed = max(0, span.end_ns - span.start_ns), span.status_code == 2
+        name, result = text(about.get(semconv.GEN_AI_TOOL_NAME)), about.get(semconv.GEN_AI_TOOL_RESULT)
+        found = self._scribe.place(span)
+        for tools in [state.tools, *([found[0].tools] if found is not None else ())]:
+            _count_tool(tools, name or OTHER, ns, chars, values.length(result), failed=failed, mcp=mcp or name.startswith("mcp__"))
+        if found is None:
+            return
+        found[1].tools += 1
+        self._scribe.telling(span.end_ns, *found)(
+            "tool_complete",
+            {
+                "tool_id": tool_id,
+                "tool_name": name,
+                "result": text(result),
+                "elapsed_seconds": ns / 1e9,
+                "status": "error" if failed else "success",
+                "is_error": failed,
+            },
+        )
+
+
+def _count_tool(tools: Tools, name: str, ns: int, input_chars: int, output_chars: int, *, failed: bool, mcp: bool) -> None:
+    named = _named(tools.by_name, name, ToolStats)
+    named.mcp = named.mcp or mcp
+    for stats in (tools.total, named):
+        stats.add(ns, input_chars, output_chars, failed=failed)
+
+
+def _named(known: dict[K, V], name: K, make: Callable[[], V]) -> V:
+    found = known.get(name)
+    if found is None:
+        if len(known) >= MOST_NAMES and isinstance(name, str):
+            name = OTHER
+        found = known.setdefault(name, make())
+    return found
+
+
+def _arguments(said: object) -> dict[str, Any]:
+    """A tool's arguments as MassGen's readers take them: a mapping."""
+    found = values.decoded(said)
+    if isinstance(found, Mapping):
+        return {str(key): item for key, item in found.items()}
+    return {} if found is None else {"arguments": found}
+
+
+def _written(messages: object) -> list[tuple[str, str]]:
+    """The texts of a model's output, each with the type of its event."""
+    kinds = {"text": "text", "reasoning": "thinking"}
+    parts = [part for message in _mappings(values.decoded(messages)) for part in _mappings(message.get("parts"))]
+    told = [(kinds.get(text(part.get("type"))), text(part.get("content"))) for part in parts]
+    return [(kind, said) for kind, said in told if kind is not None and said]
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []

@@ -1,0 +1,151 @@
+"""Writes files of a run, each whole or not at all, and leaves alone what has not changed."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from massgen_tracing import guard, layout
+
+
+@dataclass(slots=True)
+class Saved:
+    """What a writer has done.
+
+    Attributes:
+        written, bytes: files that were written, and what stands in them.
+        unchanged: writes that were not needed, for the same stood there already.
+        empty: writes that were refused, for there was nothing in them.
+        failed: writes that the disk has not taken.
+    """
+
+    written: int = 0
+    bytes: int = 0
+    unchanged: int = 0
+    empty: int = 0
+    failed: int = 0
+
+
+class ArtifactWriter:
+    """Writes files atomically: whoever reads one finds all of the old or all of the new content.
+
+    A file that cannot be written costs a warning, never the run. What this writer itself wrote last is not read again to be compared.
+
+    Attributes:
+        saved: what it has done.
+    """
+
+    def __init__(self) -> None:
+        self.saved = Saved()
+        self._last: dict[Path, bytes] = {}
+
+    def write(self, path: Path, content: bytes, *, require_non_empty: bool = False, remember: bool = False) -> bool:
+        """Write a file; whether its content has changed by that.
+
+        Args:
+            path: the file; directories that are missing are made.
+            content: all that is to stand in it.
+            require_non_empty: refuse content that is nothing but white space.
+            remember: it is written again and again, so that what was written last is worth keeping in memory.
+        """
+        if require_non_empty and not content.strip():
+            self.saved.empty += 1
+            return False
+        try:
+            if self._stands(path, content):
+                self.saved.unchanged += 1
+                return False
+            self._replace(path, (content,))
+        except OSError as error:
+            self.failed(path, error)
+            return False
+        if remember:
+            self._last[path] = content
+        return True
+
+    def write_pieces(self, path: Path, pieces: Iterable[bytes]) -> None:
+        """Write a file of pieces that are not all in memory at once."""
+        try:
+            self._replace(path, pieces)
+        except OSError as error:
+            self.failed(path, error)
+
+    def _replace(self, path: Path, pieces: Iterable[bytes]) -> None:
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            with os.fdopen(_create(temporary), "wb") as file:
+                file.writelines(pieces)
+                size = file.tell()
+            if path.is_file() and filecmp.cmp(temporary, path, shallow=False):
+                self.saved.unchanged += 1
+                temporary.unlink()
+                return
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        self.saved.written += 1
+        self.saved.bytes += size
+
+    def link(self, path: Path, target: str) -> None:
+        """Have *path* be a link to *target*; a file of somebody else's that is in its place stays."""
+        try:
+            if os.path.lexists(path) and (not path.is_symlink() or os.readlink(path) == target):
+                return
+            temporary = path.with_name(f".{path.name}.tmp")
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+            os.symlink(target, temporary)
+            os.replace(temporary, path)
+        except (OSError, NotImplementedError) as error:  # some systems have no links, or not for everybody
+            guard.passing(error)
+            guard.logger.debug("no link %s could be made", path, exc_info=True)
+
+    def _stands(self, path: Path, content: bytes) -> bool:
+        last = self._last.get(path)
+        if last is not None:
+            return last == content and path.exists()
+        with suppress(OSError):
+            return path.stat().st_size == len(content) and path.read_bytes() == content
+        return False
+
+    def failed(self, path: Path, error: OSError) -> None:
+        """Say that a file could not be written."""
+        guard.passing(error)
+        self.saved.failed += 1
+        guard.report(
+            "run.files",
+            f"{path} could not be written ({error.strerror or error}); the run goes on, and `massgen-tracing logs rebuild` makes its files of the"
+            " recording. Is the disk full, or the directory read-only?",
+            error=error,
+        )
+
+
+def _create(path: Path, flags: int = os.O_TRUNC) -> int:
+    """Open a file for writing, in a directory that is made where it is missing."""
+    flags |= os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        layout.make_directory(path.parent)
+        return os.open(path, flags, 0o666)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to a file's end, with one write as a rule.
+
+    Raises:
+        OSError: if it cannot be written; part of it may be there then.
+    """
+    number = _create(path, os.O_APPEND)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(number, left) :]
+    finally:
+        os.close(number)

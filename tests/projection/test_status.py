@@ -1,0 +1,183 @@
+"""`status.json`: what it says at each moment of a run, and that it obeys the schema that ships."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+
+from massgen_tracing import semconv
+from massgen_tracing.projection.fold import Fold
+from massgen_tracing.projection.status import schema, status
+from tests.projection.scenes import START, Scene, a_run, folded, scenes
+
+VALIDATOR = jsonschema.Draft202012Validator(schema())
+
+
+def said(fold: Fold, now_ns: int | None = None) -> dict[str, Any]:
+    """What the file says; it obeys the schema."""
+    found: dict[str, Any] = json.loads(status(fold.state, now_ns))
+    VALIDATOR.validate(found)
+    return found
+
+
+def test_the_schema_is_one() -> None:
+    """What ships is a JSON Schema, and it says no to a file that lacks something, or has more."""
+    jsonschema.Draft202012Validator.check_schema(schema())
+    found = said(folded(a_run().steps))
+    for section in ("meta", "coordination", "agents", "results"):
+        assert list(VALIDATOR.iter_errors({key: value for key, value in found.items() if key != section}))
+    assert list(VALIDATOR.iter_errors(found | {"more": 1}))
+
+
+@given(scenes())
+@settings(max_examples=25)
+def test_whatever_a_run_does_each_state_obeys_the_schema(scene: Scene) -> None:
+    """After every step; the percentage never falls, and the phase never goes back."""
+    fold, percent, phases = Fold(), 0, ["initial_answer", "enforcement", "presentation"]
+    for step in scene.steps:
+        folded([step], fold)
+        found = said(fold)["coordination"]
+        failures = fold.state.outcomes.keys() & {"error", "timeout"}  # who has failed is done, until it is asked again
+        assert failures or found["completion_percentage"] >= percent
+        percent = found["completion_percentage"]
+        phases = phases[phases.index(found["phase"]) :]
+
+
+def test_states_along_a_run() -> None:
+    """Who is at what, how far it is, which votes count: at each moment as documented."""
+    fold = Fold()
+    seen: list[tuple[object, ...]] = []
+    for step in a_run().steps:
+        folded([step], fold)
+        found = said(fold)
+        at = found["coordination"]
+        state = (at["phase"], at["active_agent"], at["completion_percentage"], *(found["agents"][agent]["status"] for agent in "abc"))
+        if not seen or seen[-1] != state:
+            seen.append(state)
+    assert seen == [
+        ("initial_answer", None, 0, "waiting", "waiting", "waiting"),
+        ("initial_answer", "a", 0, "streaming", "waiting", "waiting"),
+        ("initial_answer", "a", 0, "streaming", "streaming", "waiting"),
+        ("initial_answer", "a", 0, "streaming", "streaming", "streaming"),
+        ("initial_answer", "a", 16, "streaming", "streaming", "streaming"),
+        ("initial_answer", "b", 16, "answered", "streaming", "streaming"),
+        ("initial_answer", "c", 16, "answered", "restarting", "streaming"),
+        ("initial_answer", "b", 16, "answered", "streaming", "streaming"),
+        ("initial_answer", "a", 16, "streaming", "streaming", "streaming"),
+        ("enforcement", "a", 33, "streaming", "streaming", "streaming"),
+        ("enforcement", "b", 33, "voted", "streaming", "streaming"),
+        ("enforcement", "b", 50, "voted", "streaming", "streaming"),
+        ("enforcement", "c", 50, "voted", "answered", "streaming"),
+        ("enforcement", None, 83, "voted", "answered", "error"),
+        ("enforcement", "a", 83, "streaming", "answered", "error"),
+        ("enforcement", "a", 83, "streaming", "streaming", "error"),
+        ("enforcement", "a", 99, "streaming", "streaming", "error"),
+        ("enforcement", "a", 99, "streaming", "voted", "error"),
+        ("enforcement", None, 99, "voted", "voted", "error"),
+        ("presentation", "b", 99, "voted", "streaming", "error"),
+        ("presentation", None, 99, "voted", "voted", "error"),
+        ("presentation", None, 100, "voted", "voted", "error"),
+    ]
+
+
+def test_the_end_of_a_run() -> None:
+    """Documented keys as documented; MassGen's others with right numbers; what is unknown stays so in the telemetry."""
+    found = said(folded(a_run().steps))
+    assert found["is_complete"]
+    assert found["finish_reason"], found["finish_reason_details"] == ("completed", "Winner: b")
+    assert found["meta"]["session_id"] == "log_1"
+    assert found["meta"]["log_dir"] == "/runs/log_1"
+    assert found["results"] == {
+        "votes": {"agent1.1": 0, "agent2.1": 2},
+        "winner": "b",
+        "winner_label": "agent2.1",
+        "winner_reason": "most votes",
+        "final_answer_preview": ("The final answer " * 20)[:200],
+    }
+    a, b, c = (found["agents"][agent] for agent in "abc")
+    assert a["vote_cast"] == {"voted_for_agent": "b", "voted_for_label": "agent2.1", "reason_preview": "best"}
+    assert len(b["vote_cast"]["reason_preview"]) == 100
+    assert [agent["times_restarted"] for agent in (a, b, c)] == [1, 1, 0], "a by a vote that became void, b in the middle of a round"
+    assert (c["error"]["type"], c["error"]["message"]) == ("error", "no luck")
+    assert found["rounds"]["by_outcome"] == {
+        **dict.fromkeys(["post_evaluation", "timeout", "cancelled"], 0),
+        "answer": 2,
+        "vote": 3,
+        "presentation": 1,
+        "restarted": 1,
+        "error": 1,
+    }
+    assert found["costs"] == {"total_estimated_cost": 0.2, "total_input_tokens": 30, "total_output_tokens": 15, "calls_of_unknown_cost": 1}
+    assert found["telemetry"]["by_model"]["other"]["cost"] is None
+    assert found["telemetry"]["by_model"]["m"]["cost"] == 0.2
+    assert found["telemetry"]["by_agent"]["b"]["calls"] == 2
+    assert sum(rnd["input_tokens"] for agent in found["agents"].values() for rnd in agent["round_history"]) == 30, "each call once"
+    tool = found["tools"]["by_tool"]["mcp__fs__read"]
+    assert (tool["call_count"], tool["failure_count"], tool["tool_type"], tool["total_input_chars"]) == (2, 1, "mcp", 34)
+    reliability = b["reliability"]
+    assert reliability["enforcement_attempts"][0]["reason"] == "no_tool_calls"
+    assert reliability["by_round"] == {"1": {"count": 1, "reasons": ["no_tool_calls"]}}
+    assert (reliability["total_enforcement_retries"], reliability["total_buffer_chars_lost"], reliability["outcome"]) == (1, 7, "ok")
+    assert (a["reliability"], len(found["historical_workspaces"])) == (None, 2)
+
+
+def test_the_winner_is_named_when_the_final_answer_stands() -> None:
+    """Whoever finds a winner finds the answer; that somebody presents can be seen before."""
+    scene = a_run()
+    final = next(place for place, step in enumerate(scene.steps) if step.name.startswith("Final answer"))
+    before, after = said(folded(scene.steps[:final])), said(folded(scene.steps[: final + 2]))
+    assert before["coordination"]["is_final_presentation"]
+    assert before["results"]["winner"] is None
+    assert after["results"]["winner"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ({semconv.FINISH_REASON: "timeout"}, "timeout"),
+        ({semconv.FINISH_REASON: "interrupted"}, "interrupted"),
+        ({}, "completed"),
+    ],
+)
+def test_how_a_run_has_finished(end: dict[str, Any], reason: str) -> None:
+    """What its coordinator says; where it says nothing, what its spans say."""
+    scene = Scene()
+    scene.end(scene.session(), **end)
+    assert said(folded(scene.steps))["finish_reason"] == reason
+
+
+def test_without_a_winner_an_agent_that_has_failed_comes_first() -> None:
+    """MassGen's `export` looks for the error of such a run at the first agent."""
+    scene = Scene()
+    session = scene.session()
+    scene.fail(scene.round(session, "b", 0))
+    scene.end(session, True)
+    found = said(folded(scene.steps))
+    assert list(found["agents"]) == ["b", "a"]
+    assert found["finish_reason"] == "error"
+
+
+def test_a_clock_that_is_set_back_counts_no_time_backwards() -> None:
+    """Elapsed time is never less than what the spans have seen."""
+    fold = folded(a_run().steps[:-1])
+    found = said(fold, START - 10**12)
+    assert found["meta"]["elapsed_seconds"] > 0
+
+
+def test_a_write_reads_no_more_of_a_long_run_than_of_a_short_one() -> None:
+    """Of many rounds the latest are shown, and all are counted."""
+    scene = Scene(("a",))
+    session = scene.session()
+    for number in range(200):
+        rnd = scene.round(session, "a", number)
+        scene.enforce(rnd)
+        scene.restart(rnd, "b")
+    found = said(folded(scene.steps))
+    agent = found["agents"]["a"]
+    assert (len(agent["round_history"]), agent["times_restarted"], found["rounds"]["total_rounds"]) == (10, 200, 200)
+    assert (len(agent["reliability"]["enforcement_attempts"]), agent["reliability"]["total_enforcement_retries"]) == (50, 200)
+    assert agent["round_history"][-1]["round_number"] == 199
