@@ -123,6 +123,7 @@ class Fold(Scribe):
         if not rnd.presents:
             agent.votes += rnd.outcome == "vote"
             agent.restarts += rnd.outcome == "restarted"
+            agent.failures += rnd.outcome in {"error", "timeout"}
         if not rnd.used.calls:  # its owner has told what it used, and has traced no call
             self._work.use(agent, rnd, "", values.usage_of(span))
         self.changed = True

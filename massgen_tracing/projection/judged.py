@@ -102,8 +102,8 @@ def phase(state: RunState) -> Phase:
     agents = state.agents.values()
     if any(agent.vote is not None for agent in agents):
         return "enforcement"
-    taking_part = [agent for agent in agents if not has_failed(agent)]
-    return "enforcement" if taking_part and all(agent.answer is not None for agent in taking_part) else "initial_answer"
+    given = any(agent.answer is not None for agent in agents) and all(agent.answer is not None or agent.failures for agent in agents)
+    return "enforcement" if given else "initial_answer"
 
 
 def finish_reason(state: RunState) -> str:

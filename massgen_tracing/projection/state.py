@@ -119,7 +119,7 @@ class AgentState:
         rounds: by number; `numbers`: theirs, in order.
         latest: its latest round that is no presentation.
         working: its rounds that have not ended, by span id.
-        votes: rounds that have ended with a vote; `restarts`: those that another's answer has ended.
+        votes: rounds that have ended with a vote; `restarts`: those that another's answer has ended; `failures`: in an error or for want of time.
         attempts: its latest enforcements, of those that were `enforced`; `reasons`: how many there were, by round and reason.
     """
 
@@ -135,6 +135,7 @@ class AgentState:
     vote: Said | None = None
     votes: int = 0
     restarts: int = 0
+    failures: int = 0
     last_ns: int = 0
     used: Used = field(default_factory=Used)
     tools: Tools = field(default_factory=Tools)

@@ -159,7 +159,7 @@ os.kill(parent, signal.SIGKILL)
 os.waitpid(parent, 0)
 from pathlib import Path
 from massgen_tracing.store.reading import liveness
-print(json.dumps([[path.name, liveness.writer_alive(path)] for path in Path(place).iterdir() if path.suffix == ".jsonl"]))
+print(json.dumps([[path.name, liveness.writer_alive(path)] for path in Path(place).glob("*.otlp.jsonl")]))
 """,
     )
     assert [alive for _, alive in json.loads(found)] == [False]

@@ -98,7 +98,7 @@ def test_the_recording_cleans_what_somebody_elses_provider_shows_it(tmp_path: Pa
         span.update_name(f"renamed {KEY}" + LONG)
     everything(mt.get_tracer(), KEY)
     mt.shutdown()
-    lines = [line for path in tmp_path.rglob("*.jsonl") for line in path.read_text().splitlines()]
+    lines = [line for path in tmp_path.rglob("*.otlp.jsonl") for line in path.read_text().splitlines()]
     assert len(lines) > 20
     assert all("abcd1234abcd" not in line and "tulip" not in line for line in lines)
     names = [span["name"] for line in lines for span in json.loads(line)["resourceSpans"][0]["scopeSpans"][0]["spans"]]
