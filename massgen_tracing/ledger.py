@@ -8,11 +8,12 @@ counts as taken, and everything is sent again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Final, Self
@@ -30,6 +31,9 @@ THROUGH: Final = 2**63 - 1
 
 _KEY: Final = 24
 _SLOT: Final = 2048
+_ASIDE: Final = ".aside"
+"""Ends the name of the file beside a ledger that has the spans that were set aside."""
+
 _LONGEST: Final = 400
 """Characters of a text in a ledger, as JSON."""
 
@@ -148,7 +152,8 @@ class Ledger:
         slot = self._entry.encode()
         if number == 1:  # both, so that the file has its size and later ones need no room on the disk
             slot += slot
-        os.pwrite(self._descriptor, slot, 0 if number == 1 else number % 2 * _SLOT)
+        if os.pwrite(self._descriptor, slot, 0 if number == 1 else number % 2 * _SLOT) < len(slot):
+            raise _full()
 
     def close(self) -> None:
         """Let go of it."""
@@ -161,6 +166,11 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _full() -> OSError:
+    """What a short write means."""
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _after_fork() -> None:
@@ -196,15 +206,21 @@ def _part(recording: Path) -> Path:
 
 def entries(recording: Path) -> Iterator[Entry]:
     """What the ledgers of a recording say, live or sealed; damaged ones say nothing."""
+    for _, entry in _with_paths(recording):
+        yield entry
+
+
+def _with_paths(recording: Path) -> Iterator[tuple[Path, Entry]]:
     begin = f".{_part(recording).name}."
     try:
         names = [name for name in os.listdir(recording.parent) if name.startswith(begin) and name.endswith(SUFFIX)]
     except OSError:
         return
     for name in sorted(names):
-        entry = read(recording.parent / name)
+        path = recording.parent / name
+        entry = read(path)
         if entry is not None:
-            yield entry
+            yield path, entry
 
 
 def read(path: Path) -> Entry | None:
@@ -217,7 +233,7 @@ def read(path: Path) -> Entry | None:
 
 def unfinished(recording: Path) -> Iterator[Entry]:
     """The ledgers of a recording by which its backend has not been through all of it."""
-    for entry in entries(recording):
+    for path, entry in _with_paths(recording):
         if layout.is_sealed(recording):
             behind = entry.inode == 0 and entry.position != THROUGH  # one of the live file was finished when that was sealed
         else:
@@ -226,7 +242,7 @@ def unfinished(recording: Path) -> Iterator[Entry]:
             except OSError:
                 return
             behind = entry.position < status.st_size or entry.inode != status.st_ino
-        if behind:
+        if behind or path.with_suffix(_ASIDE).exists():
             yield entry
 
 
@@ -254,7 +270,10 @@ def note_taken(recording: Path, name: str, keys: bytes) -> None:
     """
     descriptor = os.open(_taken_path(recording, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o644)
     try:
-        os.write(descriptor, keys)
+        size = os.fstat(descriptor).st_size
+        if os.write(descriptor, keys) < len(keys):
+            os.truncate(descriptor, size)  # so that what is added later stands where a key does
+            raise _full()
     finally:
         os.close(descriptor)
 
@@ -276,6 +295,34 @@ def forget_taken(recording: Path, name: str) -> None:
 
 def _taken_path(recording: Path, name: str) -> Path:
     return path_for(recording, name).with_suffix(".taken")
+
+
+def aside(recording: Path, name: str) -> dict[bytes, int]:
+    """The keys of spans that a backend has not taken where it took others, and that do not hold these up; with how often each was tried."""
+    try:
+        content = _aside_path(recording, name).read_bytes()
+    except OSError:
+        return {}
+    return {content[at : at + _KEY]: content[at + _KEY] for at in range(0, len(content) - _KEY, _KEY + 1)}
+
+
+def set_aside(recording: Path, name: str, tries: Mapping[bytes, int]) -> None:
+    """Put down what `aside` returns.
+
+    Raises:
+        OSError: if that cannot be written.
+    """
+    path = _aside_path(recording, name)
+    if not tries:
+        path.unlink(missing_ok=True)
+        return
+    new = path.with_suffix(f"{_ASIDE}.new")
+    new.write_bytes(b"".join(key + bytes((min(count, 255),)) for key, count in tries.items()))
+    new.replace(path)
+
+
+def _aside_path(recording: Path, name: str) -> Path:
+    return path_for(recording, name).with_suffix(_ASIDE)
 
 
 def landmark(descriptor: int, position: int) -> int:

@@ -8,6 +8,6 @@ SUM((attributes->'gen_ai.usage.output_tokens')::int) AS output_tokens,
 SUM((attributes->'operation.cost')::float) AS cost_usd,
 COUNT(*) FILTER (WHERE attributes->>'operation.cost' IS NULL) AS calls_without_cost
 FROM records
-WHERE attributes->>'gen_ai.operation.name' IN ('chat', 'generate_content', 'text_completion', 'embeddings')
+WHERE (span_name LIKE 'llm.%' OR attributes->>'gen_ai.operation.name' IN ('chat', 'generate_content', 'text_completion', 'embeddings'))
 GROUP BY 1, 2
 ORDER BY cost_usd DESC NULLS LAST, model;

@@ -2,7 +2,7 @@
 WITH costs AS (
 SELECT trace_id, SUM((attributes->'operation.cost')::float) AS cost_usd
 FROM records
-WHERE attributes->>'gen_ai.operation.name' IN ('chat', 'generate_content', 'text_completion', 'embeddings')
+WHERE (span_name LIKE 'llm.%' OR attributes->>'gen_ai.operation.name' IN ('chat', 'generate_content', 'text_completion', 'embeddings'))
 GROUP BY trace_id
 ),
 answers AS (

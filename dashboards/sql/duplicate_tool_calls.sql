@@ -7,7 +7,7 @@ attributes->>'gen_ai.tool.call.arguments' AS arguments,
 COUNT(*) AS calls,
 SUM(duration) - MAX(duration) AS repeated_seconds
 FROM records
-WHERE attributes->>'gen_ai.operation.name' = 'execute_tool' AND otel_scope_name <> 'mcp-python-sdk'
+WHERE (span_name LIKE 'mcp.%' OR (attributes->>'gen_ai.operation.name' = 'execute_tool' AND otel_scope_name <> 'mcp-python-sdk'))
 GROUP BY 1, 2, 3, 4
 HAVING COUNT(*) > 1
 ORDER BY calls DESC, agent, tool, arguments;

@@ -6,6 +6,6 @@ COUNT(*) FILTER (WHERE level >= 'error') AS errors,
 COUNT(*) FILTER (WHERE attributes->>'massgen.outcome' = 'cancelled') AS cancelled,
 COUNT(*) FILTER (WHERE level >= 'error')::float / COUNT(*) AS error_rate
 FROM records
-WHERE attributes->>'gen_ai.operation.name' IN ('chat', 'generate_content', 'text_completion', 'embeddings')
+WHERE (span_name LIKE 'llm.%' OR attributes->>'gen_ai.operation.name' IN ('chat', 'generate_content', 'text_completion', 'embeddings'))
 GROUP BY 1
 ORDER BY error_rate DESC, model;

@@ -6,8 +6,8 @@ WHERE span_name LIKE 'agent.%'
 UNION ALL
 SELECT trace_id, parent_span_id AS round_id, start_timestamp AS moment, NULL AS end_timestamp
 FROM records
-WHERE attributes->>'gen_ai.operation.name' IN ('chat', 'generate_content', 'text_completion', 'embeddings')
-OR (attributes->>'gen_ai.operation.name' = 'execute_tool' AND otel_scope_name <> 'mcp-python-sdk') OR span_name LIKE 'Tool execution:%'
+WHERE (span_name LIKE 'llm.%' OR attributes->>'gen_ai.operation.name' IN ('chat', 'generate_content', 'text_completion', 'embeddings'))
+OR span_name LIKE 'mcp.%' OR (attributes->>'gen_ai.operation.name' = 'execute_tool' AND otel_scope_name <> 'mcp-python-sdk') OR span_name LIKE 'Tool execution:%'
 ),
 gaps AS (
 SELECT

@@ -6,6 +6,6 @@ MEDIAN((attributes->'gen_ai.response.time_to_first_chunk')::float) AS median_sec
 approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY (attributes->'gen_ai.response.time_to_first_chunk')::float) AS p95_seconds,
 MAX((attributes->'gen_ai.response.time_to_first_chunk')::float) AS max_seconds
 FROM records
-WHERE attributes->>'gen_ai.operation.name' IN ('chat', 'generate_content', 'text_completion', 'embeddings') AND attributes ? 'gen_ai.response.time_to_first_chunk'
+WHERE (span_name LIKE 'llm.%' OR attributes->>'gen_ai.operation.name' IN ('chat', 'generate_content', 'text_completion', 'embeddings')) AND attributes ? 'gen_ai.response.time_to_first_chunk'
 GROUP BY 1
 ORDER BY median_seconds DESC;

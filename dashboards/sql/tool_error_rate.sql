@@ -6,6 +6,6 @@ COUNT(*) FILTER (WHERE attributes ? 'error.type') AS errors,
 COUNT(*) FILTER (WHERE attributes ? 'error.type')::float / COUNT(*) AS error_rate,
 MIN(attributes->>'error.type') AS an_error_type
 FROM records
-WHERE attributes->>'gen_ai.operation.name' = 'execute_tool' AND otel_scope_name <> 'mcp-python-sdk'
+WHERE (span_name LIKE 'mcp.%' OR (attributes->>'gen_ai.operation.name' = 'execute_tool' AND otel_scope_name <> 'mcp-python-sdk'))
 GROUP BY 1
 ORDER BY error_rate DESC, calls DESC, tool;

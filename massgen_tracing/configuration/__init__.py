@@ -283,8 +283,9 @@ def _end() -> None:
 
 def _stop(pipeline: Pipeline, timeout: float, root: str | None) -> bool:
     """Stop what spans go to; whether all of it has taken its last spans in time. What is said of a backend that is down is one line."""
+    until = time.monotonic() + timeout
     done = pipeline.shutdown(timeout)
-    owed = _deliveries.finish(root)
+    owed = _deliveries.finish(root, until)
     if not done:
         where = "they are lost, for nothing is recorded" if root is None else "they are in the local recording"
         level = logging.DEBUG if owed else logging.WARNING
@@ -357,10 +358,10 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     if values["logfire"]:
         from massgen_tracing.sinks.logfire import LogfireFlush
 
-        acknowledged = _deliveries.by_logfire(recordings[0], run) if recordings else None
+        acknowledged = _deliveries.by_logfire(recordings[0], run, values["root"]) if recordings else None
         if acknowledged is not None:
             shown.processors += (acknowledged,)
-        delegate = _neighbours.logfire_takes_ours(values["service_name"], None if acknowledged is None else acknowledged.taken)
+        delegate = _neighbours.logfire_takes_ours(values["service_name"], acknowledged)
         _pipeline.processors += (LogfireFlush(),)
     if delegate is None and given_endpoint is None:
         # Logfire's SDK, and any other's, exports by itself to what OpenTelemetry's variables name: so only what is this package's own goes there.
@@ -448,6 +449,10 @@ def _write_problems(root: str | None) -> None:
     except (OSError, ValueError) as error:  # also a root that no file system can name
         guard.passing(error)
         guard.logger.debug("the problems could not be written to %s", path, exc_info=True)
+        lost = sum(problem.lost for problem in found)
+        if lost:
+            kinds = ", ".join(problem.kind for problem in found if problem.lost)
+            guard.logger.warning("%s records were lost (%s), and %s cannot be written either: make room on its disk.", f"{lost:,}", kinds, path)
 
 
 def _after_fork() -> None:

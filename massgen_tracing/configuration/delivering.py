@@ -87,7 +87,7 @@ class Deliveries:
             guard.report("otlp.settings", f"{scrub(' '.join(dict.fromkeys(passed_over)))} The default is used.")
         return [*made, self._live]
 
-    def by_logfire(self, recording: Recording, run: layout.RunDirectory | None) -> Acknowledged | None:
+    def by_logfire(self, recording: Recording, run: layout.RunDirectory | None, root: str) -> Acknowledged | None:
         """What notes which of the recorded spans Logfire's SDK has brought there; None where it has no token."""
         from massgen_tracing.delivery import acknowledged, backend
 
@@ -95,16 +95,23 @@ class Deliveries:
             to = backend.logfire(os.environ)
         except ConfigError:
             return None
-        self._acknowledged = acknowledged.Acknowledged(to, recording.path_of, run)
+        self._acknowledged = acknowledged.Acknowledged(to, Path(root), recording.path_of, run)
         return self._acknowledged
 
-    def finish(self, root: str | None) -> int:
-        """When all has been stopped: say, in one line for each, what backends have not taken; returns how many spans."""
+    def finish(self, root: str | None, until: float) -> int:
+        """When all has been stopped: say, in one line for each, what backends have not taken; returns how many spans.
+
+        Args:
+            root: where recordings live; None where nothing is recorded.
+            until: the monotonic time by which what earlier runs owe may still be sent.
+        """
         live, acknowledged, spool = self._live, self._acknowledged, self._spool
         self._live = self._acknowledged = self._spool = None
         command = "" if spool is not None or root is None else f"massgen-tracing push --root {shlex.quote(root)}"
         if spool is not None and spool.is_anothers:
             live = None  # which sends what is left
+        if acknowledged is not None:
+            acknowledged.stop(until)
         owed = 0
         for each in (live, acknowledged):
             if each is not None:

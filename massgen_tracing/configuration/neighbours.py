@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 from massgen_tracing import guard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from opentelemetry.trace import TracerProvider
 
-    from massgen_tracing.sinks.logfire import Follower
+    from massgen_tracing.sinks.logfire import Follower, Listener
 
 
 class Neighbours:
@@ -55,13 +53,13 @@ class Neighbours:
             return True
         return SHARED.others.follow(provider)
 
-    def logfire_takes_ours(self, service_name: str, taken: Callable[[bytes], None] | None = None) -> TracerProvider | None:
+    def logfire_takes_ours(self, service_name: str, listener: Listener | None = None) -> TracerProvider | None:
         """Have Logfire take the facade's spans; its provider, or None where it takes none."""
         from massgen_tracing.trace.provider import SHARED
 
         if self._logfire is None:
             return None
-        provider = self._logfire.use(service_name, taken)
+        provider = self._logfire.use(service_name, listener)
         if provider is not None:
             SHARED.masked = self._logfire.masked
         return provider

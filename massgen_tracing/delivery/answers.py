@@ -74,8 +74,25 @@ class Blocked:
 Answer = Taken | TooLarge | Refused | Later | Blocked
 
 
+def unaccepted(why: str) -> Blocked:
+    """The meaning of a certificate that is not accepted, or that is not for this host."""
+    return Blocked(f"its certificate is not accepted ({why})", "Check OTEL_EXPORTER_OTLP_CERTIFICATE, and the host in the URL")
+
+
+def unnamed(why: str) -> Later:
+    """The meaning of TLS that breaks off where this side has no certificate of its own."""
+    return Later(f"{why}; it may ask for a client certificate: OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and _CLIENT_KEY", reached=False)
+
+
 def judge_http(
-    status: int, *, location: str = "", retry_after: str = "", content_type: str = "", body: bytes = b"", secrets: Collection[str] = ()
+    status: int,
+    *,
+    location: str = "",
+    retry_after: str = "",
+    content_type: str = "",
+    body: bytes = b"",
+    secrets: Collection[str] = (),
+    mend: str = "",
 ) -> Answer:
     """The meaning of an answer over HTTP.
 
@@ -86,6 +103,7 @@ def judge_http(
         content_type: the same.
         body: the body, or its beginning.
         secrets: what must not be repeated of it.
+        mend: what to do where it does not know who asks.
     """
     if 200 <= status < 300:
         if content_type.startswith("text/html"):
@@ -102,7 +120,7 @@ def judge_http(
     if status in _PASSING or status >= 500:
         return Later(said, _seconds(retry_after), passing=status in _PASSING)
     if status in {401, 403, 407}:
-        return Blocked(said, "Check the token, or the headers in OTEL_EXPORTER_OTLP_HEADERS")
+        return Blocked(said, mend)
     return Blocked(said, "Correct the URL")
 
 

@@ -27,6 +27,8 @@ GRPC: Final = "grpc"
 LOGFIRE_SECONDS: Final = 86_400.0
 """Logfire drops a span that began longer ago, and answers 200 (pydantic/logfire#2242)."""
 
+_MEND: Final = "Check the token, or the headers in OTEL_EXPORTER_OTLP_HEADERS"
+_LOGFIRE_MEND: Final = "Set LOGFIRE_TOKEN, or run `logfire auth` and then `logfire projects use`"
 _PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 _TRACES_PATH: Final = "/v1/traces"
 _SECONDS: Final = 10.0
@@ -74,6 +76,11 @@ class Backend:
     def name(self) -> str:
         """What its ledgers are called by."""
         return name(self.kind, self.place)
+
+    @property
+    def mend(self) -> str:
+        """What to do where it does not know who asks."""
+        return f"The token is refused: {_LOGFIRE_MEND[0].lower()}{_LOGFIRE_MEND[1:]}" if self.kind == LOGFIRE else _MEND
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -159,7 +166,7 @@ def logfire(environ: Mapping[str, str]) -> Backend:
         token, from_file = _credentials(environ)
         base = base or from_file
     if not token:
-        raise ConfigError("Logfire has no write token", hint="Set LOGFIRE_TOKEN, or run `logfire auth` and then `logfire projects use`")
+        raise ConfigError("Logfire has no write token", hint=_LOGFIRE_MEND)
     region = _TOKEN_REGION.match(token)
     base = (base or _LOGFIRE_URL.format(region[1] if region else "us")).rstrip("/")
     return Backend(LOGFIRE, LOGFIRE, base + _TRACES_PATH, headers={"authorization": token}, compression="gzip", within=LOGFIRE_SECONDS)

@@ -24,7 +24,15 @@ _FEW: Final = 40
 """Requests that are spent at most on finding what of a batch is refused."""
 
 _PATIENCE: Final = 3
-"""Failures in a row after which it is asked whether the backend takes anything at all."""
+_LONG_PATIENCE: Final = 6
+"""Failures in a row after which it is asked whether the backend takes anything at all; the second where it says that it passes."""
+
+_UNPROVEN: Final = 2
+"""Single spans that may fail one after the other and be set aside, though no other was taken meanwhile."""
+
+_ATTEMPTS: Final = 3
+_MOST_TRIES: Final = 10
+"""How often a span that was set aside is sent at a time, and at how many times, if it is not taken and others are."""
 
 Placed = tuple[EncodedSpan, int]
 
@@ -37,6 +45,7 @@ class Tally:
         sent: taken.
         refused: not taken, and not to be tried again.
         late: not sent, because the backend would not keep them any more.
+        aside: still owed, and tried again another time: the backend does not take them, but takes others.
         unreadable: lines or spans of recordings that could not be read.
         why: what the backend said of the last refusal.
     """
@@ -44,6 +53,7 @@ class Tally:
     sent: int = 0
     refused: int = 0
     late: int = 0
+    aside: int = 0
     unreadable: int = 0
     why: str = ""
 
@@ -51,6 +61,7 @@ class Tally:
         self.sent += other.sent
         self.refused += other.refused
         self.late += other.late
+        self.aside += other.aside
         self.unreadable += other.unreadable
         self.why = other.why or self.why
 
@@ -86,6 +97,10 @@ class Delivery:
     tally: Tally = field(default_factory=Tally)
     failures: int = 0
     _form: Form = field(init=False)
+    _doubts_from: int = 0
+    """How many failures in a row there have to be until it is asked again which spans it fails on."""
+    _tried: set[bytes] = field(default_factory=set)
+    """Those that were set aside, and have had their chance."""
 
     def __post_init__(self) -> None:
         self._form = form(self.backend.protocol)
@@ -111,14 +126,18 @@ class Delivery:
                 position = spool.position(entry)
                 if book.entry is None or (entry.inode, entry.position) != (spool.inode, position):
                     book.write(_at(entry, spool, position))
+                if position != entry.position:  # all of it is sent again
+                    ledger.set_aside(path, self.backend.name, {})
                 for batch in spool.batches(position):
                     stopped = self._send(batch, book, spool)
                     if stopped is not None:
                         return stopped
                 if spool.sealed and book.entry is not None:
                     book.write(replace(book.entry, position=THROUGH))
-            ledger.forget_taken(path, self.backend.name)
-        return None
+            stopped = self._try_again(path, book)
+            if stopped is None:
+                ledger.forget_taken(path, self.backend.name)
+        return stopped
 
     def knock(self) -> Later | Blocked | None:
         """Whether the backend is there at all, by a request without spans; None where it is."""
@@ -131,11 +150,13 @@ class Delivery:
     def _send(self, batch: Batch, book: Ledger, spool: Spool) -> Later | Blocked | None:
         """Send a batch, in parts where that is needed; the ledger follows each part.
 
-        What is refused is found by halving. So is what the backend fails on again and again; it counts as refused once others are taken all the same.
+        What is refused is found by halving. So is what the backend fails on again and again. Once others are taken all the same, it counts as
+        refused; where the backend says that it passes, or nothing at all, it is set aside.
         """
         oldest = (time.time() - self.backend.within) * 1e9 if self.backend.within else 0.0
         waiting: list[Sequence[Placed]] = [batch.spans] if batch.spans else []
         budget, doubts, proven, aside = _FEW, False, False, Tally()
+        singles: list[bytes] = []
         while waiting:
             part = waiting.pop()
             fresh = [span for span, _ in part if span.start_ns >= oldest]
@@ -143,18 +164,24 @@ class Delivery:
                 return Later("its time was over", reached=False)
             answer = self._request(fresh) if fresh else Taken()
             while isinstance(answer, Later):
-                doubts = doubts or (answer.doubtful and self.failures >= _PATIENCE)
+                doubts = doubts or self._doubts(answer)
                 if doubts or not self.wait(answer, self.failures):
                     break
                 answer = self._request(fresh)
-            if isinstance(answer, Later) and doubts and answer.doubtful and (len(fresh) > 1 or waiting or proven) and budget > 0:
+            if isinstance(answer, Later) and doubts and budget > 0:
                 budget -= 1
                 if len(fresh) > 1:
                     waiting += _halves(part)
-                else:
+                    continue
+                if answer.doubtful and (waiting or proven):
                     aside.add(Tally(refused=1, late=len(part) - 1, why=answer.why))
-                continue
+                    continue
+                if not answer.doubtful and (proven or len(singles) < _UNPROVEN):
+                    aside.add(Tally(aside=1, late=len(part) - 1, why=answer.why))
+                    singles.append(fresh[0].key)
+                    continue
             if isinstance(answer, Blocked | Later):
+                self._doubts_from = 2 * self.failures if doubts else 0
                 _note(book, answer.why)
                 return answer
             if not isinstance(answer, Taken) and len(fresh) > 1 and (budget > 0 or isinstance(answer, TooLarge)):
@@ -163,11 +190,65 @@ class Delivery:
                 continue
             refused = min(answer.rejected, len(fresh)) if isinstance(answer, Taken) else len(fresh)
             aside.add(Tally(len(fresh) - refused, refused, len(part) - len(fresh), why=answer.why if refused else ""))
+            self._set_aside(spool.path, singles, proven=True)
             self._done(aside, book, spool, part[-1][1])
-            proven, aside = doubts, Tally()
+            proven, aside, singles = doubts, Tally(), []
+        self._set_aside(spool.path, singles, proven=proven)
         aside.unreadable += batch.unreadable
         self._done(aside, book, spool, batch.end)
         return None
+
+    def _doubts(self, answer: Later) -> bool:
+        """Whether it may be the spans that a backend fails on: it has failed often enough, and is there."""
+        patience = _LONG_PATIENCE if answer.reached and not answer.doubtful else _PATIENCE
+        if self.failures < max(patience, self._doubts_from):
+            return False
+        return answer.doubtful or not isinstance(self.sender.send(b"", self.backend.seconds), Later | Blocked)
+
+    def _set_aside(self, path: Path, keys: Sequence[bytes], *, proven: bool) -> None:
+        """Put down that these spans are still owed, though others after them may be taken; *proven*: some have been."""
+        if keys:
+            if proven:
+                self._tried.update(keys)
+            else:
+                self._doubts_from = 2 * self.failures
+            ledger.set_aside(path, self.backend.name, {**ledger.aside(path, self.backend.name), **dict.fromkeys(keys, int(proven))})
+
+    def _try_again(self, path: Path, book: Ledger) -> Later | Blocked | None:
+        """Send what was set aside, each span by itself; what is not taken after several times, when others are, counts as refused."""
+        tries = ledger.aside(path, self.backend.name)
+        due = frozenset(tries) - self._tried
+        if not due or book.entry is None:
+            return None
+        proven = self.tally.sent > 0 and not self.failures
+        if proven:
+            self._tried |= due
+        with contextlib.closing(Spool(path, form=self._form, among=due)) as spool:
+            for span in [span for batch in spool.batches(0) for span, _ in batch.spans]:
+                if self.enough():
+                    return Later("its time was over", reached=False)
+                answer = self._judged_alone(span)
+                if isinstance(answer, Blocked) or (isinstance(answer, Later) and self.knock() is not None):
+                    return answer
+                self.failures = 0 if proven else self.failures
+                tries[span.key] += proven
+                if isinstance(answer, Later) and tries[span.key] < _MOST_TRIES:
+                    tally = Tally(aside=1, why=answer.why)
+                else:
+                    del tries[span.key]
+                    refused = answer.rejected if isinstance(answer, Taken) else 1
+                    tally = Tally(1 - refused, refused, why=answer.why)
+                self._done(tally, book, spool, book.entry.position)
+                ledger.set_aside(path, self.backend.name, tries)
+        return None
+
+    def _judged_alone(self, span: EncodedSpan) -> Answer:
+        """What the backend says of one span, asked a few times where there is time."""
+        for number in range(1, _ATTEMPTS + 1):
+            answer = self._request([span])
+            if not isinstance(answer, Later) or number == _ATTEMPTS or not self.wait(answer, number):
+                break
+        return answer
 
     def _done(self, tally: Tally, book: Ledger, spool: Spool, position: int) -> None:
         self.tally.add(tally)
@@ -178,7 +259,7 @@ class Delivery:
             sent=entry.sent + tally.sent,
             refused=entry.refused + tally.refused,
             late=entry.late + tally.late,
-            why=tally.why or (entry.why if entry.refused else ""),
+            why=tally.why or (entry.why if entry.refused or ledger.aside(spool.path, self.backend.name) else ""),
         )
         book.write(_at(counted, spool, position))
         self.progress(self.tally.sent)
@@ -186,6 +267,8 @@ class Delivery:
     def _request(self, spans: Sequence[EncodedSpan]) -> Answer:
         answer = self.sender.send(self._form.request(spans), self.backend.seconds)
         self.failures = self.failures + 1 if isinstance(answer, Later) else 0
+        if not self.failures:
+            self._doubts_from = 0
         return answer
 
 

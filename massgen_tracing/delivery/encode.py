@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from binascii import unhexlify
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
@@ -32,8 +33,8 @@ _TAIL: Final = b"}]}]}]}\n"
 
 _PLAIN: Final = re.compile(
     rb'"traceId":"([0-9a-f]{32})","spanId":"([0-9a-f]{16})",(?:"parentSpanId":"([0-9a-f]{16})",)?(?:"status":(\{[^{}\\]*\}),)?'
-    rb'(?:"flags":(\d{1,9}),)?"name":"([^"\\]*)","kind":([1-5]),"startTimeUnixNano":"(\d{1,18}|[1-8]\d{18})",'
-    rb'"endTimeUnixNano":"(\d{1,18}|[1-8]\d{18})","attributes":\[(.*)\]\}\]\}\]\}\]\}\n',
+    rb'(?:"flags":(\d{1,9}),)?"name":"([^"\\]*)","kind":([1-5]),"startTimeUnixNano":"([1-8]\d{18}|\d{1,18})",'
+    rb'"endTimeUnixNano":"([1-8]\d{18}|\d{1,18})","attributes":\[(.*)\]\}\]\}\]\}\]\}\n',
     re.DOTALL,
 )
 """What follows the head on a line of our own writer, of a span without events, links and what else is rare."""
@@ -45,10 +46,11 @@ _KEY: Final = b'{"key":"'
 _BETWEEN: Final = b"," + _KEY
 """Separates attributes; inside of a text its quotes would be escaped. Inside of a nested value it is there, and the pieces are no attributes."""
 
-_SCALAR: Final = re.compile(
-    rb'([^"\\]+)","value":\{(?:"stringValue":"([^"\\]*)"|"intValue":"(-?\d{1,19})"|"doubleValue":(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?))\}\}'
-)
-"""An attribute, from behind the beginning of its key, whose value stands as it is."""
+_VALUE: Final = b'","value":{'
+_TEXT: Final = b'"stringValue":"'
+_TEXT_END: Final = b'"}}'
+_NUMBER: Final = re.compile(rb'"(?:intValue":"(-?\d{1,19})"|doubleValue":(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?))\}\}')
+"""Parts of an attribute, from behind the beginning of its key, whose value stands as it is."""
 
 _KINDS: Final = {b"%d" % number: b"%c" % number for number in range(1, 6)}
 _TIMES: Final = struct.Struct("<BQBQ")
@@ -88,7 +90,7 @@ class Form(Protocol):
 
     content_type: str
 
-    def span(self, line: bytes, *, starts: bool = False) -> EncodedSpan | None:
+    def span(self, line: bytes, starts: bool = False) -> EncodedSpan | None:
         """The span of a line; None where it is not a plain one of our own writer, with its end.
 
         Args:
@@ -138,10 +140,11 @@ class Protobuf:
         self._head = _NEVER
         """Of the line before; most have the same."""
         self._homes: dict[bytes, Home | None] = {}
+        self._keys: dict[bytes, bytes] = {}
         self._known: dict[bytes | tuple[bytes | None, ...], bytes] = {}
         """What recurs: attributes from behind the beginning of their keys, names, and what else is alike."""
 
-    def span(self, line: bytes, *, starts: bool = False) -> EncodedSpan | None:
+    def span(self, line: bytes, starts: bool = False) -> EncodedSpan | None:
         if not line.startswith(self._head):
             self._head = line[: line.find(_SPANS) + len(_SPANS)] or _NEVER
         found = _PLAIN.fullmatch(line, len(self._head))
@@ -152,11 +155,11 @@ class Protobuf:
         known = self._known
         try:
             made = [known.get(each) or self._attribute(each) for each in attributes[len(_KEY) :].split(_BETWEEN)] if attributes else ()
-            key, start_ns = bytes.fromhex((trace_id + span_id).decode()), int(start)
-            parent = bytes.fromhex(above.decode()) if above else b""
+            trace, own, start_ns = unhexlify(trace_id), unhexlify(span_id), int(start)
+            parent = unhexlify(above) if above else b""
             content = b"\x0a\x10%b\x12\x08%b%b%b%b%b%b" % (
-                key[:16],
-                key[16:],
+                trace,
+                own,
                 b"\x22\x08" + parent if parent else b"",
                 known.get(name) or self._name(name),
                 _TIMES.pack(0x39, start_ns, 0x41, int(end)),
@@ -165,13 +168,18 @@ class Protobuf:
             )
         except (ValueError, TypeError, struct.error):
             return None
-        return EncodedSpan(home, key, parent, start_ns, b"\x12%b%b" % (varint(len(content)), content), starts)
+        return EncodedSpan(home, trace + own, parent, start_ns, b"\x12%b%b" % (varint(len(content)), content), starts)
 
     def record(self, span: SpanRecord) -> EncodedSpan:
         return _record(span)
 
     def request(self, spans: Iterable[EncodedSpan]) -> bytes:
-        return b"".join(field(1, home.resource + field(2, home.scope + b"".join(found))) for home, found in _by_home(spans).items())
+        parts: list[bytes] = []
+        for home, found in _by_home(spans).items():
+            inner = len(home.scope) + sum(map(len, found))
+            scope = b"\x12" + varint(inner)
+            parts += (b"\x0a", varint(len(home.resource) + len(scope) + inner), home.resource, scope, home.scope, *found)
+        return b"".join(parts)
 
     def _name(self, written: bytes) -> bytes:
         return self._remembered(written, field(5, written))
@@ -191,22 +199,39 @@ class Protobuf:
         Raises:
             ValueError: if it is no attribute.
         """
-        found = _SCALAR.fullmatch(written)
-        if found is None:
-            made = _any_attribute(written)
+        key, _, value = written.partition(_VALUE)
+        begins = self._keys.get(key) or self._key(key)
+        if value.startswith(_TEXT):
+            text = value[len(_TEXT) : -len(_TEXT_END)]
+            size = len(text)
+            if not value.endswith(_TEXT_END) or b'"' in text or b"\\" in text:
+                made = _any_attribute(written)
+            elif len(begins) + size < 120:  # each length in one byte, in one go
+                made = b"\x4a%c%b\x12%c\x0a%c%b" % (len(begins) + size + 4, begins, size + 2, size, text)
+            else:
+                made = field(9, begins + field(2, b"\x0a%b%b" % (varint(size), text)))
         else:
-            key, text, integer, double = found.groups()
-            if text is not None:
-                value = b"\x0a%b%b" % (varint(len(text)), text)
-            elif integer is not None:
-                value = b"\x18" + varint(int(integer) & 0xFFFF_FFFF_FFFF_FFFF)
+            found = _NUMBER.fullmatch(value)
+            if found is None:
+                made = _any_attribute(written)
             else:
-                value = _DOUBLE.pack(0x21, float(double))
-            if len(key) + len(value) < 124:  # each length in one byte, in one go
-                made = b"\x4a%c\x0a%c%b\x12%c%b" % (len(key) + len(value) + 4, len(key), key, len(value), value)
-            else:
-                made = field(9, field(1, key) + field(2, value))
+                integer, double = found.groups()
+                number = _DOUBLE.pack(0x21, float(double)) if integer is None else b"\x18" + varint(int(integer) & 0xFFFF_FFFF_FFFF_FFFF)
+                made = field(9, begins + field(2, number))
         return self._remembered(written, made) if len(written) <= _LONGEST_KNOWN else made
+
+    def _key(self, key: bytes) -> bytes:
+        """The field `key` of a KeyValue message.
+
+        Raises:
+            ValueError: if it does not stand as it is.
+        """
+        if not key or b'"' in key or b"\\" in key:
+            raise ValueError(key)
+        if len(self._keys) >= _MOST_KNOWN:
+            self._keys.clear()
+        self._keys[key] = field(1, key)
+        return self._keys[key]
 
     def _remembered(self, written: bytes | tuple[bytes | None, ...], made: bytes) -> bytes:
         if len(self._known) >= _MOST_KNOWN:
@@ -243,7 +268,7 @@ class Json:
 
     content_type = "application/json"
 
-    def span(self, line: bytes, *, starts: bool = False) -> EncodedSpan | None:
+    def span(self, line: bytes, starts: bool = False) -> EncodedSpan | None:
         at = line.find(_SPANS) + len(_SPANS)
         ids = _IDS.match(line, at)
         began = _BEGAN.search(line, at)

@@ -20,15 +20,15 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from massgen_tracing import finalization, guard, layout, ledger, semconv
+from massgen_tracing.delivery import leftovers
 from massgen_tracing.delivery.answers import Blocked, Later
 from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.deliver import Delivery, pause
-from massgen_tracing.delivery.owing import Owing
-from massgen_tracing.delivery.push import COUNTING_SECONDS, owed_at_least
+from massgen_tracing.delivery.owing import NO_ANSWER, Owing
+from massgen_tracing.delivery.push import COUNTING_SECONDS, owed_at_least, owing
 from massgen_tracing.delivery.senders import open_sender
 from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.ledger import Busy
-from massgen_tracing.store.roots import catalogue
 from massgen_tracing.worker import Worker, all_gone
 
 _FORK_SECONDS: Final = 0.1
@@ -40,7 +40,6 @@ _LOOK_BACK_SECONDS: Final = 1.0
 
 _MOST_THROUGH: Final = 4096
 _GLANCE_SECONDS: Final = 0.05
-_NO_ANSWER: Final = " (no answer so far)"
 
 
 class LiveDelivery(SpanProcessor):
@@ -184,8 +183,14 @@ class LiveDelivery(SpanProcessor):
             self._looked_back = True
             if self._until is not None:
                 self._until = min(self._until, time.monotonic() + _LOOK_BACK_SECONDS)
-            own = all(map(self._send, self._left_by_earlier_runs()))
+            own = all(map(self._send, self._others_in(self._root))) and all(map(self._send_left, leftovers.directories()))
         return None if own or self._blocked else max(0.0, self._not_before - time.monotonic())
+
+    def _send_left(self, directory: Path) -> bool:
+        """Send what a temporary recording of a killed process owes; whether others may be sent."""
+        goes_on = all(map(self._send, self._others_in(directory)))
+        leftovers.discard(directory)
+        return goes_on
 
     def _send(self, path: Path) -> bool:
         """Send what one recording owes; whether others may be sent."""
@@ -207,7 +212,8 @@ class LiveDelivery(SpanProcessor):
         if stopped is None:
             if len(self._through) >= _MOST_THROUGH:
                 self._through.clear()
-            self._through[path] = state
+            if not ledger.aside(path, self.backend.name):
+                self._through[path] = state
         elif not self._enough():
             self._stopped(stopped)
         return stopped is None
@@ -242,19 +248,12 @@ class LiveDelivery(SpanProcessor):
     def _left_by_others(self) -> Iterator[Path]:
         """Recordings beside ours, of processes that were forked from this one, or started by it, and have not sent all."""
         for directory in {path.parent for path in self._owing.paths}:
-            for path in catalogue.files(directory) if directory.is_dir() else ():
-                if path not in self._owing.paths and self._is_owed(path):
-                    yield path
+            yield from self._others_in(directory)
 
-    def _left_by_earlier_runs(self) -> Iterator[Path]:
+    def _others_in(self, place: Path) -> Iterator[Path]:
+        """Recordings of others in a root or a directory that owe something."""
         with guard.ignored(MassGenTracingError):
-            for path in catalogue.files(self._root):
-                if path not in self._owing.paths and self._is_owed(path):
-                    yield path
-
-    def _is_owed(self, path: Path) -> bool:
-        mine = self.backend.kind, self.backend.place
-        return path.name.endswith(layout.RECORDING_SUFFIX) and any((entry.kind, entry.url) == mine for entry in ledger.unfinished(path))
+            yield from (path for path in owing(place, self.backend) if path not in self._owing.paths)
 
     def say_owed(self, command: str) -> int:
         """Say, in one line, what the backend has not taken of this process's runs; returns how many spans, nearly.
@@ -268,7 +267,7 @@ class LiveDelivery(SpanProcessor):
         count, whole, _ = owed_at_least(paths, self.backend.name, COUNTING_SECONDS)
         if count:
             number = f"{'' if whole else 'at least '}{count:,} span{'' if count == 1 else 's'}"
-            problem = f"{self.backend.place} has not taken {number} of this process{self._why or _NO_ANSWER}."
+            problem = f"{self.backend.place} has not taken {number} of this process{self._why or NO_ANSWER}."
             then = f"The recording has what is missing, and `{command}` sends it." if command else "They are lost, for nothing is recorded."
             guard.report("otlp.owed", f"{problem} {then}{self._hint}", lost=0 if command else count)
         return count

@@ -14,7 +14,7 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from massgen_tracing._version import __version__
-from massgen_tracing.delivery.answers import Answer, Blocked, Later, Refused, TooLarge, partial, short
+from massgen_tracing.delivery.answers import Answer, Blocked, Later, Refused, TooLarge, partial, short, unaccepted, unnamed
 from massgen_tracing.delivery.backend import Backend
 
 _METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -29,6 +29,10 @@ _PASSING: Final = {
     grpc.StatusCode.DATA_LOSS,
 }
 """What OTLP has tried again, as it stands."""
+
+_UNACCEPTED: Final = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification Check failed")
+_BROKEN: Final = "Socket closed"
+"""What gRPC says of TLS that fails."""
 
 _CREDENTIALS: Final = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 _ADDRESS: Final = {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND}
@@ -59,20 +63,28 @@ class GrpcSender:
         self._export = self._channel.unary_unary(_METHOD, None, ExportTraceServiceResponse.FromString)
         self._metadata = tuple((name.lower(), value) for name, value in backend.headers.items())
         self._secrets = backend.secrets
+        self._backend = backend
 
     def send(self, body: bytes, seconds: float) -> Answer:
         """Send a request, within so many seconds, and judge the answer. Raises nothing of the network."""
         try:
             return partial(self._export(body, timeout=seconds, metadata=self._metadata), self._secrets)
         except grpc.RpcError as error:
-            return _judge(error, self._secrets)
+            return self._judge(error)
+
+    def _judge(self, error: grpc.RpcError) -> Answer:
+        answer = _judge(error, self._secrets, self._backend.mend)
+        if isinstance(answer, Later) and any(sign in (error.details() or "") for sign in _UNACCEPTED):
+            return unaccepted(answer.why)
+        broken = isinstance(answer, Later) and not self._backend.insecure and not self._backend.client_certificate
+        return unnamed(answer.why) if broken and _BROKEN in answer.why else answer
 
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
 
 
-def _judge(error: grpc.RpcError, secrets: Collection[str] = ()) -> Answer:
+def _judge(error: grpc.RpcError, secrets: Collection[str] = (), mend: str = "") -> Answer:
     code, details = error.code(), short(error.details() or "", secrets)
     said = f"it answers {code.name}" + (f": {details}" if details else "")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than" in details:
@@ -80,7 +92,7 @@ def _judge(error: grpc.RpcError, secrets: Collection[str] = ()) -> Answer:
     if code in _REFUSED:
         return Refused(said)
     if code in _CREDENTIALS:
-        return Blocked(said, "Check the token, or the headers in OTEL_EXPORTER_OTLP_HEADERS")
+        return Blocked(said, mend)
     if code in _ADDRESS:
         return Blocked(said, "Correct the URL, or OTEL_EXPORTER_OTLP_PROTOCOL")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -7,6 +7,7 @@ import http.client
 import io
 import os
 import socket
+import ssl
 import time
 import urllib.request
 import zlib
@@ -18,7 +19,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import make_headers
 
 from massgen_tracing._version import __version__
-from massgen_tracing.delivery.answers import Answer, Later, Taken, judge_http, short
+from massgen_tracing.delivery.answers import Answer, Later, Taken, judge_http, short, unaccepted, unnamed
 from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.encode import form
 
@@ -43,6 +44,7 @@ class HttpSender:
         self._headers = {"user-agent": f"massgen-tracing/{__version__}", "content-type": form(backend.protocol).content_type, **backend.headers}
         if backend.compression != "none":
             self._headers["content-encoding"] = backend.compression
+        _check_files(backend)
         self._pool = _pool(backend)
 
     def send(self, body: bytes, seconds: float) -> Answer:
@@ -57,7 +59,7 @@ class HttpSender:
                 "POST", self._backend.url, body=body, headers=self._headers, timeout=timeout, preload_content=False, redirect=False, retries=False
             )
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            return Later(short(_reason(error), self._backend.secrets), reached=False)
+            return self._judge(error)
         try:
             content = response.read(_MOST_READ)
             whole = len(content) < _MOST_READ
@@ -75,11 +77,40 @@ class HttpSender:
             content_type=kind,
             body=content,
             secrets=self._backend.secrets,
+            mend=self._backend.mend,
         )
+
+    def _judge(self, error: Exception) -> Answer:
+        chain = _chain(error)
+        for each in chain:
+            if isinstance(each, ssl.SSLCertVerificationError):
+                return unaccepted(short(each.verify_message or str(each)))
+        why = short(_reason(chain), self._backend.secrets)
+        if any(isinstance(each, ssl.SSLError) for each in chain) and not self._backend.client_certificate:
+            return unnamed(why)
+        return Later(why, reached=False)
 
     def close(self) -> None:
         """Close the connection."""
         self._pool.clear()
+
+
+def _check_files(backend: Backend) -> None:
+    """Read the files of certificates that a backend names.
+
+    Raises:
+        ValueError: if one is none.
+    """
+    try:
+        path = backend.certificate
+        if path:
+            is_directory = os.path.isdir(path)
+            ssl.create_default_context(cafile=None if is_directory else path, capath=path if is_directory else None)
+        path = backend.client_certificate
+        if path:
+            ssl.create_default_context().load_cert_chain(path, backend.client_key or None)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from error
 
 
 def _pool(backend: Backend) -> urllib3.PoolManager:
@@ -122,11 +153,16 @@ def _authorities() -> str | None:
     return certifi.where()
 
 
-def _reason(error: Exception) -> str:
-    """An error of the network in a few words."""
+def _chain(error: Exception) -> list[BaseException]:
+    """An error with those behind it."""
     chain: list[BaseException] = [error]
     while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(inner)
+    return chain
+
+
+def _reason(chain: list[BaseException]) -> str:
+    """An error of the network, with those behind it, in a few words."""
     for each in chain:
         if isinstance(each, OSError) and each.errno and each.strerror:
             return each.strerror.lower()
@@ -134,7 +170,7 @@ def _reason(error: Exception) -> str:
             return "it closes the connection without an answer"
     if any(isinstance(each, urllib3.exceptions.TimeoutError | TimeoutError) for each in chain):
         return "no answer in time"
-    return str(error).strip() or type(error).__name__
+    return str(chain[0]).strip() or type(chain[0]).__name__
 
 
 class _InTime(io.RawIOBase):

@@ -16,6 +16,9 @@ from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.ledger import Busy, Entry, Ledger, path_for
 from massgen_tracing.model import RUN_CONTEXT_KEY
 
+NO_ANSWER: Final = " (no answer so far)"
+"""Why a backend has not taken what it is owed, where it has not said so itself; as part of a line."""
+
 _MOST_PATHS: Final = 256
 """Recordings that are looked into again and again; of more than these, the others are looked into at the end."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from massgen_tracing.delivery.deliver import Delivery, Tally, pause
 from massgen_tracing.delivery.senders import open_sender
 from massgen_tracing.delivery.spool import Spool
 from massgen_tracing.errors import MassGenTracingError
-from massgen_tracing.ledger import Busy, Entry
+from massgen_tracing.ledger import THROUGH, Busy, Entry, Ledger
 from massgen_tracing.store.reading import liveness
 from massgen_tracing.store.roots import catalogue
 
@@ -29,6 +29,7 @@ _ATTEMPTS: Final = 6
 _ATTEMPTS_UNREACHED: Final = 3
 """Attempts in a row that a backend has: one that answers, and one that does not."""
 
+_GIVEN_UP: Final = "given up by `push --forget`"
 _LONGEST_WAIT: Final = 120.0
 """Seconds; a backend that asks for more is left for another time."""
 
@@ -44,7 +45,8 @@ class Pushed:
         busy: how many another process is sending just now.
         stopped: why the backend does not take the rest.
         unread: recordings that could not be read, or whose ledger could not be written, with the reason.
-        left: spans that it is still owed.
+        aside: spans that it has not taken, though it takes others; they are still owed.
+        left: spans that it is still owed besides.
     """
 
     place: str
@@ -53,6 +55,7 @@ class Pushed:
     busy: int = 0
     stopped: Later | Blocked | None = None
     unread: dict[str, str] = field(default_factory=dict)
+    aside: int = 0
     left: int = 0
 
 
@@ -64,6 +67,7 @@ class Debt:
         entry: of one of its ledgers.
         paths: the recordings that have spans for it.
         spans: how many.
+        aside: how many of these it did not take where it took others.
         refused, late: how many it has not taken, in all of its ledgers.
         why: what it said last.
     """
@@ -71,6 +75,7 @@ class Debt:
     entry: Entry
     paths: tuple[Path, ...]
     spans: int
+    aside: int
     refused: int
     late: int
     why: str
@@ -120,7 +125,8 @@ def push(paths: Iterable[Path], backend: Backend, *, pending: bool = False, prog
     delivery = Delivery(backend, sender, _wait, progress)
     pushed = Pushed(backend.place, delivery.tally)
     try:
-        for path in paths:
+        # Those with spans set aside come last: by then it is known whether it takes others.
+        for path in sorted(paths, key=lambda path: bool(ledger.aside(path, backend.name))):
             if pushed.stopped is not None:
                 pushed.left += owed(path, backend.name)
                 continue
@@ -130,6 +136,8 @@ def push(paths: Iterable[Path], backend: Backend, *, pending: bool = False, prog
                     continue
                 pushed.stopped = delivery.deliver(path, pending=pending)
                 pushed.recordings += 1
+                if pushed.stopped is None:
+                    pushed.aside += len(ledger.aside(path, backend.name))
             except Busy:
                 pushed.busy += 1
             except (OSError, MassGenTracingError) as error:
@@ -139,6 +147,20 @@ def push(paths: Iterable[Path], backend: Backend, *, pending: bool = False, prog
     finally:
         sender.close()
     return pushed
+
+
+def owing(root: Path, backend: Backend) -> Iterator[Path]:
+    """The live recordings under a root that have something for a backend, by its ledgers.
+
+    Raises:
+        RecordingError: if the root does not exist.
+    """
+    return (path for path in catalogue.files(root) if path.name.endswith(layout.RECORDING_SUFFIX) and owes(path, backend))
+
+
+def owes(path: Path, backend: Backend) -> bool:
+    """Whether a recording has something for a backend, by its ledger."""
+    return any((entry.kind, entry.url) == (backend.kind, backend.place) for entry in ledger.unfinished(path))
 
 
 def owed(path: Path, name: str) -> int:
@@ -170,35 +192,77 @@ def _owed(path: Path, entry: Entry | None, name: str) -> int:
 def _count(path: Path, entry: Entry | None, name: str, until: float) -> tuple[int, bool]:
     try:
         with contextlib.closing(Spool(path, only=entry.only if entry else "", without=ledger.taken(path, name))) as spool:
-            return spool.owed(spool.position(entry) if entry else 0, until=until)
+            count, whole = spool.owed(spool.position(entry) if entry else 0, until=until)
+            return count + len(ledger.aside(path, name)), whole
     except (OSError, MassGenTracingError):
         return 0, True
 
 
-def debts(source: Path | str) -> list[Debt]:
-    """What the recordings in *source* owe, by backend.
+def debts(*sources: Path | str) -> list[Debt]:
+    """What the recordings in these places owe, by backend.
 
     Raises:
-        RecordingError: if *source* does not exist.
+        RecordingError: if one does not exist.
     """
     found: dict[tuple[str, str], list[tuple[Path, Entry]]] = {}
-    for path in recordings(source):
+    for path in [path for source in sources for path in recordings(source)]:
         for entry in ledger.entries(path):
             found.setdefault((entry.kind, entry.url), []).append((path, entry))
     return [_debt(each) for each in found.values()]
 
 
 def _debt(found: list[tuple[Path, Entry]]) -> Debt:
-    counted = [(path, _owed(path, entry, backends.name(entry.kind, entry.url))) for path, entry in found if entry in ledger.unfinished(path)]
+    name = backends.name(found[0][1].kind, found[0][1].url)
+    counted = [(path, _owed(path, entry, name)) for path, entry in found if entry in ledger.unfinished(path)]
     owing = [(path, count) for path, count in counted if count]
     return Debt(
         found[0][1],
         tuple(path for path, _ in owing),
         sum(count for _, count in owing),
+        sum(len(ledger.aside(path, name)) for path, _ in owing),
         sum(entry.refused for _, entry in found),
         sum(entry.late for _, entry in found),
         next((entry.why for _, entry in reversed(found) if entry.why), ""),
     )
+
+
+def forget(paths: Iterable[Path], entry: Entry) -> tuple[int, int]:
+    """Give up what a backend is owed of these recordings: it counts as refused, and is not sent again.
+
+    Args:
+        paths: the recordings.
+        entry: a ledger of the backend's.
+
+    Returns:
+        How many spans, and how many recordings another process is sending just now, which are left as they are.
+
+    Raises:
+        OSError: if a recording cannot be read, or its ledger not written.
+    """
+    name, count, busy = backends.name(entry.kind, entry.url), 0, 0
+    for path in paths:
+        try:
+            count += _give_up(path, name)
+        except Busy:
+            busy += 1
+    return count, busy
+
+
+def _give_up(path: Path, name: str) -> int:
+    """Count all that a recording owes to the backend of that name as refused; returns how many spans."""
+    with Ledger(ledger.path_for(path, name)) as book:
+        if book.entry is None:
+            return 0
+        with contextlib.closing(Spool(path, only=book.entry.only, without=ledger.taken(path, name))) as spool:
+            position = spool.position(book.entry)
+            count = spool.owed(position)[0] + len(ledger.aside(path, name))
+            end = max((batch.end for batch in spool.batches(position)), default=position)
+            given_up = replace(book.entry, refused=book.entry.refused + count, why=_GIVEN_UP if count else book.entry.why)
+            position = THROUGH if spool.sealed else end
+            book.write(replace(given_up, inode=spool.inode, position=position, landmark=spool.landmark(position)))
+        ledger.set_aside(path, name, {})
+        ledger.forget_taken(path, name)
+    return count
 
 
 def backend_named(name: str, environ: Mapping[str, str], say: Callable[[str], None]) -> Backend:

@@ -24,7 +24,7 @@ from massgen_tracing.store.reading.live import Said
 MOST_BYTES: Final = 3_000_000
 """Of a request before compression; gRPC's servers take 4 MiB unless they are told otherwise."""
 
-MOST_SPANS: Final = 1000
+MOST_SPANS: Final = 4000
 _EACH: Final = 64
 """Lines between two looks at the clock."""
 
@@ -58,13 +58,21 @@ class Spool:
         pending: whether starts are wanted too, of spans whose end is not in the same batch.
         form: how spans are encoded.
         without: keys of spans that are not wanted.
+        among: keys of those that are; None for all.
 
     Raises:
         OSError: if it cannot be opened.
     """
 
     def __init__(
-        self, path: Path, *, only: str = "", pending: bool = False, form: Form | None = None, without: frozenset[bytes] = frozenset()
+        self,
+        path: Path,
+        *,
+        only: str = "",
+        pending: bool = False,
+        form: Form | None = None,
+        without: frozenset[bytes] = frozenset(),
+        among: frozenset[bytes] | None = None,
     ) -> None:
         self.path = path
         self._only = only.encode()
@@ -74,6 +82,7 @@ class Spool:
         self.inode = 0 if self.sealed else os.fstat(self._file.fileno()).st_ino
         self._form = form or Protobuf()
         self._without = without
+        self._among = among
         self._lines = LineDecoder(otlp.Decoder())
 
     def close(self) -> None:
@@ -94,13 +103,14 @@ class Spool:
         """What follows *position*; nothing where there is nothing."""
         batch = Batch(position)
         for end, found, unreadable in self._sealed_spans(position) if self.sealed else self._live_spans(position):
-            for number, span in enumerate(found, 1):
+            last = found[-1] if found else None
+            for span in found:
                 size = len(span.content)
                 if batch.spans and (batch.size + size > MOST_BYTES or len(batch.spans) >= MOST_SPANS):
                     yield self._without_needless(batch)
                     batch = Batch(batch.end)
                 batch.size += size
-                batch.spans.append((span, end if number == len(found) else batch.end))
+                batch.spans.append((span, end if span is last else batch.end))
             batch.end = end
             if unreadable:
                 batch.unreadable += unreadable
@@ -156,25 +166,30 @@ class Spool:
     def _is_wanted(self, line: bytes) -> bool:
         return not self._only or line.find(self._only, 0, line.find(_HEAD_END)) >= 0
 
+    def _is_due(self, span: EncodedSpan) -> bool:
+        return span.key not in self._without and (self._among is None or span.key in self._among)
+
     def _live_spans(self, position: int) -> Iterator[tuple[int, Sequence[EncodedSpan], int]]:
         """Positions and the spans of the line before them, with how many could not be read; none where nothing has come for long, and at the end."""
         said = end = position
+        encoded, skips_starts, all_wanted = self._form.span, not self._pending, not self._only
+        all_due = not self._without and self._among is None
         for end, line in self._whole_lines(position):
             starts = line[PENDING_START:PENDING_END] == PENDING
-            if (starts and not self._pending) or not self._is_wanted(line):
+            if (starts and skips_starts) or not (all_wanted or self._is_wanted(line)):
                 if end - said > _MOST_SKIPPED:
                     said = end
                     yield end, (), 0
                 continue
             said = end
-            span = self._form.span(line, starts=starts)
+            span = encoded(line, starts)
             if span is not None:
-                if span.key not in self._without:
+                if all_due or self._is_due(span):
                     yield end, (span,), 0
                 continue
             record = self._lines.span(line)
             found, unreadable = self._of_odd_line(line) if record is None else (self._of_record(record), 0)
-            found = [span for span in found if span.key not in self._without]
+            found = [span for span in found if self._is_due(span)]
             if found or unreadable:
                 yield end, found, unreadable
         if end > said:
@@ -216,7 +231,7 @@ class Spool:
         number = position
         for number, record in self._records(position):
             wanted = not self._only or str(record.resource.attributes.get(_INSTANCE)).encode() == self._only
-            if wanted and record.end_ns is not None and (span := self._form.record(record)).key not in self._without:
+            if wanted and record.end_ns is not None and self._is_due(span := self._form.record(record)):
                 yield number, (span,), 0
         if number > position:
             yield number, (), 0

@@ -10,23 +10,23 @@ from pathlib import Path
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from massgen_tracing import layout
+from massgen_tracing.delivery import leftovers
 from massgen_tracing.sinks.recording import Recording
-from massgen_tracing.store.reading import liveness
 
 
 class Temporary(Recording):
     """A recording that is only there to be delivered: in a directory of its own, which goes with the last process that needs it.
 
-    Forked children write there too. What they leave their parent sends, as long as it is there and has not finished.
+    Forked children write there too. What they leave their parent sends, as long as it is there and has not finished. If that is killed, the next run,
+    or a push, finds what is left (`leftovers`).
     """
 
     def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="massgen-tracing-"))
+        self.directory = Path(tempfile.mkdtemp(prefix=leftovers.PREFIX))
         super().__init__(self.directory)
         self._maker = os.getpid()
-        self._kept = self.directory / "kept"
-        self._kept.touch()
+        self._kept = self.directory / leftovers.KEPT
+        self._held = leftovers.hold(self.directory)
         self._over = False
 
     @property
@@ -46,8 +46,10 @@ class Temporary(Recording):
             return
         self.release()
         with contextlib.suppress(OSError):
+            os.close(self._held)
+        with contextlib.suppress(OSError):
             self._kept.unlink()
-        if not any(map(_is_written, self.directory.rglob(f"*{layout.RECORDING_SUFFIX}"))):
+        if not leftovers.is_written(self.directory):
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -59,10 +61,3 @@ def _runs(process: int) -> bool:
     except OSError:
         return True
     return True
-
-
-def _is_written(path: Path) -> bool:
-    try:
-        return liveness.writer_alive(path)
-    except OSError:
-        return False

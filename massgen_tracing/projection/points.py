@@ -108,6 +108,8 @@ class Points:
         if len(self._scribe.state.coordination) < MOST_NAMES:
             self._scribe.state.coordination.add(kind)
         more = {key: value for key, value in about.items() if not key.startswith(("massgen.", "gen_ai.", "logfire."))}
+        if said := text(about.get(semconv.EVENT_DETAILS)):
+            more["details"] = said
         message = f"{kind}: {json.dumps(more, ensure_ascii=False, default=str)}" if more else kind
         data = {"message": message, "kind": kind, **({"details": json.loads(json.dumps(more, default=str))} if more else {})}
         if found is None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import functools
 import gzip
+import logging
 import re
 import string
 import sys
+import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from logfire._internal.config import LogfireConfig
     from logfire._internal.scrubbing import BaseScrubber
     from logfire.types import ServerResponseCallbackHelper
+    from requests import Response
 
 _OUR_KEYS: Final = ("massgen.", "gen_ai.", "mcp.")
 _MEND: Final = "Set LOGFIRE_TOKEN, or run `logfire auth` and then `logfire projects use`."
@@ -39,10 +43,45 @@ _SUPPRESSED: Final = "suppress_instrumentation"
 """OpenTelemetry's key in a Context that asks for no telemetry."""
 
 _TRACES: Final = "/v1/traces"
-_DECODERS: Final[dict[str | None, Callable[[bytes], bytes]]] = {None: bytes, "gzip": gzip.decompress}
+_DECODERS: Final[dict[str | bytes | None, Callable[[bytes], bytes]]] = {None: bytes, "gzip": gzip.decompress}
 """How the bodies of its SDK's requests are encoded; what is encoded in another way counts as not taken."""
 
 _GOES_ON: Final = "The run goes on and is recorded locally."
+_EXPORTERS: Final = tuple(f"opentelemetry.exporter.otlp.proto.http.{name}" for name in ("trace_exporter", "metric_exporter", "_log_exporter"))
+_FAILED: Final = "Failed to export "
+_RETRYING: Final = ("Currently retrying ", "Already retrying ", "Export permanently refused ")
+"""How the lines begin in which OpenTelemetry's exporters, and Logfire's SDK, say that something was not taken."""
+
+_SESSION: Final = "OTLPExporterHttpSession"
+"""The class of what Logfire's SDK sends its requests by."""
+
+_MOST_LOOKED_AT: Final = 10_000
+
+
+class Answered(NamedTuple):
+    """An answer of Logfire's to a request of spans.
+
+    Attributes:
+        status: its status code.
+        headers: its headers.
+        content: its body.
+        spans: the body of the request, an ExportTraceServiceRequest; None where it cannot be decoded.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    spans: bytes | None
+
+
+class Listener(Protocol):
+    """Is told what Logfire answers to its SDK, and says in the end what was not taken."""
+
+    def begin(self) -> None:
+        """From now on answers are told."""
+
+    def heard(self, answer: Answered) -> None:
+        """An answer, on the thread of the SDK that asked."""
 
 
 class Follower:
@@ -58,6 +97,7 @@ class Follower:
         self._configured = configured
         self._config: LogfireConfig | None = None
         self._is_ours = False
+        self._listener: Listener | None = None
 
     def look(self) -> LogfireConfig | None:
         """Begin to follow it if it is loaded by now; returns its configuration, which is one object for good."""
@@ -75,7 +115,7 @@ class Follower:
         config = self.look()
         return config is not None and config.get_tracer_provider() is provider
 
-    def use(self, service_name: str, taken: Callable[[bytes], None] | None = None) -> TracerProvider | None:
+    def use(self, service_name: str, listener: Listener | None = None) -> TracerProvider | None:
         """Have Logfire take the facade's spans; returns its provider, or None where it takes none.
 
         Configures it where the program has not done so. The token is Logfire's own affair: `LOGFIRE_TOKEN`, or what `logfire auth` and
@@ -83,8 +123,9 @@ class Follower:
 
         Args:
             service_name: `service.name`, where it is this package that configures it.
-            taken: then it is called with the body of each request of spans that Logfire has taken.
+            listener: is told Logfire's answers, where it is sent anything.
         """
+        self._listener = listener
         try:
             import logfire
         except ImportError:
@@ -99,7 +140,10 @@ class Follower:
         if not self._is_ours and isinstance(provider.provider, SdkTracerProvider):
             if not (config.token and config.send_to_logfire):
                 guard.report("logfire.token", f"The program has configured Logfire to send nothing, and so it stays. {_GOES_ON} {_MEND}")
+            self._listen(provider)
             return provider
+        if listener is not None:
+            _have_it_said_once()
         try:
             with global_provider.our_own():
                 logfire.configure(
@@ -109,13 +153,15 @@ class Follower:
                     console=False,
                     inspect_arguments=False,
                     scrubbing=logfire.ScrubbingOptions(callback=_keep_ours),
-                    advanced=None if taken is None else logfire.AdvancedOptions(server_response_hook=functools.partial(_answered, taken)),
+                    advanced=None if listener is None else logfire.AdvancedOptions(server_response_hook=functools.partial(_answered, listener)),
                 )
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             _report_unusable("configured", error)
             return None
         if not config.token:
             guard.report("logfire.token", f"Logfire has no write token, so nothing is sent to it; the run goes on and is recorded locally. {_MEND}")
+        elif listener is not None:
+            listener.begin()
         return provider if config.token else None
 
     def masked(self, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -142,7 +188,18 @@ class Follower:
                 assert self._config is not None
                 self._attach(self._config)
                 if not ours:
-                    self._configured(self._config.get_tracer_provider())
+                    provider = self._config.get_tracer_provider()
+                    self._listen(provider)
+                    self._configured(provider)
+
+    def _listen(self, provider: TracerProvider) -> None:
+        """Have the listener told what is answered to a Logfire that the program has configured; it has told Logfire itself whom to tell."""
+        listener = self._listener
+        if listener is None:
+            return
+        for session in _sessions(provider):
+            listener.begin()
+            session.hooks.setdefault("response", []).append(functools.partial(_answer, listener))
 
     def _attach(self, config: LogfireConfig) -> None:
         config.get_tracer_provider().add_span_processor(_FollowingLogfire(self._others, config))
@@ -250,17 +307,63 @@ def _keep_ours(match: ScrubMatch) -> Any:
     return None
 
 
-def _answered(taken: Callable[[bytes], None], helper: ServerResponseCallbackHelper) -> None:
-    """Logfire has answered a request of its SDK."""
+def _answered(listener: Listener, helper: ServerResponseCallbackHelper) -> None:
+    """Logfire has answered a request of an SDK that this package has configured."""
     helper.default_hook()
-    response, request = helper.response, helper.response.request
-    has_spans = request.method == "POST" and (request.url or "").endswith(_TRACES)
-    if not has_spans or not 200 <= response.status_code < 300 or not isinstance(request.body, bytes):
-        return
-    with guard.guarded("logfire.answer"):
-        encoding = request.headers.get("Content-Encoding")
-        if encoding in _DECODERS:
-            taken(_DECODERS[encoding](request.body))
+    _thread.failed = not helper.response.ok
+    _answer(listener, helper.response)
+
+
+def _answer(listener: Listener, response: Response, *_: object, **__: object) -> None:
+    """Logfire has answered a request of its SDK."""
+    request = response.request
+    if request.method == "POST" and (request.url or "").endswith(_TRACES):
+        with guard.guarded("logfire.answer"):
+            decode = _DECODERS.get(request.headers.get("Content-Encoding"))
+            body = request.body
+            spans = decode(body) if decode is not None and isinstance(body, bytes) else None
+            listener.heard(Answered(response.status_code, response.headers, response.content, spans))
+
+
+def _sessions(provider: TracerProvider) -> Iterator[Any]:
+    """What a provider's exporters send to Logfire by: `requests.Session` objects, wherever they are in it."""
+    waiting: list[Any] = [provider]
+    seen: set[int] = set()
+    while waiting and len(seen) < _MOST_LOOKED_AT:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, tuple | list):
+            waiting += each
+        elif type(each).__name__ == _SESSION:
+            yield each
+        elif type(each).__module__.partition(".")[0] in {"logfire", "opentelemetry"}:
+            waiting += getattr(each, "__dict__", {}).values()
+
+
+_thread: Final = threading.local()
+"""`failed`: whether the latest answer to this thread was no success, and nobody has said so yet."""
+
+
+def _have_it_said_once() -> None:
+    """Keep back what the SDK and its exporters say of each request that fails: the listener says it once, with what is missing and what to do."""
+    for name in _EXPORTERS:
+        logging.getLogger(name).addFilter(_is_of_others)
+    logging.getLogger("logfire").addFilter(_is_of_no_retry)
+    warnings.filterwarnings("ignore", "Logfire API (returned status code|is unreachable)", UserWarning)
+
+
+def _is_of_others(record: logging.LogRecord) -> bool:
+    """Whether a line of OpenTelemetry's exporters is not of Logfire's last answer: other exporters say theirs themselves."""
+    if not str(record.msg).startswith(_FAILED) or not getattr(_thread, "failed", False):
+        return True
+    _thread.failed = False
+    return False
+
+
+def _is_of_no_retry(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith(_RETRYING)
 
 
 def _report_unusable(what: str, error: Exception) -> None:

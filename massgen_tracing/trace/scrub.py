@@ -133,7 +133,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(":=", ("token",), re.compile(rf"(?P<keep>(?i:\btoken){_IS}(?P<quoted>\\?[\"']?)){_LONG_WITH_DIGIT}")),
     Rule(":=", ("cookie",),
          re.compile(r"""(?P<keep>(?i:cookie)["']?\s{0,20}[:=]\s{0,20}["']?[A-Za-z0-9_.\-]{1,80}=)[^\s"'\r\n][^"'\r\n]*""")),
-    Rule("<", ("<",), re.compile(rf"(?i)(?P<keep><(?:[a-z0-9]{{1,20}}[_.:-]?){{0,2}}(?:{_NAMES})>)(?!\s|\[scrubbed\])[^<]{{3,}}")),
+    # A glance first whether it is a tag of the name alone: prompts are full of others.
+    Rule("<", ("<",),
+         re.compile(rf"(?i)(?P<keep><(?=[a-z0-9_.:\-]{{3,200}}+>)(?:[a-z0-9]{{1,20}}[_.:-]?){{0,2}}(?:{_NAMES})>)(?!\s|\[scrubbed\])[^<]{{3,}}")),
     Rule("-", ("-u ", "--user "), re.compile(r"""(?P<keep>-(?:u|-user)\s{1,8}["']?[^\s"':/]{1,80}:)[^\s"'/]{3,}"""),
          re.compile(r"(?i)\bcurl\b[^\n|;&]{0,200}\s\Z"), reach=210),
     Rule("-", ("--",),

@@ -20,7 +20,8 @@
     FINAL_DIR: <path>
 
 At most `MAX_LINES`, and no control characters. A run that did not come to its end says why in a line FINISH_REASON, and has FAILED, TIMED_OUT or
-INTERRUPTED in the place of COMPLETED; without any answer the lines about it are left out.
+INTERRUPTED in the place of COMPLETED; without any answer the lines about it are left out. Where a run that failed is tried once more
+(`max_orchestration_restarts`), another STATUS tells where.
 """
 
 from __future__ import annotations
@@ -46,6 +47,12 @@ _QUESTION: Final = 500
 _PREVIEW: Final = 200
 _AFTER_TIMELINE: Final = 4
 """Lines that follow the timeline."""
+
+_STILL_TO_COME: Final = 10
+"""Lines that may follow the first phase's, but for the timeline."""
+
+_LEAST_TIMELINE: Final = 3
+"""Lines of a timeline with the winner alone."""
 
 _LAST_WORDS: Final[Mapping[FinishReason, str]] = {
     "completed": "COMPLETED",
@@ -86,6 +93,7 @@ class Automation:
         self._stream: TextIO | None = stream
         self._run = run
         self._lines = 0
+        self._phases: set[str] = set()
 
     def begin(self, question: str) -> None:
         """What is known at the start."""
@@ -95,9 +103,16 @@ class Automation:
         self._write("[Coordination in progress - monitor status.json for real-time updates]")
 
     def __call__(self, progress: Progress) -> None:
-        """A line where a phase begins; everything else stands in status.json."""
-        if progress.kind == "phase":
+        """A line where a phase begins for the first time; everything else stands in status.json."""
+        if progress.kind == "phase" and progress.text not in self._phases:
+            self._phases.add(progress.text)
             self._write(f"Phase: {progress.text}")
+
+    def retry(self, run: RunDirectory) -> None:
+        """The run has failed, and is tried once more in another directory; which is said where there is room for it."""
+        self._run = run
+        if self._lines + _STILL_TO_COME < MAX_LINES:
+            self._write(f"STATUS: {run.status}")
 
     def end(self, ended: Ended) -> None:
         """What is known at the end."""
@@ -135,7 +150,9 @@ def _line(said: str, width: int) -> str:
 
 
 def _timeline(result: RunResult, room: int) -> list[str]:
-    """Votes and results in at most *room* lines: all results, or the winner's; then what fits of the votes."""
+    """Votes and results in at most *room* lines: all results, or the winner's, and what fits of the votes; none of it where that is not enough."""
+    if room < _LEAST_TIMELINE:
+        return []
     tally = Counter(result.ballots.values())
     ranked = sorted(tally, key=lambda agent_id: (agent_id != result.winner, -tally[agent_id], agent_id))
     if result.winner not in tally:

@@ -7,6 +7,7 @@ from pathlib import Path
 from massgen_tracing import layout
 from massgen_tracing.errors import ConfigError
 from massgen_tracing.insight.summary import summarise
+from massgen_tracing.projection.artifacts import METADATA_FILE
 from massgen_tracing.store.roots import catalogue, lookup, reader
 
 Said = tuple[str, str]
@@ -29,8 +30,19 @@ def attempts_of(root: str, name: str) -> list[layout.RunDirectory]:
 
 
 def question_of(attempt: layout.RunDirectory) -> str:
-    """What was asked in an attempt; empty where its recording does not say."""
-    return summarise(reader.read(catalogue.files(attempt.attempt_dir)).spans).question
+    """What was asked in an attempt; empty where neither its recording nor, for want of one, MassGen's own file says it."""
+    return summarise(reader.read(catalogue.files(attempt.attempt_dir)).spans).question or _written(attempt.attempt_dir / METADATA_FILE)
+
+
+def _written(path: Path) -> str:
+    import yaml
+
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return ""
+    query = data.get("query") if isinstance(data, dict) else None
+    return query if isinstance(query, str) else ""
 
 
 def history(attempts: list[layout.RunDirectory], before: int) -> list[Said]:

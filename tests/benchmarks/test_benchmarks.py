@@ -14,7 +14,7 @@ from benchmarks._measure import Figure, Samples, interleave, report
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(("name", "figures"), [("span", 3), ("stream", 6), ("startup", 5), ("first_session", 2)])
+@pytest.mark.parametrize(("name", "figures"), [("span", 3), ("stream", 6), ("startup", 5), ("first_session", 2), ("scrub", 2)])
 def test_a_benchmark_prints_its_table(name: str, figures: int) -> None:
     """One command, one row a figure, and exit code 0 whatever was measured."""
     done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--rounds", "1"], check=True, capture_output=True, text=True, cwd=ROOT)

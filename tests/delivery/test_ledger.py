@@ -96,3 +96,22 @@ def test_a_forked_child_does_not_hold_it(tmp_path: Path) -> None:
         for descriptor in (go_on, wake, born, say):
             os.close(descriptor)
         os.waitpid(child, 0)
+
+
+def test_a_short_write_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said, and what was noted before, and is noted later, holds."""
+    path = tmp_path / "trace.otlp.jsonl"
+    path.touch()
+    first, second = b"1" * 24, b"2" * 24
+    ledger.note_taken(path, "b", first)
+    write, pwrite = os.write, os.pwrite
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:10]))
+        patch.setattr(os, "pwrite", lambda descriptor, content, at: pwrite(descriptor, content[:10], at))
+        with pytest.raises(OSError, match="No space left"):
+            ledger.note_taken(path, "b", second)
+        with Ledger(ledger.path_for(path, "b")) as book, pytest.raises(OSError, match="No space left"):
+            book.write(Entry("http://localhost:4318"))
+    ledger.note_taken(path, "b", second)
+    assert ledger.taken(path, "b") == {first, second}
+    assert list(ledger.entries(path)) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext
 import massgen_tracing as mt
 from massgen_tracing import configuration, finalization, ledger, worker
 from massgen_tracing.delivery import backend as backends
-from massgen_tracing.delivery import deliver, live, owing
+from massgen_tracing.delivery import deliver, leftovers, live, owing
 from massgen_tracing.delivery.spool import Spool
+from massgen_tracing.store.roots import reader
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.trace.provider import SHARED
 from massgen_tracing.trace.tracer import Tracer
@@ -58,12 +60,12 @@ def run(tracer: Tracer, *names: str, content: int = 0) -> None:
                 pass
 
 
-def program(root: Path, backend: Backend, text: str) -> subprocess.CompletedProcess[str]:
+def program(root: Path, backend: Backend, text: str, *, record: bool = True) -> subprocess.CompletedProcess[str]:
     """A Python program that is configured for the backend, in a process of its own."""
     beginning = f"""
 import os, signal, sys, threading
 import massgen_tracing as mt
-tracer = mt.configure(root={str(root)!r}, otlp_endpoint={backend.url!r}, enabled=True, logfire=False)
+tracer = mt.configure(root={str(root)!r}, record={record}, otlp_endpoint={backend.url!r}, enabled=True, logfire=False)
 """
     return subprocess.run([sys.executable, "-c", beginning + text], check=False, capture_output=True, text=True, cwd=ROOT)
 
@@ -235,6 +237,44 @@ def test_without_a_recording_spans_wait_in_a_temporary_one(
     swallowed.clear()
 
 
+KILLED = """
+with tracer.session("q"):
+    with tracer.span("work"):
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["next run", "push", "forget"])
+def test_what_a_killed_run_leaves_of_a_temporary_recording_is_found(
+    tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    """`doctor` names it; the next run or a push sends what it owes, and nothing is left. What another process needs, or another user owns, stays."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with taking(always(Reply(401))) as backend:
+        done = program(tmp_path / "root", backend, KILLED, record=False)
+        assert done.returncode == -signal.SIGKILL
+        (left,) = tmp_path.glob("massgen-tracing-*")
+        assert main(["doctor", "--root", str(tmp_path / "root")]) == 1
+        assert f"1 span of 1 recording to {backend.url}" in capsys.readouterr().out
+        backend.script = always(Reply())
+        needed = tmp_path / "massgen-tracing-needed"
+        needed.mkdir()
+        held = leftovers.hold(needed)
+        (tmp_path / "massgen-tracing-young").mkdir()
+        (tmp_path / "massgen-tracing-link").symlink_to(tmp_path)
+        if how == "next run":
+            run(mt.configure(root=tmp_path / "root", otlp_endpoint=backend.url, enabled=True), "next")
+            assert mt.shutdown(timeout=600)
+        else:
+            assert main(["push", "--root", str(tmp_path / "root"), *(["--forget"] if how == "forget" else [])]) == 0
+        assert backend.names() == {"next run": ["coordination.session", "next", "work"], "push": ["work"], "forget": []}[how]
+    assert not left.exists()
+    assert len([*tmp_path.glob("massgen-tracing-*")]) == 3
+    os.close(held)
+
+
 def test_a_forked_child_leaves_its_parents_temporary_recording_alone(tmp_path: Path) -> None:
     """However the child ends, what the parent has recorded is sent, and so is what the child has; nothing is left of it."""
     with taking() as backend:
@@ -335,6 +375,52 @@ def test_a_full_disk_costs_neither_the_run_nor_what_was_recorded(
     assert server.requests == []
     assert main(["push", "--root", str(tmp_path), "--to", server.url]) == 0
     assert server.names() == ["coordination.session", "work"]
+    swallowed.clear()
+
+
+@pytest.mark.parametrize("room", [0, 3000, 5000, 9500, 30_000])
+def test_a_disk_that_fills_up_costs_what_was_not_recorded_only(
+    tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch, swallowed: list[str], caplog: pytest.LogCaptureFixture, room: int
+) -> None:
+    """Short writes and then errors, in recordings and ledgers: the run goes on, and in the end the backend has what was recorded, each span once."""
+    left = room
+
+    def filling(write: Callable[..., int]) -> Callable[..., int]:
+        def written(descriptor: int, content: bytes, *at: int) -> int:
+            nonlocal left
+            if not os.readlink(f"/proc/self/fd/{descriptor}").startswith(str(tmp_path)):
+                return write(descriptor, content, *at)
+            if not left:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            count = write(descriptor, content[:left], *at)
+            left -= count
+            return count
+
+        return written
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", filling(os.write))
+        patch.setattr(os, "pwrite", filling(os.pwrite))
+        tracer = mt.configure(root=tmp_path, otlp_endpoint=server.url, enabled=True)
+        for _ in range(3):
+            run(tracer, *"abc", content=2000)
+        mt.shutdown(timeout=600)
+    assert sum(entry.sent for path in lines.recordings(tmp_path) for entry in ledger.entries(path)) <= len(server.taken)
+    for _ in range(2):
+        assert main(["push", "--root", str(tmp_path), "--to", server.url]) == 0
+    recorded = [span.span_id for span in reader.read([*lines.recordings(tmp_path)]).spans if span.end_ns is not None]
+    assert sorted(span.span_id.hex() for span in server.spans) == sorted(recorded)
+    assert len(recorded) < 12
+    assert "No space left on device" in caplog.text
+    swallowed.clear()
+
+
+def test_what_was_lost_is_said_where_it_cannot_be_written(tmp_path: Path, swallowed: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    """Once more at the end, with the count."""
+    (tmp_path / "file").write_text("in the way")
+    run(mt.configure(root=tmp_path / "file", enabled=True), "lost")
+    mt.shutdown()
+    assert "4 records were lost (recording.write)" in caplog.text
     swallowed.clear()
 
 

@@ -229,6 +229,83 @@ def test_a_span_that_breaks_the_backend_holds_up_no_other(tmp_path: Path, number
     assert (entry.sent, entry.refused) == (9, 1)
 
 
+def poisoned(number: int, reply: Reply) -> Script:
+    """All is taken but what has the model call of that number in it."""
+    return lambda _number, spans, _size: reply if has_number(spans, number) else Reply()
+
+
+@pytest.mark.parametrize(("number", "reply"), [(0, Reply(503)), (3, Reply(429, {"Retry-After": "1"})), (7, Reply(how="reset"))])
+def test_a_span_that_a_backend_never_takes_holds_up_nothing_and_is_given_up_after_a_while(
+    tmp_path: Path, number: int, reply: Reply, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though it says that it passes: the rest of the recording is sent, and other recordings; it stays owed, and is refused at last."""
+    path, other = record(tmp_path, calls=8), record(tmp_path, calls=1)
+    with taking(poisoned(number, reply)) as backend:
+        assert pushed(tmp_path, backend) == 2
+        assert len(backend.taken) == 9 + 3 - (number == 0)  # the other recording has such a call too
+        assert "stay owed" in (said := capsys.readouterr().err)
+        assert "push --forget" in said
+        assert [(debt.spans, debt.aside) for debt in push.debts(tmp_path)] == [(1 + (number == 0),) * 2]
+        assert seal.seal(path).sealed is None
+        for _ in range(deliver._MOST_TRIES - 2):
+            record(tmp_path, calls=0)
+            assert pushed(tmp_path, backend) == 2
+        assert [entry.refused for entry in ledger.entries(path)] == [0]
+        record(tmp_path, calls=0)
+        assert pushed(tmp_path, backend) == 2
+        (entry,) = ledger.entries(path)
+        assert (entry.sent, entry.refused) == (9, 1)
+        assert entry.why
+        asked = len(backend.requests)
+        assert pushed(tmp_path, backend) == 0
+        assert len(backend.requests) == asked
+        assert set(backend.taken.values()) == {1}
+    assert [seal.seal(each).sealed is not None for each in (path, other)] == [True, True]
+
+
+def test_what_was_set_aside_is_sent_as_soon_as_it_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several spans side by side, alone at the end, in a sealed recording: each once, and nothing is refused while nothing else is taken."""
+    path = record(tmp_path, calls=4)
+    assert seal.seal(path).sealed is not None
+    monkeypatch.setattr(spool, "MOST_SPANS", 2)
+    with taking(lambda _number, spans, _size: Reply(503) if has_number(spans, 1) or has_number(spans, 2) else Reply()) as backend:
+        assert pushed(tmp_path, backend) == 2
+        assert len(backend.taken) == 4
+        for _ in range(deliver._MOST_TRIES + 1):
+            assert pushed(tmp_path, backend) == 2
+        assert [(debt.spans, debt.refused) for debt in push.debts(tmp_path)] == [(2, 0)]
+        backend.script = always(Reply())
+        assert pushed(tmp_path, backend) == 0
+        assert len(backend.taken) == 6
+        assert set(backend.taken.values()) == {1}
+    assert [(debt.spans, debt.refused) for debt in push.debts(tmp_path)] == [(0, 0)]
+
+
+def test_what_a_backend_is_owed_can_be_given_up(tmp_path: Path, server: Backend, capsys: pytest.CaptureFixture[str]) -> None:
+    """By one backend or all; it counts as refused, is never sent, and its recording is as any other."""
+    path = record(tmp_path, calls=2)
+    with taking(always(Reply(401))) as refusing, taking(poisoned(1, Reply(503))) as other:
+        assert [pushed(tmp_path, each) for each in (refusing, other)] == [2, 2]
+        assert main(["doctor", "--root", str(tmp_path)]) == 1
+        said = capsys.readouterr().out
+        assert "4 spans of 1 recording" in said
+        assert "not 1 of these" in said
+        assert main(["push", "--root", str(tmp_path), "--to", refusing.url, "--forget"]) == 0
+        assert f"{refusing.url}: 4 spans given up" in capsys.readouterr().out
+        assert main(["push", "--root", str(tmp_path), "--forget"]) == 0
+        assert f"{other.url}: 1 span given up" in capsys.readouterr().out
+        refusing.script = other.script = always(Reply())
+        assert main(["push", "--root", str(tmp_path), "--forget"]) == main(["push", "--root", str(tmp_path)]) == 0
+        assert (len(refusing.taken), len(other.taken)) == (0, 3)
+    assert {(entry.url, entry.refused, entry.why) for entry in ledger.entries(path)} == {
+        (refusing.url, 4, "given up by `push --forget`"),
+        (other.url, 1, "given up by `push --forget`"),
+    }
+    assert seal.seal(path).sealed is not None
+    assert pushed(tmp_path, server) == 0
+    assert len(server.taken) == 4
+
+
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_a_backend_that_is_now_and_then_down_refuses_nothing(tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What OTLP has tried again is not about the spans, however often it comes between answers that take them."""

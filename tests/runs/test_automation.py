@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,10 +33,10 @@ def command(tmp_path, monkeypatch, capsys):
     """The command, with agents `a` and `b` (or others) whose models play a script; gives its exit code, and its lines on stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
-    def run(script: Callable[[Asked], Turn], *options: str, ids: tuple[str, ...] = ("a", "b"), question: str = "What is AI?"):
+    def run(script: Callable[[Asked], Turn], *options: str, ids: tuple[str, ...] = ("a", "b"), question: str = "What is AI?", **config: Any):
         with ScriptedEndpoint(script) as endpoint:
             agents = [{"id": name, "backend": {"type": "openai", "model": "gpt-5-mini", "base_url": endpoint.base_url(name)}} for name in ids]
-            Path("agents.yaml").write_text(json.dumps({"agents": agents}), encoding="utf-8")
+            Path("agents.yaml").write_text(json.dumps({"agents": agents, **config}), encoding="utf-8")
             code = main(["run", "--automation", "--config", "agents.yaml", *options, question])
         said = capsys.readouterr()
         return code, said.out.splitlines(), said.err
@@ -44,16 +45,24 @@ def command(tmp_path, monkeypatch, capsys):
 
 
 def settled(kit):
-    """A script by which each agent answers, and all vote for the first."""
+    """A script by which the first agent answers, which the others wait for, and all vote for it."""
 
     def script(asked):
         if kit.presenting(asked):
             return Turn("The final\nanswer \x1b[31min red\x1b[0m.", usage=Usage(input=100, output=10))
-        if not kit.seen(asked):
-            return kit.answer(f"by {asked.agent_id}", usage=Usage(input=100, output=10))
-        return kit.vote("agent1", usage=Usage(input=100, output=10))
+        if kit.seen(asked):
+            return kit.vote("agent1", usage=Usage(input=100, output=10))
+        return kit.answer("by a", usage=Usage(input=100, output=10)) if asked.agent_id == "a" else Turn("slow", seconds=NEVER)
 
     return script
+
+
+def code_of(words: list[str]) -> object:
+    """The exit code of the command; of wrong arguments argparse tells by an exception."""
+    try:
+        return main(words)
+    except SystemExit as stopped:
+        return stopped.code
 
 
 def finish_reason(lines: list[str]) -> str:
@@ -96,7 +105,34 @@ def test_lines(command, kit, tmp_path):
     assert Path(lines[16].removeprefix("FINAL_ANSWER: ")).read_text(encoding="utf-8").startswith("The final\nanswer")
     assert Path(lines[8].removeprefix("ANSWER_FILE: ")).is_file()
     assert err == ""
+    status = json.loads(Path(lines[1].removeprefix("STATUS: ")).read_text(encoding="utf-8"))
+    assert status["coordination"]["is_final_presentation"]
+    assert status["coordination"]["completion_percentage"] == 100
+    assert status["results"]["winner"] == "a"
+    assert status["results"]["winner_reason"].endswith("(2 of 2 votes)") or "only answer" in status["results"]["winner_reason"]
+    assert (attempt / "final" / "manifest.json").is_file()
+    assert (log_dir / "final" / "a" / "answer.txt").read_text(encoding="utf-8") == Path(lines[8].removeprefix("ANSWER_FILE: ")).read_text(
+        encoding="utf-8"
+    )
     assert finish_reason(lines) == "completed"
+
+
+@pytest.mark.parametrize("failing", [1, 5])
+def test_run_that_is_tried_once_more(command, kit, failing):
+    """A run whose agents have all failed is tried again as often as the configuration says, each time in a directory of its own."""
+    good = settled(kit)
+    code, lines, err = command(
+        lambda asked: Turn("out of order", status=401) if asked.number <= failing else good(asked), orchestrator={"max_orchestration_restarts": 2}
+    )
+    assert code == (0 if failing == 1 else 2)
+    statuses = [line for line in lines if line.startswith("STATUS: ")]
+    attempts = 2 if failing == 1 else 3
+    assert [Path(line).parent.name for line in statuses] == [f"attempt_{n + 1}" for n in range(attempts)]
+    assert err.count("Every agent failed") == (1 if failing == 1 else 3)
+    assert lines.count("Phase: initial_answer") == 1
+    assert any(line.startswith("FINAL_ANSWER: ") and "/attempt_2/" in line for line in lines) == (failing == 1)
+    for line, reason in zip(statuses, ["error", "completed" if failing == 1 else "error", "error"], strict=False):
+        assert json.loads(Path(line.removeprefix("STATUS: ")).read_text(encoding="utf-8"))["finish_reason"] == reason
 
 
 @pytest.mark.parametrize(
@@ -107,7 +143,7 @@ def test_lines(command, kit, tmp_path):
         (["--dry-run"], "The question is empty"),
         (["--dry-run", "--timeout", "nan", "What?"], "--timeout is wrong"),
         (["--dry-run", "--max-cost", "0", "What?"], "--max-cost is wrong"),
-        (["--dry-run", "--no-record", "What?"], "--no-record leaves out"),
+        (["--dry-run", "--no-record", "What?"], "--automation needs the files of the run"),
         (["--dry-run", "--root", "file", "What?"], "No directory for the run can be made"),
         (["--dry-run", "--continue", "log_none", "What?"], "There is no run to go on with"),
         (["--dry-run", "--max-tokens", "many", "What?"], "invalid int value"),
@@ -119,10 +155,7 @@ def test_configuration_errors(tmp_path, monkeypatch, capsys, options, message):
     monkeypatch.chdir(tmp_path)
     Path("bad.yaml").write_text("agents: [\n  {id: a\n", encoding="utf-8")
     Path("file").write_text("", encoding="utf-8")
-    try:
-        assert main(["run", "--automation", *options]) == 1
-    except SystemExit as stopped:
-        assert stopped.code == 1
+    assert code_of(["run", "--automation", *options]) == 1
     said = capsys.readouterr()
     assert message in said.err
     assert said.out == ""
@@ -261,17 +294,22 @@ RESULTS = st.builds(
 )  # fmt: skip
 
 
-@given(RESULTS, st.text(max_size=2000))
-def test_never_more_than_twenty_lines(result, question):
+@given(RESULTS, st.text(max_size=2000), st.integers(0, 1) | st.integers(0, 30))
+def test_never_more_than_twenty_lines(result, question, retries):
     """However many agents vote, and whatever is asked: at most twenty lines, the winner's among them."""
     out = io.StringIO()
     automation = Automation(out, RunDirectory(Path("/runs/log_1")))
     automation.begin(question)
     for phase in ("initial_answer", "enforcement", "presentation"):
         automation(Progress("phase", "", phase))
+    for attempt in range(retries):
+        automation.retry(RunDirectory(Path("/runs/log_1"), 1, 2 + attempt))
     automation.end(Ended("completed", result.finish_details, result, 40, 1.0))
     lines = out.getvalue().split("\n")[:-1]
     assert len(lines) <= MAX_LINES
+    assert lines[-1] == f"FINAL_DIR: /runs/log_1/turn_1/attempt_{retries + 1}/final"
+    if retries > 1:  # for the votes there may be no room then
+        return
     tally = list(result.ballots.values()).count("w")
     assert any(line.startswith(f"    w: {tally} vote") and "(winner)" in line for line in lines)
     voted = [line for line in lines if line.startswith("  [VOTE]")]

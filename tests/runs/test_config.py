@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 
 from massgen_tracing.errors import ConfigError
-from massgen_tracing.runs.coordinator.config import load_config, parse_config
+from massgen_tracing.runs.coordinator.config_file import load_config, parse_config
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 AGENT: dict[str, Any] = {"id": "agent_a", "backend": {"type": "ollama", "model": "qwen3"}}
+
+
+def profiled(**models: str) -> dict[str, Any]:
+    """An agent with a model profile."""
+    return {"id": "agent_a", "backend": {"type": "ollama", "model": "qwen3", "model_profile": models}}
 
 
 def read(tmp_path, text, **options):
@@ -139,12 +144,42 @@ def test_missing_file(tmp_path):
         ({"agents": [AGENT], "timeout_settings": {"agent_timeout_seconds": 0}}, "seconds, more than 0, got 0"),
         ({"agents": [AGENT], "orchestrator": {"max_new_answers_per_agent": True}}, "a whole number from 1, got True"),
         ({"agents": [AGENT], "orchestrator": {"answer_novelty_requirement": "high"}}, "one of lenient, balanced, strict"),
+        ({"agents": [AGENT], "orchestrator": {"max_cost_usd": -1}}, "max_cost_usd is wrong. Expected USD, 0 or more, got -1"),
+        ({"agents": [AGENT], "orchestrator": {"max_total_tokens": 1.5}}, "a whole number from 1, got 1.5"),
+        ({"agents": [{**AGENT, "timeout_seconds": "10"}]}, r"agents\[0\].timeout_seconds is wrong. Expected seconds, more than 0, got '10'"),
+        ({"agents": [{**AGENT, "max_restarts": -1}]}, r"agents\[0\].max_restarts is wrong"),
+        ({"agents": [profiled(finishing="x")]}, "model_profile is wrong. Expected models of default, planning, voting, synthesis, got 'finishing'"),
+        ({"agents": [profiled(synthesis="")]}, "model_profile is wrong.*got 'synthesis'"),
     ],
 )
 def test_errors_name_the_place(data, message):
     """Every error names the place, what was expected, and what was found."""
     with pytest.raises(ConfigError, match=message):
         parse_config(data)
+
+
+def test_models_of_phases():
+    """A profile names models of phases; its default takes the place of the model, and what it does not name is asked of that."""
+    [agent] = parse_config({"agent": profiled(planning="small", synthesis="large", default="middle")}).agents
+    assert agent.model == "middle"
+    assert [agent.model_for(phase) for phase in ("initial_answer", "voting", "presentation")] == ["small", "middle", "large"]
+    [agent] = parse_config({"agent": profiled(voting="judge")}).agents
+    assert [agent.model_for(phase) for phase in ("initial_answer", "voting", "presentation")] == ["qwen3", "judge", "qwen3"]
+    backend = {"type": "ollama", "model_profile": {"default": "middle"}}
+    assert parse_config({"agent": {"id": "a", "backend": backend}}).agents[0].model == "middle"
+
+
+def test_bounds():
+    """What a run may use and take, and an agent's own time and restarts."""
+    data = {
+        "agents": [{**AGENT, "timeout_seconds": 7, "max_restarts": 0}],
+        "orchestrator": {"max_cost_usd": 0.5, "max_total_tokens": 1000},
+        "timeout_settings": {"idle_timeout_seconds": 30},
+    }
+    config = parse_config(data)
+    assert config.warnings == ()
+    assert (config.limits.max_cost, config.limits.max_tokens, config.limits.idle_timeout) == (0.5, 1000, 30)
+    assert (config.agents[0].timeout, config.agents[0].max_restarts) == (7, 0)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)

@@ -74,3 +74,16 @@ def test_directories_for_several_at_once(tmp_path):
     assert layout.next_attempt(run.log_dir, 3) == layout.RunDirectory(run.log_dir, 3, 2)
     assert layout.attempts(run.log_dir)[-1] == layout.RunDirectory(run.log_dir, 10, 1)
     assert layout.attempts(tmp_path / "nothing") == []
+
+
+@pytest.mark.parametrize("written", ["query: What was it?\n", "query: [1]\n", "not: {yaml", None])
+def test_run_that_was_not_traced(tmp_path, written):
+    """Of a run that left no recording, MassGen's own file tells what was asked, where it does."""
+    run = layout.new_run(tmp_path)
+    answer = run.final_answer("a")
+    answer.parent.mkdir(parents=True)
+    answer.write_text("It was this.", encoding="utf-8")
+    if written is not None:
+        (run.attempt_dir / "execution_metadata.yaml").write_text(written, encoding="utf-8")
+    asked = "What was it?" if written is not None and "What" in written else ""
+    assert continuing.history(continuing.attempts_of(str(tmp_path), run.run_id), 2) == [(asked, "It was this.")]

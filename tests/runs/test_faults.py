@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from massgen_tracing.runs.coordinator import model_openai
+from massgen_tracing.runs.coordinator import model_openai, tools
 from massgen_tracing.runs.coordinator.agent import CALLS_AT_ONCE, MAX_CALLS
 from massgen_tracing.runs.coordinator.scripted import ChatCompletions, Reply, ScriptedCall, ScriptedEndpoint, Turn, event
 from massgen_tracing.runs.coordinator.tools import ToolServer
@@ -55,7 +55,7 @@ def beside(kit, turn):
             return turn
         if kit.presenting(asked):
             return Turn("final")
-        return kit.vote("agent1") if kit.seen(asked) else kit.answer("mine")
+        return kit.vote(kit.seen(asked)[0]) if kit.seen(asked) else kit.answer("mine")
 
     return script
 
@@ -111,7 +111,7 @@ async def test_flood_of_tool_calls(coordinate, kit, monkeypatch):
             return Turn("final")
         if asked.number == 1:
             return flood
-        return kit.vote("agent1") if kit.seen(asked) else kit.answer("mine")
+        return kit.vote(kit.seen(asked)[0]) if kit.seen(asked) else kit.answer("mine")
 
     ran = await coordinate(script, kit.agents("agent_a", servers=(kit.QUICK_SERVER,)))
     assert ran.answered.answer == "final"
@@ -123,17 +123,31 @@ async def test_flood_of_tool_calls(coordinate, kit, monkeypatch):
     assert sum("not made" in result for result in results) == 1000 - MAX_CALLS
 
 
+def test_result_of_a_hundred_megabytes():
+    """Of what a tool gives, as much reaches the model, and the memory of the run, as a model can read."""
+
+    class Result:
+        def model_dump(self, **_options):
+            return {"content": [{"type": "text", "text": "x" * (HUNDRED_MB // 10)}] * 10}
+
+    text = tools._result(Result()).text
+    assert len(text) < tools.MAX_RESULT + 100
+    assert text.endswith("(cut: 100,000,009 characters in all)")
+
+
 async def test_halves_of_characters(coordinate, kit):
     """An answer with half a character, which UTF-8 cannot write, reaches the others, the files and the end."""
 
     def script(asked):
         if kit.presenting(asked):
             return Turn("final \ud83d")
-        return kit.vote("agent1") if kit.seen(asked) else kit.answer(f"by {asked.agent_id} \ud83d\ude00 \udc00")
+        return kit.vote(kit.seen(asked)[0]) if kit.seen(asked) else kit.answer(f"by {asked.agent_id} \ud83d\ude00 \udc00")
 
     ran = await coordinate(script)
     assert ran.answered.answer == "final �"
-    assert {path.read_text(encoding="utf-8") for path in ran.run.attempt_dir.glob("agent_a/*/answer.txt")} == {"by agent_a \U0001f600 �"}
+    kept = [(path.parts[-3], path.read_text(encoding="utf-8")) for path in ran.run.attempt_dir.glob("agent_?/*/answer.txt")]
+    assert kept
+    assert all(text == f"by {agent_id} \U0001f600 �" for agent_id, text in kept)
     json.dumps(ran.log, ensure_ascii=False).encode()
 
 
@@ -143,7 +157,13 @@ async def test_runs_beside_each_other(coordinate, kit):
 
     def script(asked):
         question = asked.messages[1]["content"].partition("\n")[2].partition("\n")[0]
-        return Turn(f"final: {question}") if kit.presenting(asked) else kit.vote("agent1") if kit.seen(asked) else kit.answer(f"about {question}")
+        return (
+            Turn(f"final: {question}")
+            if kit.presenting(asked)
+            else kit.vote(kit.seen(asked)[0])
+            if kit.seen(asked)
+            else kit.answer(f"about {question}")
+        )
 
     ran = await asyncio.gather(*(coordinate(script, question=f"question {n}") for n in range(3)))
     assert [one.answered.answer for one in ran] == [f"final: question {n}" for n in range(3)]

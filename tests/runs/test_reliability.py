@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import re
+import shutil
 import sys
+from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -14,12 +18,13 @@ from massgen_tracing.errors import RunError, RunTimeout
 from massgen_tracing.runs.coordinator.agent import AgentRound, Outdated
 from massgen_tracing.runs.coordinator.board import Board
 from massgen_tracing.runs.coordinator.config import Limits, ToolServerConfig
+from massgen_tracing.runs.coordinator.model_openai import ChatModel
 from massgen_tracing.runs.coordinator.progress import Pulse
 from massgen_tracing.runs.coordinator.protocol import Reply, ToolCall, Usage
-from massgen_tracing.runs.coordinator.script import DryRunScript
 from massgen_tracing.runs.coordinator.scripted import ScriptedCall, Turn
 from massgen_tracing.runs.coordinator.seat import Seat, Table
 from massgen_tracing.runs.coordinator.tools import Toolbox
+from massgen_tracing.views.cli import main
 
 NEVER = 100_000.0
 """Seconds of a reply that does not come."""
@@ -28,14 +33,14 @@ USED = Usage(input=1000, output=100)
 
 
 def settled(kit, *, used: Usage | None = None):
-    """A script by which each agent answers once, and all vote for the first."""
+    """A script by which each agent answers once, and all vote for the first of those there are."""
 
     def script(asked):
         if kit.presenting(asked):
             return Turn("final", usage=used)
         place = 1 + ["agent_a", "agent_b", "agent_c"].index(asked.agent_id)
         if any(label.startswith(f"agent{place}.") for label in kit.seen(asked)):
-            return kit.vote("agent1", usage=used)
+            return kit.vote(kit.seen(asked)[0], usage=used)
         return kit.answer(f"by {asked.agent_id}", usage=used)
 
     return script
@@ -112,17 +117,41 @@ async def test_what_a_run_costs_is_known_while_it_goes_on(coordinate, kit):
         assert told[-1].cost == pytest.approx(sum(float(values["operation.cost"]) for values in counted))
 
 
-async def test_dry_run_gives_the_same_every_time(coordinate, kit):
-    """Without any endpoint two runs leave the same answers, and the same winner for the same reason, as `test_dry_run` shows with tools."""
+_VARYING = (
+    (r"log_\d{8}_\d{6}_\d{6}|\d{8}_\d{6}_\d{6}|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?", "<time>"),
+    (r"127\.0\.0\.1:\d+", "<endpoint>"),
+    (r"\b(?:[0-9a-f]{32}|[0-9a-f]{16})\b", "<id>"),
+    (r"\b\d+\.\d+\b|\b\d{13,19}\b", "<seconds>"),
+    (r'("\w*(?:ms|seconds|pid|port)\w*"): ?\d+', r"\1: <number>"),
+)
+"""What two runs of the same script may differ in: times and ids."""
 
-    async def left():
-        coordinate.exporter.clear()
-        ran = await coordinate(DryRunScript(["agent_a"]), kit.agents("agent_a"))
-        files = sorted(path.relative_to(ran.run.attempt_dir) for path in ran.run.attempt_dir.rglob("answer.txt"))
-        kept = [(path.parts[0], (ran.run.attempt_dir / path).read_text()) for path in files]
-        return kept, ran.answered, [(event.kind, event.agent_id, event.text) for event in ran.progress if event.kind in {"answer", "vote", "winner"}]
 
-    assert await left() == await left()
+def artifacts(root: Path) -> dict[str, str]:
+    """Every file of a run but its recording, without times and ids."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and path.name != "trace.otlp.jsonl":
+            name, text = str(path.relative_to(root)), path.read_text(encoding="utf-8")
+            for pattern, word in _VARYING:
+                name, text = re.sub(pattern, word, name), re.sub(pattern, word, text)
+            found[name] = text
+    return found
+
+
+def test_dry_run_leaves_the_same_every_time(tmp_path, monkeypatch, capsys):
+    """Without any endpoint two runs leave the same files with the same content, but for times and ids; with tools, see `test_dry_run`."""
+    monkeypatch.chdir(tmp_path)
+    agent = {"id": "agent_a", "backend": {"type": "openai", "model": "gpt-5-mini"}}
+    Path("one.yaml").write_text(json.dumps({"agent": agent}), encoding="utf-8")
+    left = []
+    for _ in range(2):
+        assert main(["run", "--dry-run", "--automation", "--config", "one.yaml", "What is AI?"]) == 0
+        left.append(artifacts(tmp_path / ".massgen"))
+        shutil.rmtree(tmp_path / ".massgen")
+    capsys.readouterr()
+    assert len(left[0]) >= 12
+    assert left[0] == left[1]
 
 
 # --- enforcement ----------------------------------------------------------------------------------------------------------------------
@@ -230,7 +259,7 @@ async def test_vote_that_comes_too_late(coordinate, kit):
     board.add_answer("agent_a", "first")
     with coordinate.tracer.session("What?", agents=["agent_a", "agent_b"]) as opened:
         table = Table(opened, board, "What?", limits, (), Pulse(lambda _progress: None))
-        seat = Seat(config.agents[0], Model(), Toolbox((), coordinate.root), 60.0, 5)
+        seat = Seat(config.agents[0], cast("ChatModel", Model()), Toolbox((), coordinate.root), 60.0, 5)
         steps = [step async for step in AgentRound(seat, table, 0).steps()]
     assert steps[-1] == Outdated()
     assert board.votes == {}
@@ -238,7 +267,7 @@ async def test_vote_that_comes_too_late(coordinate, kit):
     assert spans.outcomes("agent_a") == ["restarted"]
     [ignored] = spans.named("Coordination event: vote_ignored")
     assert kit.attributes(ignored)["voter"] == "agent_a"
-    assert kit.attributes(ignored)["label"] == "agent1.1"
+    assert kit.attributes(ignored)["label"] == kit.attributes(ignored)["massgen.voted_for_label"] == "agent1.1"
 
 
 # --- what brings a run to its end --------------------------------------------------------------------------------------------------------
@@ -258,7 +287,7 @@ async def test_watchdog(coordinate, kit, clock, answered):
 
     ran = await coordinate(script, kit.agents("agent_a", "agent_b", idle_timeout=300))
     [event] = ran.spans.named("Coordination event: watchdog")
-    assert "no agent gave a sign of life for 300 s" in kit.attributes(event)["details"]
+    assert "no agent gave a sign of life for 300 s" in kit.attributes(event)["massgen.event_details"]
     assert session(ran, kit)["massgen.finish_reason"] == "timeout"
     assert ran.spans.outcomes("agent_b")[-1] == "timeout"
     if answered:
@@ -273,12 +302,22 @@ async def test_budget(coordinate, kit, limits):
     """A run that has used what it may use stops what is under way, and presents the best answer without asking anybody."""
     ran = await coordinate(settled(kit, used=USED), limits=limits)
     [event] = ran.spans.named("Coordination event: budget_reached")
-    assert "at most" in kit.attributes(event)["details"]
+    assert "at most" in kit.attributes(event)["massgen.event_details"]
     assert ran.answered.finish_reason == "completed"
-    assert ran.answered.finish_details == session(ran, kit)["massgen.finish_details"] == kit.attributes(event)["details"]
+    assert ran.answered.finish_details == session(ran, kit)["massgen.finish_details"] == kit.attributes(event)["massgen.event_details"]
     assert ran.answered.answer.startswith("by ")
     assert not any(kit.presenting(kit.Asked("", 0, "", entry["messages"], tuple(entry["tools"]))) for entry in ran.log)
     assert ran.spans.named("agent.")[-1].name.endswith(".presentation")
+
+
+async def test_budget_of_the_presentation(coordinate, kit):
+    """What the last vote has used up is not there for the presentation."""
+    script = settled(kit, used=USED)
+    ran = await coordinate(script, kit.agents("agent_a", max_tokens=2200))
+    assert ran.spans.outcomes("agent_a") == ["answer", "vote"]
+    assert ran.answered.answer == "by agent_a"
+    assert "2,200 tokens" in str(ran.answered.finish_details)
+    assert len(ran.log) == 2
 
 
 async def test_budget_without_answer(coordinate, kit):

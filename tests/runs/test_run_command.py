@@ -42,6 +42,12 @@ def run(*args, cwd, **env):
     )
 
 
+def one_agent(place):
+    """The name of a configuration there with one agent and no tools: a dry run of it is short."""
+    (place / "one.yaml").write_text("agent: {id: agent_a, backend: {type: openai, model: gpt-5-mini}}")
+    return "one.yaml"
+
+
 def spans(path):
     """Ended spans of a recording by id, as (name, parent's id, attributes)."""
     found = {}
@@ -83,12 +89,13 @@ def test_dry_run(tmp_path):
 
 def test_quiet_and_without_recording(tmp_path):
     """`--quiet` prints the answer alone; `--no-record` leaves no file."""
-    done = clean(run("--dry-run", "--quiet", "--no-record", "What is AI?", cwd=tmp_path))
+    one = one_agent(tmp_path)
+    done = clean(run("--dry-run", "--config", one, "--quiet", "--no-record", "What is AI?", cwd=tmp_path))
     assert done.returncode == 0
     assert done.stdout.startswith("Final answer to: What is AI?")
     assert "trace:" not in done.stdout
     assert done.stderr == ""
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / one]
 
 
 def test_without_tracing(tmp_path):
@@ -103,7 +110,7 @@ def test_without_tracing(tmp_path):
 def test_root_that_cannot_be_written(tmp_path):
     """Where no run directory can be made the run goes on, with one warning."""
     (tmp_path / "file").write_text("")
-    done = clean(run("--dry-run", "--root", "file", "What is AI?", cwd=tmp_path))
+    done = clean(run("--dry-run", "--config", one_agent(tmp_path), "--root", "file", "What is AI?", cwd=tmp_path))
     assert done.returncode == 0
     assert done.stdout.startswith("Final answer to: What is AI?")
     assert done.stderr.count("No run directory can be made") == 1
@@ -147,7 +154,7 @@ def test_timeout(tmp_path, monkeypatch, capsys, clock):
     said = capsys.readouterr()
     assert code == 3, said.err
     assert said.out.startswith("Answer 1 to: What is AI?")
-    assert "the run's time was up" in said.err
+    assert "the run's 500 s are over; this is the best answer by then" in said.err
 
 
 def test_unreachable_endpoint(tmp_path):

@@ -52,6 +52,21 @@ async def test_command(tools, tmp_path):
     assert await call(tools, "execute_command", {"command": "echo no; exit 3"}) == ("no\n(exit status 3)", True)
 
 
+async def test_command_is_told_its_trace(tmp_path, monkeypatch):
+    """A command has the trace context of its call, and of nobody else; and finds the commands of the interpreter that serves it."""
+    monkeypatch.setenv("TRACEPARENT", "00-fedcba9876543210fedcba9876543210-fedcba9876543210-01")
+    monkeypatch.setenv("TRACESTATE", "strange=1")
+    ask = {"command": 'echo "$TRACEPARENT $TRACESTATE"; echo "$PATH"'}
+    text, _ = await call(Tools(tmp_path, {"traceparent": TRACEPARENT}), "execute_command", ask)
+    said, path = text.split("\n")
+    assert said == f"{TRACEPARENT} "
+    assert path.split(":")[-1] == str(Path(sys.executable).parent)
+    text, _ = await call(Tools(tmp_path, {"traceparent": TRACEPARENT, "tracestate": "ours=1"}), "execute_command", ask)
+    assert text.split("\n")[0] == f"{TRACEPARENT} ours=1"
+    text, _ = await call(Tools(tmp_path), "execute_command", ask)
+    assert text.startswith("00-fedcba")
+
+
 async def test_command_that_takes_too_long(tools):
     """A command is ended at its timeout, with what it started."""
     text, is_error = await call(tools, "execute_command", {"command": "sleep 100000 & echo $! $$ > pids; wait", "timeout": 0.2})

@@ -21,7 +21,8 @@ class Collector(ThreadingHTTPServer):
     Attributes:
         spans: in the order of arrival.
         requests: method, path and headers (names in lower case) of every request.
-        status: what it answers to spans.
+        status: what it answers to spans; 401 and 403 to everything.
+        rejects: how many spans of the next request it says it has rejected, for want of a quota.
     """
 
     daemon_threads = True
@@ -32,6 +33,7 @@ class Collector(ThreadingHTTPServer):
         self.resources: list[dict[str, str]] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.status = 200
+        self.rejects = 0
         self.arrived = threading.Condition()
 
     @property
@@ -80,7 +82,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.requests.append(("GET", self.path, self._lower()))
-        self._answer(200, json.dumps({"project_name": "p", "project_url": self.server.url}).encode(), "application/json")
+        status = self.server.status if self.server.status in {401, 403} else 200
+        said = {"project_name": "p", "project_url": self.server.url} if status == 200 else {"detail": "no"}
+        self._answer(status, json.dumps(said).encode(), "application/json")
 
     def do_POST(self) -> None:
         body = body_of(self)
@@ -92,7 +96,11 @@ class _Handler(BaseHTTPRequestHandler):
                     for scope in group.scope_spans:
                         self.server.spans.extend(scope.spans)
             self.server.arrived.notify_all()
-        self._answer(self.server.status, ExportTraceServiceResponse().SerializeToString(), "application/x-protobuf")
+        answer = ExportTraceServiceResponse()
+        if self.server.rejects:
+            answer.partial_success.rejected_spans, answer.partial_success.error_message = self.server.rejects, "no quota"
+            self.server.rejects = 0
+        self._answer(self.server.status, answer.SerializeToString(), "application/x-protobuf")
 
     def _lower(self) -> dict[str, str]:
         return {name.lower(): value for name, value in self.headers.items()}

@@ -16,6 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from massgen_tracing import errors
+from massgen_tracing.store.roots import catalogue
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.views import options
 from massgen_tracing.views.cli import main
@@ -374,3 +375,25 @@ def test_compact_goes_on_after_a_file_that_fails(root: Path, capsys: pytest.Capt
     out, err = said(capsys, "compact", "--root", root, code=1)
     assert out.startswith("sealed 1 recording:")
     assert "The disk is full" in err
+
+
+def test_queries_of_the_dashboards_are_asked_by_name(root: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`[TRACE_ID]` is filled with the trace of a run, of its directory's path, of the first digits of an id; in a statement of one's own too."""
+    [run] = catalogue.runs(root)
+    for trace in (run.run_id, str(run.log_dir), otlp.TRACE[:8], otlp.TRACE):
+        out, _ = said(capsys, "sql", "--query", "slow_tools", "--trace", trace, "--root", root, "--format", "json")
+        assert [row["span_name"] for row in json.loads(out)] == ["mcp.filesystem.write_file"]
+    own = "SELECT count(*) AS n FROM records WHERE trace_id = '[TRACE_ID]'"
+    out, _ = said(capsys, "sql", own, "--trace", otlp.TRACE[:8], "--root", root, "--format", "json")
+    assert json.loads(out)[0]["n"] > 10
+
+
+def test_a_query_without_its_trace_and_a_wrong_name_are_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rather than answered with no rows: the message says what is missing, and which queries there are."""
+    assert "--trace beside it" in said(capsys, "sql", "--query", "slow_tools", "--root", root, code=1)[1]
+    assert "no place for a trace" in said(capsys, "sql", "SELECT 1", "--trace", otlp.TRACE, "--root", root, code=1)[1]
+    err = said(capsys, "sql", "--query", "slow_tool", "--root", root, code=1)[1]
+    assert "Did you mean slow_tools?" in err
+    assert "wasted_work" in err
+    assert "has a trace abcdef12" in said(capsys, "sql", "--query", "slow_tools", "--trace", "abcdef12", "--root", root, code=1)[1]
+    assert "one of them only" in said(capsys, "sql", "SELECT 1", "--query", "slow_tools", "--root", root, code=1)[1]

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
+from massgen_tracing import semconv
 from massgen_tracing.errors import EndpointError, RunError
 from massgen_tracing.semconv import EnforcementReason, RoundType
 from massgen_tracing.trace.round import Round
@@ -253,7 +254,8 @@ class AgentRound:
         elif self._board.is_old(self.view) and self.seat.may_restart:
             # An answer came while the vote was on its way; the coordinator has not come round to stopping this stream.
             self.seat.restarts += 1
-            rnd.event("vote_ignored", {"voter": self.seat.id, "label": move.answer.label})
+            chosen = {semconv.VOTED_FOR: move.answer.agent_id, semconv.VOTED_FOR_LABEL: move.answer.label, semconv.VOTE_REASON: move.reason or None}
+            rnd.event("vote_ignored", {**chosen, "voter": self.seat.id, "label": move.answer.label})
             rnd.restarted(by=self._board.answers[-1].agent_id)
             self.outcome = Outdated()
         else:

@@ -15,7 +15,7 @@ from typing import Final
 
 from massgen_tracing.errors import ConfigError, EndpointError, RunError, RunTimeout
 from massgen_tracing.layout import RunDirectory
-from massgen_tracing.semconv import FinishReason
+from massgen_tracing.semconv import EVENT_DETAILS, FinishReason
 from massgen_tracing.trace.borders import bind_stream
 from massgen_tracing.trace.session import Session
 from massgen_tracing.trace.tracer import Tracer
@@ -182,7 +182,7 @@ class _Ending:
         self._tell(Progress("phase", "", "initial_answer"))
         cut_short = await self._rounds.drive(deadline)
         if cut_short is not None:
-            self._session.event(cut_short.event, {"details": cut_short.message})
+            self._session.event(cut_short.event, {EVENT_DETAILS: cut_short.message})
             self._tell(Progress("timeout" if cut_short.timed_out else "budget", "", cut_short.message))
         if not self._table.board.answers:
             raise self._no_answer(cut_short)

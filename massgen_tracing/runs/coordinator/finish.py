@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from massgen_tracing.semconv import EVENT_DETAILS
 from massgen_tracing.trace.round import Presentation as Handle
 
 from .attempts import CUT, Attempts
@@ -83,4 +84,4 @@ class Presentation:
 
     def _fail(self, handle: Handle, message: str) -> None:
         self.failure = f"the presentation failed ({message}); the answer stands as it was"
-        handle.event("presentation_failed", {"reason": message})
+        handle.event("presentation_failed", {EVENT_DETAILS: message})

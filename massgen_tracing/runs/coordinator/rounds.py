@@ -84,12 +84,12 @@ class Rounds:
             deadline: when the run's time is up, in monotonic seconds.
 
         Returns:
-            None if all have voted that are left.
+            None if all have voted that are left, and what the run may use is not used up.
         """
         while True:
             self._start_idle()
             if not self._active:
-                return None
+                return self._used_up()
             now, idle_until = time.monotonic(), self._tell.last + self._table.limits.idle_timeout
             if (cut_short := self._enough(now, deadline, idle_until)) is not None:
                 await self.stop(cut_short.message if cut_short.timed_out else None)
@@ -112,7 +112,11 @@ class Rounds:
             return CutShort(TIMEOUT, f"the run's {limits.overall_timeout:g} s are over")
         if now >= idle_until:
             return CutShort(WATCHDOG, f"no agent gave a sign of life for {limits.idle_timeout:g} s")
-        spent = self._table.spent.reached(limits)
+        return self._used_up()
+
+    def _used_up(self) -> CutShort | None:
+        """What the run has used, where that is all that it may use; None where there is more."""
+        spent = self._table.spent.reached(self._table.limits)
         return None if spent is None else CutShort(BUDGET, spent)
 
     async def stop(self, timeout_message: str | None = None) -> None:

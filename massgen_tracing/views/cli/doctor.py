@@ -347,16 +347,18 @@ def _asked(to: Backend) -> tuple[str, str | None]:
 def _debts(root: Path) -> Iterator[Finding]:
     """What backends have not taken of the recordings under a root, what they have refused, and what came too late."""
     try:
-        from massgen_tracing.delivery import push
+        from massgen_tracing.delivery import leftovers, push
 
-        debts = push.debts(root)
+        debts = push.debts(*([root] if root.exists() else []), *leftovers.directories())
     except (ImportError, MassGenTracingError, OSError):
         return
     for debt in debts:
         why = f" ({text.clean(debt.why)})" if debt.why else ""
         if debt.spans:
             found = f"{text.count(debt.spans, 'span')} of {text.count(len(debt.paths), 'recording')} to {debt.entry.url}{why}"
-            yield Finding("owed", found, hint=f"Send them: massgen-tracing push --root {shlex.quote(str(root))}")
+            command = f"massgen-tracing push --root {shlex.quote(str(root))}"
+            given_up = f". It takes others, but not {debt.aside:,} of these; to give up what it never takes: {command} --forget" if debt.aside else ""
+            yield Finding("owed", found, hint=f"Send them: {command}{given_up}")
         if debt.refused:
             hint = "They are in the recordings. Correct what it objects to; deleting the ledgers there, .*.delivery, has all sent again."
             yield Finding("refused", f"{text.count(debt.refused, 'span')} for good by {debt.entry.url}{why}", hint=hint)

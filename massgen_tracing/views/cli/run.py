@@ -96,11 +96,16 @@ class _Run:
         from massgen_tracing import settings
 
         self._args = args
-        self._root = args.root or settings.resolve({})["root"]
+        # Who asks for the lines that name the files asks for the files.
+        self._record = False if args.no_record else True if args.automation else None
+        values = settings.resolve({"root": args.root, "record": self._record})
+        self._root, self._records = values["root"], values["enabled"] and values["record"]
         self._attempts: list[RunDirectory] = []
         self._question: str = args.question or ""
-        if args.automation and args.no_record:
-            raise ConfigError("--automation needs the files that --no-record leaves out", hint="Leave one of the two away")
+        for option, given in (("--automation", args.automation), ("--continue", args.run is not None)):
+            if given and not self._records:
+                hint = "Do without --no-record, and without variables that switch off the tracing or the recording"
+                raise ConfigError(f"{option} needs the files of the run, which are switched off", hint=hint)
         if args.run is not None:
             self._continue(args.run)
         self._config = _config(args, self._question)
@@ -120,8 +125,9 @@ class _Run:
             config = _redirected(self._config, stack) if args.dry_run else self._config
             # What was not asked for here is left to the environment's variables.
             tracer = mt.configure(
-                record=False if args.no_record else None,
+                record=self._record,
                 root=args.root,
+                run_files=args.automation or None,
                 logfire=args.logfire or None,
                 otlp_endpoint=args.otlp,
                 otlp_pending=args.otlp_pending or None,
@@ -136,8 +142,12 @@ class _Run:
                 automation.begin(self._question)
             with contextlib.ExitStack() as showing:
                 show = automation or self._display(showing)
-                coordination = Coordination(config, self._question, tracer=tracer, run=directory, history=history, on_progress=show)
-                reason, details = _carry_out(coordination)
+                for left in reversed(range(config.limits.run_restarts + 1)):
+                    coordination = Coordination(config, self._question, tracer=tracer, run=directory, history=history, on_progress=show)
+                    reason, details = _carry_out(coordination)
+                    if reason != "error" or coordination.result is not None or not left:
+                        break
+                    directory = self._once_more(coordination.directory, automation)
             result = coordination.result
             if automation is None and result is not None and reason != "interrupted":
                 print(result.answer, flush=True)
@@ -152,29 +162,30 @@ class _Run:
         """Find the run that is gone on with, and where no question is given its last one."""
         from massgen_tracing.views import continuing
 
-        if self._args.no_record:
-            raise ConfigError("--continue needs the files that --no-record leaves out", hint="Leave one of the two away")
         self._attempts = continuing.attempts_of(self._root, name)
         if not self._question:
             self._question = continuing.question_of(self._attempts[-1])
 
     def _directory(self) -> RunDirectory | None:
         """A new directory for this run; None where nothing is recorded, or none can be made, which is said when the run starts."""
-        from massgen_tracing import configuration
-
-        root = configuration.root()
         try:
             if self._attempts:
                 last = self._attempts[-1]
                 return layout.next_turn(last.log_dir) if self._args.question else layout.next_attempt(last.log_dir, last.turn)
-            if root is None and not self._args.automation:
-                return None
-            return layout.new_run(root or self._root)
+            return layout.new_run(self._root) if self._records else None
         except (OSError, ValueError) as error:
             if self._args.automation or self._attempts:
                 hint = "Make it writable, or choose another with --root"
-                raise ConfigError(f"No directory for the run can be made under {root or self._root} ({error})", hint=hint) from None
+                raise ConfigError(f"No directory for the run can be made under {self._root} ({error})", hint=hint) from None
             return None
+
+    def _once_more(self, last: RunDirectory | None, automation: Automation | None) -> RunDirectory | None:
+        """The directory of one more attempt at the question, after one that has failed."""
+        directory = None if last is None else layout.next_attempt(last.log_dir, last.turn)
+        _complain("the run is tried once more")
+        if automation is not None and directory is not None:
+            automation.retry(directory)
+        return directory
 
     def _history(self, directory: RunDirectory | None) -> list[Exchange]:
         if not self._attempts or directory is None:
@@ -197,7 +208,7 @@ class _Run:
 
 
 def _config(args: argparse.Namespace, question: str) -> RunConfig:
-    from massgen_tracing.runs.coordinator.config import load_config
+    from massgen_tracing.runs.coordinator.config_file import load_config
     from massgen_tracing.runs.coordinator.script import dry_run_config
 
     if not question.strip():

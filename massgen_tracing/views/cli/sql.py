@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from massgen_tracing import store
 from massgen_tracing.errors import QueryError
-from massgen_tracing.views import options, text
+from massgen_tracing.views import dashboards, options, text
 from massgen_tracing.views.progress import Progress
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--schema", action="store_true", help="instead of a statement: print the tables and columns there are, and what they mean")
     parser.add_argument("--file", metavar="FILE", type=Path, help="read the statement from a file")
+    parser.add_argument("--query", metavar="NAME", help="a query that comes with the package, such as slow_tools; a wrong name lists them")
+    parser.add_argument("--trace", metavar="RUN", help=f"what {dashboards.TRACE} in the statement stands for: a run, or a trace's first digits")
     parser.add_argument(
         "--param",
         metavar="NAME=VALUE",
@@ -58,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask, and print the rows; 0 with rows or without."""
-    if args.statement is None and args.file is None and not args.schema and sys.stdin.isatty():
+    if args.statement is None and args.file is None and args.query is None and not args.schema and sys.stdin.isatty():
         from massgen_tracing.views import prompt
 
         prompt.run(lambda sql: _answer(args, sql, only_used=True), print)
@@ -68,10 +70,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answer(args: argparse.Namespace, sql: str, *, only_used: bool = False) -> None:
-    """Ask one statement and print what it answers; with *only_used*, parameters that are not in it are for others."""
+    """Ask one statement and print what it answers; with *only_used*, parameters and a trace that are not in it are for others."""
     # Each time anew: `1h` is counted back from now.
     min_timestamp = None if args.since is None else options.since(args.since)
     params = {name: value for name, value in map(_parameter, args.param) if not only_used or f"${name}" in sql}
+    sql = dashboards.about(sql, args.root, None if only_used and dashboards.TRACE not in sql else args.trace)
     with Progress() as progress:
         result = store.query(
             sql, args.root, params=params, min_timestamp=min_timestamp, limit=args.limit, on_progress=progress, backend=_backend(args)
@@ -118,12 +121,15 @@ def _parameter(said: str) -> tuple[str, store.Value]:
 
 
 def _statement(args: argparse.Namespace) -> str:
-    if (args.statement is not None) + (args.file is not None) + args.schema != 1:
-        raise QueryError("There has to be one statement", expected="SQL as an argument, or --file FILE, or --schema, and one of them only")
+    if (args.statement is not None) + (args.file is not None) + (args.query is not None) + args.schema != 1:
+        expected = "SQL as an argument, or --file FILE, or --query NAME, or --schema, and one of them only"
+        raise QueryError("There has to be one statement", expected=expected)
     if args.schema:
         from massgen_tracing.store.sql import schema
 
         return schema.ALL_COLUMNS
+    if args.query is not None:
+        return dashboards.statement(args.query)
     if args.file is not None:
         try:
             return str(args.file.read_text(encoding="utf-8"))

@@ -1,0 +1,67 @@
+"""The queries that come with the package, by name: the files of `dashboards/sql`, each one statement in Logfire's SQL."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from massgen_tracing.errors import QueryError
+from massgen_tracing.store.roots import catalogue, lookup, reader
+
+TRACE: Final = "[TRACE_ID]"
+"""Stands for a trace's id."""
+
+_WHOLE_ID: Final = 32
+
+
+def statement(name: str) -> str:
+    """The query of that name.
+
+    Raises:
+        QueryError: if there is none; it names those that there are.
+    """
+    known = dict(_files())
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]}?" if near else "dashboards/README.md says what each answers"
+        raise QueryError("There is no such query", expected=", ".join(sorted(known)), got=name, hint=hint)
+    return known[name].read_text(encoding="utf-8")
+
+
+def about(sql: str, root: str, trace: str | None) -> str:
+    """The statement with the id of a trace in its place.
+
+    Args:
+        sql: the statement, with `TRACE` or without.
+        root: where the trace is looked for.
+        trace: its id or the first digits of it, or a run; None: the statement is about no trace.
+
+    Raises:
+        QueryError: if the statement and what is said of a trace do not go together.
+        RecordingError: if there is no such trace.
+    """
+    if (TRACE in sql) != (trace is not None):
+        problem = "The statement is about one trace" if trace is None else "The statement has no place for a trace"
+        raise QueryError(problem, expected=f"{TRACE} in it and --trace beside it, or neither", hint="--trace takes a run, or a trace's first digits")
+    return sql if trace is None else sql.replace(TRACE, _id(root, trace))
+
+
+def _id(root: str, trace: str) -> str:
+    place = lookup.place_named(root, trace)
+    if place is None and len(trace) == _WHOLE_ID:
+        return trace.lower()
+    recording = lookup.trace(root, trace) if place is None else reader.read(catalogue.files(place))
+    ids = list(dict.fromkeys(span.trace_id for span in sorted(recording.spans, key=lambda span: span.start_ns)))
+    if len(ids) != 1:
+        raise QueryError(f"{trace} has {len(ids)} traces", expected="one", hint="Name one of them: " + ", ".join(ids[:3]) if ids else None)
+    return ids[0]
+
+
+def _files() -> Iterator[tuple[str, Path]]:
+    package = Path(__file__).resolve().parents[1]
+    # In the wheel they lie within the package; in a checkout where people look for them.
+    folder = next((place for place in (package / "dashboards" / "sql", package.parent / "dashboards" / "sql") if place.is_dir()), None)
+    for path in folder.glob("*.sql") if folder is not None else ():
+        yield path.stem, path
