@@ -14,6 +14,9 @@ from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub
 _MAX_PARSED: Final = 64
 """JSON text of up to so many times the bound is parsed to be cut; parsing more would hold up the run."""
 
+_MAX_SCRUBBED: Final = 4
+"""JSON text of up to so many times the bound is looked at for secrets before it is cut further."""
+
 _SECRET_MARGIN: Final = 4096
 """A secret that straddles the cut must be seen whole before the cut: this much more is scrubbed."""
 
@@ -91,8 +94,9 @@ def fit(value: Any, limit: int, measure: Callable[[str], int]) -> str:
     length, items = limit * 3 // 4, 200
     known: dict[str, str] = {}
     while length >= 16:
-        shorter = scrub(json.dumps(_prune(value, length, items, known), ensure_ascii=False))
-        if measure(shorter) <= limit:
+        shorter = json.dumps(_prune(value, length, items, known), ensure_ascii=False)
+        # A mark is shorter than what it stands for, but what is far too long is still too long with it, and looking for secrets takes long.
+        if len(shorter) <= _MAX_SCRUBBED * limit and measure(shorter := scrub(shorter)) <= limit:
             return shorter
         length, items = length // 3, max(items // 2, 3)
     return json.dumps({"cut": f"{type(value).__name__} too large to record"})

@@ -58,6 +58,9 @@ _NAMES = (
 )
 """Names whose value is a secret, without what may stand in front of them (`db_`, `client-`, `openai.`)."""
 
+_NAME_ENDS = "ord|swd|ase|ode|pwd|ret|ion|key|ken"
+"""The last three letters of each."""
+
 _IS = r"(?P<named>\\?[\"']?)\s{0,20}(?:=>|:=|[:=])\s{0,20}"
 _LONG_WITH_DIGIT = r"(?=[A-Za-z0-9_\-.+/]{0,60}[0-9])[A-Za-z0-9_\-.+/=]{16,}"
 
@@ -133,9 +136,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(":=", ("token",), re.compile(rf"(?P<keep>(?i:\btoken){_IS}(?P<quoted>\\?[\"']?)){_LONG_WITH_DIGIT}")),
     Rule(":=", ("cookie",),
          re.compile(r"""(?P<keep>(?i:cookie)["']?\s{0,20}[:=]\s{0,20}["']?[A-Za-z0-9_.\-]{1,80}=)[^\s"'\r\n][^"'\r\n]*""")),
-    # A glance first whether it is a tag of the name alone: prompts are full of others.
+    # A glance first whether the tag ends as one of the names does, with something behind it: prompts are full of others.
     Rule("<", ("<",),
-         re.compile(rf"(?i)(?P<keep><(?=[a-z0-9_.:\-]{{3,200}}+>)(?:[a-z0-9]{{1,20}}[_.:-]?){{0,2}}(?:{_NAMES})>)(?!\s|\[scrubbed\])[^<]{{3,}}")),
+         re.compile(rf"(?i)(?P<keep><(?=[a-z0-9_.:\-]{{3,200}}+(?<={_NAME_ENDS})>[^\s<])(?:[a-z0-9]{{1,20}}[_.:-]?){{0,2}}(?:{_NAMES})>)(?!\s|\[scrubbed\])[^<]{{3,}}")),
     Rule("-", ("-u ", "--user "), re.compile(r"""(?P<keep>-(?:u|-user)\s{1,8}["']?[^\s"':/]{1,80}:)[^\s"'/]{3,}"""),
          re.compile(r"(?i)\bcurl\b[^\n|;&]{0,200}\s\Z"), reach=210),
     Rule("-", ("--",),
@@ -186,6 +189,8 @@ def scrub(text: str) -> str:
     if not _may_have_any(text, lowered):
         return text
     for rule in RULES:
+        if rule.sign and not any(sign in text for sign in rule.sign):
+            continue
         for needle in rule.needles:
             if needle in lowered or needle in text:
                 scrubbed = _apply(rule, needle, text, lowered)
