@@ -5,6 +5,6 @@ duration,
 attributes->>'gen_ai.request.model' as model,
 start_timestamp
 FROM records
-WHERE (span_name LIKE 'llm.%' OR attributes->>'gen_ai.operation.name' IN ('chat', 'generate_content', 'text_completion', 'embeddings'))
+WHERE span_name LIKE 'llm.%'
 ORDER BY start_timestamp DESC
 LIMIT 30;

@@ -5,6 +5,6 @@ duration,
 parent_span_id,
 start_timestamp
 FROM records
-WHERE span_name LIKE 'mcp.%' OR (attributes->>'gen_ai.operation.name' = 'execute_tool' AND otel_scope_name <> 'mcp-python-sdk') OR span_name LIKE 'Tool execution:%'
+WHERE span_name LIKE 'mcp.%' OR span_name LIKE 'Tool execution:%'
 ORDER BY start_timestamp DESC
 LIMIT 30;

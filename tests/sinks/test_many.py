@@ -32,8 +32,14 @@ from tests.sinks import lines
 from tests.sinks.test_recording import descriptors, eventually, is_locked
 
 
+@pytest.fixture(autouse=True)
+def _recordings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No files of runs beside them, in programs either."""
+    monkeypatch.setenv("MASSGEN_TRACING_RUN_FILES", "false")
+
+
 @pytest.fixture
-def tracer(tmp_path: Path) -> Tracer:
+def tracer(tmp_path: Path, _recordings_alone: None) -> Tracer:
     """A tracer that records below `tmp_path`."""
     return mt.configure(root=tmp_path, enabled=True, record=True, logfire=False)
 

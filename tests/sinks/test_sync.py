@@ -66,8 +66,7 @@ def the_recording() -> Recording:
     """The recording of what is configured."""
     pipeline = mt.configuration._pipeline
     assert pipeline is not None
-    (recording,) = pipeline.processors
-    assert isinstance(recording, Recording)
+    [recording] = [processor for processor in pipeline.processors if isinstance(processor, Recording)]
     return recording
 
 

@@ -101,11 +101,11 @@ def test_the_process_is_the_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ([], 2, "there is nothing to run"),
-        (["--"], 2, "there is nothing to run after --"),
-        (["--logfire", "--"], 2, "there is nothing to run after --"),
-        (["massgen", "--automation"], 2, "put -- before the command: massgen-tracing exec … -- massgen --automation"),
-        (["--nonsense", "--", "true"], 2, ""),
+        ([], 1, "there is nothing to run"),
+        (["--"], 1, "there is nothing to run after --"),
+        (["--logfire", "--"], 1, "there is nothing to run after --"),
+        (["massgen", "--automation"], 1, "put -- before the command: massgen-tracing exec … -- massgen --automation"),
+        (["--nonsense", "--", "true"], 1, ""),
         (["--", "no-such-command"], 127, "no-such-command: command not found"),
         (["--", "./no/such/file"], 127, "./no/such/file: no such file"),
         (["--", "/etc/passwd"], 126, "/etc/passwd cannot be run: Permission denied"),
@@ -113,7 +113,7 @@ def test_the_process_is_the_program(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_run_says_why(tmp_path: Path, words: list[str], code: int, said: str) -> None:
-    """Exit codes are those of env(1): 126 cannot be run, 127 not found; 2 for wrong use."""
+    """Exit codes are those of env(1): 126 cannot be run, 127 not found; 1 for wrong use, as of every command."""
     done = run(*words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr

@@ -35,7 +35,7 @@ class _Place:
     """A run whose files are written.
 
     Attributes:
-        waiting: spans that have started (with their attributes then) or ended, and were not folded yet.
+        waiting: what was not folded yet: of spans that have started a record, for a span that is dropped must be gone; spans that have ended.
         files: those of the coordination that goes on; None between two.
         written: when they were last written, in monotonic seconds.
     """
@@ -44,25 +44,26 @@ class _Place:
 
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
-        self.waiting: deque[tuple[ReadableSpan, dict[str, Any] | None]] = deque()
+        self.waiting: deque[SpanRecord | ReadableSpan] = deque()
         self.files: RunFiles | None = None
         self.written = -INTERVAL
 
     def take(self) -> None:
         """Fold what waits; when the coordination has ended, its files are written for good."""
         while self.waiting:
-            span, begun = self.waiting.popleft()
-            record = _record(span, begun)
+            waiting = self.waiting.popleft()
+            begun = isinstance(waiting, SpanRecord)
+            record = waiting if isinstance(waiting, SpanRecord) else _record(waiting, None)
             is_session = record.name == semconv.SESSION
             files = self.files
             if files is None:
-                if is_session and begun is not None and is_ours(record):
+                if is_session and begun and is_ours(record):
                     self.files = files = RunFiles(self.run)
                     files.fold.started(record)
                 continue
             if is_session and record.span_id != files.fold.state.span_id:
                 continue  # one within the other; its directory is this one's
-            if begun is not None:
+            if begun:
                 files.fold.started(record)
                 continue
             files.fold.ended(record)
@@ -122,7 +123,7 @@ class LiveFiles(SpanProcessor):
         try:
             place = self._open.pop(_id(span), None)
             if place is not None:
-                place.waiting.append((span, None))
+                place.waiting.append(span)
                 worker = self._worker.get(None)
                 if worker is not None:
                     worker.wake()
@@ -138,7 +139,7 @@ class LiveFiles(SpanProcessor):
                 self._forget_one()
             place = self._places.setdefault(run, _Place(run))
         self._open[_id(span)] = place
-        place.waiting.append((span, dict(span.attributes or {})))
+        place.waiting.append(_record(span, dict(span.attributes or {})))
         if self._worker or self._begin():
             self._worker[None].wake()
 
