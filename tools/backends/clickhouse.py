@@ -6,6 +6,7 @@ body, errors with ClickHouse's status and header. `python -m tools.backends.clic
 
 from __future__ import annotations
 
+import base64
 import gzip
 import importlib
 import importlib.util
@@ -131,13 +132,18 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     engine: Engine
 
+    def _key(self) -> str:
+        """The password as clients send it: by HTTP's basic authentication, as clickhouse-go does, or in ClickHouse's own header."""
+        scheme, _, credentials = self.headers.get("Authorization", "").partition(" ")
+        return base64.b64decode(credentials).decode().partition(":")[2] if scheme == "Basic" else self.headers.get("X-ClickHouse-Key", "")
+
     def do_GET(self) -> None:
         self._respond(200, b"Ok.\n")
 
     def do_POST(self) -> None:
         asked = parse_qs(urlsplit(self.path).query)
         body = self._body()
-        if self.headers.get("X-ClickHouse-Key", "") != PASSWORD:
+        if self._key() != PASSWORD:
             user = self.headers.get("X-ClickHouse-User", "default")
             self._respond(403, f"Code: 516. DB::Exception: {user}: Authentication failed. (AUTHENTICATION_FAILED)".encode(), "516")
             return
