@@ -450,7 +450,7 @@ def _write_problems(root: str | None) -> None:
         guard.passing(error)
         guard.logger.debug("the problems could not be written to %s", path, exc_info=True)
         lost = sum(problem.lost for problem in found)
-        if lost and path.parent.is_dir():  # where no root could be made, that was said
+        if lost:
             kinds = ", ".join(problem.kind for problem in found if problem.lost)
             guard.logger.warning("%s records were lost (%s), and %s cannot be written either: make room on its disk.", f"{lost:,}", kinds, path)
 
