@@ -35,8 +35,8 @@ def _find(root: str, wanted: str | None) -> tuple[str, Recording]:
     if wanted is None:
         if Path(root).is_file():
             return Path(root).name, reader.read([Path(root)])
-        newest = lookup.newest_run(root)
-        return newest.run_id, reader.read(newest.files())
+        title, files = lookup.newest(root)
+        return title, reader.read(files)
     place = lookup.place_named(root, wanted)
     if place is not None:
         return place.name, reader.read(catalogue.files(place))

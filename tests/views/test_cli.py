@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -397,3 +398,23 @@ def test_a_query_without_its_trace_and_a_wrong_name_are_refused(root: Path, caps
     assert "wasted_work" in err
     assert "has a trace abcdef12" in said(capsys, "sql", "--query", "slow_tools", "--trace", "abcdef12", "--root", root, code=1)[1]
     assert "one of them only" in said(capsys, "sql", "SELECT 1", "--query", "slow_tools", "--root", root, code=1)[1]
+
+
+def test_work_outside_of_runs_is_drawn_where_there_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The newest recording of it; as soon as there is a run, that is what is meant."""
+    (tmp_path / "traces").mkdir()
+    for place, name in enumerate(("older", "newer")):
+        path = tmp_path / "traces" / f"trace_20270115_08000{place}_000000_{place}.otlp.jsonl"
+        path.write_bytes(otlp.line(otlp.span(place + 1, name)))
+        os.utime(path, (place, place))
+    out, _ = said(capsys, "trace", "--root", tmp_path)
+    assert "newer" in out
+    assert "older" not in out
+    otlp.write_run(tmp_path)
+    assert "coordination.session" in said(capsys, "trace", "--root", tmp_path)[0]
+
+
+def test_where_nothing_is_recorded_there_is_nothing_to_draw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Said with the command that records something."""
+    (tmp_path / "traces").mkdir()
+    assert "no recorded runs" in said(capsys, "trace", "--root", tmp_path, code=1)[1]

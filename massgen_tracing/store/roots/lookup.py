@@ -29,6 +29,23 @@ def newest_run(root: Path | str) -> catalogue.Run:
     return run
 
 
+def newest(root: Path | str) -> tuple[str, tuple[Path, ...]]:
+    """The name and the recordings of the newest run; where there is none, of the newest recording of work outside of runs.
+
+    Raises:
+        RecordingError: if nothing is recorded.
+    """
+    try:
+        run = newest_run(root)
+    except RecordingError:
+        outside = [path for path in catalogue.files(root) if path.stat().st_size]
+        if not outside:
+            raise
+        path = max(outside, key=lambda path: path.stat().st_mtime_ns)
+        return path.name, (path,)
+    return run.run_id, run.files()
+
+
 def place_named(root: Path | str, name: str) -> Path | None:
     """The run or the recording that *name* means: a path, or a run's directory name under *root*; None for neither."""
     candidates = (Path(name), Path(root) / layout.LOGS_DIR / name, Path(root) / name)
