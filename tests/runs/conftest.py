@@ -6,11 +6,12 @@ import asyncio
 import dataclasses
 import json
 import logging
+import signal
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,6 +183,14 @@ class Clock:
     def passes(self, seconds: float) -> None:
         """Let time pass; what waits in the event loop sees it when the callback that called this has returned."""
         self._passed += seconds
+
+
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """Ctrl-C interrupts, as it does a program in the foreground; what runs in the background of a shell ignores it, and the tests may."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

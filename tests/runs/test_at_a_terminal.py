@@ -90,6 +90,7 @@ def test_dumb_terminal(at_terminal, kit, monkeypatch):
     assert "a wins with agent1.1" in shown
 
 
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_interrupt(at_terminal, kit):
     """Ctrl-C ends the display and the run; what there is by then is kept."""
 

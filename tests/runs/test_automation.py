@@ -230,6 +230,7 @@ def test_timeout_with_answer(command, kit, clock):
     assert finish_reason(lines) == "timeout"
 
 
+@pytest.mark.usefixtures("heeds_interrupts")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals(command, kit, number):
     """Code 4: Ctrl-C, SIGTERM and a terminal that closes; the answer by then is kept and named."""

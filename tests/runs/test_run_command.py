@@ -117,6 +117,7 @@ def test_root_that_cannot_be_written(tmp_path):
     assert "recording:" not in done.stdout
 
 
+@pytest.mark.usefixtures("heeds_interrupts")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals(tmp_path, number):
     """Ctrl-C and SIGTERM end the run with exit code 4; every span is ended in the recording, the best answer is kept, no process stays."""
