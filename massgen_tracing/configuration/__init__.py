@@ -449,9 +449,11 @@ def _write_problems(root: str | None) -> None:
     except (OSError, ValueError) as error:  # also a root that no file system can name
         guard.passing(error)
         guard.logger.debug("the problems could not be written to %s", path, exc_info=True)
-        lost = sum(problem.lost for problem in found)
-        if lost:
-            kinds = ", ".join(problem.kind for problem in found if problem.lost)
+        # Where there is no root because nothing was to be recorded, nothing has failed here.
+        losses = [problem for problem in found if problem.lost and (problem.kind.startswith("recording.") or path.parent.is_dir())]
+        lost = sum(problem.lost for problem in losses)
+        if losses:
+            kinds = ", ".join(problem.kind for problem in losses)
             guard.logger.warning("%s records were lost (%s), and %s cannot be written either: make room on its disk.", f"{lost:,}", kinds, path)
 
 
