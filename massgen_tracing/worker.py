@@ -7,10 +7,11 @@ and the program may have none of its own.
 
 from __future__ import annotations
 
+import os
 import queue
 import time
 from _thread import allocate_lock, get_native_id, start_new_thread
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -80,9 +81,76 @@ class Worker:
         raise NotImplementedError
 
 
+class Rounds(Worker):
+    """Does a round whenever it was woken or the round asked for another; subclasses say how long it waits in between.
+
+    Args:
+        work: a round; returns in how many seconds there is to be another, None for when there is something to do.
+        kind: what an error of a round is counted as.
+    """
+
+    _hurry = False
+    """Whether somebody waits for the next round."""
+
+    def __init__(self, work: Callable[[], float | None], kind: str) -> None:
+        super().__init__()
+        self._round = work
+        self._kind = kind
+        self._fresh = True
+        """Whether something has come since the last round began."""
+
+    def wake(self) -> None:
+        self._fresh = True
+        super().wake()
+
+    def _one(self) -> float | None:
+        """A round; one that fails asks for no other."""
+        try:
+            return self._round()
+        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
+            guard.swallow(self._kind, error)
+            return None
+
+    def _rested(self, seconds: float) -> bool:
+        """Wait so long for more to do, unless somebody waits for the round; False at the end."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and not self._hurry:
+            if not self._token(left):
+                return False
+        return True
+
+    def _token(self, seconds: float | None) -> bool:
+        """Wait for a token; False where it says that the end has come."""
+        try:
+            return self._tokens.get(timeout=seconds)
+        except queue.Empty:
+            return True
+
+
 def all_gone(workers: Iterable[Worker | None], seconds: float) -> None:
     """Wait for the ends of threads that have been told to, together at most so long."""
     deadline = time.monotonic() + seconds
     for worker in workers:
         if worker is not None:
             worker.wait_until_gone(deadline)
+
+
+def end_at_forks(
+    pause: Callable[[], Iterable[Worker | None]], seconds: float, *, in_child: Callable[[], None], in_parent: Callable[[], None] | None = None
+) -> None:
+    """Have threads end before every fork; to be said once, where the module that has them is loaded.
+
+    Args:
+        pause: tells each to end as soon as it can, and returns them.
+        seconds: how long a fork waits for them, at most.
+        in_child: called in the child after the fork.
+        in_parent: called in the parent after the fork.
+    """
+
+    def before() -> None:
+        if not finalization.begun():
+            all_gone(pause(), seconds)
+
+    if hasattr(os, "register_at_fork"):
+        after = {} if in_parent is None else {"after_in_parent": in_parent}
+        os.register_at_fork(before=before, after_in_child=in_child, **after)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import weakref
 from _thread import allocate_lock
@@ -18,7 +17,7 @@ from massgen_tracing.delivery.senders import open_sender
 from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.ledger import Busy
 from massgen_tracing.store.reading import liveness
-from massgen_tracing.worker import Worker, all_gone
+from massgen_tracing.worker import Worker, end_at_forks
 
 _FORK_SECONDS: Final = 0.1
 """How long a fork waits for the thread to be gone."""
@@ -99,12 +98,11 @@ class EarlierRuns(Worker):
 _all: Final[weakref.WeakSet[EarlierRuns]] = weakref.WeakSet()
 
 
-def _before_fork() -> None:
-    """End the threads: from Python 3.12 on, whoever forks with threads is warned."""
-    if not finalization.begun():
-        for each in list(_all):
-            each.pause()
-        all_gone(list(_all), _FORK_SECONDS)
+def _pause() -> list[EarlierRuns]:
+    earlier = list(_all)
+    for each in earlier:
+        each.pause()
+    return earlier
 
 
 def _after_fork_in_parent() -> None:
@@ -112,10 +110,5 @@ def _after_fork_in_parent() -> None:
         each.go_on()
 
 
-def _after_fork_in_child() -> None:
-    """What earlier runs owe the parent sends."""
-    _all.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+# In a child there are none: what earlier runs owe the parent sends.
+end_at_forks(_pause, _FORK_SECONDS, in_child=_all.clear, in_parent=_after_fork_in_parent)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import queue
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ from massgen_tracing.delivery.push import COUNTING_SECONDS, owed_at_least, owing
 from massgen_tracing.delivery.senders import open_sender
 from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.ledger import Busy
-from massgen_tracing.worker import Worker, all_gone
+from massgen_tracing.worker import Rounds, end_at_forks
 
 _FORK_SECONDS: Final = 0.1
 """How long a fork waits for the thread to be gone."""
@@ -73,7 +72,7 @@ class LiveDelivery(SpanProcessor):
         self._root = root
         self._owing = Owing(backend, path_of, run, backend.entry(only=only, pending=pending))
         self._delay = delay
-        self._delivery = Delivery(backend, open_sender(backend), self._waits, enough=self._enough)
+        self._connect()
         self._worker: dict[None, _Worker] = {}
         """One at most: `setdefault` is what decides where several begin at once."""
         self._before: _Worker | None = None
@@ -108,6 +107,10 @@ class LiveDelivery(SpanProcessor):
         if worker is not None:
             worker.wake()
 
+    def _connect(self) -> None:
+        self._sender = open_sender(self.backend)
+        self._delivery = Delivery(self.backend, self._sender, self._waits, enough=self._enough)
+
     # --- the thread's life -------------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
@@ -138,6 +141,7 @@ class LiveDelivery(SpanProcessor):
             self._paused = False
             with guard.guarded("otlp.deliver"):
                 self._round()
+        self._sender.close()
 
     def give_up(self) -> None:
         """Stop sending what is left; it is owed."""
@@ -159,7 +163,7 @@ class LiveDelivery(SpanProcessor):
         self._looked_back = True
         self._not_before, self._until, self._away = 0.0, None, False
         with guard.guarded("otlp.fork"):
-            self._delivery = Delivery(self.backend, open_sender(self.backend), self._waits, enough=self._enough)
+            self._connect()
 
     # --- sending -----------------------------------------------------------------------------------------------------------------------
 
@@ -286,11 +290,11 @@ def _state(path: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_size
 
 
-class _Worker(Worker):
+class _Worker(Rounds):
     """The thread that delivers: does a round some time after each `wake`, again where the round asks for it, and a last one after `end`.
 
     Args:
-        work: a round; returns in how many seconds there is to be another, None for when there is something to do.
+        work: a round, as for `Rounds`.
         delay: seconds from `wake` to the round.
 
     Attributes:
@@ -298,33 +302,20 @@ class _Worker(Worker):
     """
 
     def __init__(self, work: Callable[[], float | None], delay: float) -> None:
-        super().__init__()
-        self._round = work
+        super().__init__(work, "otlp.deliver")
         self._delay = delay
-        self._fresh = True
         self.broken = False
-
-    def wake(self) -> None:
-        self._fresh = True
-        super().wake()
 
     def _work(self) -> None:
         again: float | None = None
         try:
             while self._goes_on(again):
                 self._fresh = False
-                again = self._done()
-            self._done()
+                again = self._one()
+            self._one()
         except Exception as error:  # noqa: BLE001 - a thread that ends without a word would be taken for one that has nothing to do
             self.broken = True
             guard.swallow("otlp.worker", error)
-
-    def _done(self) -> float | None:
-        try:
-            return self._round()
-        except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
-            guard.swallow("otlp.deliver", error)
-            return None
 
     def _goes_on(self, again: float | None) -> bool:
         """Wait until there is something to do, and then for more of it; False at the end."""
@@ -332,27 +323,10 @@ class _Worker(Worker):
         if not self._fresh and not self._token(again):
             return False
         self._idle = False
-        deadline = time.monotonic() + self._delay
-        while (left := deadline - time.monotonic()) > 0:
-            if not self._token(left):
-                return False
-        return True
-
-    def _token(self, seconds: float | None) -> bool:
-        """Wait for a token; False where it says that the end has come."""
-        try:
-            return self._tokens.get(timeout=seconds)
-        except queue.Empty:
-            return True
+        return self._rested(self._delay)
 
 
 _all: Final[weakref.WeakSet[LiveDelivery]] = weakref.WeakSet()
-
-
-def _before_fork() -> None:
-    """End the threads; they begin again with the next session or round."""
-    if not finalization.begun():
-        all_gone([each.pause() for each in list(_all)], _FORK_SECONDS)
 
 
 def _after_fork_in_child() -> None:
@@ -360,5 +334,5 @@ def _after_fork_in_child() -> None:
         each.after_fork()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+# They begin again with the next session or round.
+end_at_forks(lambda: [each.pause() for each in list(_all)], _FORK_SECONDS, in_child=_after_fork_in_child)

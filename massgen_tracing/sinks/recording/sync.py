@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from massgen_tracing import finalization, guard
-from massgen_tracing.worker import Worker, all_gone
+from massgen_tracing.worker import Worker, end_at_forks
 
 _MOST: Final = 1024
 """Files that wait at once; the system writes the others out when it sees fit, within half a minute as a rule."""
@@ -131,16 +131,6 @@ _working: Final[set[Syncer]] = set()
 """Those that have a thread."""
 
 
-def _before_fork() -> None:
-    """End the threads. They begin again with the next session or round: what runs after a fork in the parent runs before Python counts threads."""
-    if not finalization.begun():
-        all_gone([syncer.pause() for syncer in list(_working)], _FORK_SECONDS)
-
-
-def _after_fork_in_child() -> None:
-    """The threads and what they were to sync are the parent's."""
-    _working.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+# They begin again with the next session or round: what runs after a fork in the parent runs before Python counts threads. In a child there are none,
+# and what was to be synced is the parent's.
+end_at_forks(lambda: [syncer.pause() for syncer in list(_working)], _FORK_SECONDS, in_child=_working.clear)

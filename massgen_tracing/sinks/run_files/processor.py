@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import weakref
 from collections import deque
@@ -19,7 +18,7 @@ from massgen_tracing.projection.directory import RunFiles, is_ours
 from massgen_tracing.projection.fold import PREFIXES
 from massgen_tracing.sinks.run_files.worker import FileWorker
 from massgen_tracing.trace.span import Span as OwnSpan
-from massgen_tracing.worker import all_gone
+from massgen_tracing.worker import end_at_forks
 
 INTERVAL: Final = 2.0
 """Seconds between two writes of `status.json`, at most."""
@@ -232,16 +231,10 @@ def _record(span: ReadableSpan, begun: dict[str, Any] | None) -> SpanRecord:
 _all: Final[weakref.WeakSet[LiveFiles]] = weakref.WeakSet()
 
 
-def _before_fork() -> None:
-    """End the threads; they begin again with the next span."""
-    if not finalization.begun():
-        all_gone([each.pause() for each in list(_all)], _FORK_SECONDS)
-
-
 def _after_fork_in_child() -> None:
     for each in list(_all):
         each.after_fork()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+# They begin again with the next span.
+end_at_forks(lambda: [each.pause() for each in list(_all)], _FORK_SECONDS, in_child=_after_fork_in_child)
