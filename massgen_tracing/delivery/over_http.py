@@ -92,6 +92,10 @@ class HttpSender:
 
     def close(self) -> None:
         """Close the connection."""
+        # One by one: `clear` leaves that to finalizers, which do nothing any more once those of the interpreter's exit have run.
+        for pool in map(self._pool.pools.get, self._pool.pools.keys()):
+            if pool is not None:
+                pool.close()
         self._pool.clear()
 
 

@@ -424,6 +424,26 @@ def test_what_was_lost_is_said_where_it_cannot_be_written(tmp_path: Path, swallo
     swallowed.clear()
 
 
+def test_the_connection_is_closed_where_the_last_spans_are_sent_at_exit(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when finalizers have run by then, on which urllib3 relies: a program that takes warnings for errors has nothing to see."""
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
+    done = program(
+        tmp_path,
+        server,
+        """
+import warnings, weakref
+warnings.simplefilter("error")
+class Finalized: pass
+kept = Finalized()
+weakref.finalize(kept, int)
+with tracer.session("q", agents=["a"]):
+    pass
+""",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert server.names() == ["coordination.session"]
+
+
 def test_a_fork_finds_no_thread(tmp_path: Path, server: Backend) -> None:
     """The thread is gone before a fork, and goes on afterwards: whoever forks is not warned, and nothing is missing."""
     done = program(
