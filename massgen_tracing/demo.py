@@ -57,7 +57,8 @@ def main() -> int:
     say("  massgen-tracing logs list           every run so far")
     say("  massgen-tracing trace RUN           the tree of one of them")
     say("  massgen-tracing doctor              what works here, and what to do about the rest")
-    say("  dashboards/sql/                     more questions, as files for massgen-tracing sql --file")
+    say("  massgen-tracing sql --query NAME    more questions: one of the queries of dashboards/")
+    say("  .massgen/massgen_logs/              beside each recording: status.json, answers, metrics, logs")
     say('  massgen-tracing run --config examples/local.yaml "…"    the same with an endpoint of your own')
     return code
 

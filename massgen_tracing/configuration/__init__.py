@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import atexit
 import inspect
-import json
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from functools import partial, wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from opentelemetry import context as otel_context
 
 from massgen_tracing import guard, layout, prices, semconv, settings
 from massgen_tracing._version import __version__
-from massgen_tracing.configuration import surroundings
+from massgen_tracing.configuration import problems, surroundings
 from massgen_tracing.configuration.delivering import Deliveries
 from massgen_tracing.configuration.neighbours import Neighbours
 from massgen_tracing.errors import UsageError, compose, one_of
@@ -299,7 +296,7 @@ def _after(root: str | None, *, seals: bool) -> None:
         from massgen_tracing.sinks.recording import seal_apart  # loaded already, with the recording
 
         seal_apart(root)
-    _write_problems(root)
+    problems.write(root)
 
 
 def _set_up_as(values: dict[str, Any], provider: TracerProvider | None, given: dict[str, Any]) -> Tracer:
@@ -431,30 +428,6 @@ def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layou
             error=error,
         )
         return None
-
-
-def _write_problems(root: str | None) -> None:
-    """Leave what was swallowed where `massgen-tracing doctor` finds it."""
-    found = guard.problems()
-    if root is None or not found:
-        return
-    from massgen_tracing.trace.scrub import scrub
-
-    path = Path(root) / layout.PROBLEMS_FILE
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            for problem in found:
-                said = {"message": scrub(problem.message), "detail": scrub(problem.detail)}
-                file.write(json.dumps({"pid": os.getpid(), "version": __version__, **asdict(problem), **said}) + "\n")
-    except (OSError, ValueError) as error:  # also a root that no file system can name
-        guard.passing(error)
-        guard.logger.debug("the problems could not be written to %s", path, exc_info=True)
-        # Where there is no root because nothing was to be recorded, nothing has failed here.
-        losses = [problem for problem in found if problem.lost and (problem.kind.startswith("recording.") or path.parent.is_dir())]
-        lost = sum(problem.lost for problem in losses)
-        if losses:
-            kinds = ", ".join(problem.kind for problem in losses)
-            guard.logger.warning("%s records were lost (%s), and %s cannot be written either: make room on its disk.", f"{lost:,}", kinds, path)
 
 
 def _after_fork() -> None:
