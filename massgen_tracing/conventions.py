@@ -40,10 +40,10 @@ _OPERATION_OF: Final = {"LLM": "chat", "EMBEDDING": "embeddings", "TOOL": "execu
 _KINDS: Final[Mapping[str, Kind]] = {kind: OPERATIONS[operation] for kind, operation in _OPERATION_OF.items()}
 
 _NAMES: Final[tuple[tuple[str, Kind], ...]] = (
-    (semconv.LLM_NAME.partition("{")[0], "model"),
-    (semconv.MCP_NAME.partition("{")[0], "tool"),
-    (semconv.TOOL_NAME.partition("{")[0], "tool"),
-    (semconv.ROUND_NAME.partition("{")[0], "agent"),
+    (semconv.LLM_PREFIX, "model"),
+    (semconv.MCP_PREFIX, "tool"),
+    (semconv.TOOL_PREFIX, "tool"),
+    (semconv.AGENT_PREFIX, "agent"),
 )
 _TOOLS_CALL: Final = "tools/call"
 

@@ -35,6 +35,12 @@ MCP_NAME: Final = "mcp.{server}.{tool}"
 TOOL_NAME: Final = "Tool execution: {name}"
 """The wrapper around one tool call of any kind."""
 
+# What these names begin with, by which spans are told that say nothing else of what they are.
+AGENT_PREFIX: Final = ROUND_NAME.partition("{")[0]
+LLM_PREFIX: Final = LLM_NAME.partition("{")[0]
+MCP_PREFIX: Final = MCP_NAME.partition("{")[0]
+TOOL_PREFIX: Final = TOOL_NAME.partition("{")[0]
+
 EVENT_NAME: Final = "Coordination event: {type}"
 ANSWER_NAME: Final = "Agent answer: {label}"
 VOTE_NAME: Final = "Agent vote: {agent_id} -> {label}"

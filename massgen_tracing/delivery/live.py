@@ -98,7 +98,7 @@ class LiveDelivery(SpanProcessor):
         """Note which recording a span goes to, and that this backend is owed it."""
         if self._until is not None:
             return
-        if self._owing.start(span, parent_context) or span.name == semconv.SESSION or span.name.startswith("agent."):
+        if self._owing.start(span, parent_context) or span.name == semconv.SESSION or span.name.startswith(semconv.AGENT_PREFIX):
             self._begin()
 
     def on_end(self, span: ReadableSpan) -> None:  # noqa: ARG002 - the processor protocol

@@ -17,15 +17,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from massgen_tracing import conventions, prices, semconv
 from massgen_tracing.model import SpanRecord, Usage
 
 Key = tuple[str, str]
 """A span's trace and id."""
-
-_FACADE: Final = semconv.LLM_NAME.partition("{")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +130,7 @@ def _announces(record: SpanRecord, beside: list[str]) -> bool:
 
 
 def _is_facade(span: SpanRecord) -> bool:
-    return span.name.startswith(_FACADE)
+    return span.name.startswith(semconv.LLM_PREFIX)
 
 
 def _without_records(found: Sequence[SpanRecord], said: dict[Key, Usage]) -> list[SpanRecord]:

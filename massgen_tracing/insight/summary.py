@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from massgen_tracing import conventions, semconv
 from massgen_tracing.insight.calls import Key, ModelCall, Tree, errors, model_calls, tool_calls
@@ -13,8 +13,6 @@ from massgen_tracing.model import SpanRecord, Usage
 from massgen_tracing.projection.values import integer, text, usage_of
 
 RunState = Literal["live", "interrupted", "ended"]
-
-_ROUND_PREFIX: Final = semconv.ROUND_NAME.partition("{")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +84,7 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
     about: Mapping[str, Any] = session.attributes if session is not None else {}
     tree = Tree(ordered)
     calls = model_calls(tree)
-    rounds = [span for span in ordered if span.name.startswith(_ROUND_PREFIX)]
+    rounds = [span for span in ordered if span.name.startswith(semconv.AGENT_PREFIX)]
     total = Usage()
     for usage in (call.usage for call in calls) if calls else map(usage_of, rounds):
         total += usage
@@ -153,7 +151,7 @@ def _by_round(tree: Tree, calls: Sequence[ModelCall]) -> Mapping[Key, list[Model
     found: dict[Key, list[ModelCall]] = defaultdict(list)
     for call in calls:
         for parent in tree.above(call.span):
-            if parent.name.startswith(_ROUND_PREFIX):
+            if parent.name.startswith(semconv.AGENT_PREFIX):
                 found[parent.trace_id, parent.span_id].append(call)
                 break
     return found
@@ -190,7 +188,7 @@ def _state(session: SpanRecord | None, open_count: int, interrupted: int) -> Run
 def _agents(about: Mapping[str, Any], spans: Sequence[SpanRecord]) -> tuple[str, ...]:
     stated = about.get(semconv.AGENT_IDS)
     names = {name for name in stated if isinstance(name, str)} if isinstance(stated, list | tuple) else set()
-    names |= {text(span.attributes.get(semconv.AGENT_ID)) for span in spans if span.name.startswith(_ROUND_PREFIX)}
+    names |= {text(span.attributes.get(semconv.AGENT_ID)) for span in spans if span.name.startswith(semconv.AGENT_PREFIX)}
     if not names:
         kinds = (span.attributes for span in spans if conventions.kind_of(span.name, span.attributes) == "agent")
         names = {conventions.text_of(values, conventions.AGENT) for values in kinds}

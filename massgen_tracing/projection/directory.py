@@ -12,7 +12,7 @@ from massgen_tracing import layout, semconv
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.projection import artifacts
 from massgen_tracing.projection.coordination import coordination_events, coordination_table
-from massgen_tracing.projection.fold import PREFIXES, ROUND_PREFIX, Fold
+from massgen_tracing.projection.fold import PREFIXES, Fold
 from massgen_tracing.projection.journal import Journal
 from massgen_tracing.projection.metrics import metrics_summary
 from massgen_tracing.projection.state import RunState, Said
@@ -159,7 +159,7 @@ def rebuild(run: layout.RunDirectory, spans: Iterable[SpanRecord], *, links: boo
     for span in mine:
         if span is not session and (until is None or span.start_ns <= until):
             files.fold.started(span)
-    for span in sorted(mine, key=lambda span: (span is session, span.name.startswith(ROUND_PREFIX))):
+    for span in sorted(mine, key=lambda span: (span is session, span.name.startswith(semconv.AGENT_PREFIX))):
         # What ended later than the run is in none of its files: when they were written, it had not.
         if span.end_ns is not None and (until is None or span.end_ns <= until):
             files.fold.ended(span)

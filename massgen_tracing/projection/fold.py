@@ -15,12 +15,11 @@ from massgen_tracing.projection import judged, points, values
 from massgen_tracing.projection.events import Event
 from massgen_tracing.projection.scribe import Scribe
 from massgen_tracing.projection.values import integer, text, texts
-from massgen_tracing.projection.work import MCP_PREFIX, TOOL_PREFIX, Work
+from massgen_tracing.projection.work import Work
 
-ROUND_PREFIX: Final = semconv.ROUND_NAME.partition("{")[0]
-_WORK: Final = (values.LLM_PREFIX, MCP_PREFIX, TOOL_PREFIX)
+_WORK: Final = (semconv.LLM_PREFIX, semconv.MCP_PREFIX, semconv.TOOL_PREFIX)
 
-PREFIXES: Final = (semconv.SESSION, ROUND_PREFIX, *_WORK, *points.PREFIXES)
+PREFIXES: Final = (semconv.SESSION, semconv.AGENT_PREFIX, *_WORK, *points.PREFIXES)
 """What the names of the spans begin with that say something of a run; others need not be folded."""
 
 
@@ -37,7 +36,7 @@ class Fold(Scribe):
         self.seen(span, span.start_ns)
         if span.name == semconv.SESSION:
             self._begin(span)
-        elif span.name.startswith(ROUND_PREFIX):
+        elif span.name.startswith(semconv.AGENT_PREFIX):
             self._round_started(span)
         elif span.name.startswith(_WORK):
             self._work.started(span)
@@ -49,7 +48,7 @@ class Fold(Scribe):
         self.seen(span, span.end_ns)
         if span.name == semconv.SESSION:
             self._end(span)
-        elif span.name.startswith(ROUND_PREFIX):
+        elif span.name.startswith(semconv.AGENT_PREFIX):
             self._round_ended(span)
         elif span.name.startswith(_WORK):
             self._work.ended(span)

@@ -10,7 +10,6 @@ from typing import Any, Final
 from massgen_tracing import conventions, semconv
 from massgen_tracing.model import SpanRecord, Usage
 
-LLM_PREFIX: Final = semconv.LLM_NAME.partition("{")[0]
 _CUT: Final = re.compile(r"… \[cut, (\d+) characters\]\Z")
 
 

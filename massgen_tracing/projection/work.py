@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from massgen_tracing import semconv
 from massgen_tracing.model import SpanRecord, Usage
@@ -16,9 +16,6 @@ from massgen_tracing.projection.values import number, text
 
 K = TypeVar("K", str, int)
 V = TypeVar("V")
-
-MCP_PREFIX: Final = semconv.MCP_NAME.partition("{")[0]
-TOOL_PREFIX: Final = semconv.TOOL_NAME.partition("{")[0]
 
 
 @dataclass(slots=True)
@@ -43,11 +40,11 @@ class Work:
 
     def started(self, span: SpanRecord) -> None:
         """A call has started."""
-        if span.name.startswith(values.LLM_PREFIX):
+        if span.name.startswith(semconv.LLM_PREFIX):
             self._calls.add(span.span_id)
             if span.parent_span_id in self._calls:
                 self._around.add(span.parent_span_id)
-        elif span.name.startswith(TOOL_PREFIX):
+        elif span.name.startswith(semconv.TOOL_PREFIX):
             arguments = span.attributes.get(semconv.GEN_AI_TOOL_ARGUMENTS)
             name = text(span.attributes.get(semconv.GEN_AI_TOOL_NAME))
             self._wrappers[span.span_id] = wrapper = _Open(name, chars=values.length(arguments))
@@ -59,9 +56,9 @@ class Work:
 
     def ended(self, span: SpanRecord) -> None:
         """A call has ended."""
-        if span.name.startswith(values.LLM_PREFIX):
+        if span.name.startswith(semconv.LLM_PREFIX):
             self._call_ended(span)
-        elif span.name.startswith(TOOL_PREFIX):
+        elif span.name.startswith(semconv.TOOL_PREFIX):
             self._wrapper_ended(span)
         elif span.span_id in self._inside:
             self._inside.discard(span.span_id)
@@ -126,7 +123,7 @@ class Work:
         if found is None:
             return
         about = span.attributes
-        server = span.name.removeprefix(MCP_PREFIX).rpartition(".")[0] if span.name.startswith(MCP_PREFIX) else ""
+        server = span.name.removeprefix(semconv.MCP_PREFIX).rpartition(".")[0] if span.name.startswith(semconv.MCP_PREFIX) else ""
         self._scribe.telling(span.start_ns, *found)(
             "tool_start",
             {

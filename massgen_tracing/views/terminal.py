@@ -145,7 +145,7 @@ def _name_style(span: SpanRecord, layout: _Layout) -> str:
         return "red"
     if _is_event(span):
         return f"dim {colour}".strip()
-    if span.name.startswith("agent.") or span.name == semconv.SESSION:
+    if span.name.startswith(semconv.AGENT_PREFIX) or span.name == semconv.SESSION:
         return f"bold {colour}".strip()
     return colour
 

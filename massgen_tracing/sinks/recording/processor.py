@@ -165,7 +165,7 @@ class Recording(SpanProcessor):
             own.recorded = known
         else:
             self._strangers[identity.span_id] = known
-        if is_session or name.startswith("agent."):
+        if is_session or name.startswith(semconv.AGENT_PREFIX):
             self._syncer.begin()
         if (span.attributes or _NOTHING).get(semconv.LOGFIRE_SPAN_TYPE) != semconv.SPAN_TYPE_LOG:
             target.file.write(lines.start(span, self._ids.getrandbits(64) or 1).encode())
@@ -203,7 +203,7 @@ class Recording(SpanProcessor):
         over = self._forget(known)
         if own is not None:
             own.recorded = None
-        if over or (name := span.name) == semconv.SESSION or name.startswith("agent."):
+        if over or (name := span.name) == semconv.SESSION or name.startswith(semconv.AGENT_PREFIX):
             self._syncer.want(file.path)
 
     def _forget(self, known: _OpenSpan) -> bool:
