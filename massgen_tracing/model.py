@@ -150,6 +150,11 @@ class SpanRecord:
     state: SpanState = "ended"
 
     @property
+    def key(self) -> tuple[str, str]:
+        """The span's trace and id."""
+        return self.trace_id, self.span_id
+
+    @property
     def seconds(self) -> float | None:
         """Duration in seconds; None while the span has not ended."""
         return None if self.end_ns is None else (self.end_ns - self.start_ns) / 1e9

@@ -46,13 +46,13 @@ class Tree:
     """Spans by their identities, and what stands above each."""
 
     def __init__(self, spans: Iterable[SpanRecord]) -> None:
-        self.spans: dict[Key, SpanRecord] = {(span.trace_id, span.span_id): span for span in spans}
+        self.spans: dict[Key, SpanRecord] = {span.key: span for span in spans}
 
     def above(self, span: SpanRecord) -> Iterator[SpanRecord]:
         """The spans that a span is within, the nearest first; each once, also where parents go in a circle."""
-        seen = {(span.trace_id, span.span_id)}
+        seen = {span.key}
         while (parent := self.spans.get((span.trace_id, span.parent_span_id))) is not None:
-            key = (parent.trace_id, parent.span_id)
+            key = parent.key
             if key in seen:
                 return
             seen.add(key)
@@ -63,20 +63,20 @@ class Tree:
 def model_calls(tree: Tree) -> list[ModelCall]:
     """The model calls, each once, by their starts."""
     found = [span for span in tree.spans.values() if conventions.kind_of(span.name, span.attributes) == "model"]
-    said = {(span.trace_id, span.span_id): conventions.usage_of(span.attributes) for span in found}
+    said = {span.key: conventions.usage_of(span.attributes) for span in found}
     calls = _without_records(found, said)
     inner: dict[Key, list[Key]] = defaultdict(list)
     of_facade = set()
     for span in calls:
-        key = (span.trace_id, span.span_id)
+        key = span.key
         if _is_facade(span):
             of_facade.add(key)
         for parent in tree.above(span):
-            if (outer := (parent.trace_id, parent.span_id)) in said:
+            if (outer := parent.key) in said:
                 inner[outer].append(key)
                 if _is_facade(parent):
                     of_facade.add(key)
-    leaves = [span for span in calls if (span.trace_id, span.span_id) not in inner]
+    leaves = [span for span in calls if span.key not in inner]
     for outer, below in inner.items():
         lowest = [key for key in below if key not in inner]
         if len(lowest) == 1:
@@ -84,10 +84,10 @@ def model_calls(tree: Tree) -> list[ModelCall]:
     return [
         ModelCall(
             span,
-            _priced(span, said[span.trace_id, span.span_id]),
+            _priced(span, said[span.key]),
             conventions.text_of(span.attributes, conventions.MODEL),
             conventions.text_of(span.attributes, conventions.PROVIDER),
-            (span.trace_id, span.span_id) in of_facade,
+            span.key in of_facade,
         )
         for span in sorted(_without_twins(leaves, said), key=lambda span: span.start_ns)
     ]
@@ -98,7 +98,7 @@ def tool_calls(tree: Tree) -> list[SpanRecord]:
     kinds: Mapping[Key, conventions.Kind | None] = {key: conventions.kind_of(span.name, span.attributes) for key, span in tree.spans.items()}
 
     def is_wrapped(span: SpanRecord) -> bool:
-        nearest = (kind for parent in tree.above(span) if (kind := kinds[parent.trace_id, parent.span_id]) is not None)
+        nearest = (kind for parent in tree.above(span) if (kind := kinds[parent.key]) is not None)
         return next(nearest, None) == "tool"
 
     calls = [span for key, span in tree.spans.items() if kinds[key] == "tool" and not is_wrapped(span)]
@@ -112,7 +112,7 @@ def tool_calls(tree: Tree) -> list[SpanRecord]:
 def errors(tree: Tree) -> list[SpanRecord]:
     """The spans that failed of themselves."""
     failed = {key: span for key, span in tree.spans.items() if span.status_code == 2}
-    causes = {(parent.trace_id, parent.span_id) for span in failed.values() for parent in tree.above(span)}
+    causes = {parent.key for span in failed.values() for parent in tree.above(span)}
     return [span for key, span in failed.items() if key not in causes]
 
 
@@ -138,7 +138,7 @@ def _without_records(found: Sequence[SpanRecord], said: dict[Key, Usage]) -> lis
     spans = [span for span in found if not conventions.is_record(span.attributes)]
     waiting: dict[tuple[str, str, str], list[SpanRecord]] = defaultdict(list)
     for span in sorted(spans, key=lambda span: span.start_ns):
-        if said[span.trace_id, span.span_id] == Usage():
+        if said[span.key] == Usage():
             waiting[span.trace_id, span.parent_span_id, span.scope.name].append(span)
     alone = []
     for record in sorted((span for span in found if conventions.is_record(span.attributes)), key=lambda span: span.start_ns):
@@ -150,7 +150,7 @@ def _without_records(found: Sequence[SpanRecord], said: dict[Key, Usage]) -> lis
             alone.append(record)
         else:
             begun.remove(call)
-            said[call.trace_id, call.span_id] = said[record.trace_id, record.span_id]
+            said[call.key] = said[record.key]
     return spans + alone
 
 
@@ -158,7 +158,7 @@ def _without_twins(calls: Sequence[SpanRecord], said: Mapping[Key, Usage]) -> li
     """The calls without those that another instrumentation reports too, within their time."""
     alike: dict[tuple[str, int, int], list[SpanRecord]] = defaultdict(list)
     for span in calls:
-        usage = said[span.trace_id, span.span_id]
+        usage = said[span.key]
         if usage.input is not None and usage.output is not None and span.end_ns is not None:
             alike[span.trace_id, usage.input, usage.output].append(span)
     twins: set[Key] = set()
@@ -167,12 +167,12 @@ def _without_twins(calls: Sequence[SpanRecord], said: Mapping[Key, Usage]) -> li
         # The shortest first, so that each inner one finds the nearest around it.
         for outer in sorted(group, key=lambda span: span.seconds or 0.0) if len({span.scope.name for span in group}) > 1 else ():
             for inner in group:
-                pair = ((inner.trace_id, inner.span_id), outer.scope.name)
+                pair = (inner.key, outer.scope.name)
                 if pair not in taken and inner.scope.name != outer.scope.name and _within(inner, outer):
                     taken.add(pair)
-                    twins.add((outer.trace_id, outer.span_id))
+                    twins.add(outer.key)
                     break
-    return [span for span in calls if (span.trace_id, span.span_id) not in twins]
+    return [span for span in calls if span.key not in twins]
 
 
 def _within(inner: SpanRecord, outer: SpanRecord) -> bool:

@@ -98,7 +98,7 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
         seconds=_seconds(session, ordered),
         state=_state(session, open_count, interrupted),
         agents=_agents(about, ordered),
-        rounds=tuple(_round(span, calls_of[span.trace_id, span.span_id]) for span in rounds),
+        rounds=tuple(_round(span, calls_of[span.key]) for span in rounds),
         winner=text(about.get(semconv.WINNER)),
         winner_label=text(about.get(semconv.WINNER_LABEL)),
         usage=total,
@@ -152,7 +152,7 @@ def _by_round(tree: Tree, calls: Sequence[ModelCall]) -> Mapping[Key, list[Model
     for call in calls:
         for parent in tree.above(call.span):
             if parent.name.startswith(semconv.AGENT_PREFIX):
-                found[parent.trace_id, parent.span_id].append(call)
+                found[parent.key].append(call)
                 break
     return found
 

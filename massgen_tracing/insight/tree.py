@@ -45,7 +45,7 @@ def trees(spans: Iterable[SpanRecord]) -> list[Node]:
     """
     nodes: dict[tuple[str, str], Node] = {}
     for span in sorted(spans, key=lambda span: (span.start_ns, span.trace_id, span.span_id)):
-        nodes.setdefault((span.trace_id, span.span_id), Node(span))
+        nodes.setdefault(span.key, Node(span))
     roots: list[Node] = []
     for (trace_id, _), node in nodes.items():
         parent = nodes.get((trace_id, node.span.parent_span_id))
