@@ -35,6 +35,7 @@ HEAD = """\
 import asyncio, atexit, concurrent.futures, contextlib, gc, multiprocessing, os, signal, subprocess, sys, threading, time, weakref
 
 LEDGER = os.open(os.environ["EXIT_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+WORK = []  # futures of what threads are at
 
 def ended(key, write=os.write, ledger=LEDGER):
     write(ledger, key.encode() + b"\\n")
@@ -260,11 +261,11 @@ def work_{n}(key):
     with part(key):
         time.sleep(0.01)
 with session("p{n}.session"):
-    for number in range(3):
-        executor_{n}.submit(mt.bind(work_{n}), f"p{n}.{{number}}")
+    WORK.extend(executor_{n}.submit(mt.bind(work_{n}), f"p{n}.{{number}}") for number in range(3))
 """,
     "a forked child that ends as an interpreter does": """
 sys.stdout.flush()
+concurrent.futures.wait(WORK)  # what a thread is at when a child is forked, the child never finalizes
 with session("p{n}.session"):
     held_{n} = stream("p{n}.stream")
     next(held_{n})

@@ -187,10 +187,13 @@ class Clock:
 
 @pytest.fixture
 def heeds_interrupts() -> Iterator[None]:
-    """Ctrl-C interrupts, as it does a program in the foreground; what runs in the background of a shell ignores it, and the tests may."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Ctrl-C and a hangup have their effect, as in a terminal's foreground; what runs in the background, or by nohup, ignores them, as may the tests."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
