@@ -187,7 +187,7 @@ class Clock:
 
 @pytest.fixture
 def heeds_interrupts() -> Iterator[None]:
-    """Ctrl-C and a hangup have their effect, as in a terminal's foreground; what runs in the background, or by nohup, ignores them, as may the tests."""
+    """Ctrl-C and a hangup have their effect, as in a terminal's foreground; what runs in the background ignores them, as may the tests."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
