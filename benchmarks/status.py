@@ -25,6 +25,7 @@ from massgen_tracing.projection.status import status
 FEW, MANY = 1_000, 1_000_000
 WRITES = 50
 AGENTS, ROUNDS = 100, 20
+_runs = itertools.count(1)
 
 
 def folded(spans: int) -> Fold:
@@ -102,10 +103,12 @@ def a_run(url: str, *, traced: bool) -> Round:
     from massgen_tracing.runs.coordinator.coordinator import Coordination
 
     ids = [f"agent_{number:03d}" for number in range(AGENTS)]
-    agents = tuple(AgentConfig(each, "openai", "gpt-5-mini", f"{url}/agents/{each}/v1", api_key="none") for each in ids)
-    config = RunConfig(agents, Limits(max_answers=ROUNDS - 1, max_restarts=0))
 
     def run() -> float:
+        # The model counts what each agent has asked it: every run has agents of its own there.
+        this = f"{url}/agents/{next(_runs)}"
+        agents = tuple(AgentConfig(each, "openai", "gpt-5-mini", f"{this}_{each}/v1", api_key="none") for each in ids)
+        config = RunConfig(agents, Limits(max_answers=ROUNDS - 1, max_restarts=0))
         with tempfile.TemporaryDirectory() as root:
             tracer = mt.configure(root=root, enabled=traced)
             start = time.perf_counter()

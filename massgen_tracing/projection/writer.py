@@ -59,7 +59,7 @@ class ArtifactWriter:
             if self._stands(path, content):
                 self.saved.unchanged += 1
                 return False
-            self._replace(path, (content,))
+            self._put(path, content)
         except OSError as error:
             self.failed(path, error)
             return False
@@ -73,6 +73,19 @@ class ArtifactWriter:
             self._replace(path, pieces)
         except OSError as error:
             self.failed(path, error)
+
+    def _put(self, path: Path, content: bytes) -> None:
+        # With few calls of the system: after each, Python makes a thread wait for the program's own.
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            append(temporary, content, os.O_TRUNC)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        self.saved.written += 1
+        self.saved.bytes += len(content)
 
     def _replace(self, path: Path, pieces: Iterable[bytes]) -> None:
         temporary = path.with_name(f".{path.name}.tmp")
@@ -136,13 +149,13 @@ def _create(path: Path, flags: int = os.O_TRUNC) -> int:
         return os.open(path, flags, 0o666)
 
 
-def append(path: Path, content: bytes) -> None:
-    """Add to a file's end, with one write as a rule.
+def append(path: Path, content: bytes, flags: int = os.O_APPEND) -> None:
+    """Add to a file's end, or otherwise as *flags* say, with one write as a rule.
 
     Raises:
         OSError: if it cannot be written; part of it may be there then.
     """
-    number = _create(path, os.O_APPEND)
+    number = _create(path, flags)
     try:
         left = memoryview(content)
         while left:

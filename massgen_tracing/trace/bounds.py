@@ -92,9 +92,9 @@ def shorten_json(text: str, limit: int, measure: Callable[[str], int]) -> str | 
 def fit(value: Any, limit: int, measure: Callable[[str], int]) -> str:
     """*value* as scrubbed JSON text of at most *limit*: ever shorter strings and lists until it fits, at last a note in its place."""
     length, items = limit * 3 // 4, 200
-    known: dict[str, str] = {}
+    known: dict[str, tuple[str, bool]] = {}
     while length >= 16:
-        shorter = json.dumps(_prune(value, length, items, known), ensure_ascii=False)
+        shorter = dump(_prune(value, length, items, known))
         # A mark is shorter than what it stands for, but what is far too long is still too long with it, and looking for secrets takes long.
         if len(shorter) <= _MAX_SCRUBBED * limit and measure(shorter := scrub(shorter)) <= limit:
             return shorter
@@ -102,8 +102,8 @@ def fit(value: Any, limit: int, measure: Callable[[str], int]) -> str:
     return json.dumps({"cut": f"{type(value).__name__} too large to record"})
 
 
-def _prune(value: Any, length: int, items: int, known: dict[str, str]) -> Any:
-    """*value* with shorter strings and lists; *known* has the strings that were scrubbed already."""
+def _prune(value: Any, length: int, items: int, known: dict[str, tuple[str, bool]]) -> Any:
+    """*value* with shorter strings and lists; *known* has the scrubbed start of each string, as far as it was to be kept, and whether that is all."""
     if isinstance(value, str):
         return _shorter(value, length, known)
     if isinstance(value, dict):
@@ -120,11 +120,9 @@ def _prune(value: Any, length: int, items: int, known: dict[str, str]) -> Any:
     return value
 
 
-def _shorter(text: str, length: int, known: dict[str, str]) -> str:
-    if len(text) <= length:
-        kept = known.get(text)
-        if kept is None:
-            kept = known[text] = scrub(encodable(text))
-        if len(kept) <= length:
-            return kept
-    return cut_clean(text, length)
+def _shorter(text: str, length: int, known: dict[str, tuple[str, bool]]) -> str:
+    found = known.get(text)
+    if found is None:
+        found = known[text] = scrubbed_start(text, length)
+    start, whole = found
+    return start if whole and len(start) <= length else f"{start[:length]}… [cut, {len(text)} characters]"

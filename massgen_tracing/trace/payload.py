@@ -217,14 +217,26 @@ def preview(value: object, *, full: bool = False) -> AttributeValue:
     """
     if value is None:
         return None
-    text = value if type(value) is str else to_json(value)
+    if type(value) is not str:
+        return to_json(value) if full else _preview_of(value)
     if full:
-        return text
-    if len(text) > PREVIEW_CHARS and text[:1] in ("{", "["):
-        shorter = shorten_json(text, PREVIEW_CHARS, len)
+        return value
+    if len(value) > PREVIEW_CHARS and value[:1] in ("{", "["):
+        shorter = shorten_json(value, PREVIEW_CHARS, len)
         if shorter is not None:
             return shorter
-    return cut_clean(text, PREVIEW_CHARS)
+    return cut_clean(value, PREVIEW_CHARS)
+
+
+def _preview_of(value: object) -> str:
+    """What is no text, as JSON text of a preview's length: only so much of long texts is scrubbed as is kept of them."""
+    texts = _Unscrubbed(MAX_BYTES)
+    plain = texts.convert(value, 0)
+    if texts.read <= PREVIEW_CHARS:
+        text = to_json(value)
+        if len(text) <= PREVIEW_CHARS:
+            return cut_clean(text, PREVIEW_CHARS)
+    return fit(plain, PREVIEW_CHARS, len)
 
 
 def answered(value: object, *, full: bool, whole: bool) -> dict[str, AttributeValue]:
@@ -360,6 +372,9 @@ class _Converter:
         return f"{start!r}… [cut, {length} bytes]"
 
     def _items(self, value: Collection[object], depth: int) -> list[AttributeValue]:
+        plain = self._plain_texts(value)
+        if plain is not None:
+            return plain
         items: list[AttributeValue] = []
         for item in islice(value, _MAX_ITEMS):
             if self._nodes <= 0:
@@ -368,6 +383,20 @@ class _Converter:
         length = len(value)
         if length > len(items):
             items.append(f"… [cut, {length} items]")
+        return items
+
+    def _plain_texts(self, value: Collection[object]) -> list[AttributeValue] | None:
+        """A list of texts without a secret, as labels and ids are, looked at all at once; None for any other."""
+        if type(value) not in {list, tuple} or not _FEW < len(value) <= min(_MAX_ITEMS, self._nodes):
+            return None
+        items = list(value)
+        if not all(type(item) is str for item in items):
+            return None
+        text = "\n".join(items)
+        if len(text) > min(self._max_bytes // 4, self._chars) or not text.isascii() or scrub(text) is not text:
+            return None
+        self._nodes -= len(items)
+        self._chars -= len(text)
         return items
 
     def _mapping(self, value: Mapping[Any, object], depth: int) -> dict[str, AttributeValue]:
@@ -389,3 +418,24 @@ class _Converter:
         if callable(item) and type(value).__module__.partition(".")[0] == "numpy":
             return self.convert(item(), depth + 1)
         return self._text(str(value) if isinstance(value, BaseException) or hasattr(value, "__fspath__") else repr(value))
+
+
+class _Unscrubbed(_Converter):
+    """Leaves texts as they are, for one who scrubs what is kept of them.
+
+    Attributes:
+        read: characters of all texts.
+    """
+
+    __slots__ = ("read",)
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(max_bytes)
+        self.read = 0
+
+    def _text(self, text: str) -> str:
+        self.read += len(text)
+        return text
+
+    def _bytes(self, value: bytes | bytearray | memoryview) -> AttributeValue:
+        return self._text(str(super()._bytes(value)))

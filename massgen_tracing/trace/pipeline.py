@@ -98,15 +98,17 @@ class Pipeline:
     def shutdown(self, timeout: float) -> bool:
         """Flush and stop every processor, together within *timeout* seconds; whether all were done by then.
 
-        Each stops in a daemon thread of its own, so that a backend that does not answer can delay neither the exit nor the others. One that is
-        not done by then and has a method `give_up` is told to. Where no thread can be started, those with a method `shutdown_within` (seconds) stop
-        one after the other within the time, and then the others, whose own bounds hold.
+        Each stops in a daemon thread of its own, so that a backend that does not answer can delay neither the exit nor the others. One that has a
+        method `give_up` takes as long as it likes, and is told to when it is not done by then; of others, a `shutdown_within` (seconds) is told the
+        time. Where no thread can be started, those with such a method stop one after the other within the time, and then the others, whose own
+        bounds hold.
         """
         deadline = time.monotonic() + timeout
         threads: list[tuple[threading.Thread, SpanProcessor]] = []
         inline: list[SpanProcessor] = []
         for processor in self.processors:
-            thread = threading.Thread(target=self._stop, args=(processor,), name="massgen-tracing-shutdown", daemon=True)
+            until = None if hasattr(processor, "give_up") else deadline
+            thread = threading.Thread(target=self._stop, args=(processor, until), name="massgen-tracing-shutdown", daemon=True)
             try:
                 if finalization.begun():
                     inline.append(processor)

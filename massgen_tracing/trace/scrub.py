@@ -8,8 +8,9 @@ than the span. Most texts have none of them, which is found out first. The rules
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from massgen_tracing import semconv
@@ -32,6 +33,7 @@ class Rule:
         pattern: what is replaced; a group named `keep` in front stays, a group named `quote` is put around the mark.
         before: what must stand in front of it, where the pattern alone does not say enough; its group `own` is part of the secret.
         reach: characters in front that are looked at for *before*.
+        is_key: whether what it matches has at least `_RUN` characters of `_OF_KEYS` in a row, which most texts have nowhere.
     """
 
     sign: str
@@ -39,7 +41,12 @@ class Rule:
     pattern: re.Pattern[str]
     before: re.Pattern[str] | None = None
     reach: int = 32
+    is_key: bool = False
 
+
+_RUN: Final = b"." * 15
+_OF_KEYS: Final = bytes(ord(".") if (chr(byte).isalnum() and byte < 128) or chr(byte) in "_-+/%=." else 0 for byte in range(256))
+"""Turns characters that keys are made of into dots: a run of them is found without looking at each."""
 
 _A_DIGIT = r"(?=[A-Za-z0-9_\-]{0,60}[0-9])"
 """Keys have digits; hyphenated words have none."""
@@ -50,16 +57,16 @@ _OWNERS = (
 )
 """Whose `…_token` is a secret; tokens in the sense of language models have other owners (`max_tokens`, `input_tokens`, `pad_token`)."""
 
-_KEY_OWNERS = r"api|access|account|private|signing|encryption|subscription|shared[_-]?access|client[_-]?secret|secret"
+_KEY_OWNERS = r"api|access|account|private|signing|encryption|subscription|shared[_-]?access|client[_-]?secret|secret(?:[_-]?access)?"
 
-_NAMES = (
-    r"passw(?:or)?d|passphrase|passcode|pwd|secret(?:[_-]?(?:access[_-]?)?key)?|authorization|x-auth-token"
-    rf"|(?:{_KEY_OWNERS})[_-]?key|(?:{_OWNERS})[_-]?token"
-)
-"""Names whose value is a secret, without what may stand in front of them (`db_`, `client-`, `openai.`)."""
+_NAMED: Final[dict[str, str]] = {
+    **dict.fromkeys(("password", "passwd", "passphrase", "passcode", "pwd", "secret", "authorization"), ""),
+    "key": rf"(?:{_KEY_OWNERS})[_-]?",
+    "token": rf"(?:x-auth-|(?:{_OWNERS})[_-]?)",
+}
+"""The last words of names whose value is a secret, and what must stand right before them; further words may (`db_`, `client-`, `openai.`)."""
 
-_NAME_ENDS = "ord|swd|ase|ode|pwd|ret|ion|key|ken"
-"""The last three letters of each."""
+_NAMES = "|".join(f"{owner}{word}" for word, owner in _NAMED.items())
 
 _IS = r"(?P<named>\\?[\"']?)\s{0,20}(?:=>|:=|[:=])\s{0,20}"
 _LONG_WITH_DIGIT = r"(?=[A-Za-z0-9_\-.+/]{0,60}[0-9])[A-Za-z0-9_\-.+/=]{16,}"
@@ -77,6 +84,7 @@ _VALUE = (
     r"  | (?P<single>')(?![),;\]])(?:[^'\\\n]|\\.)++(?:'|\\?\Z|(?=\n))"
     rf"  | {_ORDINARY}(?:(?:bearer|basic|token|digest|negotiate|apikey)\s+)?[^\s,;&\"'{{}}\[\]()<>\\]{{3,}} )"
 )
+_key = partial(Rule, is_key=True)
 
 RULES: Final[tuple[Rule, ...]] = (
     Rule("-", ("-----BEGIN ",),
@@ -85,36 +93,36 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("", ("bearer", "basic"),
          re.compile(r"(?P<keep>\b(?i:bearer|basic)\s{1,8})(?=[A-Za-z._~+/\-]*+[0-9=]|[A-Za-z0-9._~+/\-]*?[a-z][A-Z])[A-Za-z0-9._~+/\-]{8,}=*")),
     Rule(":", ("://",), re.compile(r"""(?P<keep>://[^\s/:@"'?#]*:)[^\s/"'?#<>]+(?=@)""")),
-    Rule(".", ("eyJ",), re.compile(r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*)?")),
-    Rule("-", ("sk-", "csk-", "xai-", "pk-lf-", "glpat-", "nvapi-", "pplx-", "tvly-", "GOCSPX-", "pypi-", "xapp-", "bedrock-api-key-"),
+    _key(".", ("eyJ",), re.compile(r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*)?")),
+    _key("-", ("sk-", "csk-", "xai-", "pk-lf-", "glpat-", "nvapi-", "pplx-", "tvly-", "GOCSPX-", "pypi-", "xapp-", "bedrock-api-key-"),
          re.compile(rf"\b(?:c?sk|xai|pk-lf|glpat|nvapi|pplx|tvly|GOCSPX|pypi|xapp|bedrock-api-key)-{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
-    Rule("-", ("fc-",), re.compile(r"\bfc-[0-9a-f]{32}\b")),
-    Rule("", ("dapi",), re.compile(r"\bdapi[0-9a-f]{32}(?:-[0-9])?\b")),
-    Rule("_", ("gsk_", "hf_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "npm_", "e2b_", "r8_", "dop_v1_", "fw_", "sk_", "dtn_", "ntn_", "vck_"),
+    _key("-", ("fc-",), re.compile(r"\bfc-[0-9a-f]{32}\b")),
+    _key("", ("dapi",), re.compile(r"\bdapi[0-9a-f]{32}(?:-[0-9])?\b")),
+    _key("_", ("gsk_", "hf_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "npm_", "e2b_", "r8_", "dop_v1_", "fw_", "sk_", "dtn_", "ntn_", "vck_"),
          re.compile(rf"\b(?:gsk|hf|gh[pousr]|npm|e2b|r8|dop_v1|fw|sk|dtn|ntn|vck)_{_A_DIGIT}[A-Za-z0-9]{{16,}}")),
-    Rule("_", ("pylf_v", "github_pat_", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_live_", "pk_test_", "bb_live_", "whsec_", "tgp_v",
+    _key("_", ("pylf_v", "github_pat_", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_live_", "pk_test_", "bb_live_", "whsec_", "tgp_v",
                "lsv2_", "jina_", "pcsk_", "lin_api_", "figd_", "sb_secret_", "sbp_"),
          re.compile(r"\b(?:pylf_v\d+|github_pat|[srp]k_(?:live|test)|bb_live|whsec|tgp_v\d+|lsv2_[ps][tk]|jina|pcsk|lin_api|figd|sb_secret|sbp)"
                     rf"_{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
-    Rule("-", ("xox",), re.compile(r"\bxox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9\-]{10,}")),
-    Rule("", ("AIza",), re.compile(r"\bAIza[A-Za-z0-9_\-]{30,}")),
-    Rule(".", ("ya29.", "AQ.A"), re.compile(r"\b(?:ya29\.[A-Za-z0-9_\-]{20,}|AQ\.A[A-Za-z0-9_\-]{30,})")),
-    Rule("/", ("1//0",), re.compile(r"\b1//0[A-Za-z0-9_\-]{40,}")),
-    Rule("", ("AKIA", "ASIA", "ABSK"), re.compile(r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}\b|ABSK[A-Za-z0-9+/]{40,}=*)")),
-    Rule("", ("FwoGZXIvYXdz", "FQoGZXIvYXdz", "IQoJb3JpZ2lu"), re.compile(r"\b(?:F[wQ]oGZXIvYXdz|IQoJb3JpZ2lu)[A-Za-z0-9+/%_\-]{16,}=*")),
+    _key("-", ("xox",), re.compile(r"\bxox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9\-]{10,}")),
+    _key("", ("AIza",), re.compile(r"\bAIza[A-Za-z0-9_\-]{30,}")),
+    _key(".", ("ya29.", "AQ.A"), re.compile(r"\b(?:ya29\.[A-Za-z0-9_\-]{20,}|AQ\.A[A-Za-z0-9_\-]{30,})")),
+    _key("/", ("1//0",), re.compile(r"\b1//0[A-Za-z0-9_\-]{40,}")),
+    _key("", ("AKIA", "ASIA", "ABSK"), re.compile(r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}\b|ABSK[A-Za-z0-9+/]{40,}=*)")),
+    _key("", ("FwoGZXIvYXdz", "FQoGZXIvYXdz", "IQoJb3JpZ2lu"), re.compile(r"\b(?:F[wQ]oGZXIvYXdz|IQoJb3JpZ2lu)[A-Za-z0-9+/%_\-]{16,}=*")),
     # SendGrid, HashiCorp Vault; Twilio's accounts and keys, an account's token behind it; Brave
-    Rule(".", ("SG.", "hvs."), re.compile(r"\b(?:SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{20,}|hvs\.[A-Za-z0-9_\-]{20,})")),
-    Rule("", ("AC",), re.compile(r"\bAC[0-9a-f]{32}\b(?::[0-9a-f]{32}\b)?")),
-    Rule("", ("SK",), re.compile(r"\bSK[0-9a-f]{32}\b(?::[A-Za-z0-9]{32}\b)?")),
-    Rule("", ("BSA",), re.compile(r"\bBSA(?=[A-Za-z_\-]*[0-9])(?=[A-Z0-9_\-]*[a-z])[A-Za-z0-9_\-]{24,29}(?![A-Za-z0-9_\-])")),
+    _key(".", ("SG.", "hvs."), re.compile(r"\b(?:SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{20,}|hvs\.[A-Za-z0-9_\-]{20,})")),
+    _key("", ("AC",), re.compile(r"\bAC[0-9a-f]{32}\b(?::[0-9a-f]{32}\b)?")),
+    _key("", ("SK",), re.compile(r"\bSK[0-9a-f]{32}\b(?::[A-Za-z0-9]{32}\b)?")),
+    _key("", ("BSA",), re.compile(r"\bBSA(?=[A-Za-z_\-]*[0-9])(?=[A-Z0-9_\-]*[a-z])[A-Za-z0-9_\-]{24,29}(?![A-Za-z0-9_\-])")),
     # addresses that are secrets: webhooks, signed URLs; a bot's token in Telegram's
-    Rule("/", ("webhooks/", "hooks.slack.com/"),
+    _key("/", ("webhooks/", "hooks.slack.com/"),
          re.compile(r"(?P<keep>(?i:webhooks/\d{10,25}/|hooks\.slack\.com/(?:services|workflows|triggers)/))[A-Za-z0-9_\-/]{20,}")),
-    Rule("=", ("sig=", "signature="), re.compile(r"(?P<keep>(?i:sig(?:nature)?)=)[A-Za-z0-9%+/_\-]{20,}=*"),
+    _key("=", ("sig=", "signature="), re.compile(r"(?P<keep>(?i:sig(?:nature)?)=)[A-Za-z0-9%+/_\-]{20,}=*"),
          re.compile(r"(?i)[?&;](?:x-(?:amz|goog)-)?\Z")),
-    Rule(":", (":AA",), re.compile(r":AA[A-Za-z0-9_\-]{32,34}(?![A-Za-z0-9_\-])"), re.compile(r"(?<![0-9])(?:bot)?[0-9]{8,11}\Z")),
+    _key(":", (":AA",), re.compile(r":AA[A-Za-z0-9_\-]{32,34}(?![A-Za-z0-9_\-])"), re.compile(r"(?<![0-9])(?:bot)?[0-9]{8,11}\Z")),
     # Azure's: a mark within the key says whose it is
-    Rule("", ("JQQJ9",), re.compile(r"JQQJ9[A-Za-z0-9]{20,}"), re.compile(r"(?P<own>\b[A-Za-z0-9]{52})\Z"), reach=53),
+    _key("", ("JQQJ9",), re.compile(r"JQQJ9[A-Za-z0-9]{20,}"), re.compile(r"(?P<own>\b[A-Za-z0-9]{52})\Z"), reach=53),
     # name=value and "name": "value", where the name says that the value is a secret
     *(
         Rule(":=", (needle,), re.compile(rf"(?isx)(?P<keep>{name}{_IS}){_VALUE}"), before)
@@ -136,13 +144,16 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(":=", ("token",), re.compile(rf"(?P<keep>(?i:\btoken){_IS}(?P<quoted>\\?[\"']?)){_LONG_WITH_DIGIT}")),
     Rule(":=", ("cookie",),
          re.compile(r"""(?P<keep>(?i:cookie)["']?\s{0,20}[:=]\s{0,20}["']?[A-Za-z0-9_.\-]{1,80}=)[^\s"'\r\n][^"'\r\n]*""")),
-    # A glance first whether the tag ends as one of the names does, with something behind it: prompts are full of others.
-    Rule("<", ("<",),
-         re.compile(rf"(?i)(?P<keep><(?=[a-z0-9_.:\-]{{3,200}}+(?<={_NAME_ENDS})>[^\s<])(?:[a-z0-9]{{1,20}}[_.:-]?){{0,2}}(?:{_NAMES})>)(?!\s|\[scrubbed\])[^<]{{3,}}")),
+    # Where a tag ends as such a name does: prompts are full of others.
+    *(
+        Rule(">", (f"{word}>",), re.compile(rf"(?i)(?P<keep>{word}>)(?!\s|\[scrubbed\])[^<]{{3,}}"),
+             re.compile(rf"(?i)<(?:[a-z0-9]{{1,20}}[_.:-]?){{0,2}}{owner}\Z"), reach=100)
+        for word, owner in _NAMED.items()
+    ),
     Rule("-", ("-u ", "--user "), re.compile(r"""(?P<keep>-(?:u|-user)\s{1,8}["']?[^\s"':/]{1,80}:)[^\s"'/]{3,}"""),
          re.compile(r"(?i)\bcurl\b[^\n|;&]{0,200}\s\Z"), reach=210),
     Rule("-", ("--",),
-         re.compile(rf"(?i)(?P<keep>--(?:[a-z0-9]{{1,20}}[_-])?(?:{_NAMES}|token)\s{{1,8}})(?![\[\-])[^\s\"'<>]{{3,}}")),
+         re.compile(rf"(?i)(?P<keep>--(?=[a-z0-9])(?:[a-z0-9]{{1,20}}[_-])?(?:{_NAMES}|token)\s{{1,8}})(?![\[\-])[^\s\"'<>]{{3,}}")),
 )  # fmt: skip
 
 _SECRET_KEY = re.compile(rf"(?:^|[._-])(?:{_NAMES}|(?:proxy-)?authorization|(?:set-)?cookie|credentials?|connection[_-]?string|dsn)$")
@@ -186,42 +197,54 @@ def scrub(text: str) -> str:
         if own.search(text) is not None:  # marks that stand there already are left as they are, whatever it finds in them
             text = MARK.join(own.sub(_marked, part) for part in text.split(MARK))
     lowered = text.lower()
-    if not _may_have_any(text, lowered):
+    search = _ANY if may_hold_keys(text) else _NO_KEYS
+    if not search.may_find_any(text, lowered):
         return text
-    for rule in RULES:
+    for rule in search.rules:
         if rule.sign and not any(sign in text for sign in rule.sign):
             continue
         for needle in rule.needles:
-            if needle in lowered or needle in text:
+            if needle in (lowered if needle == needle.lower() else text):
                 scrubbed = _apply(rule, needle, text, lowered)
                 if scrubbed is not text:
                     text, lowered = scrubbed, scrubbed.lower()
     return text
 
 
-def _may_have_any(text: str, lowered: str) -> bool:
-    for sign, exact, caseless in _NEEDLES:
-        if sign in text:
-            if exact is not None and exact.search(text) is not None:
-                return True
-            for needle in caseless:
-                if needle in lowered:
-                    return True
-    return False
+def may_hold_keys(text: str) -> bool:
+    """Whether characters that keys are made of stand in a row, as many as the shortest key has."""
+    return _RUN in text.encode(errors="replace").translate(_OF_KEYS)
 
 
-def _by_sign() -> Iterator[tuple[str, re.Pattern[str] | None, tuple[str, ...]]]:
-    """Each sign with its needles: those with capitals, which few texts have, as a pattern; and those in any case."""
-    found: dict[str, dict[str, None]] = {}
-    for rule in RULES:
-        for sign in rule.sign or ("",):
-            found.setdefault(sign, {}).update(dict.fromkeys(rule.needles))
-    for sign, needles in found.items():
-        exact = "|".join(re.escape(needle) for needle in needles if needle != needle.lower())
-        yield sign, re.compile(exact) if exact else None, tuple(needle for needle in needles if needle == needle.lower())
+class _Search:
+    """Some of the rules, and a first look whether any of them may apply."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.rules = tuple(rules)
+        by_sign: dict[str, dict[str, None]] = {}
+        for rule in self.rules:
+            for sign in rule.sign or ("",):
+                by_sign.setdefault(sign, {}).update(dict.fromkeys(rule.needles))
+        self._needles = [
+            (sign, tuple(n for n in needles if n != n.lower()), tuple(n for n in needles if n == n.lower())) for sign, needles in by_sign.items()
+        ]
+        """Each sign with its needles: those with capitals, and those in any case."""
+
+    def may_find_any(self, text: str, lowered: str) -> bool:
+        """Whether one of the needles stands in *text*, and a sign of its rule."""
+        for sign, exact, caseless in self._needles:
+            if sign in text:
+                for needle in exact:
+                    if needle in text:
+                        return True
+                for needle in caseless:
+                    if needle in lowered:
+                        return True
+        return False
 
 
-_NEEDLES: Final = tuple(_by_sign())
+_ANY: Final = _Search(RULES)
+_NO_KEYS: Final = _Search(rule for rule in RULES if not rule.is_key)
 
 
 def _apply(rule: Rule, needle: str, text: str, lowered: str) -> str:

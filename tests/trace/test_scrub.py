@@ -24,7 +24,7 @@ from massgen_tracing.trace import provider
 from massgen_tracing.trace import scrub as scrubbing
 from massgen_tracing.trace.exceptions import MAX_CHARS
 from massgen_tracing.trace.payload import MAX_BYTES, PREVIEW_CHARS, clean, preview
-from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub
+from massgen_tracing.trace.scrub import MARK, RULES, Rule, is_secret_key, may_hold_keys, scrub
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEowIBAAKCAQEA0Z3VS5JJcds3xfn\n" * 40 + "-----END RSA PRIVATE KEY-----"
 JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4ifQ.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"
@@ -403,6 +403,31 @@ def test_scrubbing_does_not_grow_a_value_past_its_bound() -> None:
         found = clean("k", text)
         assert len(str(found).encode()) <= MAX_BYTES
         assert "abc" not in str(found)
+
+
+@pytest.mark.parametrize("place", range(25))
+@pytest.mark.parametrize("name", ["openai", "github", "slack", "jwt"])
+def test_a_secret_among_many_labels_is_found(name: str, place: int) -> None:
+    """In a list of short texts, as labels and ids are, whichever of them it is; the others stay as they are."""
+    labels = [f"agent{number}.1" for number in range(25)]
+    secret = {**TOKENS, "jwt": JWT}[name]
+    assert clean("k", labels) == labels
+    labels[place] = f"agent {secret}"
+    found = clean("k", labels)
+    assert isinstance(found, list)
+    assert found == [*labels[:place], f"agent {MARK}", *labels[place + 1 :]]
+
+
+KEYS = [rule for rule in RULES if rule.is_key]
+
+
+@pytest.mark.parametrize("rule", KEYS, ids=[rule.needles[0] for rule in KEYS])
+@given(data=st.data())
+def test_what_looks_like_a_key_has_a_run_of_its_characters(rule: Rule, data: st.DataObject) -> None:
+    """A text without such a run is not searched for the shapes of keys, so whatever one of these matches has it."""
+    match = rule.pattern.search(data.draw(st.from_regex(rule.pattern)))
+    assert match is not None
+    assert may_hold_keys(match[0])
 
 
 # --- time --------------------------------------------------------------------------------------------------------------------------

@@ -93,7 +93,8 @@ def any_value(value: Any) -> str:
         pairs = ",".join(f'{{"key":{quote(str(key))},"value":{any_value(item)}}}' for key, item in value.items())
         return f'{{"kvlistValue":{{"values":[{pairs}]}}}}'
     if isinstance(value, Sequence | Iterable):
-        return f'{{"arrayValue":{{"values":[{",".join(map(any_value, value))}]}}}}'
+        items = ",".join([f'{{"stringValue":{quote(item)}}}' if type(item) is str else any_value(item) for item in value])
+        return f'{{"arrayValue":{{"values":[{items}]}}}}'
     return f'{{"stringValue":{quote(str(value))}}}'
 
 

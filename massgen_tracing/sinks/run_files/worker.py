@@ -12,7 +12,7 @@ from massgen_tracing.worker import Rounds
 _DELAY: Final = 0.05
 """Seconds from a span to the round that looks at it, so that many spans are one round."""
 
-_SHARE: Final = 20
+_SHARE: Final = 4
 """A round is followed by a rest of so many times what it took: where writing takes long, it is done less often."""
 
 _GLANCE: Final = 0.005
