@@ -67,15 +67,13 @@ def output(event: Event) -> bytes:
 
 
 def stream(event: Event) -> bytes:
-    """The line of `streaming_debug.log`; nothing where nothing was streamed. A tool's command stands in it as `"command": "…"`."""
+    """The line of `streaming_debug.log`; nothing where nothing was streamed. A tool's command stands in it, once, as `"command": "…"`."""
     data = event.data
     said: dict[str, Any] = {"timestamp": event.timestamp, "agent_id": event.agent_id, "round": event.round_number, "type": event.event_type}
     if event.event_type in {"text", "thinking"}:
         said["content"] = data.get("content")
     elif event.event_type == "tool_start":
-        arguments = data.get("args")
-        command = arguments.get("command") if isinstance(arguments, Mapping) else None
-        said |= {"tool": data.get("tool_name"), **({} if command is None else {"command": command}), "arguments": arguments}
+        said |= {"tool": data.get("tool_name"), "arguments": data.get("args")}
     elif event.event_type == "tool_complete":
         said |= {"tool": data.get("tool_name"), "is_error": data.get("is_error"), "result": data.get("result")}
     else:

@@ -389,15 +389,15 @@ class _Converter:
         """A list of texts without a secret, as labels and ids are, looked at all at once; None for any other."""
         if type(value) not in {list, tuple} or not _FEW < len(value) <= min(_MAX_ITEMS, self._nodes):
             return None
-        items = list(value)
-        if not all(type(item) is str for item in items):
+        items = [item for item in value if type(item) is str]
+        if len(items) != len(value):
             return None
         text = "\n".join(items)
         if len(text) > min(self._max_bytes // 4, self._chars) or not text.isascii() or scrub(text) is not text:
             return None
         self._nodes -= len(items)
         self._chars -= len(text)
-        return items
+        return [*items]
 
     def _mapping(self, value: Mapping[Any, object], depth: int) -> dict[str, AttributeValue]:
         converted: dict[str, AttributeValue] = {}
