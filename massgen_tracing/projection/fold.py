@@ -14,6 +14,7 @@ from massgen_tracing.model import SpanRecord
 from massgen_tracing.projection import judged, points, values
 from massgen_tracing.projection.events import Event
 from massgen_tracing.projection.scribe import Scribe
+from massgen_tracing.projection.state import PRESENTATION
 from massgen_tracing.projection.values import integer, text, texts
 from massgen_tracing.projection.work import Work
 
@@ -85,25 +86,30 @@ class Fold(Scribe):
             return
         agent, rnd = found
         about = span.attributes
-        rnd.start_ns, rnd.span_id = span.start_ns, span.span_id
-        rnd.kind = text(about.get(semconv.ROUND_TYPE))
-        rnd.model = text(about.get(semconv.GEN_AI_REQUEST_MODEL))
-        rnd.iteration = integer(about.get(semconv.ITERATION))
-        rnd.labels = tuple(texts(about.get(semconv.CONTEXT_LABELS)))
         agent.working[span.span_id] = rnd
-        agent.model = rnd.model or agent.model
-        if rnd.presents:
-            agent.presentation = rnd
+        moment = span.start_ns, span.span_id
+        labels = list(texts(about.get(semconv.CONTEXT_LABELS)))
+        kind, model = text(about.get(semconv.ROUND_TYPE)), text(about.get(semconv.GEN_AI_REQUEST_MODEL))
+        if moment >= (rnd.start_ns, rnd.span_id):  # of several with one number, the latest
+            rnd.start_ns, rnd.span_id = moment
+            rnd.kind, rnd.model = kind, model
+            rnd.iteration = integer(about.get(semconv.ITERATION))
+            rnd.labels = tuple(labels)
+        if model and moment >= agent.model_from:
+            agent.model, agent.model_from = model, moment
+        if kind == PRESENTATION:
+            if agent.presentation is None or moment >= (agent.presentation.start_ns, agent.presentation.span_id):
+                agent.presentation = rnd
         elif agent.latest is None or rnd.number >= agent.latest.number:
             agent.latest = rnd
         self.changed = True
         tell = self.telling(span.start_ns, agent, rnd)
-        if rnd.presents:
+        if kind == PRESENTATION:
             tell("final_presentation_start", {})
             return
-        tell("round_start", {"round_type": rnd.kind})
-        if rnd.labels:
-            tell("context_received", {"context_labels": list(rnd.labels)})
+        tell("round_start", {"round_type": kind})
+        if labels:
+            tell("context_received", {"context_labels": labels})
 
     def _round_ended(self, span: SpanRecord) -> None:
         found = self.place(span)
@@ -112,24 +118,26 @@ class Fold(Scribe):
         agent, rnd = found
         about = span.attributes
         state = self.state
-        rnd.end_ns = span.end_ns
-        rnd.outcome = text(about.get(semconv.OUTCOME))
-        rnd.error = text(about.get(semconv.ERROR_MESSAGE)) or span.status_message
         agent.working.pop(span.span_id, None)
+        presents = text(about.get(semconv.ROUND_TYPE)) == PRESENTATION
+        said, error = text(about.get(semconv.OUTCOME)), text(about.get(semconv.ERROR_MESSAGE)) or span.status_message
+        if (span.end_ns, span.span_id) >= (rnd.end_ns or 0, rnd.ended_by):
+            rnd.end_ns, rnd.ended_by = span.end_ns, span.span_id
+            rnd.outcome, rnd.error = said, error
         state.rounds += 1
-        outcome = "presentation" if rnd.presents and rnd.outcome == "answer" else rnd.outcome or "cancelled"
+        outcome = PRESENTATION if presents and said == "answer" else said or "cancelled"
         state.outcomes[outcome] = state.outcomes.get(outcome, 0) + 1
-        if not rnd.presents:
-            agent.votes += rnd.outcome == "vote"
-            agent.restarts += rnd.outcome == "restarted"
-            agent.failures += rnd.outcome in {"error", "timeout"}
+        if not presents:
+            agent.votes += said == "vote"
+            agent.restarts += said == "restarted"
+            agent.failures += said in {"error", "timeout"}
         if not rnd.used.calls:  # its owner has told what it used, and has traced no call
             self._work.use(agent, rnd, "", values.usage_of(span))
         self.changed = True
         assert span.end_ns is not None
         tell = self.telling(span.end_ns, agent, rnd)
-        if rnd.outcome in {"error", "timeout"}:
-            tell("status", {"message": f"{rnd.outcome}: {rnd.error}", "level": "error", "kind": rnd.outcome})
-        if rnd.presents:
+        if said in {"error", "timeout"}:
+            tell("status", {"message": f"{said}: {error}", "level": "error", "kind": said})
+        if presents:
             tell("final_presentation_end", {})
         self.due.append((agent, rnd, None))

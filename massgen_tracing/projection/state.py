@@ -9,12 +9,15 @@ from typing import Any, Final
 
 from massgen_tracing.projection.events import Event
 from massgen_tracing.projection.usage import Used
+from massgen_tracing.semconv import RoundType
 
 MOST_NAMES: Final = 1000
 """Tools and models that are counted by name; a model may call tools that do not exist by any name."""
 
 OTHER: Final = "(other)"
 """Under what is counted beyond that."""
+
+PRESENTATION: Final[RoundType] = "presentation"
 
 
 @dataclass(slots=True)
@@ -80,12 +83,18 @@ class Said:
 
 @dataclass(slots=True)
 class RoundState:
-    """One execution of an agent; *detail* are its events, until they are written down."""
+    """One execution of an agent.
+
+    Attributes:
+        span_id: of the span with its number that has started last; `ended_by`: of the one that has ended last.
+        detail: its events, until they are written down.
+    """
 
     number: int
     start_ns: int = 0
     end_ns: int | None = None
     span_id: str = ""
+    ended_by: str = ""
     kind: str = ""
     outcome: str = ""
     error: str = ""
@@ -100,7 +109,7 @@ class RoundState:
     @property
     def presents(self) -> bool:
         """Whether it is the presentation."""
-        return self.kind == "presentation"
+        return self.kind == PRESENTATION
 
 
 @dataclass(slots=True)
@@ -116,6 +125,7 @@ class AgentState:
     """One agent.
 
     Attributes:
+        model: of the latest round that names one, which began at `model_from`.
         rounds: by number; `numbers`: theirs, in order.
         latest: its latest round that is no presentation.
         working: its rounds that have not ended, by span id.
@@ -125,6 +135,7 @@ class AgentState:
 
     id: str
     model: str = ""
+    model_from: tuple[int, str] = (0, "")
     rounds: dict[int, RoundState] = field(default_factory=dict)
     numbers: list[int] = field(default_factory=list)
     latest: RoundState | None = None

@@ -181,3 +181,19 @@ def test_a_write_reads_no_more_of_a_long_run_than_of_a_short_one() -> None:
     assert (len(agent["round_history"]), agent["times_restarted"], found["rounds"]["total_rounds"]) == (10, 200, 200)
     assert (len(agent["reliability"]["enforcement_attempts"]), agent["reliability"]["total_enforcement_retries"]) == (50, 200)
     assert agent["round_history"][-1]["round_number"] == 199
+
+
+@pytest.mark.parametrize("numbers", [(0, 0), (0, 1), (1, 0)])
+def test_of_several_presentations_the_latest_by_its_time_counts(numbers: tuple[int, int]) -> None:
+    """Whatever their numbers, and whichever is heard of first."""
+    scene = Scene(("a",))
+    session = scene.session()
+    earlier, later = (scene.round(session, "a", number, "presentation") for number in numbers)
+    found = []
+    for rounds in ((earlier, later), (later, earlier)):
+        fold = Fold()
+        for span in (session, *rounds):
+            fold.started(span)
+        found.append(said(fold))
+    assert found[0] == found[1]
+    assert found[0]["agents"]["a"]["round_timing"]["round_start_time"] == pytest.approx(later.start_ns / 1e9)
