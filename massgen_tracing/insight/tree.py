@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from massgen_tracing.model import SpanRecord
@@ -22,19 +23,6 @@ class Node:
             depth, node = waiting.pop()
             yield depth, node
             waiting += [(depth + 1, child) for child in reversed(node.children)]
-
-    def pruned(self, depth: int) -> tuple[Node, int]:
-        """A copy without what lies more than *depth* below, and how many spans that leaves out."""
-        copies = {id(self): Node(self.span)}
-        left_out = 0
-        for level, node in self.walk():
-            for child in node.children:
-                if level < depth:
-                    copies[id(child)] = Node(child.span)
-                    copies[id(node)].children.append(copies[id(child)])
-                else:
-                    left_out += 1
-        return copies[id(self)], left_out
 
 
 def trees(spans: Iterable[SpanRecord]) -> list[Node]:
@@ -60,6 +48,43 @@ def trees(spans: Iterable[SpanRecord]) -> list[Node]:
         roots.append(first)
         reached |= {id(below) for _, below in first.walk()}
     return sorted(roots, key=lambda node: node.span.start_ns)
+
+
+def bounded(roots: Sequence[Node], *, depth: int | None = None, most: int | None = None) -> tuple[list[Node], int]:
+    """A copy of the upper part of trees, level by level, and how many spans that leaves out.
+
+    Args:
+        roots: the trees.
+        depth: how many levels below the roots are kept; None for all.
+        most: how many spans are kept; None for all.
+    """
+    copies: list[Node] = []
+    waiting = deque((0, root, copies) for root in roots)
+    kept = left_out = 0
+    while waiting:
+        level, node, place = waiting.popleft()
+        if (depth is not None and level > depth) or (most is not None and kept >= most):
+            left_out += sum(1 for _ in node.walk())
+            continue
+        kept += 1
+        copy = Node(node.span)
+        place.append(copy)
+        waiting += [(level + 1, child, copy.children) for child in node.children]
+    return copies, left_out
+
+
+def only(roots: Sequence[Node], wanted: Callable[[SpanRecord], bool]) -> list[Node]:
+    """A copy of trees with the spans that are wanted, and those that they are in."""
+    copies: list[Node] = []
+    for root in roots:
+        walked = [node for _, node in root.walk()]
+        made: dict[int, Node] = {}
+        for node in reversed(walked):  # children first
+            children = [made[id(child)] for child in node.children if id(child) in made]
+            if children or wanted(node.span):
+                made[id(node)] = Node(node.span, children)
+        copies += [made[id(root)]] if id(root) in made else []
+    return copies
 
 
 def _earliest_of_circle(node: Node, nodes: dict[tuple[str, str], Node]) -> Node:

@@ -21,6 +21,17 @@ def add_root(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--root", default=root, metavar="PATH", help=f"{what} (default: {root})")
 
 
+def not_negative(text: str) -> int:
+    """A whole number that an option takes, from 0.
+
+    Raises:
+        argparse.ArgumentTypeError: for anything else.
+    """
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
+    return int(text)
+
+
 def since(text: str, *, now: datetime | None = None) -> datetime:
     """The moment that `--since` names: so long ago (`90s`, `30m`, `1h`, `7d`, `2w`), or an ISO 8601 time (UTC where it has no zone).
 

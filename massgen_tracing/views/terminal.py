@@ -19,6 +19,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from massgen_tracing import conventions, semconv
+from massgen_tracing.insight import words
 from massgen_tracing.insight.summary import Summary
 from massgen_tracing.insight.tree import Node
 from massgen_tracing.model import SpanRecord
@@ -83,7 +84,7 @@ class _Layout:
         name = min(longest, max(width * 45 // 100, _NARROWEST_NAME))
         begin = min((node.span.start_ns for _, node in walked), default=0)
         end = max((node.span.end_ns or node.span.start_ns for _, node in walked), default=0)
-        agents = sorted({agent for _, node in walked if (agent := _agent(node.span))})
+        agents = sorted({agent for _, node in walked if (agent := words.agent(node.span))})
         colours = {agent: _AGENT_COLOURS[index % len(_AGENT_COLOURS)] for index, agent in enumerate(agents)}
         return cls(name, bar, max(width - name - bar - _DURATION - 6, 0), begin, max(end, begin + 1), colours)
 
@@ -124,23 +125,15 @@ def _label(span: SpanRecord, depth: int, layout: _Layout) -> Text:
 
 
 def _name(span: SpanRecord) -> str:
-    # What is made of a template (Logfire's spans and records, ours) says more when it is filled.
-    message = span.attributes.get(semconv.LOGFIRE_MSG) if semconv.LOGFIRE_MSG_TEMPLATE in span.attributes else None
-    name = message if message and isinstance(message, str) else span.name or "(unnamed)"
-    return f"• {name}" if _is_event(span) else name
+    return f"• {words.name(span)}" if _is_event(span) else words.name(span)
 
 
 def _is_event(span: SpanRecord) -> bool:
     return span.attributes.get(semconv.LOGFIRE_SPAN_TYPE) == semconv.SPAN_TYPE_LOG
 
 
-def _agent(span: SpanRecord) -> str:
-    agent = span.attributes.get(semconv.AGENT_ID)
-    return agent if isinstance(agent, str) else ""
-
-
 def _name_style(span: SpanRecord, layout: _Layout) -> str:
-    colour = layout.colours.get(_agent(span), "")
+    colour = layout.colours.get(words.agent(span), "")
     if span.status_code == 2:
         return "red"
     if _is_event(span):
@@ -151,9 +144,9 @@ def _name_style(span: SpanRecord, layout: _Layout) -> str:
 
 
 def _bar_style(span: SpanRecord, layout: _Layout) -> str:
-    if span.status_code == 2 or span.state == "interrupted":
+    if words.has_failed(span):
         return "red"
-    return layout.colours.get(_agent(span), "white")
+    return layout.colours.get(words.agent(span), "white")
 
 
 def _bar(span: SpanRecord, layout: _Layout) -> str:
@@ -189,7 +182,7 @@ def _note(span: SpanRecord, width: int) -> Text:
     usage = usage_of(span)
     parts.append((text.tokens(usage.input, usage.output), ""))
     parts.append((text.cost(usage.cost), "green"))
-    error = _error(span)
+    error = words.error(span)
     if error and not _is_event(span):
         parts.append((error, "red"))
         prose.add(error)
@@ -203,18 +196,6 @@ def _note(span: SpanRecord, width: int) -> Text:
             note.append("  " if note else "")
             note.append(text.shorten(content, room), style=style)
     return note
-
-
-def _error(span: SpanRecord) -> str:
-    """Why it failed, in the words nearest to the cause."""
-    stated = span.attributes.get(semconv.ERROR_MESSAGE)
-    if isinstance(stated, str):
-        return stated
-    for event in span.events:
-        if event.name == semconv.EXCEPTION_EVENT:
-            return f"{event.attributes.get(semconv.EXCEPTION_TYPE, '')}: {event.attributes.get(semconv.EXCEPTION_MESSAGE, '')}"
-    kind = span.attributes.get(semconv.ERROR_TYPE)
-    return (span.status_message or (kind if isinstance(kind, str) else "error")) if span.status_code == 2 else ""
 
 
 def _headline(summary: Summary, title: str) -> Text:
@@ -246,14 +227,14 @@ def _closing(summary: Summary) -> Text:
         parts.append((unknown, "green" if price else "dim"))
     else:
         parts.append((price, "green"))
-    for number, words, style in (
+    for number, said, style in (
         (summary.errors, text.count(summary.errors, "error"), "red"),
         (summary.scrubbed, f"{summary.scrubbed} scrubbed", "dim"),
         (summary.open, f"{summary.open} open", "yellow"),
         (summary.interrupted, f"{summary.interrupted} interrupted", "red"),
     ):
         if number:
-            parts.append((words, style))
+            parts.append((said, style))
     line = Text()
     for content, style in parts:
         if content:

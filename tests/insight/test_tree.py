@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from massgen_tracing.insight.tree import Node, trees
+from massgen_tracing.insight.tree import Node, bounded, only, trees
 from massgen_tracing.model import SpanRecord
 
 
@@ -51,9 +51,35 @@ def test_a_chain_of_ten_thousand_spans_is_a_tree() -> None:
     assert max(depth for depth, _ in root.walk()) == 9_999
 
 
-def test_a_pruned_tree_says_how_much_it_left_out() -> None:
-    """Cut below a depth, the rest is counted, all of it."""
-    (root,) = trees([span(1), span(2, 1), span(3, 2), span(4, 3)])
-    cut, left_out = root.pruned(1)
-    assert (shape([cut]), left_out) == ([["s1", ["s2"]]], 2)
-    assert root.pruned(9) == (root, 0)
+def test_a_bounded_tree_says_how_much_it_left_out() -> None:
+    """Cut below a depth, or after so many spans of the upper levels, the rest is counted, all of it."""
+    roots = trees([span(1), span(2, 1), span(3, 2), span(4, 3), span(5)])
+    for options, found, missing in (
+        ({"depth": 1}, [["s1", ["s2"]], ["s5"]], 2),
+        ({"depth": 0}, [["s1"], ["s5"]], 3),
+        ({"most": 3}, [["s1", ["s2"]], ["s5"]], 2),
+        ({"most": 1}, [["s1"]], 4),
+        ({"depth": 9, "most": 5}, shape(roots), 0),
+        ({}, shape(roots), 0),
+    ):
+        cut, left_out = bounded(roots, **options)
+        assert (shape(cut), left_out) == (found, missing), options
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(0, 12)), max_size=12), st.integers(0, 4), st.integers(0, 12))
+def test_of_a_bounded_tree_nothing_is_lost_count_of(made: list[tuple[int, int]], depth: int, most: int) -> None:
+    """What is kept and what is left out are all spans; none is kept whose parent is not."""
+    roots = trees([span(number, parent) for number, parent in made])
+    cut, left_out = bounded(roots, depth=depth, most=most)
+    kept = [node for root in cut for _, node in root.walk()]
+    assert len(kept) + left_out == sum(1 for root in roots for _ in root.walk())
+    assert len(kept) <= most
+    assert {node.span.span_id for node in cut} <= {node.span.span_id for node in roots}
+
+
+def test_only_what_is_wanted_and_what_it_is_in() -> None:
+    """Branches without any are gone."""
+    roots = trees([span(1), span(2, 1), span(3, 2), span(4, 1), span(5), span(6, 5)])
+    assert shape(only(roots, lambda each: each.name == "s3")) == [["s1", ["s2", ["s3"]]]]
+    assert only(roots, lambda each: False) == []
+    assert shape(only(roots, lambda each: True)) == shape(roots)

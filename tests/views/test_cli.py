@@ -302,7 +302,65 @@ def test_a_cut_tree_says_how_much_is_missing(root: Path, capsys: pytest.CaptureF
     """With --depth only the upper levels are drawn, and the rest is counted."""
     out, err = said(capsys, "trace", "--root", root, "--depth", "1")
     assert "llm.openrouter.stream" not in out
-    assert "10 spans lie deeper than --depth 1 and are not drawn" in err
+    assert "10 spans more left out, by --depth and --limit" in err
+
+
+def test_a_run_as_json(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One object: what the run came to, its rounds, and its spans, parents first, with what each says that is worth knowing."""
+    out, err = said(capsys, "trace", "--root", root, "--format", "json")
+    run = json.loads(out)
+    assert err == ""
+    assert (run["question"], run["state"], run["winner"], run["agents"]) == ("Which is the best?", "ended", "agent_a", ["agent_a", "agent_b"])
+    assert run["trace_ids"] == [otlp.TRACE]
+    first = run["rounds"][0]
+    assert (first["agent_id"], first["round"], first["outcome"], first["label"], first["usage"]["cost"]) == (
+        "agent_a",
+        0,
+        "answer",
+        "agent1.1",
+        0.0125,
+    )
+    spans = run["spans"]
+    assert (len(spans), run["spans_left_out"]) == (len(otlp.sample_spans()), 0)
+    assert (spans[0]["name"], spans[0]["depth"], spans[0]["start"], spans[0]["seconds"]) == ("coordination.session", 0, 0, 5)
+    places = {span["span_id"]: number for number, span in enumerate(spans)}
+    for number, span in enumerate(spans[1:], 1):
+        assert places[span["parent_span_id"]] < number
+        assert span["depth"] == spans[places[span["parent_span_id"]]]["depth"] + 1
+    [failed] = [span for span in spans if span.get("kind") == "tool" and "error" in span]
+    assert "no such file" in failed["error"]
+    assert {span["model"] for span in spans if span.get("kind") == "model"} == {"gpt-5-nano"}
+    assert run["tool_calls"] == sum(span.get("kind") == "tool" for span in spans)
+
+
+def test_only_errors(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What failed and what it is in, drawn or as JSON; where nothing has, that is said."""
+    run = json.loads(said(capsys, "trace", "--root", root, "--format", "json", "--only", "errors")[0])
+    assert [span for span in run["spans"] if span["depth"] == 2][-1]["error"]
+    assert len(run["spans"]) < len(otlp.sample_spans())
+    parents = {span["parent_span_id"] for span in run["spans"][1:]}
+    assert all("error" in span for span in run["spans"] if span["span_id"] not in parents)
+    drawn = said(capsys, "trace", "--root", root, "--only", "errors")[0]
+    assert "presentation" not in drawn
+    assert "no such file" in drawn
+    path = otlp.write(root / "fine.json", [otlp.line(otlp.span(1, "GET /"))])
+    out, err = said(capsys, "trace", path, "--only", "errors")
+    assert "GET /" not in out
+    assert "no span has failed" in err
+
+
+def test_json_is_bounded_and_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A thousand spans unless --limit says otherwise, those of the upper levels; deep trees and long texts are no danger."""
+    deep = [otlp.line(otlp.span(number, "x" * 5000, parent=number - 1)) for number in range(1, 1502)]
+    path = otlp.write(tmp_path / "deep.json", deep)
+    out, err = said(capsys, "trace", path, "--format", "json")
+    run = json.loads(out)
+    assert [span["depth"] for span in run["spans"]] == list(range(1000))
+    assert run["spans_left_out"] == 501
+    assert all(len(span["name"]) == 300 for span in run["spans"])
+    assert "501 spans more left out" in err
+    few = json.loads(said(capsys, "trace", path, "--format", "json", "--limit", "2", "--depth", "9")[0])
+    assert (len(few["spans"]), few["spans_left_out"]) == (2, 1499)
 
 
 @pytest.mark.parametrize(

@@ -3,33 +3,56 @@
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Final
 
+from massgen_tracing.insight import words
 from massgen_tracing.insight.summary import summarise
-from massgen_tracing.insight.tree import trees
+from massgen_tracing.insight.tree import bounded, only, trees
 from massgen_tracing.views import options, text, wanted
 
 COMMAND: Final = "trace"
+
+_MOST_SPANS: Final = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     wanted.add_argument(parser)
-    parser.add_argument("--depth", type=int, metavar="N", help="draw only N levels below the roots (default: all)")
+    parser.add_argument("--depth", type=options.not_negative, metavar="N", help="only N levels below the roots (default: all)")
+    parser.add_argument("--only", choices=("errors",), help="only spans that failed or were interrupted, and those that they are in")
+    parser.add_argument(
+        "--format",
+        choices=("tree", "json"),
+        default="tree",
+        help="tree: a drawing; json: one object with the run's totals, its rounds and its spans, parents first (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--limit",
+        type=options.not_negative,
+        metavar="N",
+        help=f"at most N spans, those of the upper levels (default: all of a drawing, {_MOST_SPANS} in JSON)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw the tree."""
-    from massgen_tracing.views import terminal
+    """Draw the tree, or print it."""
+    from massgen_tracing.views import terminal, tree_json
 
     title, recording = wanted.find(args)
-    roots, left_out = trees(recording.spans), 0
-    if args.depth is not None:
-        cut = [root.pruned(args.depth) for root in roots]
-        roots, left_out = [root for root, _ in cut], sum(number for _, number in cut)
-    terminal.draw_run(terminal.console(), roots, summarise(recording.spans), title=title)
+    roots, summary = trees(recording.spans), summarise(recording.spans)
+    if args.only:
+        roots = only(roots, words.has_failed)
+    most = _MOST_SPANS if args.limit is None and args.format == "json" else args.limit
+    roots, left_out = bounded(roots, depth=args.depth, most=most)
+    if args.format == "json":
+        print(json.dumps(tree_json.document(title, roots, summary, left_out=left_out), ensure_ascii=False, indent=1))
+    else:
+        terminal.draw_run(terminal.console(), roots, summary, title=title)
+        if args.only and not roots:
+            options.note(COMMAND, "no span has failed")
     if left_out:
-        options.note(COMMAND, f"{text.count(left_out, 'span')} lie deeper than --depth {args.depth} and are not drawn")
+        options.note(COMMAND, f"{text.count(left_out, 'span')} more left out, by --depth and --limit")
     if recording.report.sentence:
         options.note(COMMAND, recording.report.sentence)
     return 0

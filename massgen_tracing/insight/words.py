@@ -1,0 +1,35 @@
+"""What a span says of itself, in the words nearest to what happened."""
+
+from __future__ import annotations
+
+from massgen_tracing import semconv
+from massgen_tracing.model import SpanRecord
+
+
+def name(span: SpanRecord) -> str:
+    """Its message where it is made of a template (Logfire's spans and records, ours), which says more when it is filled; its name otherwise."""
+    message = span.attributes.get(semconv.LOGFIRE_MSG) if semconv.LOGFIRE_MSG_TEMPLATE in span.attributes else None
+    return message if message and isinstance(message, str) else span.name or "(unnamed)"
+
+
+def agent(span: SpanRecord) -> str:
+    """Whose it is; empty where it does not say."""
+    found = span.attributes.get(semconv.AGENT_ID)
+    return found if isinstance(found, str) else ""
+
+
+def has_failed(span: SpanRecord) -> bool:
+    """Whether it ended in an error, or its process was gone before its end."""
+    return span.status_code == 2 or span.state == "interrupted"
+
+
+def error(span: SpanRecord) -> str:
+    """Why it failed; empty where it has not."""
+    stated = span.attributes.get(semconv.ERROR_MESSAGE)
+    if isinstance(stated, str):
+        return stated
+    for event in span.events:
+        if event.name == semconv.EXCEPTION_EVENT:
+            return f"{event.attributes.get(semconv.EXCEPTION_TYPE, '')}: {event.attributes.get(semconv.EXCEPTION_MESSAGE, '')}"
+    kind = span.attributes.get(semconv.ERROR_TYPE)
+    return (span.status_message or (kind if isinstance(kind, str) else "error")) if span.status_code == 2 else ""

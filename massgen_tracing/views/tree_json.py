@@ -1,0 +1,111 @@
+"""A run as one JSON object for programs: what it came to, its rounds, and its spans, parents first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from massgen_tracing import conventions, semconv
+from massgen_tracing.insight import words
+from massgen_tracing.insight.summary import Round, Summary
+from massgen_tracing.insight.tree import Node
+from massgen_tracing.model import SpanRecord, Usage
+from massgen_tracing.views import text
+
+_MOST_TEXT: Final = 300
+"""Characters of a name, an error, or the question; all of it is in the attributes, for `sql`."""
+
+
+def document(title: str, roots: Sequence[Node], summary: Summary, *, left_out: int = 0) -> dict[str, Any]:
+    """The run.
+
+    Times are ISO 8601 in UTC, or seconds; `start` of a span is seconds since the run's start. What is not known is not there, or null in totals.
+
+    Args:
+        title: what was asked for.
+        roots: its trees, as far as they are wanted.
+        summary: what all of it came to.
+        left_out: how many spans are not in *roots*.
+    """
+    return {
+        "run": title,
+        "trace_ids": list(summary.trace_ids),
+        "state": summary.state,
+        "question": text.shorten(summary.question, _MOST_TEXT),
+        "start": None if summary.start_ns is None else datetime.fromtimestamp(summary.start_ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "seconds": summary.seconds,
+        "agents": list(summary.agents),
+        "winner": summary.winner or None,
+        "winner_label": summary.winner_label or None,
+        "model_calls": summary.llm_calls,
+        "calls_of_unknown_cost": summary.costless_calls,
+        "tool_calls": summary.tool_calls,
+        "errors": summary.errors,
+        "open_spans": summary.open,
+        "interrupted_spans": summary.interrupted,
+        "scrubbed": summary.scrubbed,
+        "usage": _usage(summary.usage),
+        "rounds": [_round(each) for each in summary.rounds],
+        "spans": list(_spans(roots, summary.start_ns or 0)),
+        "spans_left_out": left_out,
+    }
+
+
+def _usage(usage: Usage) -> dict[str, int | float | None]:
+    return {
+        "input_tokens": usage.input,
+        "output_tokens": usage.output,
+        "reasoning_tokens": usage.reasoning,
+        "cached_input_tokens": usage.cached_input,
+        "cost": usage.cost,
+    }
+
+
+def _round(rnd: Round) -> dict[str, Any]:
+    return {
+        "span_id": rnd.span_id,
+        "agent_id": rnd.agent_id,
+        "round": rnd.number,
+        "round_type": rnd.kind or None,
+        "outcome": rnd.outcome or None,
+        "label": rnd.label or None,
+        "error": text.shorten(rnd.error, _MOST_TEXT) or None,
+        "seconds": rnd.seconds,
+        "usage": _usage(rnd.usage),
+    }
+
+
+def _spans(roots: Sequence[Node], begin_ns: int) -> Iterator[dict[str, Any]]:
+    for root in roots:
+        for depth, node in root.walk():
+            yield {key: value for key, value in _span(node.span, depth, begin_ns).items() if value not in ("", None)}
+
+
+def _span(span: SpanRecord, depth: int, begin_ns: int) -> dict[str, Any]:
+    values = span.attributes
+    kind = conventions.kind_of(span.name, values)
+    used = conventions.usage_of(values) if kind == "model" else Usage()
+    return {
+        "depth": depth,
+        "span_id": span.span_id,
+        "parent_span_id": span.parent_span_id,
+        "name": text.shorten(words.name(span), _MOST_TEXT),
+        "kind": kind,
+        "agent_id": words.agent(span),
+        "start": (span.start_ns - begin_ns) / 1e9,
+        "seconds": span.seconds,
+        "state": span.state if span.state != "ended" else None,
+        "outcome": _text(values.get(semconv.OUTCOME)),
+        "label": _text(values.get(semconv.ANSWER_LABEL_KEY)) or _text(values.get(semconv.VOTED_FOR_LABEL)),
+        "model": conventions.text_of(values, conventions.MODEL) if kind == "model" else "",
+        "tool": conventions.text_of(values, conventions.TOOL) if kind == "tool" else "",
+        "input_tokens": used.input,
+        "output_tokens": used.output,
+        "cost": used.cost,
+        "error": text.shorten(words.error(span), _MOST_TEXT) if words.has_failed(span) else "",
+    }
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
