@@ -330,7 +330,7 @@ def test_a_run_as_json(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [failed] = [span for span in spans if span.get("kind") == "tool" and "error" in span]
     assert "no such file" in failed["error"]
     assert {span["model"] for span in spans if span.get("kind") == "model"} == {"gpt-5-nano"}
-    assert (run["tool_calls"], run["errors"]) == (1, 1)
+    assert (run["tool_calls"], run["errors"]) == (1, 2)
 
 
 def test_only_errors(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
