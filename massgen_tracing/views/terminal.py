@@ -33,6 +33,7 @@ _GUIDE: Final = 4
 """Columns that the tree's lines take at each depth."""
 
 _NARROWEST_NAME: Final = 12
+_FEWEST_OF_AGENT: Final = 4
 _DURATION: Final = 8
 _AGENT_COLOURS: Final = ("cyan", "magenta", "yellow", "blue", "green", "bright_red")
 _OUTCOME_STYLES: Final = {
@@ -113,7 +114,7 @@ def draw_trees(out: Console, roots: Sequence[Node]) -> None:
 
 def _label(span: SpanRecord, depth: int, layout: _Layout) -> Text:
     name_width = max(layout.name - _GUIDE * depth, _NARROWEST_NAME)
-    name = text.shorten(_name(span), name_width)
+    name = _shortened(span, name_width)
     label = Text(name.ljust(name_width), style=_name_style(span, layout), no_wrap=True, overflow="crop", end="")
     label.append("  ")
     label.append(_bar(span, layout), style=_bar_style(span, layout))
@@ -126,6 +127,19 @@ def _label(span: SpanRecord, depth: int, layout: _Layout) -> Text:
 
 def _name(span: SpanRecord) -> str:
     return f"• {words.name(span)}" if _is_event(span) else words.name(span)
+
+
+def _shortened(span: SpanRecord, width: int) -> str:
+    """The name in so many columns. Of an agent's round its number stays, and what it can of the agent: names may have their difference at the end."""
+    name = text.clean(_name(span))
+    if len(name) <= width or not span.name.startswith(semconv.AGENT_PREFIX):
+        return text.shorten(name, width)
+    agent_id, dot, rest = name.removeprefix(semconv.AGENT_PREFIX).rpartition(".")
+    room = width - len(dot + rest) - 1
+    if not agent_id or room < _FEWEST_OF_AGENT:
+        return text.shorten(name, width)
+    head = room // 2
+    return f"{agent_id[:head]}…{agent_id[len(agent_id) - (room - head) :]}{dot}{rest}"
 
 
 def _is_event(span: SpanRecord) -> bool:

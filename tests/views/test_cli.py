@@ -20,7 +20,7 @@ from massgen_tracing import errors
 from massgen_tracing.store.roots import catalogue
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.views import options
-from massgen_tracing.views.cli import main
+from massgen_tracing.views.cli import COMMANDS, main
 from tests.store import otlp
 
 
@@ -476,3 +476,14 @@ def test_where_nothing_is_recorded_there_is_nothing_to_draw(tmp_path: Path, caps
     """Said with the command that records something."""
     (tmp_path / "traces").mkdir()
     assert "no recorded runs" in said(capsys, "trace", "--root", tmp_path, code=1)[1]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_option_is_told_with_the_usage_of_its_command(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    """Exit code 1: nothing was started."""
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--bogus"])
+    out, err = capsys.readouterr()
+    assert (stopped.value.code, out) == (1, "")
+    assert err.startswith(f"usage: massgen-tracing {command} ")
+    assert f"massgen-tracing {command}: unrecognized arguments: --bogus" in err

@@ -168,3 +168,19 @@ def test_the_width_of_a_pipe_is_fixed(tmp_path: Path, monkeypatch: pytest.Monkey
         assert terminal.console(file).width == 120
         monkeypatch.setenv("COLUMNS", "99")
         assert terminal.console(file).width == 99
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_long_names_of_agents_keep_their_rounds_and_outcomes(width: int) -> None:
+    """Agents whose long names differ at the end only are told apart, with number and outcome of each round; every line fits."""
+    ids = [f"researcher_with_a_very_long_name_and_a_number_{number}" for number in (1, 2)]
+    session = otlp.span(1, "coordination.session", end_ms=5000)
+    rounds = [
+        otlp.span(2 + place, f"agent.{name}.round_12", parent=1, end_ms=1000, attributes={"massgen.agent_id": name, "massgen.outcome": "answer"})
+        for place, name in enumerate(ids)
+    ]
+    lines = drawn(session, *rounds, width=width).splitlines()
+    found = [line for line in lines if ".round_12" in line]
+    assert [line.partition(".round_12")[0][-2:] for line in found] == ["_1", "_2"]
+    assert all("answer" in line for line in found)
+    assert all(cell_len(line) <= width for line in lines)

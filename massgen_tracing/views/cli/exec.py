@@ -28,14 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "The command is replaced by COMMAND: exit code, output, signals and terminal are its own. COMMAND may be a Python program, or whatever "
         "starts one: a shell, uv run. "
-        f"Exit codes of its own: 2 wrong use, {EXIT_CANNOT_RUN} COMMAND cannot be run, {EXIT_NOT_FOUND} COMMAND was not found."
+        f"Exit codes of its own: 1 wrong use, {EXIT_CANNOT_RUN} COMMAND cannot be run, {EXIT_NOT_FOUND} COMMAND was not found."
     )
     parser.add_argument("--logfire", action="store_true", help=f"also export to Logfire (sets {_VARIABLES['logfire']})")
     parser.add_argument("--otlp", metavar="URL", help=f"also export to an OTLP collector (sets {_VARIABLES['otlp_endpoint']})")
     parser.add_argument("--otlp-pending", action="store_true", help=f"send it the starts of spans too (sets {_VARIABLES['otlp_pending']})")
     parser.add_argument("--root", metavar="DIR", help=f"directory of runs and recordings (sets {_VARIABLES['root']}; default: .massgen)")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what to run, with its arguments")
-    parser.set_defaults(refuse=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
