@@ -103,7 +103,7 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
         winner_label=text(about.get(semconv.WINNER_LABEL)),
         usage=total,
         llm_calls=len(calls),
-        costless_calls=sum(map(_is_costless, calls)),
+        costless_calls=sum(map(is_costless, calls)),
         tool_calls=len(tool_calls(tree)),
         errors=len(errors(tree)),
         scrubbed=sum(map(_scrubbed, ordered)),
@@ -157,7 +157,7 @@ def _by_round(tree: Tree, calls: Sequence[ModelCall]) -> Mapping[Key, list[Model
     return found
 
 
-def _is_costless(call: ModelCall) -> bool:
+def is_costless(call: ModelCall) -> bool:
     """Whether nobody knows what an ended call cost; one that failed without having used anything cost nothing."""
     span = call.span
     return call.usage.cost is None and span.state == "ended" and not (span.status_code == 2 and call.usage == Usage())

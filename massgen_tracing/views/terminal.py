@@ -92,13 +92,13 @@ class _Layout:
 
 def draw_run(out: Console, roots: Sequence[Node], summary: Summary, *, title: str) -> None:
     """Draw a run: what it was, its tree, what it came to."""
-    out.print(_headline(summary, title), soft_wrap=False)
+    out.print(headline(summary, title), soft_wrap=False)
     if summary.question:
         out.print(Text(text.shorten(summary.question, 4 * out.width), style="italic"))
     out.print()
     draw_trees(out, roots)
     out.print()
-    out.print(_closing(summary))
+    out.print(closing(summary))
 
 
 def draw_trees(out: Console, roots: Sequence[Node]) -> None:
@@ -212,7 +212,8 @@ def _note(span: SpanRecord, width: int) -> Text:
     return note
 
 
-def _headline(summary: Summary, title: str) -> Text:
+def headline(summary: Summary, title: str) -> Text:
+    """What a run was, in a line."""
     line = Text(text.clean(title), style="bold")
     line.append(f"  {summary.state}", style=_STATE_STYLES[summary.state])
     for part in (text.duration(summary.seconds), text.count(len(summary.agents), "agent") if summary.agents else ""):
@@ -225,7 +226,8 @@ def _headline(summary: Summary, title: str) -> Text:
     return line
 
 
-def _closing(summary: Summary) -> Text:
+def closing(summary: Summary) -> Text:
+    """What a run came to, in a line."""
     parts: list[tuple[str, str]] = []
     if summary.winner:
         label = f" ({summary.winner_label})" if summary.winner_label else ""

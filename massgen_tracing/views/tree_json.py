@@ -29,6 +29,16 @@ def document(title: str, roots: Sequence[Node], summary: Summary, *, left_out: i
         left_out: how many spans are not in *roots*.
     """
     return {
+        **totals(title, summary),
+        "rounds": [of_round(each) for each in summary.rounds],
+        "spans": list(_spans(roots, summary.start_ns or 0)),
+        "spans_left_out": left_out,
+    }
+
+
+def totals(title: str, summary: Summary) -> dict[str, Any]:
+    """What a run came to."""
+    return {
         "run": title,
         "trace_ids": list(summary.trace_ids),
         "state": summary.state,
@@ -45,24 +55,23 @@ def document(title: str, roots: Sequence[Node], summary: Summary, *, left_out: i
         "open_spans": summary.open,
         "interrupted_spans": summary.interrupted,
         "scrubbed": summary.scrubbed,
-        "usage": _usage(summary.usage),
-        "rounds": [_round(each) for each in summary.rounds],
-        "spans": list(_spans(roots, summary.start_ns or 0)),
-        "spans_left_out": left_out,
+        "usage": usage(summary.usage),
     }
 
 
-def _usage(usage: Usage) -> dict[str, int | float | None]:
+def usage(used: Usage) -> dict[str, int | float | None]:
+    """Tokens, and the cost in USD."""
     return {
-        "input_tokens": usage.input,
-        "output_tokens": usage.output,
-        "reasoning_tokens": usage.reasoning,
-        "cached_input_tokens": usage.cached_input,
-        "cost": usage.cost,
+        "input_tokens": used.input,
+        "output_tokens": used.output,
+        "reasoning_tokens": used.reasoning,
+        "cached_input_tokens": used.cached_input,
+        "cost": used.cost,
     }
 
 
-def _round(rnd: Round) -> dict[str, Any]:
+def of_round(rnd: Round) -> dict[str, Any]:
+    """One execution of an agent."""
     return {
         "span_id": rnd.span_id,
         "agent_id": rnd.agent_id,
@@ -72,7 +81,7 @@ def _round(rnd: Round) -> dict[str, Any]:
         "label": rnd.label or None,
         "error": text.shorten(rnd.error, _MOST_TEXT) or None,
         "seconds": rnd.seconds,
-        "usage": _usage(rnd.usage),
+        "usage": usage(rnd.usage),
     }
 
 

@@ -478,6 +478,31 @@ def test_where_nothing_is_recorded_there_is_nothing_to_draw(tmp_path: Path, caps
     assert "no recorded runs" in said(capsys, "trace", "--root", tmp_path, code=1)[1]
 
 
+def test_a_summary_is_one_screen(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the sample run cost, threw away, and what failed, within 80 columns; what there is none of is not there."""
+    monkeypatch.setenv("COLUMNS", "80")
+    out, err = said(capsys, "summary", "--root", root)
+    assert err == ""
+    assert len(out.splitlines()) < 40
+    assert all(len(line) <= 80 for line in out.splitlines())
+    assert "★ agent_a (agent1.1) won" in out
+    assert re.search(r"^agent_a +gpt-5-nano +2 ", out, re.MULTILINE)
+    assert re.search(r"^agent_b round 0 +error: connection lost +3\.00s", out, re.MULTILINE)
+    assert re.search(r"^mcp__filesystem__write_file +1 +1 ", out, re.MULTILINE) or re.search(r"^write_file +1 +1 ", out, re.MULTILINE)
+    assert "Nothing went on" not in out
+    assert said(capsys, "summary", otlp.TRACE[:8], "--root", root)[0] == out.replace("log_20270115_080000_000000", f"trace {otlp.TRACE[:8]}")
+
+
+def test_a_summary_as_json_has_everything(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The totals that `trace --format json` has, and all rows of the tables."""
+    found = json.loads(said(capsys, "summary", "--root", root, "--format", "json")[0])
+    run = json.loads(said(capsys, "trace", "--root", root, "--format", "json")[0])
+    assert {key: value for key, value in run.items() if key in found} == {key: value for key, value in found.items() if key in run}
+    assert sum(each["calls"] for each in found["used"]) == run["model_calls"]
+    assert [each["outcome"] for each in found["wasted"]] == ["error"]
+    assert len(found["failures"]) == run["errors"]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unknown_option_is_told_with_the_usage_of_its_command(capsys: pytest.CaptureFixture[str], command: str) -> None:
     """Exit code 1: nothing was started."""

@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, str]] = {
     "sql": "ask Logfire's SQL of the local recordings",
     "logs": "list the recorded runs; make recordings of MassGen runs that were not traced; make a run's files anew",
     "trace": "draw the span tree of a run",
+    "summary": "say on one screen what a run cost, what was thrown away, which tools took long, where nothing went on, what failed",
     "export": "write a run's spans as OTLP, also those of a sealed recording",
     "push": "send recorded spans to Logfire or a collector that has not taken them yet",
     "compact": "seal the recordings of ended runs into small, fast files",
