@@ -512,3 +512,23 @@ def test_an_unknown_option_is_told_with_the_usage_of_its_command(capsys: pytest.
     assert (stopped.value.code, out) == (1, "")
     assert err.startswith(f"usage: massgen-tracing {command} ")
     assert f"massgen-tracing {command}: unrecognized arguments: --bogus" in err
+
+
+@pytest.mark.parametrize(
+    ("sql", "notes"),
+    [
+        ("SELECT span_name FROM records WHERE attributes->>'massgen.agentid' = 'a'", ["massgen.agentid; did you mean massgen.agent_id?"]),
+        ("SELECT json_get_str(attributes, 'zzz') AS z FROM records", ["zzz"]),
+        (
+            "SELECT attributes->>'gen_ai.request.modle' AS m, attributes ->> 'massgen.agent_id' AS a FROM records",
+            ["gen_ai.request.modle; did you mean gen_ai.request.model?"],
+        ),
+        ("SELECT span_name FROM records WHERE attributes->>'massgen.agent_id' = 'nobody'", []),
+        ("SELECT span_name FROM records WHERE attributes ? 'massgen.agent_id'", []),
+        ("SELECT otel_resource_attributes->>'service.nmae' AS n FROM records", ["service.nmae"]),
+    ],
+)
+def test_a_key_that_no_span_has_is_named(root: Path, capsys: pytest.CaptureFixture[str], sql: str, notes: list[str]) -> None:
+    """Beside an answer that has nothing where the key is asked for; the rows are printed as always."""
+    _, err = said(capsys, "sql", sql, "--root", root)
+    assert err.splitlines() == [f"massgen-tracing sql: no span has the attribute {note}" for note in notes]

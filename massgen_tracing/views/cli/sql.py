@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -84,6 +85,11 @@ def _answer(args: argparse.Namespace, sql: str, *, only_used: bool = False) -> N
         options.note(COMMAND, _cut(result))
     if result.report.sentence:
         options.note(COMMAND, result.report.sentence)
+    if args.backend is None and "attributes" in sql.lower():
+        from massgen_tracing.views import hints
+
+        for sentence in hints.unknown_keys(sql, partial(store.query, root=args.root)) if hints.is_odd(result) else ():
+            options.note(COMMAND, sentence)
 
 
 def _backend(args: argparse.Namespace) -> store.ClickHouse | None:
