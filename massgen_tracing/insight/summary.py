@@ -26,6 +26,7 @@ class Round:
         label: the answer it gave, or the answer it voted for; empty for neither.
         seconds: None while it has not ended.
         usage: what its model calls used.
+        costless_calls: how many of these have ended without a known cost; they are not in `usage.cost`.
     """
 
     span_id: str
@@ -37,6 +38,7 @@ class Round:
     error: str
     seconds: float | None
     usage: Usage
+    costless_calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ def _round(span: SpanRecord, calls: Sequence[ModelCall]) -> Round:
         error=text(values.get(semconv.ERROR_MESSAGE)),
         seconds=span.seconds,
         usage=usage,
+        costless_calls=sum(map(is_costless, calls)),
     )
 
 

@@ -30,7 +30,10 @@ def draw(out: Console, found: Overview, *, title: str) -> None:
         (each.agent_id or "(no agent)", each.model or "(unknown)", str(each.calls), *_spent(each.usage, each.costless_calls)) for each in found.used
     ]
     _table(out, "Cost", ("agent", "model", "calls", "tokens", "cost"), used)
-    wasted = [(_name(each.round), _why(each), text.duration(each.round.seconds), *_spent(each.round.usage)) for each in found.wasted]
+    wasted = [
+        (_name(each.round), _why(each), text.duration(each.round.seconds), *_spent(each.round.usage, each.round.costless_calls))
+        for each in found.wasted
+    ]
     _table(out, f"Thrown away{_sum_of(found)}", ("round", "why", "time", "tokens", "cost"), wasted)
     tools = [(each.name, str(each.calls), str(each.failures), text.duration(each.seconds), text.duration(each.longest)) for each in found.tools]
     _table(out, "Tools", ("tool", "calls", "failed", "time", "longest"), tools)
@@ -54,9 +57,7 @@ def _table(out: Console, title: str, columns: tuple[str, ...], rows: Sequence[tu
 
 
 def _spent(usage: Usage, costless_calls: int = 0) -> tuple[str, str]:
-    cost = text.cost(usage.cost) or "unknown"
-    left_out = f" and {text.count(costless_calls, 'call')} unknown" if costless_calls and usage.cost is not None else ""
-    return text.tokens(usage.input, usage.output) or "unknown", f"{cost}{left_out}"
+    return text.tokens(usage.input, usage.output) or "unknown", text.cost(usage.cost, at_least=costless_calls > 0) or "unknown"
 
 
 def _sum_of(found: Overview) -> str:

@@ -76,9 +76,11 @@ class _Layout:
     begin_ns: int
     end_ns: int
     colours: dict[str, str]
+    at_least: frozenset[str]
+    """The ids of spans that have cost more than they say."""
 
     @classmethod
-    def of(cls, roots: Sequence[Node], width: int) -> _Layout:
+    def of(cls, roots: Sequence[Node], width: int, at_least: frozenset[str]) -> _Layout:
         walked = [item for root in roots for item in root.walk()]
         longest = max((_GUIDE * (depth + 1) + len(_name(node.span)) for depth, node in walked), default=_NARROWEST_NAME)
         bar = 24 if width >= 140 else 16 if width >= 100 else 8
@@ -87,7 +89,7 @@ class _Layout:
         end = max((node.span.end_ns or node.span.start_ns for _, node in walked), default=0)
         agents = sorted({agent for _, node in walked if (agent := words.agent(node.span))})
         colours = {agent: _AGENT_COLOURS[index % len(_AGENT_COLOURS)] for index, agent in enumerate(agents)}
-        return cls(name, bar, max(width - name - bar - _DURATION - 6, 0), begin, max(end, begin + 1), colours)
+        return cls(name, bar, max(width - name - bar - _DURATION - 6, 0), begin, max(end, begin + 1), colours, at_least)
 
 
 def draw_run(out: Console, roots: Sequence[Node], summary: Summary, *, title: str) -> None:
@@ -96,14 +98,20 @@ def draw_run(out: Console, roots: Sequence[Node], summary: Summary, *, title: st
     if summary.question:
         out.print(Text(text.shorten(summary.question, 4 * out.width), style="italic"))
     out.print()
-    draw_trees(out, roots)
+    draw_trees(out, roots, at_least=frozenset(rnd.span_id for rnd in summary.rounds if rnd.costless_calls))
     out.print()
     out.print(closing(summary))
 
 
-def draw_trees(out: Console, roots: Sequence[Node]) -> None:
-    """Draw trees of spans on one time axis."""
-    layout = _Layout.of(roots, out.width)
+def draw_trees(out: Console, roots: Sequence[Node], *, at_least: frozenset[str] = frozenset()) -> None:
+    """Draw trees of spans on one time axis.
+
+    Args:
+        out: where to.
+        roots: the trees.
+        at_least: ids of rounds with model calls whose cost nobody knows.
+    """
+    layout = _Layout.of(roots, out.width, at_least)
     for root in roots:
         drawn = {id(root): Tree(_label(root.span, 0, layout), guide_style="dim")}
         for depth, node in root.walk():
@@ -120,7 +128,7 @@ def _label(span: SpanRecord, depth: int, layout: _Layout) -> Text:
     label.append(_bar(span, layout), style=_bar_style(span, layout))
     label.append(f" {text.duration(None if _is_event(span) else span.seconds):>{_DURATION}}", style="" if _is_event(span) else "bold")
     label.append("  ")
-    label.append_text(_note(span, layout.note))
+    label.append_text(_note(span, layout))
     label.rstrip()
     return label
 
@@ -177,9 +185,9 @@ def _bar(span: SpanRecord, layout: _Layout) -> str:
     return (" " * first + "█" * whole + _EIGHTHS[part].strip()).ljust(layout.bar)
 
 
-def _note(span: SpanRecord, width: int) -> Text:
+def _note(span: SpanRecord, layout: _Layout) -> Text:
     """What is worth saying beside a span, the most important first; cut at the width."""
-    values = span.attributes
+    values, width = span.attributes, layout.note
     parts: list[tuple[str, str]] = []
     prose: set[str] = set()
     if span.state == "open":
@@ -195,7 +203,7 @@ def _note(span: SpanRecord, width: int) -> Text:
         parts.append(("★ winner", "bold green"))
     usage = usage_of(span)
     parts.append((text.tokens(usage.input, usage.output), ""))
-    parts.append((text.cost(usage.cost), "green"))
+    parts.append((text.cost(usage.cost, at_least=span.span_id in layout.at_least), "green"))
     error = words.error(span)
     if error and not _is_event(span):
         parts.append((error, "red"))

@@ -50,13 +50,19 @@ def number(count: int | None) -> str:
     return f"{count:,}" if count < 10_000 else f"{count / 1000:,.1f}k" if count < 1_000_000 else f"{count / 1e6:,.2f}M"
 
 
-def cost(usd: float | None) -> str:
-    """A cost with at least four decimals, more where it is tiny; empty for an unknown one."""
+def cost(usd: float | None, *, at_least: bool = False) -> str:
+    """A cost with at least four decimals, more where it is tiny; empty for an unknown one.
+
+    Args:
+        usd: the cost.
+        at_least: whether there are calls that are not in it, for nobody knows what they cost.
+    """
     if usd is None:
         return ""
+    sign = "≥" if at_least else ""
     if usd <= 0:
-        return "$0"
-    return f"${usd:,.{max(4, 1 - math.floor(math.log10(usd)))}f}"
+        return f"{sign}$0"
+    return f"{sign}${usd:,.{max(4, 1 - math.floor(math.log10(usd)))}f}"
 
 
 def count(many: int, noun: str) -> str:

@@ -81,6 +81,7 @@ def of_round(rnd: Round) -> dict[str, Any]:
         "label": rnd.label or None,
         "error": text.shorten(rnd.error, _MOST_TEXT) or None,
         "seconds": rnd.seconds,
+        "calls_of_unknown_cost": rnd.costless_calls,
         "usage": usage(rnd.usage),
     }
 

@@ -239,7 +239,7 @@ def test_runs_are_listed_newest_first(root: Path, capsys: pytest.CaptureFixture[
     assert lines[2] == "log_20270117_100000_000000 2027-01-17 10:00 no recording"
     began = datetime.fromtimestamp(otlp.BASE_NS / 1e9, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
     assert lines[3].startswith(f"log_20270116_090000_000000 {began} 0 1.75s interrupted")
-    assert lines[4] == f"log_20270115_080000_000000 {began} Which is the best? 2 5.00s agent_a won 2,200→370 $0.0150"
+    assert lines[4] == f"log_20270115_080000_000000 {began} Which is the best? 2 5.00s agent_a won 2,200→370 ≥$0.0150"
     assert err == ""
 
 

@@ -184,3 +184,26 @@ def test_long_names_of_agents_keep_their_rounds_and_outcomes(width: int) -> None
     assert [line.partition(".round_12")[0][-2:] for line in found] == ["_1", "_2"]
     assert all("answer" in line for line in found)
     assert all(cell_len(line) <= width for line in lines)
+
+
+def test_a_cost_that_leaves_calls_out_says_so() -> None:
+    """At the round that made them; the other round's is whole, and one without any known cost has none."""
+    llm = {"gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 5}
+    rounds = [
+        otlp.span(
+            number,
+            f"agent.a.round_{number}",
+            end_ms=1000,
+            attributes={"massgen.agent_id": "a", **({"massgen.usage.cost": 0.5} if number < 3 else {})},
+        )
+        for number in (1, 2, 3)
+    ]
+    calls = [
+        otlp.span(11, "llm.x", parent=1, end_ms=10, attributes={**llm, "operation.cost": 0.5}),
+        otlp.span(12, "llm.x", parent=1, end_ms=10, attributes=llm),
+        otlp.span(13, "llm.x", parent=2, end_ms=10, attributes={**llm, "operation.cost": 0.5}),
+        otlp.span(14, "llm.x", parent=3, end_ms=10, attributes=llm),
+    ]
+    lines = [line for line in drawn(*rounds, *calls).splitlines() if "agent.a" in line]
+    assert ["≥$0.5000" in line for line in lines] == [True, False, False]
+    assert ["$" in line for line in lines] == [True, True, False]

@@ -109,7 +109,7 @@ def _cells(summary: Summary | None) -> dict[str, str]:
         text.duration(summary.seconds),
         winner if summary.state == "ended" else summary.state,
         text.tokens(summary.usage.input, summary.usage.output).removesuffix(" tok"),
-        text.cost(summary.usage.cost),
+        text.cost(summary.usage.cost, at_least=summary.costless_calls > 0),
     )
     return dict(zip(names, values, strict=True))
 
