@@ -48,6 +48,10 @@ class MassGenTracingError(Exception):
 
     def __init__(self, problem: str, *, expected: str | None = None, got: object | None = None, hint: str | None = None) -> None:
         super().__init__(compose(problem, expected, got, hint))
+        self.problem = problem
+        self.expected = expected
+        self.got = got
+        self.hint = hint
 
 
 class UsageError(MassGenTracingError):

@@ -212,7 +212,7 @@ def test_ages_are_counted_back_from_now() -> None:
 @pytest.mark.parametrize("sql", ["DROP TABLE records", "SELECT nope FROM records", "SELECT * FROM '/etc/passwd'", "SELECT 1; SELECT 2", "SELECT ("])
 def test_a_refused_statement_is_exit_1_and_one_clear_line(root: Path, capsys: pytest.CaptureFixture[str], sql: str) -> None:
     """Nothing on standard output, one line on standard error."""
-    out, err = said(capsys, "sql", sql, "--root", root, "--format", "json", code=1)
+    out, err = said(capsys, "sql", sql, "--root", root, "--format", "csv", code=1)
     assert out == ""
     assert err.startswith("massgen-tracing sql: ")
     assert err.count("\n") == 1
@@ -532,3 +532,25 @@ def test_a_key_that_no_span_has_is_named(root: Path, capsys: pytest.CaptureFixtu
     """Beside an answer that has nothing where the key is asked for; the rows are printed as always."""
     _, err = said(capsys, "sql", sql, "--root", root)
     assert err.splitlines() == [f"massgen-tracing sql: no span has the attribute {note}" for note in notes]
+
+
+@pytest.mark.parametrize(
+    ("argv", "kind", "part"),
+    [
+        (["sql", "--format", "json", "DELETE FROM records"], "QueryError", "one SELECT"),
+        (["sql", "--format", "jsonl", "--param", "x", "SELECT 1"], "QueryError", "NAME=VALUE"),
+        (["trace", "--format", "json", "ffffffff"], "RecordingError", "ffffffff"),
+        (["summary", "--format", "json", "my run"], "RecordingError", "my run"),
+        (["logs", "--format", "json", "--limit", "0"], "QueryError", "--limit"),
+    ],
+)
+def test_programs_are_told_of_errors_in_json(root: Path, capsys: pytest.CaptureFixture[str], argv: list[str], kind: str, part: str) -> None:
+    """One line on stderr, with the parts that the message is made of; nothing on stdout, and the exit code as always."""
+    out, err = said(capsys, *argv, "--root", root, code=1)
+    assert out == ""
+    [line] = err.splitlines()
+    error = json.loads(line)["error"]
+    assert set(error) == {"type", "message", "problem", "expected", "got", "hint", "exit_code"}
+    assert (error["type"], error["exit_code"]) == (kind, 1)
+    assert part in error["message"]
+    assert error["problem"].rstrip(".") in error["message"]

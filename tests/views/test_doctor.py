@@ -234,7 +234,7 @@ def test_what_is_owed_and_refused_is_told_with_the_next_step(tmp_path: Path, ser
 def test_a_password_in_an_endpoint_is_not_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither in the settings nor where the collector is looked for."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:hunter2@127.0.0.1:1")
-    for arguments in (["doctor"], ["doctor", "--json"]):
+    for arguments in (["doctor"], ["doctor", "--json"], ["doctor", "--format", "json"]):
         assert main(arguments) == 1
         said = capsys.readouterr().out
         assert "…@127.0.0.1:1" in said

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -37,6 +38,10 @@ EXIT_TIMEOUT: Final = 3
 EXIT_INTERRUPTED: Final = 4
 
 
+_JSON: Final = frozenset({"json", "jsonl"})
+"""Formats for programs, which are told of errors in JSON too."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Arguments that are wrong end a command as a wrong configuration does: nothing was started."""
 
@@ -52,6 +57,13 @@ def exit_code(error: errors.MassGenTracingError) -> int:
     if isinstance(error, errors.RunError):
         return EXIT_EXECUTION
     return EXIT_CONFIG
+
+
+def _as_json(error: errors.MassGenTracingError) -> str:
+    """An error as one line of JSON; parts that it does not have are null."""
+    parts = {"type": type(error).__name__, "message": str(error), "problem": error.problem, "expected": error.expected}
+    got = None if error.got is None else str(error.got)
+    return json.dumps({"error": {**parts, "got": got, "hint": error.hint, "exit_code": exit_code(error)}}, ensure_ascii=False)
 
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
@@ -85,7 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(_module(args.command).run(args))
     except errors.MassGenTracingError as error:
-        print(f"massgen-tracing {args.command}: {error}", file=sys.stderr)
+        in_json = getattr(args, "format", None) in _JSON
+        print(_as_json(error) if in_json else f"massgen-tracing {args.command}: {error}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
         print(f"massgen-tracing {args.command}: interrupted", file=sys.stderr)

@@ -112,13 +112,14 @@ class Report:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--root", metavar="PATH", help=f"where the runs are recorded (default: MASSGEN_TRACING_ROOT, else {layout.DEFAULT_ROOT})")
-    parser.add_argument("--json", action="store_true", help="the report for programs")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="how the report is printed (default: %(default)s)")
+    parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
 
 
 def run(args: argparse.Namespace) -> int:
     """Look, and tell; 1 when something needs doing."""
     report = examine(args.root)
-    if args.json:
+    if args.format == "json":
         print(json.dumps({"healthy": report.to_do == 0, **asdict(report)}, ensure_ascii=False, indent=1))
     else:
         print("\n".join(lines(report)))
