@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from massgen_tracing.store.tables.records import JSON_TEXTS
+
 if TYPE_CHECKING:
     from massgen_tracing.store.engine.answer import Result
 
@@ -53,14 +55,27 @@ def value(item: Any) -> Any:
     return str(item)
 
 
-def objects(result: Result) -> Iterator[dict[str, Any]]:
-    """The rows as JSON objects, columns in the order of the SELECT; values of JSON columns as what they are, not as text."""
-    decoded = result.json_columns
+def objects(result: Result, *, expand: bool = False) -> Iterator[dict[str, Any]]:
+    """The rows as JSON objects, columns in the order of the SELECT; values of JSON columns as what they are, not as text.
+
+    Args:
+        result: the answer.
+        expand: do so too with the columns of `records` that hold JSON as text (`attributes`, say).
+    """
+    decoded, texts = result.json_columns, frozenset(JSON_TEXTS if expand else ())
     for row in result.rows:
         yield {
-            name: json.loads(item) if name in decoded and item is not None else value(item)
+            name: json.loads(item) if name in decoded and item is not None else _expanded(item) if name in texts else value(item)
             for name, item in zip(result.columns, row.values(), strict=True)
         }
+
+
+def _expanded(item: Any) -> Any:
+    """What a JSON text says; anything else as it is: a column may have been given such a name."""
+    try:
+        return json.loads(item) if isinstance(item, str) else value(item)
+    except ValueError:
+        return item
 
 
 def cells(result: Result) -> list[list[str | None]]:
@@ -78,15 +93,15 @@ def _cell(item: Any) -> str | None:
     return json.dumps(plain, ensure_ascii=False)
 
 
-def to_json(result: Result) -> str:
+def to_json(result: Result, *, expand: bool = False) -> str:
     """One array of objects, one object a line."""
-    lines = [json.dumps(row, ensure_ascii=False) for row in objects(result)]
+    lines = [json.dumps(row, ensure_ascii=False) for row in objects(result, expand=expand)]
     return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
 
 
-def to_jsonl(result: Result) -> str:
+def to_jsonl(result: Result, *, expand: bool = False) -> str:
     """One object a line."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in objects(result))
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in objects(result, expand=expand))
 
 
 def to_csv(result: Result) -> str:
@@ -100,4 +115,7 @@ def to_csv(result: Result) -> str:
     return out.getvalue()
 
 
-WRITERS: Final[dict[str, Callable[[Result], str]]] = {"json": to_json, "jsonl": to_jsonl, "csv": to_csv}
+OBJECTS: Final[dict[str, Callable[..., str]]] = {"json": to_json, "jsonl": to_jsonl}
+"""The formats whose rows are objects."""
+
+WRITERS: Final[dict[str, Callable[[Result], str]]] = {**OBJECTS, "csv": to_csv}

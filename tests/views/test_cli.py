@@ -554,3 +554,15 @@ def test_programs_are_told_of_errors_in_json(root: Path, capsys: pytest.CaptureF
     assert (error["type"], error["exit_code"]) == (kind, 1)
     assert part in error["message"]
     assert error["problem"].rstrip(".") in error["message"]
+
+
+def test_expanded_columns_are_objects(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --expand only, and only of columns that hold JSON as text; a name given to something else changes nothing."""
+    sql = "SELECT attributes, otel_resource_attributes, span_name, 'no {json' AS otel_links FROM records WHERE span_name = 'coordination.session'"
+    for form in ("json", "jsonl"):
+        plain, expanded = (said(capsys, "sql", "--format", form, *more, sql, "--root", root)[0] for more in ((), ("--expand",)))
+        (before, after) = (json.loads(out) if form == "jsonl" else json.loads(out)[0] for out in (plain, expanded))
+        assert after["attributes"]["massgen.agent_ids"] == ["agent_a", "agent_b"]
+        assert {**after, **{name: json.loads(before[name]) for name in ("attributes", "otel_resource_attributes")}} == after
+        assert (before["span_name"], before["otel_links"]) == (after["span_name"], after["otel_links"])
+    assert "--format json or jsonl beside it" in said(capsys, "sql", "--expand", sql, "--root", root, code=1)[1]

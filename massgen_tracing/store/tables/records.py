@@ -24,6 +24,9 @@ from massgen_tracing.store.tables import jsontext
 
 TABLE: Final = "records"
 TABLE_ALL: Final = "records_all"
+
+JSON_TEXTS: Final = ("attributes", "attributes_json_schema", "otel_events", "otel_links", "otel_resource_attributes", "otel_scope_attributes")
+"""Columns that hold JSON as text, as Logfire's do."""
 PENDING: Final = semconv.SPAN_TYPE_PENDING
 SPAN_EVENT: Final = "span_event"
 

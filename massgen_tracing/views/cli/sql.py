@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " who asks: CLICKHOUSE_USER and CLICKHOUSE_PASSWORD)",
     )
     parser.add_argument("--format", choices=_FORMATS, default="table", help="how the rows are printed (default: table)")
+    parser.add_argument("--expand", action="store_true", help="with json and jsonl: attributes, events, links and resources as objects, not as text")
     parser.add_argument("--limit", type=int, default=store.DEFAULT_LIMIT, metavar="N", help=f"print at most N rows (default: {store.DEFAULT_LIMIT})")
     parser.add_argument("--since", metavar="AGE", help="only what started since then: 90s, 30m, 1h, 7d, or an ISO 8601 time")
 
@@ -72,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _answer(args: argparse.Namespace, sql: str, *, only_used: bool = False) -> None:
     """Ask one statement and print what it answers; with *only_used*, parameters and a trace that are not in it are for others."""
+    if args.expand and args.format not in {"json", "jsonl"}:
+        raise QueryError("--expand is for objects", expected="--format json or jsonl beside it", got=args.format)
     # Each time anew: `1h` is counted back from now.
     min_timestamp = None if args.since is None else options.since(args.since)
     params = {name: value for name, value in map(_parameter, args.param) if not only_used or f"${name}" in sql}
@@ -80,7 +83,7 @@ def _answer(args: argparse.Namespace, sql: str, *, only_used: bool = False) -> N
         result = store.query(
             sql, args.root, params=params, min_timestamp=min_timestamp, limit=args.limit, on_progress=progress, backend=_backend(args)
         )
-    _print(result, args.format)
+    _print(result, args.format, expand=args.expand)
     if result.truncated:
         options.note(COMMAND, _cut(result))
     if result.report.sentence:
@@ -144,7 +147,7 @@ def _statement(args: argparse.Namespace) -> str:
     return sys.stdin.read() if args.statement == "-" else str(args.statement)
 
 
-def _print(result: Result, form: str) -> None:
+def _print(result: Result, form: str, *, expand: bool) -> None:
     from massgen_tracing.views import formats
 
     if form == "table":
@@ -154,6 +157,8 @@ def _print(result: Result, form: str) -> None:
         if result.rows:
             terminal.draw_table(out, result.columns, formats.cells(result), numeric=result.numeric_columns)
         out.print(f"({text.count(len(result), 'row')})", style="dim")
+    elif expand and form in formats.OBJECTS:
+        sys.stdout.write(formats.OBJECTS[form](result, expand=True))
     elif form in formats.WRITERS:
         sys.stdout.write(formats.WRITERS[form](result))
     else:
