@@ -13,6 +13,7 @@ The conventions that are understood, each by its attributes, with the versions t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -61,6 +62,25 @@ AGENT: Final = (semconv.AGENT_ID, semconv.GEN_AI_AGENT, "agent.name")
 _SAME: Final = (INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS, CACHED_TOKENS, COST, MODEL, PROVIDER, TOOL, AGENT[1:])
 
 
+_CONTENT: Final = frozenset({
+    semconv.GEN_AI_INPUT_MESSAGES, semconv.GEN_AI_OUTPUT_MESSAGES, semconv.GEN_AI_TOOL_ARGUMENTS, semconv.GEN_AI_TOOL_RESULT,
+    "gen_ai.system_instructions", "gen_ai.tool.definitions", "gen_ai.prompt", "gen_ai.completion", "gen_ai.event.content",
+    "input.value", "output.value", "llm.prompts", "llm.invocation_parameters", "tool.parameters",
+    "request_data", "response_data", "all_messages", "all_messages_events", "pydantic_ai.all_messages", "final_result",
+    "tool_arguments", "tool_response",
+})  # fmt: skip
+_CONTENT_OF: Final = (
+    *("gen_ai.prompt.", "gen_ai.completion.", "llm.input_messages.", "llm.output_messages.", "llm.prompts.", "llm.tools."),
+    *("retrieval.documents.", "embedding.embeddings.", "reranker.input_documents.", "reranker.output_documents."),
+)
+"""What the keys begin with where each part of a message has one of its own."""
+
+
+def is_content(key: str) -> bool:
+    """Whether what people and models said stands under a key: messages, arguments and results of tools, documents."""
+    return key in _CONTENT or key.startswith(_CONTENT_OF)
+
+
 def in_otel_terms(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """What a span of OpenInference says, by the keys of OpenTelemetry's GenAI conventions; without those that it has already."""
     said = {keys[0]: attributes[key] for keys in _SAME if keys[0] not in attributes for key in reversed(keys) if key in attributes}
@@ -83,14 +103,18 @@ def kind_of(name: str, attributes: Mapping[str, Any]) -> Kind | None:
 def usage_of(attributes: Mapping[str, Any]) -> Usage:
     """What a model call's attributes say that it used."""
     tokens = [_first_integer(attributes, keys) for keys in (INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS, CACHED_TOKENS)]
-    costs = (attributes.get(key) for key in COST)
-    cost = next((float(cost) for cost in costs if isinstance(cost, int | float) and not isinstance(cost, bool)), None)
+    cost = next((cost for key in COST if (cost := number(attributes.get(key))) is not None), None)
     return Usage(tokens[0], tokens[1], tokens[2], tokens[3], cost)
 
 
 def text_of(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> str:
     """The first of the *keys* that has a text: the model's name by `MODEL`, say; empty where none has."""
     return next((value for key in keys if isinstance(value := attributes.get(key), str) and value), "")
+
+
+def number(value: object) -> float | None:
+    """A number; None for anything else, and for what is none (NaN, infinity), which other writers may have recorded."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else None
 
 
 def is_record(attributes: Mapping[str, Any]) -> bool:

@@ -338,6 +338,13 @@ def test_shutdown_takes_any_timeout(timeout: Any, tmp_path: Path, swallowed: lis
     swallowed.clear()
 
 
+@pytest.mark.parametrize("timeout", [float("inf"), 1e300, float("nan"), -1.0, True])
+def test_shutdown_takes_any_number(timeout: float, tmp_path: Path) -> None:
+    """For ever is as long as can be waited; no number, and one below 0, is no time."""
+    mt.configure(root=tmp_path)
+    assert mt.shutdown(timeout) in {True, False}
+
+
 def test_a_root_that_no_file_system_can_name_costs_the_recording_only(swallowed: list[str]) -> None:
     """A lone surrogate cannot be encoded."""
     mt.configure(root="\ud800", record=False)

@@ -28,7 +28,7 @@ from massgen_tracing.trace import (
     factory,
 )
 from massgen_tracing.trace.arguments import identifier
-from massgen_tracing.trace.payload import scrub_also
+from massgen_tracing.trace.payload import keep_content, scrub_also
 from massgen_tracing.trace.tracer import NoopTracer, Tracer
 
 if TYPE_CHECKING:
@@ -163,6 +163,7 @@ def configure(
         with guard.guarded("prices"):
             prices.use(values["price_list"])
         scrub_also(values["scrub_patterns"])
+        keep_content(values["full_content"])
         if not values["enabled"]:
             return _NOOP
         _given = given
@@ -230,7 +231,7 @@ def shutdown(timeout: float = 5.0) -> bool:
     """
     global _tracer, _pipeline, _root, _seals
     try:
-        timeout = float(timeout)
+        timeout = max(0.0, min(float(timeout), threading.TIMEOUT_MAX / 2))
     except (TypeError, ValueError, OverflowError):
         problem = "shutdown() was called with a wrong timeout"
         guard.report("usage.argument.timeout", compose(problem, "a number of seconds", timeout, "5 seconds are taken"))
@@ -287,7 +288,7 @@ def _stop(pipeline: Pipeline, timeout: float, root: str | None) -> bool:
         where = "they are lost, for nothing is recorded" if root is None else "they are in the local recording"
         level = logging.DEBUG if owed else logging.WARNING
         guard.report("shutdown.timeout", f"A backend did not take its last spans within {round(timeout, 1):g} s; {where}.", level=level)
-    return done and not owed
+    return done and not owed and not pipeline.unfinished
 
 
 def _after(root: str | None, *, seals: bool) -> None:

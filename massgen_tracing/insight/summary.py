@@ -47,9 +47,9 @@ class Summary:
 
     Attributes:
         trace_ids: its traces, by first start.
-        question: what was asked; empty when the recording does not say.
+        question: what was asked last, of which `winner` and `state` tell too; empty when the recording does not say.
         start_ns: first start, Unix nanoseconds; None for a recording without spans.
-        seconds: how long the session took, or, for one that has not ended, how long it is known to have run.
+        seconds: how long the sessions took, one after the other, or, for one that has not ended, how long it is known to have run.
         agents: ids of the agents, by name.
         winner, winner_label: empty while there is none.
         usage: sum of the model calls, each once (`massgen_tracing.insight.calls`); of the rounds where a recording has no model calls (one that
@@ -82,9 +82,10 @@ class Summary:
 def summarise(spans: Sequence[SpanRecord]) -> Summary:
     """The totals of the spans of one run."""
     ordered = sorted(spans, key=lambda span: span.start_ns)
-    session = next((span for span in ordered if span.name == semconv.SESSION), None)
-    about: Mapping[str, Any] = session.attributes if session is not None else {}
     tree = Tree(ordered)
+    sessions = _sessions(tree)
+    session = sessions[-1] if sessions else None
+    about: Mapping[str, Any] = session.attributes if session is not None else {}
     calls = model_calls(tree)
     rounds = [span for span in ordered if span.name.startswith(semconv.AGENT_PREFIX)]
     total = Usage()
@@ -96,8 +97,8 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
     return Summary(
         trace_ids=tuple(dict.fromkeys(span.trace_id for span in ordered)),
         question=text(about.get(semconv.TASK)),
-        start_ns=_first_start(session, ordered),
-        seconds=_seconds(session, ordered),
+        start_ns=_first_start(sessions, ordered),
+        seconds=_seconds(sessions, ordered),
         state=_state(session, open_count, interrupted),
         agents=_agents(about, ordered),
         rounds=tuple(_round(span, calls_of[span.key]) for span in rounds),
@@ -166,20 +167,23 @@ def is_costless(call: ModelCall) -> bool:
     return call.usage.cost is None and span.state == "ended" and not (span.status_code == 2 and call.usage == Usage())
 
 
-def _first_start(session: SpanRecord | None, ordered: Sequence[SpanRecord]) -> int | None:
-    if session is not None:
-        return session.start_ns
-    return ordered[0].start_ns if ordered else None
+def _sessions(tree: Tree) -> list[SpanRecord]:
+    """The sessions that are in no other one, by their starts: a run has one for each of its turns and attempts."""
+    found = [span for span in tree.spans.values() if span.name == semconv.SESSION]
+    return [span for span in found if not any(above.name == semconv.SESSION for above in tree.above(span))]
 
 
-def _seconds(session: SpanRecord | None, ordered: Sequence[SpanRecord]) -> float | None:
-    start = _first_start(session, ordered)
-    if start is None:
+def _first_start(sessions: Sequence[SpanRecord], ordered: Sequence[SpanRecord]) -> int | None:
+    first = sessions or ordered
+    return first[0].start_ns if first else None
+
+
+def _seconds(sessions: Sequence[SpanRecord], ordered: Sequence[SpanRecord]) -> float | None:
+    if not ordered:
         return None
-    if session is not None and session.seconds is not None:
-        return session.seconds
     last = max(max(span.start_ns, span.end_ns or 0) for span in ordered)
-    return (last - start) / 1e9
+    known = [span.seconds if span.seconds is not None else (last - span.start_ns) / 1e9 for span in sessions]
+    return sum(known) if known else (last - ordered[0].start_ns) / 1e9
 
 
 def _state(session: SpanRecord | None, open_count: int, interrupted: int) -> RunState:

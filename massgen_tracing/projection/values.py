@@ -23,11 +23,6 @@ def integer(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def number(value: object) -> float | None:
-    """A number; None for anything else."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
 def texts(value: object) -> list[str]:
     """The texts of a list."""
     value = decoded(value)
@@ -72,5 +67,5 @@ def usage_of(span: SpanRecord) -> Usage:
         integer(values.get(semconv.USAGE_OUTPUT)),
         integer(values.get(semconv.USAGE_REASONING)),
         integer(values.get(semconv.USAGE_CACHED_INPUT)),
-        number(values.get(semconv.USAGE_COST)),
+        conventions.number(values.get(semconv.USAGE_COST)),
     )

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from massgen_tracing import semconv
+from massgen_tracing import conventions, semconv
 from massgen_tracing.model import SpanRecord, Usage
 from massgen_tracing.projection import values
 from massgen_tracing.projection.scribe import Scribe
 from massgen_tracing.projection.state import MOST_NAMES, OTHER, AgentState, RoundState, Tools, ToolStats
 from massgen_tracing.projection.usage import Used
-from massgen_tracing.projection.values import number, text
+from massgen_tracing.projection.values import text
 
 K = TypeVar("K", str, int)
 V = TypeVar("V")
@@ -86,7 +86,7 @@ class Work:
         state, about = self._scribe.state, span.attributes
         assert span.end_ns is not None
         used, latency = values.usage_of(span), max(0, span.end_ns - span.start_ns)
-        first = number(about.get(semconv.GEN_AI_TIME_TO_FIRST_CHUNK))
+        first = conventions.number(about.get(semconv.GEN_AI_TIME_TO_FIRST_CHUNK))
         model = text(about.get(semconv.GEN_AI_REQUEST_MODEL)) or text(about.get(semconv.GEN_AI_RESPONSE_MODEL)) or OTHER
         places = [state.used, _named(state.by_model, model, Used), _named(state.by_backend, text(about.get(semconv.GEN_AI_PROVIDER)) or OTHER, Used)]
         found = self._scribe.place(span)

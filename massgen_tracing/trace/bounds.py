@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from itertools import islice
 from typing import Any, Final
@@ -19,6 +20,10 @@ _MAX_SCRUBBED: Final = 4
 
 _SECRET_MARGIN: Final = 4096
 """A secret that straddles the cut must be seen whole before the cut: this much more is scrubbed."""
+
+
+_WORD: Final = re.compile(r"""[^\s"'<>,;]*""")
+_LONGEST_WORD: Final = 2**16
 
 
 def cut_clean(text: str, limit: int) -> str:
@@ -47,11 +52,13 @@ def scrubbed_start(text: str, limit: int) -> tuple[str, bool]:
     """
     taken = limit + _SECRET_MARGIN
     while True:
+        # Not in the middle of a word: a token may be longer than the margin.
+        taken = _WORD.match(text, taken, taken + _LONGEST_WORD).end() if taken < len(text) else taken  # type: ignore[union-attr]  # it matches nothing too
         start = scrub(encodable(text[:taken]))
         if taken >= len(text):
             return start, True
         safe = len(start) - _SECRET_MARGIN // 2
-        if safe >= limit or taken > 16 * (limit + _SECRET_MARGIN):
+        if safe >= limit or taken > 20 * (limit + _SECRET_MARGIN):
             return start[: max(safe, 0)], False
         taken *= 2
 

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any, Final
 
 from massgen_tracing import guard, semconv
+from massgen_tracing.conventions import is_content
 from massgen_tracing.model import AttributeValue
 from massgen_tracing.trace.bounds import cut_clean, dump, encodable, fit, scrubbed_start, shorten_json, size
 from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub, use
@@ -33,6 +34,9 @@ PREVIEW_CHARS: Final = 2000
 
 MAX_NAME: Final = 256
 """Characters of a name: of a span, an event, an agent, a tool, an instrumentation scope."""
+
+_LONGEST_PREVIEW: Final = PREVIEW_CHARS + 64
+"""With the note that says what was cut."""
 
 _FEW: Final = 16
 """Plain values whose own text is soon made."""
@@ -72,6 +76,9 @@ _plain = semconv.IDENTIFIERS
 _keys: dict[str, None] = {}
 """Keys that were looked at, stand as they are, and name no secret."""
 
+_keeps_content = False
+"""Whether content is recorded in full."""
+
 _MAX_SHAPES: Final = 1024
 _MAX_TOGETHER: Final = 64
 _shapes: dict[tuple[str, ...], None] = {}
@@ -85,6 +92,12 @@ def scrub_also(patterns: Sequence[str]) -> None:
         _plain = frozenset() if patterns else semconv.IDENTIFIERS
         for seen in (_cleaned, _names, _keys, _shapes):
             seen.clear()
+
+
+def keep_content(full: bool) -> None:
+    """Say whether content of any span, whoever made it, is recorded in full; it is cut to a preview otherwise."""
+    global _keeps_content
+    _keeps_content = full
 
 
 def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue:
@@ -102,7 +115,9 @@ def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue
     if kind is float or (kind is int and _INT64_MIN <= value <= _INT64_MAX):  # type: ignore[operator]
         return value  # type: ignore[return-value]
     try:
-        return _bound(_Converter(max_bytes).convert(value, 0), max_bytes)
+        bounded = _bound(_Converter(max_bytes).convert(value, 0), max_bytes)
+        is_long = isinstance(bounded, list | dict) and not _keeps_content and is_content(key) and len(dump(bounded)) > _LONGEST_PREVIEW
+        return preview(value) if is_long else bounded
     except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
         guard.passing(error)
         return f"<unreadable {kind.__name__}>"
@@ -269,6 +284,8 @@ def _text(key: str, value: str, max_bytes: int) -> str:
 
 def _new_text(key: str, value: str, max_bytes: int) -> str:
     """A text under a key that names no secret."""
+    if len(value) > _LONGEST_PREVIEW and not _keeps_content and is_content(key):
+        return str(preview(value))
     if len(value) > max_bytes // 4:
         return _bound_text(value, MAX_ANSWER_BYTES if key == semconv.ANSWER_TEXT else max_bytes)
     # No character takes more than four bytes, and a mark at most doubles what it stands for.
@@ -367,7 +384,9 @@ class _Converter:
         length = value.nbytes if isinstance(value, memoryview) else len(value)
         if length <= min(self._max_bytes, self._chars):
             self._chars -= length
-            return bytes(value)
+            kept = bytes(value)
+            text = kept.decode("utf-8", "replace")
+            return kept if (found := scrub(text)) is text else found
         start = bytes(value[:_SHORT]) if not isinstance(value, memoryview) else b""
         return f"{start!r}… [cut, {length} bytes]"
 
@@ -406,7 +425,7 @@ class _Converter:
             if len(converted) >= _MAX_ITEMS or self._nodes <= 0:
                 converted["…"] = f"[cut, {len(value)} items]"
                 break
-            name = attribute_key(key)
+            name = attribute_key(key.decode("utf-8", "replace") if isinstance(key, bytes) else key)
             converted[name] = MARK if item is not None and is_secret_key(name) else self.convert(item, depth + 1)
         return converted
 

@@ -59,6 +59,8 @@ class Pipeline:
         self.ids = ids or RandomIds()
         self.use_clock(now)
         self.processors: tuple[SpanProcessor, ...] = tuple(processors)
+        self.unfinished: list[SpanProcessor] = []
+        """Those that have said, when they were shut down, that they were not through with everything."""
 
     def use_clock(self, now: Callable[[], int] | None) -> None:
         """Take the time from *now*, as the argument of that name."""
@@ -128,17 +130,17 @@ class Pipeline:
             self._guarded(processor, "give_up", getattr(processor, "give_up", bool))
         return not late
 
-    @classmethod
-    def _stop(cls, processor: SpanProcessor, deadline: float | None = None) -> None:
+    def _stop(self, processor: SpanProcessor, deadline: float | None = None) -> None:
         within = getattr(processor, "shutdown_within", None)
         if deadline is None or within is None:
-            cls._guarded(processor, "shutdown", processor.shutdown)
-        else:
-            cls._guarded(processor, "shutdown", lambda: within(max(0.0, deadline - time.monotonic())))
+            self._guarded(processor, "shutdown", processor.shutdown)
+        elif self._guarded(processor, "shutdown", lambda: within(max(0.0, deadline - time.monotonic()))) is False:
+            self.unfinished.append(processor)
 
     @staticmethod
-    def _guarded(processor: SpanProcessor, what: str, call: Callable[[], Any]) -> None:
+    def _guarded(processor: SpanProcessor, what: str, call: Callable[[], Any]) -> Any:
         try:
-            call()
+            return call()
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow(f"{type(processor).__name__}.{what}", error)
+            return None

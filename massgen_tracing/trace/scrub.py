@@ -48,6 +48,11 @@ _RUN: Final = b"." * 15
 _OF_KEYS: Final = bytes(ord(".") if (chr(byte).isalnum() and byte < 128) or chr(byte) in "_-+/%=." else 0 for byte in range(256))
 """Turns characters that keys are made of into dots: a run of them is found without looking at each."""
 
+_AFTER_ESCAPE = r"(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4})"
+"""In JSON text and in a `repr`, the letter in front of a secret may be part of a line's end, or of a tab."""
+
+_START = rf"(?:\b|{_AFTER_ESCAPE})"
+
 _A_DIGIT = r"(?=[A-Za-z0-9_\-]{0,60}[0-9])"
 """Keys have digits; hyphenated words have none."""
 
@@ -68,7 +73,7 @@ _NAMED: Final[dict[str, str]] = {
 
 _NAMES = "|".join(f"{owner}{word}" for word, owner in _NAMED.items())
 
-_IS = r"(?P<named>\\?[\"']?)\s{0,20}(?:=>|:=|[:=])\s{0,20}"
+_IS = r"(?:(?P<escaped>\\[\"'])|(?P<plain>[\"']))?\s{0,20}(?:=>|:=|[:=])\s{0,20}"
 _LONG_WITH_DIGIT = r"(?=[A-Za-z0-9_\-.+/]{0,60}[0-9])[A-Za-z0-9_\-.+/=]{16,}"
 
 _ORDINARY = (
@@ -79,11 +84,14 @@ _ORDINARY = (
 """What stands behind such a name in source code, in shells' `${NAME:+set}`, in documentation and in messages about it."""
 
 _VALUE = (
-    r'(?: (?P<quote>\\")(?:[^"\\]|\\\\\\"|\\[^"])++(?:\\"|\\?\Z)'
-    r'  | (?P<double>")(?![),;\]])(?:[^"\\]|\\.)++(?:"|\\?\Z)'
-    r"  | (?P<single>')(?![),;\]])(?:[^'\\\n]|\\.)++(?:'|\\?\Z|(?=\n))"
+    r'(?: (?P<quote>\\")(?(escaped)|(?!\s{0,40}\\?[),;\]}]))(?:[^"\\]|\\\\\\"|\\[^"])++(?:\\"|\\?\Z)'
+    r'  | (?P<double>")(?(plain)|(?!\s{0,40}[),;\]}]))(?:[^"\\]|\\.)++(?:"|\\?\Z)'
+    r"  | (?P<single>')(?(plain)|(?!\s{0,40}[),;\]}]))(?:[^'\\\n]|\\.)++(?:'|\\?\Z|(?=\n))"
     rf"  | {_ORDINARY}(?:(?:bearer|basic|token|digest|negotiate|apikey)\s+)?[^\s,;&\"'{{}}\[\]()<>\\]{{3,}} )"
 )
+_TO_TAG = r"(?:[^<\"\\]|\\(?!\"\s{0,20}[},\]:])|\"(?!\s{0,20}[},\]:]))"
+"""What stands between tags, as far as it is in one text: not beyond the quote at which a text of JSON ends."""
+
 _key = partial(Rule, is_key=True)
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -91,30 +99,33 @@ RULES: Final[tuple[Rule, ...]] = (
          re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
                     r"(?:.*?-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|.*)", re.DOTALL)),
     Rule("", ("bearer", "basic"),
-         re.compile(r"(?P<keep>\b(?i:bearer|basic)\s{1,8})(?=[A-Za-z._~+/\-]*+[0-9=]|[A-Za-z0-9._~+/\-]*?[a-z][A-Z])[A-Za-z0-9._~+/\-]{8,}=*")),
+         re.compile(r"(?P<keep>" + _START + r"(?i:bearer|basic)\s{1,8})"
+                    r"(?=[A-Za-z._~+/\-]*+[0-9=]|[A-Za-z0-9._~+/\-]*?[a-z][A-Z])[A-Za-z0-9._~+/\-]{8,}=*")),
     Rule(":", ("://",), re.compile(r"""(?P<keep>://[^\s/:@"'?#]*:)[^\s/"'?#<>]+(?=@)""")),
-    _key(".", ("eyJ",), re.compile(r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*)?")),
+    _key(".", ("eyJ",), re.compile(rf"(?:(?<![A-Za-z0-9_\-])|{_AFTER_ESCAPE})"
+                                     r"eyJ[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*)?")),
     _key("-", ("sk-", "csk-", "xai-", "pk-lf-", "glpat-", "nvapi-", "pplx-", "tvly-", "GOCSPX-", "pypi-", "xapp-", "bedrock-api-key-"),
-         re.compile(rf"\b(?:c?sk|xai|pk-lf|glpat|nvapi|pplx|tvly|GOCSPX|pypi|xapp|bedrock-api-key)-{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
-    _key("-", ("fc-",), re.compile(r"\bfc-[0-9a-f]{32}\b")),
-    _key("", ("dapi",), re.compile(r"\bdapi[0-9a-f]{32}(?:-[0-9])?\b")),
+         re.compile(rf"{_START}(?:c?sk|xai|pk-lf|glpat|nvapi|pplx|tvly|GOCSPX|pypi|xapp|bedrock-api-key)-{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
+    _key("-", ("fc-",), re.compile(_START + r"fc-[0-9a-f]{32}\b")),
+    _key("", ("dapi",), re.compile(_START + r"dapi[0-9a-f]{32}(?:-[0-9])?\b")),
     _key("_", ("gsk_", "hf_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "npm_", "e2b_", "r8_", "dop_v1_", "fw_", "sk_", "dtn_", "ntn_", "vck_"),
-         re.compile(rf"\b(?:gsk|hf|gh[pousr]|npm|e2b|r8|dop_v1|fw|sk|dtn|ntn|vck)_{_A_DIGIT}[A-Za-z0-9]{{16,}}")),
+         re.compile(rf"{_START}(?:gsk|hf|gh[pousr]|npm|e2b|r8|dop_v1|fw|sk|dtn|ntn|vck)_{_A_DIGIT}[A-Za-z0-9]{{16,}}")),
     _key("_", ("pylf_v", "github_pat_", "sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_live_", "pk_test_", "bb_live_", "whsec_", "tgp_v",
                "lsv2_", "jina_", "pcsk_", "lin_api_", "figd_", "sb_secret_", "sbp_"),
-         re.compile(r"\b(?:pylf_v\d+|github_pat|[srp]k_(?:live|test)|bb_live|whsec|tgp_v\d+|lsv2_[ps][tk]|jina|pcsk|lin_api|figd|sb_secret|sbp)"
+         re.compile(_START + r"(?:pylf_v\d+|github_pat|[srp]k_(?:live|test)|bb_live|whsec|tgp_v\d+|lsv2_[ps][tk]|jina|pcsk|lin_api|figd|sb_secret"
+                    r"|sbp)"
                     rf"_{_A_DIGIT}[A-Za-z0-9_\-]{{16,}}")),
-    _key("-", ("xox",), re.compile(r"\bxox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9\-]{10,}")),
-    _key("", ("AIza",), re.compile(r"\bAIza[A-Za-z0-9_\-]{30,}")),
-    _key(".", ("ya29.", "AQ.A"), re.compile(r"\b(?:ya29\.[A-Za-z0-9_\-]{20,}|AQ\.A[A-Za-z0-9_\-]{30,})")),
-    _key("/", ("1//0",), re.compile(r"\b1//0[A-Za-z0-9_\-]{40,}")),
-    _key("", ("AKIA", "ASIA", "ABSK"), re.compile(r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}\b|ABSK[A-Za-z0-9+/]{40,}=*)")),
-    _key("", ("FwoGZXIvYXdz", "FQoGZXIvYXdz", "IQoJb3JpZ2lu"), re.compile(r"\b(?:F[wQ]oGZXIvYXdz|IQoJb3JpZ2lu)[A-Za-z0-9+/%_\-]{16,}=*")),
+    _key("-", ("xox",), re.compile(_START + r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9\-]{10,}")),
+    _key("", ("AIza",), re.compile(_START + r"AIza[A-Za-z0-9_\-]{30,}")),
+    _key(".", ("ya29.", "AQ.A"), re.compile(_START + r"(?:ya29\.[A-Za-z0-9_\-]{20,}|AQ\.A[A-Za-z0-9_\-]{30,})")),
+    _key("/", ("1//0",), re.compile(_START + r"1//0[A-Za-z0-9_\-]{40,}")),
+    _key("", ("AKIA", "ASIA", "ABSK"), re.compile(_START + r"(?:(?:AKIA|ASIA)[A-Z0-9]{16}\b|ABSK[A-Za-z0-9+/]{40,}=*)")),
+    _key("", ("FwoGZXIvYXdz", "FQoGZXIvYXdz", "IQoJb3JpZ2lu"), re.compile(_START + r"(?:F[wQ]oGZXIvYXdz|IQoJb3JpZ2lu)[A-Za-z0-9+/%_\-]{16,}=*")),
     # SendGrid, HashiCorp Vault; Twilio's accounts and keys, an account's token behind it; Brave
-    _key(".", ("SG.", "hvs."), re.compile(r"\b(?:SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{20,}|hvs\.[A-Za-z0-9_\-]{20,})")),
-    _key("", ("AC",), re.compile(r"\bAC[0-9a-f]{32}\b(?::[0-9a-f]{32}\b)?")),
-    _key("", ("SK",), re.compile(r"\bSK[0-9a-f]{32}\b(?::[A-Za-z0-9]{32}\b)?")),
-    _key("", ("BSA",), re.compile(r"\bBSA(?=[A-Za-z_\-]*[0-9])(?=[A-Z0-9_\-]*[a-z])[A-Za-z0-9_\-]{24,29}(?![A-Za-z0-9_\-])")),
+    _key(".", ("SG.", "hvs."), re.compile(_START + r"(?:SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{20,}|hvs\.[A-Za-z0-9_\-]{20,})")),
+    _key("", ("AC",), re.compile(_START + r"AC[0-9a-f]{32}\b(?::[0-9a-f]{32}\b)?")),
+    _key("", ("SK",), re.compile(_START + r"SK[0-9a-f]{32}\b(?::[A-Za-z0-9]{32}\b)?")),
+    _key("", ("BSA",), re.compile(_START + r"BSA(?=[A-Za-z_\-]*[0-9])(?=[A-Z0-9_\-]*[a-z])[A-Za-z0-9_\-]{24,29}(?![A-Za-z0-9_\-])")),
     # addresses that are secrets: webhooks, signed URLs; a bot's token in Telegram's
     _key("/", ("webhooks/", "hooks.slack.com/"),
          re.compile(r"(?P<keep>(?i:webhooks/\d{10,25}/|hooks\.slack\.com/(?:services|workflows|triggers)/))[A-Za-z0-9_\-/]{20,}")),
@@ -122,7 +133,7 @@ RULES: Final[tuple[Rule, ...]] = (
          re.compile(r"(?i)[?&;](?:x-(?:amz|goog)-)?\Z")),
     _key(":", (":AA",), re.compile(r":AA[A-Za-z0-9_\-]{32,34}(?![A-Za-z0-9_\-])"), re.compile(r"(?<![0-9])(?:bot)?[0-9]{8,11}\Z")),
     # Azure's: a mark within the key says whose it is
-    _key("", ("JQQJ9",), re.compile(r"JQQJ9[A-Za-z0-9]{20,}"), re.compile(r"(?P<own>\b[A-Za-z0-9]{52})\Z"), reach=53),
+    _key("", ("JQQJ9",), re.compile(r"JQQJ9[A-Za-z0-9]{20,}"), re.compile(r"(?P<own>" + _START + r"[A-Za-z0-9]{52})\Z"), reach=60),
     # name=value and "name": "value", where the name says that the value is a secret
     *(
         Rule(":=", (needle,), re.compile(rf"(?isx)(?P<keep>{name}{_IS}){_VALUE}"), before)
@@ -146,7 +157,7 @@ RULES: Final[tuple[Rule, ...]] = (
          re.compile(r"""(?P<keep>(?i:cookie)["']?\s{0,20}[:=]\s{0,20}["']?[A-Za-z0-9_.\-]{1,80}=)[^\s"'\r\n][^"'\r\n]*""")),
     # Where a tag ends as such a name does: prompts are full of others.
     *(
-        Rule(">", (f"{word}>",), re.compile(rf"(?i)(?P<keep>{word}>)(?!\s|\[scrubbed\])[^<]{{3,}}"),
+        Rule(">", (f"{word}>",), re.compile(rf"(?i)(?P<keep>{word}>)(?!\s|\[scrubbed\]){_TO_TAG}{{3,}}"),
              re.compile(rf"(?i)<(?:[a-z0-9]{{1,20}}[_.:-]?){{0,2}}{owner}\Z"), reach=100)
         for word, owner in _NAMED.items()
     ),
@@ -280,7 +291,7 @@ def _replacement(match: re.Match[str]) -> str:
     groups = match.groupdict(default="")
     quote = groups.get("quote", "") or groups.get("double", "") or groups.get("single", "")  # what was JSON stays JSON
     if not quote and not groups.get("quoted"):
-        quote = groups.get("named", "")  # a bare number behind a quoted name
+        quote = (groups.get("escaped", "") or groups.get("plain", ""))  # a bare number behind a quoted name
     return f"{groups.get('keep', '')}{quote}{MARK}{quote}"
 
 

@@ -103,6 +103,11 @@ def draw_run(out: Console, roots: Sequence[Node], summary: Summary, *, title: st
     out.print(closing(summary))
 
 
+def deepest(out: Console) -> int:
+    """How many levels below the roots have room for names, bars and durations."""
+    return max(1, (out.width - _NARROWEST_NAME - _DURATION - 8 - 4) // _GUIDE - 1)
+
+
 def draw_trees(out: Console, roots: Sequence[Node], *, at_least: frozenset[str] = frozenset()) -> None:
     """Draw trees of spans on one time axis.
 

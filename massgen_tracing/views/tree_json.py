@@ -13,11 +13,12 @@ from massgen_tracing.insight.tree import Node
 from massgen_tracing.model import SpanRecord, Usage
 from massgen_tracing.views import text
 
+_MOST_NAMES: Final = 1000
 _MOST_TEXT: Final = 300
 """Characters of a name, an error, or the question; all of it is in the attributes, for `sql`."""
 
 
-def document(title: str, roots: Sequence[Node], summary: Summary, *, left_out: int = 0) -> dict[str, Any]:
+def document(title: str, roots: Sequence[Node], summary: Summary, *, left_out: int = 0, most: int | None = None) -> dict[str, Any]:
     """The run.
 
     Times are ISO 8601 in UTC, or seconds; `start` of a span is seconds since the run's start. What is not known is not there, or null in totals.
@@ -27,10 +28,12 @@ def document(title: str, roots: Sequence[Node], summary: Summary, *, left_out: i
         roots: its trees, as far as they are wanted.
         summary: what all of it came to.
         left_out: how many spans are not in *roots*.
+        most: how many rounds there may be; None for all. How many more there are is said.
     """
     return {
         **totals(title, summary),
-        "rounds": [of_round(each) for each in summary.rounds],
+        "rounds": [of_round(each) for each in summary.rounds[:most]],
+        "rounds_left_out": 0 if most is None else max(0, len(summary.rounds) - most),
         "spans": list(_spans(roots, summary.start_ns or 0)),
         "spans_left_out": left_out,
     }
@@ -40,12 +43,12 @@ def totals(title: str, summary: Summary) -> dict[str, Any]:
     """What a run came to."""
     return {
         "run": title,
-        "trace_ids": list(summary.trace_ids),
+        "trace_ids": list(summary.trace_ids[:_MOST_NAMES]),
         "state": summary.state,
         "question": text.shorten(summary.question, _MOST_TEXT),
         "start": None if summary.start_ns is None else datetime.fromtimestamp(summary.start_ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "seconds": summary.seconds,
-        "agents": list(summary.agents),
+        "agents": list(summary.agents[:_MOST_NAMES]),
         "winner": summary.winner or None,
         "winner_label": summary.winner_label or None,
         "model_calls": summary.llm_calls,

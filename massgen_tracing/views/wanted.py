@@ -32,6 +32,10 @@ def find(args: argparse.Namespace) -> tuple[str, Recording]:
 
 
 def _find(root: str, wanted: str | None) -> tuple[str, Recording]:
+    if wanted is not None and not wanted.strip():
+        raise RecordingError(
+            "TRACE is empty", expected="a trace id or its first digits, a run's directory, or a recording", hint="Leave it out for the newest run"
+        )
     if wanted is None:
         if Path(root).is_file():
             return Path(root).name, reader.read([Path(root)])

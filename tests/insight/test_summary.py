@@ -78,3 +78,28 @@ def test_parents_in_a_circle_do_not_hang_the_sums() -> None:
     """Two model calls that are each other's parents end, somehow."""
     found = summary(otlp.span(1, "llm.a.create", parent=2), otlp.span(2, "llm.a.create", parent=1), otlp.span(3, "agent.x.round_0", parent=3))
     assert len(found.rounds) == 1
+
+
+def test_of_several_turns_the_last_one_says_what_was_asked_and_won() -> None:
+    """Time, calls and rounds are those of all; a turn within another one is part of it."""
+    first = {"massgen.task": "first?", "massgen.winner": "a"}
+    turns = [
+        otlp.span(1, "coordination.session", end_ms=3000, attributes=first),
+        otlp.span(2, "llm.x", parent=1, end_ms=10),
+        otlp.span(3, "coordination.session", start_ms=10_000, end_ms=15_000, attributes={"massgen.task": "second?", "massgen.winner": "b"}),
+        otlp.span(4, "llm.x", parent=3, start_ms=10_000, end_ms=10_010),
+        otlp.span(5, "coordination.session", parent=4, start_ms=10_001, end_ms=10_002, attributes=first),
+    ]
+    found = summary(*turns)
+    assert (found.question, found.winner, found.state, found.seconds, found.llm_calls) == ("second?", "b", "ended", 8.0, 2)
+    assert found.start_ns == otlp.BASE_NS
+    live = summary(*turns[:2], otlp.pending(3, "coordination.session", start_ms=10_000, attributes={"massgen.task": "second?"}), alive=True)
+    assert (live.question, live.winner, live.state) == ("second?", "", "live")
+
+
+@pytest.mark.parametrize("cost", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("name", ["llm.x", "agent.a.round_0"])
+def test_a_cost_that_is_no_number_is_unknown(name: str, cost: float) -> None:
+    """Other writers may have recorded one."""
+    key = "operation.cost" if name == "llm.x" else "massgen.usage.cost"
+    assert summary(otlp.span(1, name, end_ms=10, attributes={key: cost, "gen_ai.usage.input_tokens": 5})).usage.cost is None

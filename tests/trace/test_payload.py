@@ -24,7 +24,9 @@ import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry import trace as otel_trace
 
+from massgen_tracing.testing import capture
 from massgen_tracing.trace.bounds import cut_clean
 from massgen_tracing.trace.payload import MAX_BYTES, PREVIEW_CHARS, clean, clean_all, preview, to_json
 from massgen_tracing.trace.scrub import MARK
@@ -471,6 +473,43 @@ def test_a_preview_is_short_and_says_so() -> None:
     (message,) = json.loads(shown)
     assert message["content"].endswith("… [cut, 5000 characters]")
     assert preview("x" * 5000, full=True) == "x" * 5000
+
+
+MESSAGES = [{"role": "user", "parts": [{"type": "text", "content": "word " * 3000}]}]
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(
+    "key", ["gen_ai.input.messages", "input.value", "llm.input_messages.0.message.content", "request_data", "gen_ai.tool.call.result"]
+)
+def test_content_of_anybodys_spans_is_a_preview(key: str, full: bool) -> None:
+    """Where full content was not asked for; by the attributes of OpenTelemetry, OpenInference and Logfire; JSON stays JSON, other keys stay whole."""
+    text = json.dumps(MESSAGES)
+    with capture(full_content=full) as captured:
+        tracer = otel_trace.get_tracer("somebody's")
+        with tracer.start_as_current_span("chat", attributes={key: text, "app.note": text}) as span:
+            span.set_attribute("gen_ai.output.messages", text)
+            span.add_event("gen_ai.choice", {key: text})
+    [ended] = [span for span in captured.ended if span.name == "chat"]
+    values, noted = dict(ended.attributes or {}), dict(ended.events[0].attributes or {})
+    for found in map(str, (values[key], values["gen_ai.output.messages"], noted[key])):
+        assert (found == text) == full
+        assert len(found) <= (len(text) if full else PREVIEW_CHARS)
+        assert json.loads(found)[0]["role"] == "user"
+    assert values["app.note"] == text
+
+
+def test_a_preview_is_not_cut_again() -> None:
+    """Of what the facade has cut, the note still says how long it was; structures that are content are previews as well."""
+    text = "word " * 3000
+    with capture() as captured:
+        with captured.tracer.llm_call("openai", model="m") as call:
+            call.record_content(input=text, output=MESSAGES)
+            call.set("gen_ai.system_instructions", MESSAGES * 3)
+    values = {key: str(value) for key, value in (captured.find("llm.openai.stream").attributes or {}).items()}
+    assert values["gen_ai.input.messages"].endswith("… [cut, 15000 characters]")
+    assert json.loads(values["gen_ai.output.messages"])[0]["parts"][0]["content"].endswith("… [cut, 15000 characters]")
+    assert len(values["gen_ai.system_instructions"]) <= PREVIEW_CHARS
 
 
 def test_what_fits_is_not_cut() -> None:

@@ -535,3 +535,64 @@ def test_what_was_scrubbed_is_counted_in_the_runs_summary(tmp_path: Path) -> Non
     mt.shutdown()
     spans = reader.read(catalogue.files(tmp_path)).spans
     assert summary.summarise(spans).scrubbed == 3 + sum(text.count(MARK) for text in ("refused: [scrubbed]",) * 3)
+
+
+# --- within JSON ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted({**TOKENS, "jwt": JWT}))
+@pytest.mark.parametrize("before", ["\n", "\t", "é", "x: \n\n"], ids=["line", "tab", "letter", "lines"])
+def test_a_secret_behind_an_escape_is_found(name: str, before: str) -> None:
+    """In JSON text, in JSON text within it, and in a `repr`, where the last letter of an escape stands in front of the secret."""
+    secret = {**TOKENS, "jwt": JWT}[name]
+    said = f"# token{before}{secret}"
+    once = json.dumps({"content": said})
+    for text in (once, json.dumps({"arguments": once}), repr([said]) if "é" not in before else once):
+        assert secret not in scrub(text)
+        assert secret not in str(preview([{"content": text}]))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"content": "tell me the password:"}, {"content": "ok"}],
+        [{"arguments": json.dumps({"label": "Password:", "type": "text"})}],
+        {"note": "the password:", "more": ["secret="]},
+        [{"content": "put it in <api_key>"}, {"content": "hello there"}],
+        [{"arguments": json.dumps({"tag": "<password>", "more": "text"})}],
+    ],
+)
+def test_texts_side_by_side_are_no_secret_of_each_other(value: object) -> None:
+    """A text that ends with such a name, or with such a tag, takes nothing of the next one, and JSON stays JSON; however it is laid out."""
+    for text in (json.dumps(value), json.dumps(value, indent=1), json.dumps([json.dumps(value)])):
+        assert scrub(text) == text
+    found = preview(value)
+    assert isinstance(found, str)
+    assert json.loads(found) == value
+    assert clean("k", found) == found
+
+
+def test_a_value_between_tags_ends_with_its_text() -> None:
+    """What is cut at the end of a text is scrubbed up to there, and JSON stays JSON."""
+    value = [{"content": "<password>tulip"}, {"content": "text"}, {"content": '<api_key>a "quoted" tulip</api_key>'}]
+    found = scrub(json.dumps(value))
+    assert "tulip" not in found
+    assert [each["content"] for each in json.loads(found)] == [f"<password>{MARK}", "text", f"<api_key>{MARK}</api_key>"]
+
+
+def test_bytes_hold_no_secret() -> None:
+    """Neither as a value, nor in a structure, nor under a key of bytes; other bytes stay bytes."""
+    secret = TOKENS["openai"]
+    assert clean("k", f"a {secret}".encode()) == f"a {MARK}"
+    assert clean("k", {"a": [f"\n{secret}".encode()]}) == {"a": [f"\n{MARK}"]}
+    assert clean("k", {b"api_key": "tulip"}) == {"api_key": MARK}
+    assert secret not in str(preview([f"\n{secret}".encode()]))
+    assert clean("k", b"\x00\xff plain") == b"\x00\xff plain"
+
+
+@pytest.mark.parametrize("length", [3000, 6000, 20_000])
+def test_a_token_longer_than_what_is_read_beyond_the_cut(length: int) -> None:
+    """A token of several thousand characters that begins before the cut is seen whole."""
+    token = "eyJ" + "aB3x" * (length // 4) + "." + "cD4y" * 30
+    for found in (preview(f"tok {token} end"), preview([{"content": f"tok {token}"}]), clean("k", "w " * 32_000 + token)):
+        assert "aB3x" not in str(found)

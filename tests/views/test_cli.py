@@ -566,3 +566,29 @@ def test_expanded_columns_are_objects(root: Path, capsys: pytest.CaptureFixture[
         assert {**after, **{name: json.loads(before[name]) for name in ("attributes", "otel_resource_attributes")}} == after
         assert (before["span_name"], before["otel_links"]) == (after["span_name"], after["otel_links"])
     assert "--format json or jsonl beside it" in said(capsys, "sql", "--expand", sql, "--root", root, code=1)[1]
+
+
+def test_an_empty_name_is_no_run(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As of a variable of the shell that is not set."""
+    for command in ("trace", "summary", "export"):
+        assert "TRACE is empty" in said(capsys, command, "", "--root", root, code=1)[1]
+
+
+def test_what_is_deeper_than_the_width_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every line that is drawn has a name and a duration; the rest is counted."""
+    monkeypatch.setenv("COLUMNS", "80")
+    path = otlp.write(tmp_path / "deep.json", [otlp.line(otlp.span(number, f"s{number}", parent=number - 1, end_ms=10)) for number in range(1, 301)])
+    out, err = said(capsys, "trace", path)
+    drawn = [line for line in out.splitlines() if re.search(r"s\d+ ", line)]
+    assert all(re.search(r"10ms$", line) for line in drawn)
+    assert f"{300 - len(drawn)} spans more left out" in err
+    assert "have room in 80 columns" in err
+    assert len(drawn) > 8
+
+
+def test_rounds_in_json_are_bounded_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the same limit, and how many more there are is said."""
+    rounds = [otlp.span(number, f"agent.a.round_{number}", attributes={"massgen.agent_id": "a", "massgen.round": number}) for number in range(1, 31)]
+    path = otlp.write(tmp_path / "many.json", [otlp.line(each) for each in rounds])
+    found = json.loads(said(capsys, "trace", path, "--format", "json", "--limit", "10")[0])
+    assert (len(found["rounds"]), found["rounds_left_out"], len(found["spans"]), found["spans_left_out"]) == (10, 20, 10, 20)

@@ -175,17 +175,21 @@ class LiveFiles(SpanProcessor):
         """As `shutdown_within`, for at most one second and a half."""
         self.shutdown_within(_SHUTDOWN_SECONDS)
 
-    def shutdown_within(self, seconds: float) -> None:
-        """Write what is left, for at most so long; spans that come later are in the recording only."""
+    def shutdown_within(self, seconds: float) -> bool:
+        """Write what is left, for at most so long; whether all is written. Spans that come later are in the recording only."""
         self._stopped = True
         if finalization.begun():
-            return
+            return True
         worker = self._worker.pop(None, None)
         if worker is not None:
             worker.end()
-            worker.wait(seconds * _PART)
-        elif any(place.waiting for place in self._places.values()):  # no thread could be started, or a fork has ended it
+            if not worker.wait(seconds * _PART):
+                problem = f"The files of a run were not all written within {round(seconds, 1):g} s"
+                guard.report("run.files.late", f"{problem}; `massgen-tracing logs rebuild` makes them of the recording, when it has ended.")
+                return False
+        if any(place.waiting for place in self._places.values()):  # no thread could be started, or a fork has ended it
             self._round()
+        return True
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Wait until what has come by now is written, at most so long; whether it is."""

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     title, recording = wanted.find(args)
     found = overview(recording.spans)
     if args.format == "json":
-        print(json.dumps(views.document(found, title=title), ensure_ascii=False, indent=1))
+        print(json.dumps(views.document(found, title=title), ensure_ascii=False, indent=1, allow_nan=False))
     else:
         views.draw(terminal.console(), found, title=title)
     if recording.report.sentence:

@@ -44,15 +44,20 @@ def run(args: argparse.Namespace) -> int:
     if args.only:
         roots = only(roots, words.has_failed)
     most = _MOST_SPANS if args.limit is None and args.format == "json" else args.limit
-    roots, left_out = bounded(roots, depth=args.depth, most=most)
+    out = terminal.console()
+    depth, fits = args.depth, terminal.deepest(out)
+    if args.format == "tree" and (depth is None or depth > fits):
+        depth = fits
+    roots, left_out = bounded(roots, depth=depth, most=most)
     if args.format == "json":
-        print(json.dumps(tree_json.document(title, roots, summary, left_out=left_out), ensure_ascii=False, indent=1))
+        print(json.dumps(tree_json.document(title, roots, summary, left_out=left_out, most=most), ensure_ascii=False, indent=1, allow_nan=False))
     else:
-        terminal.draw_run(terminal.console(), roots, summary, title=title)
+        terminal.draw_run(out, roots, summary, title=title)
         if args.only and not roots:
             options.note(COMMAND, "no span has failed")
     if left_out:
-        options.note(COMMAND, f"{text.count(left_out, 'span')} more left out, by --depth and --limit")
+        room = f"; {depth} levels have room in {out.width} columns" if args.format == "tree" and depth == fits else ""
+        options.note(COMMAND, f"{text.count(left_out, 'span')} more left out, by --depth and --limit{room}")
     if recording.report.sentence:
         options.note(COMMAND, recording.report.sentence)
     return 0

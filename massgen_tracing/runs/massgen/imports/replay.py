@@ -22,6 +22,7 @@ from massgen_tracing._version import __version__
 from massgen_tracing.runs.massgen.imports import sources, values
 from massgen_tracing.runs.massgen.imports.facts import Act, Happening, Round, Run, Tool
 from massgen_tracing.runs.massgen.imports.places import Place
+from massgen_tracing.trace.payload import keep_content
 from massgen_tracing.trace.pipeline import Pipeline
 from massgen_tracing.trace.provider import TracerProvider
 from massgen_tracing.trace.round import Presentation
@@ -101,6 +102,7 @@ class _Stage(SpanProcessor):
         self.spans: list[Span] = []
         chosen = settings.resolve({})
         service = chosen["service_name"]
+        keep_content(chosen["full_content"])
         provider = TracerProvider()
         provider.pipeline = Pipeline(Resource({semconv.SERVICE_NAME: service}), [self], ids=self._ids, now=lambda: self._now)
         self._tracer = Tracer(provider.get_tracer(semconv.SCOPE, __version__), service_name=service, full_content=chosen["full_content"])
