@@ -291,7 +291,7 @@ def _replacement(match: re.Match[str]) -> str:
     groups = match.groupdict(default="")
     quote = groups.get("quote", "") or groups.get("double", "") or groups.get("single", "")  # what was JSON stays JSON
     if not quote and not groups.get("quoted"):
-        quote = (groups.get("escaped", "") or groups.get("plain", ""))  # a bare number behind a quoted name
+        quote = groups.get("escaped", "") or groups.get("plain", "")  # a bare number behind a quoted name
     return f"{groups.get('keep', '')}{quote}{MARK}{quote}"
 
 
