@@ -13,7 +13,7 @@ from massgen_tracing import layout, semconv
 from massgen_tracing.projection import judged
 from massgen_tracing.projection.encoded import as_bytes, as_document
 from massgen_tracing.projection.events import Event, iso, stamp
-from massgen_tracing.projection.state import AgentState, RoundState, RunState, Said
+from massgen_tracing.projection.state import MOST_DETAIL, AgentState, RoundState, RunState, Said
 from massgen_tracing.projection.values import mapping, text, texts
 
 TRACE_FILE: Final = "execution_trace.md"
@@ -89,9 +89,10 @@ def round_trace(state: RunState, agent: AgentState, rnd: RoundState) -> Artifact
         return None
     until = iso(rnd.end_ns, state.offset)  # what still ran in the background then is not the round's
     events = sorted((event for event in rnd.detail or () if event.timestamp <= until), key=Event.line)
+    cut = "\n… [cut; all of it is in events.jsonl]\n" if len(events) > MOST_DETAIL else ""
     head = f"# Execution Trace: {agent.id}\n\n**Model**: {rnd.model or 'unknown'} | **Started**: {iso(rnd.start_ns, state.offset)}\n"
     began = f"\n**Round**: {rnd.number} ({rnd.kind or 'unknown'}) | **Outcome**: {rnd.outcome or 'none'}\n"
-    return Artifact(place / TRACE_FILE, as_bytes(head + began + "".join(_told(events))))
+    return Artifact(place / TRACE_FILE, as_bytes(head + began + "".join(_told(events[:MOST_DETAIL])) + cut))
 
 
 def _told(events: Iterable[Event]) -> Iterator[str]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from massgen_tracing import semconv
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.projection.events import Event, iso
 from massgen_tracing.projection.state import AgentState, RoundState, RunState, Said
 from massgen_tracing.projection.values import integer, text
-
-_MOST_DETAIL: Final = 20_000
-"""Events of one round that are kept for its trace."""
 
 Place = tuple[AgentState, RoundState]
 """Whose something is, and of which round."""
@@ -59,8 +56,7 @@ class Scribe:
 
         def tell(kind: str, data: Mapping[str, Any]) -> None:
             event = self.tell(ns, kind, agent.id, rnd.number, data)
-            if rnd.detail is not None and len(rnd.detail) < _MOST_DETAIL:
-                rnd.detail.append(event)
+            rnd.keep(event)
 
         return tell
 

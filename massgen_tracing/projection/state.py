@@ -17,6 +17,9 @@ MOST_NAMES: Final = 1000
 OTHER: Final = "(other)"
 """Under what is counted beyond that."""
 
+MOST_DETAIL: Final = 20_000
+"""Events of one round that its trace has: the first ones."""
+
 PRESENTATION: Final[RoundType] = "presentation"
 
 
@@ -105,6 +108,13 @@ class RoundState:
     used: Used = field(default_factory=Used)
     said: list[Said] = field(default_factory=list)
     detail: list[Event] | None = field(default_factory=list)
+
+    def keep(self, event: Event) -> None:
+        """Keep an event for the round's trace: of many the earliest, whatever order they come in, and one more, which tells that there are more."""
+        if self.detail is not None:
+            self.detail.append(event)
+            if len(self.detail) > 2 * MOST_DETAIL:
+                self.detail = sorted(self.detail, key=Event.line)[: MOST_DETAIL + 1]
 
     @property
     def presents(self) -> bool:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from massgen_tracing import layout, semconv
 from massgen_tracing.model import SpanRecord
+from massgen_tracing.projection import artifacts, state
 from massgen_tracing.projection.directory import RunFiles, rebuild
 from massgen_tracing.projection.events import Event
 from tests.projection.scenes import Scene, a_run, scenes
@@ -160,3 +161,25 @@ def test_an_event_is_the_line_that_tells_it() -> None:
     assert Event.of(event.line()) == Event(event.timestamp, "text", "a", 0, {"content": "ü\n?"})
     assert Event.of(b'{"timestamp": 1}') is None
     assert Event.of(b"[]") is None
+
+
+def test_of_a_very_long_round_the_trace_has_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same live and rebuilt, and it says that it is cut; of a round that just fits all is there."""
+    for module in (state, artifacts):
+        monkeypatch.setattr(module, "MOST_DETAIL", 10)
+    for number, tools in enumerate((4, 5, 6, 40)):  # each tells of its start and its end, after the round's own start
+        run = layout.RunDirectory(tmp_path / f"log_{number}")
+        scene = Scene(("a",))
+        session = scene.session()
+        rnd = scene.round(session, "a", 0)
+        for _ in range(tools):
+            scene.tool(rnd)
+        scene.answer(rnd, "agent1.1", "found")
+        scene.end(session)
+        written_live(run, scene.steps, 1000)
+        live = contents(run.attempt_dir)
+        [trace] = [content.decode() for path, content in live.items() if path.endswith("execution_trace.md")]
+        assert ("[cut; all of it is in events.jsonl]" in trace) == (tools > 4)
+        assert trace.count("### Tool Call") in {min(tools, 4), min(tools, 5)}
+        assert rebuild(run, recorded(scene.steps)) is not None
+        assert contents(run.attempt_dir) == live
