@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from massgen_tracing import layout
+from massgen_tracing import guard, layout
 from massgen_tracing.projection import lines
 from massgen_tracing.projection.events import Event
 from massgen_tracing.projection.writer import ArtifactWriter, append
@@ -72,6 +72,9 @@ class Journal:
         if self._whole and all(self._size(path) == size for path, size in self._sizes.items()):
             return
         path = self._directory / EVENTS_FILE
+        if self._size(PurePosixPath(EVENTS_FILE)) < self._sizes[PurePosixPath(EVENTS_FILE)]:
+            problem = f"{path} was deleted or cut while the run went on, so that files which are made of it lack events"
+            guard.report("run.files.lost", f"{problem}; `massgen-tracing logs rebuild` makes them of the recording.")
         try:
             known = sorted(path.read_bytes().splitlines(keepends=True))
         except OSError as error:

@@ -224,7 +224,7 @@ def test_files_that_others_delete_or_stand_in_the_way_of(tracer: Tracer, swallow
     session = a_whole_run(tracer, spoil)
     run = written(session)
     mt.shutdown()
-    assert set(swallowed) == {"run.files"}
+    assert set(swallowed) == {"run.files", "run.files.lost"}
     swallowed.clear()
     (run.attempt_dir / "metrics_summary.json").rmdir()
     assert main(["logs", "rebuild", str(run.log_dir)]) == 0
