@@ -83,10 +83,11 @@ _ORDINARY = (
 )
 """What stands behind such a name in source code, in shells' `${NAME:+set}`, in documentation and in messages about it."""
 
+# Where the name is not in quotes of its own, a quote behind it may be the end of a text: `say "password:", then`.
 _VALUE = (
-    r'(?: (?P<quote>\\")(?(escaped)|(?!\s{0,40}\\?[),;\]}]))(?:[^"\\]|\\\\\\"|\\[^"])++(?:\\"|\\?\Z)'
-    r'  | (?P<double>")(?(plain)|(?!\s{0,40}[),;\]}]))(?:[^"\\]|\\.)++(?:"|\\?\Z)'
-    r"  | (?P<single>')(?(plain)|(?!\s{0,40}[),;\]}]))(?:[^'\\\n]|\\.)++(?:'|\\?\Z|(?=\n))"
+    r'(?: (?P<quote>\\")(?(escaped)|(?!\s{0,40}\\?[),;\]}]|(?<=[:=]\\")\s))(?:[^"\\]|\\\\\\"|\\[^"])++(?:\\"|\\?\Z)'
+    r'  | (?P<double>")(?(plain)|(?!\s{0,40}[),;\]}]|(?<=[:=]")\s))(?:[^"\\]|\\.)++(?:"|\\?\Z)'
+    r"  | (?P<single>')(?(plain)|(?!\s{0,40}[),;\]}]|(?<=[:=]')\s))(?:[^'\\\n]|\\.)++(?:'|\\?\Z|(?=\n))"
     rf"  | {_ORDINARY}(?:(?:bearer|basic|token|digest|negotiate|apikey)\s+)?[^\s,;&\"'{{}}\[\]()<>\\]{{3,}} )"
 )
 _TO_TAG = r"(?:[^<\"\\]|\\(?!\"\s{0,20}[},\]:])|\"(?!\s{0,20}[},\]:]))"

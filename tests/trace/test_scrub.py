@@ -558,8 +558,7 @@ def test_a_secret_behind_an_escape_is_found(name: str, before: str) -> None:
         [{"content": "tell me the password:"}, {"content": "ok"}],
         [{"arguments": json.dumps({"label": "Password:", "type": "text"})}],
         {"note": "the password:", "more": ["secret="]},
-        [{"content": "put it in <api_key>"}, {"content": "hello there"}],
-        [{"arguments": json.dumps({"tag": "<password>", "more": "text"})}],
+        ['Enter "password:" then click "OK"', "Enter 'password:' then click 'OK'"],
     ],
 )
 def test_texts_side_by_side_are_no_secret_of_each_other(value: object) -> None:
