@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from massgen_tracing.projection.events import Event
+from massgen_tracing.projection.spread import Spread
 from massgen_tracing.projection.usage import Used
 from massgen_tracing.semconv import RoundType
 
@@ -25,26 +26,22 @@ PRESENTATION: Final[RoundType] = "presentation"
 
 @dataclass(slots=True)
 class ToolStats:
-    """How one tool was used; times in nanoseconds."""
+    """How one tool was used: times in nanoseconds, and characters."""
 
     mcp: bool = False
     calls: int = 0
     failures: int = 0
-    ns: int = 0
-    least_ns: int | None = None
-    most_ns: int = 0
-    input_chars: int = 0
-    output_chars: int = 0
+    ns: Spread = field(default_factory=Spread)
+    input_chars: Spread = field(default_factory=Spread)
+    output_chars: Spread = field(default_factory=Spread)
 
     def add(self, ns: int, input_chars: int, output_chars: int, *, failed: bool) -> None:
         """Add a call."""
         self.calls += 1
         self.failures += failed
-        self.ns += ns
-        self.least_ns = ns if self.least_ns is None else min(self.least_ns, ns)
-        self.most_ns = max(self.most_ns, ns)
-        self.input_chars += input_chars
-        self.output_chars += output_chars
+        self.ns.add(ns)
+        self.input_chars.add(input_chars)
+        self.output_chars.add(output_chars)
 
 
 @dataclass(slots=True)

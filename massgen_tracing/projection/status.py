@@ -103,7 +103,7 @@ def tools(used: Tools, most: int | None = None) -> dict[str, Any]:
     return {
         "total_calls": used.total.calls,
         "total_failures": used.total.failures,
-        "total_execution_time_ms": ms(used.total.ns),
+        "total_execution_time_ms": ms(used.total.ns.total),
         "by_tool": {name: _tool(stats) for name, stats in sorted(used.by_name.items())[:most]},
     }
 
@@ -226,18 +226,25 @@ def _results(state: RunState) -> dict[str, Any]:
 
 
 def _tool(stats: ToolStats) -> dict[str, Any]:
+    taken, sent, got = stats.ns, stats.input_chars, stats.output_chars
+    times, sizes = taken.percentiles(0.5, 0.9), got.percentiles(0.5, 0.9, 0.99)
     return {
         "call_count": stats.calls,
         "success_count": stats.calls - stats.failures,
         "failure_count": stats.failures,
-        "total_execution_time_ms": ms(stats.ns),
-        "avg_execution_time_ms": ms(stats.ns // stats.calls) if stats.calls else 0.0,
-        "min_execution_time_ms": ms(stats.least_ns or 0),
-        "max_execution_time_ms": ms(stats.most_ns),
-        "total_input_chars": stats.input_chars,
-        "total_output_chars": stats.output_chars,
-        "input_tokens_est": stats.input_chars // _CHARS_A_TOKEN,
-        "output_tokens_est": stats.output_chars // _CHARS_A_TOKEN,
+        "total_execution_time_ms": ms(taken.total),
+        "avg_execution_time_ms": ms(int(taken.mean)),
+        "min_execution_time_ms": ms(taken.least),
+        "max_execution_time_ms": ms(taken.most),
+        "exec_time_distribution": {"min_ms": ms(taken.least), "max_ms": ms(taken.most), "median_ms": ms(times[0]), "p90_ms": ms(times[1])},
+        "total_input_chars": sent.total,
+        "total_output_chars": got.total,
+        "avg_input_chars": round(sent.mean, 1),
+        "avg_output_chars": round(got.mean, 1),
+        "input_distribution": {"min": sent.least, "max": sent.most, "median": sent.percentiles(0.5)[0]},
+        "output_distribution": {"min": got.least, "max": got.most, "median": sizes[0], "p90": sizes[1], "p99": sizes[2]},
+        "input_tokens_est": sent.total // _CHARS_A_TOKEN,
+        "output_tokens_est": got.total // _CHARS_A_TOKEN,
         "tool_type": "mcp" if stats.mcp else "custom",
     }
 
