@@ -19,6 +19,7 @@ from massgen_tracing.projection.values import mapping, text, texts
 TRACE_FILE: Final = "execution_trace.md"
 VOTE_FILE: Final = "vote.json"
 MANIFEST_FILE: Final = "manifest.json"
+SNAPSHOTS_FILE: Final = "snapshot_mappings.json"
 METADATA_FILE: Final = "execution_metadata.yaml"
 
 _UNPRINTABLE: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufffe\uffff\ufeff]")
@@ -159,6 +160,30 @@ def final(state: RunState) -> list[Artifact]:
         "trace_id": state.trace_id,
     }
     return [answered, Artifact(place / MANIFEST_FILE, as_document(manifest))]
+
+
+def snapshots(state: RunState) -> Artifact | None:
+    """`snapshot_mappings.json`: where each answer, vote and the final answer lies, by label; None where nothing was said. MassGen resumes by it."""
+    numbers = {agent_id: number for number, agent_id in enumerate(sorted(state.agents), 1)}
+    votes: dict[str, int] = {}
+    found: dict[str, Any] = {}
+    for said in sorted(state.said(), key=lambda said: said.moment):
+        place, kind, label, file = place_of(state, said), "answer", said.label, layout.ANSWER_FILE
+        if said.voted_for:
+            votes[said.agent_id] = votes.get(said.agent_id, 0) + 1
+            kind, label, file = "vote", f"agent{numbers[said.agent_id]}.vote{votes[said.agent_id]}", VOTE_FILE
+        chosen = {"voted_for": said.voted_for, "voted_for_label": said.label or None} if said.voted_for else {}
+        found[label] = _snapshot(kind, label, said, place.name, str(place / file)) | chosen
+    last = judged.final_answer(state)
+    if last is not None and (won := judged.winner(state)) in numbers:
+        label, path = f"agent{numbers[won]}.final", PurePosixPath(layout.FINAL_DIR, layout.agent_folder(won), layout.ANSWER_FILE)
+        found[label] = _snapshot("final_answer", label, last, "final", str(path))
+    return Artifact(PurePosixPath(SNAPSHOTS_FILE), as_document(found)) if found else None
+
+
+def _snapshot(kind: str, label: str, said: Said, timestamp: str, path: str) -> dict[str, Any]:
+    about = {"type": kind, "label": label, "agent_id": said.agent_id, "timestamp": timestamp}
+    return {**about, "iteration": said.iteration, "round": said.round, "path": path}
 
 
 def metadata(state: RunState) -> Artifact:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import PurePosixPath
@@ -15,7 +15,7 @@ from massgen_tracing.projection.coordination import coordination_events, coordin
 from massgen_tracing.projection.fold import PREFIXES, Fold
 from massgen_tracing.projection.journal import Journal
 from massgen_tracing.projection.metrics import metrics_summary
-from massgen_tracing.projection.state import RunState, Said
+from massgen_tracing.projection.state import Said
 from massgen_tracing.projection.status import status
 from massgen_tracing.projection.writer import ArtifactWriter
 
@@ -83,8 +83,10 @@ class RunFiles:
         self._write(artifacts.metadata(state))
         self._write_rounds()
         if self._agents not in {0, len(state.agents)}:
-            self._write(*(artifacts.vote(state, said) for said in _said(state) if said.voted_for))
+            self._write(*(artifacts.vote(state, said) for said in state.said() if said.voted_for))
         self._write_final()
+        mappings = artifacts.snapshots(state)
+        self._write(*(() if mappings is None else (mappings,)))
         directory = self._directory
         self.writer.write(directory / METRICS_FILE, metrics_summary(state))
         self.writer.write_pieces(directory / EVENTS_FILE, coordination_events(state, self._journal.events()))
@@ -132,12 +134,6 @@ class RunFiles:
     def _write(self, *made: artifacts.Artifact) -> None:
         for artifact in made:
             self.writer.write(self._directory / artifact.path, artifact.content)
-
-
-def _said(state: RunState) -> Iterator[Said]:
-    for agent in state.agents.values():
-        for rnd in agent.rounds.values():
-            yield from rnd.said
 
 
 def rebuild(run: layout.RunDirectory, spans: Iterable[SpanRecord], *, links: bool = True) -> RunFiles | None:

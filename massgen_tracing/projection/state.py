@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -210,6 +210,12 @@ class RunState:
     final: Said | None = None
     winner_label: str = ""
     coordination: set[str] = field(default_factory=set)
+
+    def said(self) -> Iterator[Said]:
+        """The answers and votes, by agent and round."""
+        for agent in self.agents.values():
+            for rnd in agent.rounds.values():
+                yield from rnd.said
 
     def agent(self, agent_id: str) -> AgentState:
         """One agent; whoever does something is one. Those that the session names come first, then the others by name."""

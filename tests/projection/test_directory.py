@@ -53,7 +53,8 @@ def test_every_file_of_the_directory_is_there(tmp_path: Path) -> None:
     found = contents(run.attempt_dir)
     names = {"/".join(part for part in Path(name).parts if not part.startswith("2026")) for name in found}
     assert names == {
-        "status.json", "metrics_summary.json", "coordination_events.json", "coordination_table.txt", "events.jsonl", "massgen.log",
+        "status.json", "metrics_summary.json", "coordination_events.json", "coordination_table.txt", "snapshot_mappings.json", "events.jsonl",
+        "massgen.log",
         "streaming_debug.log", "execution_metadata.yaml", "final/manifest.json", "final/b/answer.txt",
         *(f"agent_outputs/{agent}.txt" for agent in "abc"), "a/answer.txt", "a/vote.json", "a/execution_trace.md",
         "b/answer.txt", "b/vote.json", "b/execution_trace.md", "c/execution_trace.md",
@@ -76,6 +77,13 @@ def test_every_file_of_the_directory_is_there(tmp_path: Path) -> None:
     assert (manifest["winner"], manifest["finish_reason"], manifest["agents"]["b"]["votes"]) == ("b", "completed", 2)
     assert all((run.attempt_dir / path).is_file() for agent in manifest["agents"].values() for path in agent["artifacts"])
     assert yaml.safe_load(found["execution_metadata.yaml"])["query"] == "What is AI?"
+    mappings = json.loads(found["snapshot_mappings.json"])
+    assert [each["type"] for each in mappings.values()][-1] == "final_answer"
+    for label, each in mappings.items():
+        assert each["label"] == label
+        assert each["path"] in found
+        assert each["timestamp"] == Path(each["path"]).parent.name or each["timestamp"] == "final"
+    assert {label.partition(".")[2] for label in mappings} >= {"1", "vote1", "final"}
     summary = json.loads(found["metrics_summary.json"])
     assert (summary["totals"]["estimated_cost"], summary["totals"]["input_tokens"]) == (0.2, 30)
 
