@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -61,12 +62,23 @@ def _path(value: object) -> str:
     raise ValueError("a path")
 
 
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A regular expression of the user's; what Python warns of in it is no error, whatever warnings are turned into.
+
+    Raises:
+        re.error: if it is none.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return re.compile(pattern)
+
+
 def _patterns(value: object) -> tuple[str, ...]:
     """Regular expressions: a list of them, or a text with one a line, as a variable has them."""
     given = value.splitlines() if isinstance(value, str) else value
     if isinstance(given, Sequence) and all(isinstance(each, str) for each in given):
         try:
-            return tuple(re.compile(each.strip()).pattern for each in given if each.strip())
+            return tuple(compiled(each.strip()).pattern for each in given if each.strip())
         except re.error as error:
             raise ValueError(f"regular expressions, in the variable one a line ({error})") from None
     raise ValueError("a list of regular expressions, in the variable one a line")

@@ -14,6 +14,7 @@ from opentelemetry import trace
 import massgen_tracing as mt
 from massgen_tracing import guard
 from massgen_tracing.testing import left_behind
+from massgen_tracing.trace.payload import keep_content, scrub_also
 from tests.sinks.collector import Collector, collecting
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
@@ -124,6 +125,14 @@ def swallowed() -> Iterator[list[str]]:
     guard.reset()
     if kinds:
         raise AssertionError(f"The package swallowed problems that the test did not expect: {kinds}") from (errors[0] if errors else None)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_more_is_secret() -> Iterator[None]:
+    """Patterns that a test has configured, and that content is kept in full, are not for the next one."""
+    yield
+    scrub_also(())
+    keep_content(False)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -83,3 +84,10 @@ def test_no_text_is_an_error(swallowed: list[str], text: str) -> None:
 def test_the_words_for_yes_and_no(text: str, value: bool) -> None:
     """Upper case and white space do not matter."""
     assert settings.resolve({}, {"MASSGEN_TRACING_STRICT": text})["strict"] is value
+
+
+def test_what_python_warns_of_in_a_pattern_is_no_error() -> None:
+    """Also where warnings are errors, as in these tests: the pattern is taken as it is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert settings.resolve({}, {"MASSGEN_TRACING_SCRUB_PATTERNS": "[[a]"})["scrub_patterns"] == ("[[a]",)

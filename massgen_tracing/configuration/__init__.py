@@ -248,6 +248,9 @@ def shutdown(timeout: float = 5.0) -> bool:
 
         SHARED.clear()
         done = _stop(pipeline, timeout, root)
+    if pipeline.unfinished:
+        problem = f"The files of a run were not all written within {round(timeout, 1):g} s"
+        guard.report("run.files.late", f"{problem}; `massgen-tracing logs rebuild` makes them of the recording, when it has ended.")
     _after(root, seals=seals)
     return done
 

@@ -268,15 +268,27 @@ class Json:
 
     content_type = "application/json"
 
+    def __init__(self) -> None:
+        self._head = _NEVER
+        """Of the line before, up to its span; most have the same."""
+        self._home = Home(b"", b"")
+
     def span(self, line: bytes, starts: bool = False) -> EncodedSpan | None:
-        at = line.find(_SPANS) + len(_SPANS)
+        if not line.startswith(self._head):
+            head = line[: line.find(_SPANS) + len(_SPANS)]
+            if not head.startswith(_DOCUMENT):
+                return None
+            self._head, self._home = head, Home(head[len(_DOCUMENT) : -1], b"")
+        at = len(self._head)
         ids = _IDS.match(line, at)
-        began = _BEGAN.search(line, at)
-        if ids is None or began is None or not line.startswith(_DOCUMENT) or not line.endswith(_TAIL) or line.find(_DOCUMENT, 1) >= 0:
+        if ids is None or not line.endswith(_TAIL) or line.find(_DOCUMENT, at) >= 0:
             return None
-        parent = bytes.fromhex(ids[3].decode()) if ids[3] else b""
-        home = Home(line[len(_DOCUMENT) : at - 1], b"")
-        return EncodedSpan(home, bytes.fromhex((ids[1] + ids[2]).decode()), parent, int(began[1]), line[at - 1 : 1 - len(_TAIL)], starts)
+        began = _BEGAN.search(line, ids.end())
+        if began is None:
+            return None
+        trace_id, span_id, above = ids.groups()
+        parent = unhexlify(above) if above else b""
+        return EncodedSpan(self._home, unhexlify(trace_id + span_id), parent, int(began[1]), line[at - 1 : 1 - len(_TAIL)], starts)
 
     def record(self, span: SpanRecord) -> EncodedSpan:
         found = self.span(orjson.dumps(document(span)) + b"\n")

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final
 
 from massgen_tracing import semconv
+from massgen_tracing.settings import compiled
 
 MARK: Final[str] = semconv.SCRUBBED
 """Stands where a secret stood. It does not say what matched, for that would tell what to look for elsewhere."""
@@ -179,7 +180,7 @@ _SHORT: Final = 128
 def use(patterns: Sequence[str]) -> bool:
     """Say which regular expressions find further secrets, in texts and in keys; whether these are others than before."""
     global _own
-    before, _own = _own, tuple(map(re.compile, patterns))
+    before, _own = _own, tuple(map(compiled, patterns))
     if before != _own:
         _key_is_secret.clear()
     return before != _own

@@ -185,7 +185,7 @@ def test_a_run_never_looks_dead_while_it_goes_on(tracer: Tracer, tmp_path: Path)
                 for turn in range(choice.randrange(1, 8)):
                     with tracer.span(f"{number}/{step}/{turn}"):
                         assert liveness.writer_alive(path)
-            assert not liveness.writer_alive(path)
+            eventually(None, lambda path=path: not liveness.writer_alive(path))  # the thread that syncs may just have it open
         return paths
 
     with ThreadPoolExecutor(8) as pool:

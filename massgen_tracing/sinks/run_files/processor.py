@@ -183,10 +183,7 @@ class LiveFiles(SpanProcessor):
         worker = self._worker.pop(None, None)
         if worker is not None:
             worker.end()
-            if not worker.wait(seconds * _PART):
-                problem = f"The files of a run were not all written within {round(seconds, 1):g} s"
-                guard.report("run.files.late", f"{problem}; `massgen-tracing logs rebuild` makes them of the recording, when it has ended.")
-                return False
+            return worker.wait(seconds * _PART)
         if any(place.waiting for place in self._places.values()):  # no thread could be started, or a fork has ended it
             self._round()
         return True
