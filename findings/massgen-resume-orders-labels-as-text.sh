@@ -1,5 +1,5 @@
 #!/bin/sh
-# MassGen 0.1.97, seen on 2026-11-28: a run that is resumed from its log gives an agent's tenth answer before its second.
+# MassGen 0.1.97 with mcp 1.30.0, seen on 2026-11-28: a run that is resumed from its log gives an agent's tenth answer before its second.
 #
 # The good guess: `snapshot_mappings.json` lists the answers in the order in which they were given, so the last one that is restored is the agent's
 # latest, which the others are shown and may vote for.
@@ -10,7 +10,8 @@ set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet --disable-pip-version-check massgen==0.1.97
+"$folder/venv/bin/pip" install --quiet --disable-pip-version-check uv==0.11.6
+"$folder/venv/bin/uv" pip install --quiet --python "$folder/venv/bin/python" massgen==0.1.97 mcp==1.30.0  # newer ones lack what it imports
 cat >"$folder/resume.py" <<'PYTHON'
 import asyncio
 import json
