@@ -56,6 +56,7 @@ def main() -> int:
         say(f"  . {Path(sys.prefix) / 'bin' / 'activate'}    first, for the command to be found")
     say("  massgen-tracing logs list           every run so far")
     say("  massgen-tracing trace RUN           the tree of one of them")
+    say("  massgen-tracing summary RUN         what it cost, what was thrown away, what was slow, what failed")
     say("  massgen-tracing doctor              what works here, and what to do about the rest")
     say("  massgen-tracing sql --query NAME    more questions: one of the queries of dashboards/")
     say("  .massgen/massgen_logs/              beside each recording: status.json, answers, metrics, logs")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from massgen_tracing import conventions, semconv
 from massgen_tracing.insight import words
-from massgen_tracing.insight.calls import Key, ModelCall, Tree, errors, model_calls, tool_calls
+from massgen_tracing.insight.calls import ModelCall, Tree, errors, model_calls, tool_calls
 from massgen_tracing.insight.summary import Round, Summary, is_costless, summarise
 from massgen_tracing.insight.tree import Node, trees
 from massgen_tracing.model import SpanRecord, Usage
@@ -134,15 +134,10 @@ def _used(tree: Tree) -> list[Used]:
 
 
 def _wasted(tree: Tree, summary: Summary) -> Iterator[Wasted]:
-    by: dict[Key, str] = {}
-    for span in tree.spans.values():
-        cause = text(span.attributes.get(semconv.RESTART_BY))
-        if cause:
-            by[span.trace_id, span.parent_span_id] = cause
-    causes: Mapping[str, str] = {span_id: cause for (_, span_id), cause in by.items()}
+    by = {span.parent_span_id: cause for span in tree.spans.values() if (cause := text(span.attributes.get(semconv.RESTART_BY)))}
     for rnd in summary.rounds:
         if rnd.outcome in _THROWN_AWAY:
-            yield Wasted(rnd, causes.get(rnd.span_id, ""))
+            yield Wasted(rnd, by.get(rnd.span_id, ""))
 
 
 def _tools(tree: Tree) -> list[ToolUse]:

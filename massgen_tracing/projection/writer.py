@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import filecmp
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,20 +76,14 @@ class ArtifactWriter:
 
     def _put(self, path: Path, content: bytes) -> None:
         # With few calls of the system: after each, Python makes a thread wait for the program's own.
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
+        with _beside(path) as temporary:
             append(temporary, content, os.O_TRUNC)
             os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
         self.saved.written += 1
         self.saved.bytes += len(content)
 
     def _replace(self, path: Path, pieces: Iterable[bytes]) -> None:
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
+        with _beside(path) as temporary:
             with os.fdopen(_create(temporary), "wb") as file:
                 file.writelines(pieces)
                 size = file.tell()
@@ -98,10 +92,6 @@ class ArtifactWriter:
                 temporary.unlink()
                 return
             os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
         self.saved.written += 1
         self.saved.bytes += size
 
@@ -137,6 +127,18 @@ class ArtifactWriter:
             " recording. Is the disk full, or the directory read-only?",
             error=error,
         )
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Where a file is written before it takes its place; what is left there when that fails is removed."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def _create(path: Path, flags: int = os.O_TRUNC) -> int:

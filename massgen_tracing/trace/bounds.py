@@ -53,7 +53,8 @@ def scrubbed_start(text: str, limit: int) -> tuple[str, bool]:
     taken = limit + _SECRET_MARGIN
     while True:
         # Not in the middle of a word: a token may be longer than the margin.
-        taken = _WORD.match(text, taken, taken + _LONGEST_WORD).end() if taken < len(text) else taken  # type: ignore[union-attr]  # it matches nothing too
+        rest = _WORD.match(text, taken, taken + _LONGEST_WORD)
+        taken = taken if rest is None else rest.end()
         start = scrub(encodable(text[:taken]))
         if taken >= len(text):
             return start, True

@@ -117,5 +117,3 @@ def to_csv(result: Result) -> str:
 
 OBJECTS: Final[dict[str, Callable[..., str]]] = {"json": to_json, "jsonl": to_jsonl}
 """The formats whose rows are objects."""
-
-WRITERS: Final[dict[str, Callable[[Result], str]]] = {**OBJECTS, "csv": to_csv}

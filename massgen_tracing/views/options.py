@@ -11,6 +11,9 @@ from typing import Final
 from massgen_tracing import settings
 from massgen_tracing.errors import QueryError
 
+OBJECT_FORMATS: Final = frozenset({"json", "jsonl"})
+"""Formats for programs: rows are objects, and so are errors."""
+
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGE: Final = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 

@@ -11,18 +11,16 @@ from rich.text import Text
 from massgen_tracing.insight.overview import Overview, Wasted
 from massgen_tracing.insight.summary import Round
 from massgen_tracing.model import Usage
-from massgen_tracing.views import terminal, text, tree_json
+from massgen_tracing.views import run_json, terminal, text
 
 _MOST: Final = 5
 """Rows of a table; how many more there are is said."""
-
-_MOST_TEXT: Final = 300
 
 
 def draw(out: Console, found: Overview, *, title: str) -> None:
     """Draw it; what there is nothing of is left out."""
     summary = found.summary
-    out.print(terminal.headline(summary, title))
+    out.print(terminal.headline(summary, title, out.width))
     if summary.question:
         out.print(Text(text.shorten(summary.question, 2 * out.width), style="italic"))
     out.print(terminal.closing(summary))
@@ -43,7 +41,7 @@ def draw(out: Console, found: Overview, *, title: str) -> None:
         for each in found.gaps
     ]
     _table(out, "Nothing went on", ("round", "for", "from", "after"), gaps)
-    failures = [(_place(each.agent_id, each.round), each.span.name, text.shorten(each.error, _MOST_TEXT)) for each in found.failures]
+    failures = [(_place(each.agent_id, each.round), each.span.name, text.shorten(each.error, run_json.MOST_TEXT)) for each in found.failures]
     _table(out, "Errors", ("round", "what", "error"), failures)
 
 
@@ -86,18 +84,18 @@ def document(found: Overview, *, title: str) -> dict[str, Any]:
     """The same as one JSON object: the totals as in a run's own document, and everything that the tables have; times in seconds."""
     begin = found.summary.start_ns or 0
     return {
-        **tree_json.totals(title, found.summary),
+        **run_json.totals(title, found.summary),
         "used": [
             {
                 "agent_id": each.agent_id or None,
                 "model": each.model or None,
                 "calls": each.calls,
                 "calls_of_unknown_cost": each.costless_calls,
-                **tree_json.usage(each.usage),
+                **run_json.usage(each.usage),
             }
             for each in found.used
         ],
-        "wasted": [{**tree_json.of_round(each.round), "by": each.by or None} for each in found.wasted],
+        "wasted": [{**run_json.of_round(each.round), "by": each.by or None} for each in found.wasted],
         "tools": [
             {"tool": each.name, "calls": each.calls, "failures": each.failures, "seconds": each.seconds, "longest_seconds": each.longest}
             for each in found.tools
@@ -118,7 +116,7 @@ def document(found: Overview, *, title: str) -> dict[str, Any]:
                 "round": each.round,
                 "span_id": each.span.span_id,
                 "name": each.span.name,
-                "error": text.shorten(each.error, _MOST_TEXT),
+                "error": text.shorten(each.error, run_json.MOST_TEXT),
             }
             for each in found.failures
         ],

@@ -34,6 +34,7 @@ _GUIDE: Final = 4
 
 _NARROWEST_NAME: Final = 12
 _FEWEST_OF_AGENT: Final = 4
+_FIRST_DIGITS: Final = 8
 _DURATION: Final = 8
 _AGENT_COLOURS: Final = ("cyan", "magenta", "yellow", "blue", "green", "bright_red")
 _OUTCOME_STYLES: Final = {
@@ -94,7 +95,7 @@ class _Layout:
 
 def draw_run(out: Console, roots: Sequence[Node], summary: Summary, *, title: str) -> None:
     """Draw a run: what it was, its tree, what it came to."""
-    out.print(headline(summary, title), soft_wrap=False)
+    out.print(headline(summary, title, out.width), soft_wrap=False)
     if summary.question:
         out.print(Text(text.shorten(summary.question, 4 * out.width), style="italic"))
     out.print()
@@ -225,15 +226,16 @@ def _note(span: SpanRecord, layout: _Layout) -> Text:
     return note
 
 
-def headline(summary: Summary, title: str) -> Text:
-    """What a run was, in a line."""
+def headline(summary: Summary, title: str, width: int) -> Text:
+    """What a run was, in a line; where it is too long for the width, with the first digits of the trace's id, by which it is found too."""
     line = Text(text.clean(title), style="bold")
     line.append(f"  {summary.state}", style=_STATE_STYLES[summary.state])
     for part in (text.duration(summary.seconds), text.count(len(summary.agents), "agent") if summary.agents else ""):
         if part:
             line.append(f" · {part}", style="default")
     for trace_id in summary.trace_ids[:1]:
-        line.append(f" · trace {trace_id}", style="dim")
+        fits = len(line) + len(f" · trace {trace_id}") <= width
+        line.append(f" · trace {trace_id if fits else trace_id[:_FIRST_DIGITS]}", style="dim")
     if len(summary.trace_ids) > 1:
         line.append(f" and {len(summary.trace_ids) - 1} more", style="dim")
     return line

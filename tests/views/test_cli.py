@@ -302,7 +302,7 @@ def test_a_cut_tree_says_how_much_is_missing(root: Path, capsys: pytest.CaptureF
     """With --depth only the upper levels are drawn, and the rest is counted."""
     out, err = said(capsys, "trace", "--root", root, "--depth", "1")
     assert "llm.openrouter.stream" not in out
-    assert "10 spans more left out, by --depth and --limit" in err
+    assert "10 spans more that --depth or --limit leaves out" in err
 
 
 def test_a_run_as_json(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -358,7 +358,7 @@ def test_json_is_bounded_and_says_what_is_missing(tmp_path: Path, capsys: pytest
     assert [span["depth"] for span in run["spans"]] == list(range(1000))
     assert run["spans_left_out"] == 501
     assert all(len(span["name"]) == 300 for span in run["spans"])
-    assert "501 spans more left out" in err
+    assert "501 spans more; see more with a larger --limit" in err
     few = json.loads(said(capsys, "trace", path, "--format", "json", "--limit", "2", "--depth", "9")[0])
     assert (len(few["spans"]), few["spans_left_out"]) == (2, 1499)
 
@@ -581,8 +581,7 @@ def test_what_is_deeper_than_the_width_is_said(tmp_path: Path, capsys: pytest.Ca
     out, err = said(capsys, "trace", path)
     drawn = [line for line in out.splitlines() if re.search(r"s\d+ ", line)]
     assert all(re.search(r"10ms$", line) for line in drawn)
-    assert f"{300 - len(drawn)} spans more left out" in err
-    assert "have room in 80 columns" in err
+    assert f"{300 - len(drawn)} spans more that 80 columns have no room for" in err
     assert len(drawn) > 8
 
 

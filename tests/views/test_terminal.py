@@ -207,3 +207,10 @@ def test_a_cost_that_leaves_calls_out_says_so() -> None:
     lines = [line for line in drawn(*rounds, *calls).splitlines() if "agent.a" in line]
     assert ["≥$0.5000" in line for line in lines] == [True, False, False]
     assert ["$" in line for line in lines] == [True, True, False]
+
+
+@pytest.mark.parametrize(("width", "shown"), [(120, otlp.TRACE), (60, otlp.TRACE[:8])])
+def test_the_trace_is_named_as_far_as_the_width_goes(width: int, shown: str) -> None:
+    """By its id, or by the first digits, which find it too; the headline is one line."""
+    first = drawn(*otlp.sample_spans(), width=width).splitlines()[0]
+    assert first.endswith(f"trace {shown}")

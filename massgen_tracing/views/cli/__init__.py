@@ -38,10 +38,6 @@ EXIT_TIMEOUT: Final = 3
 EXIT_INTERRUPTED: Final = 4
 
 
-_JSON: Final = frozenset({"json", "jsonl"})
-"""Formats for programs, which are told of errors in JSON too."""
-
-
 class _Parser(argparse.ArgumentParser):
     """Arguments that are wrong end a command as a wrong configuration does: nothing was started."""
 
@@ -97,7 +93,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(_module(args.command).run(args))
     except errors.MassGenTracingError as error:
-        in_json = getattr(args, "format", None) in _JSON
+        from massgen_tracing.views.options import OBJECT_FORMATS
+
+        in_json = getattr(args, "format", None) in OBJECT_FORMATS
         print(_as_json(error) if in_json else f"massgen-tracing {args.command}: {error}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:

@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _answer(args: argparse.Namespace, sql: str, *, only_used: bool = False) -> None:
     """Ask one statement and print what it answers; with *only_used*, parameters and a trace that are not in it are for others."""
-    if args.expand and args.format not in {"json", "jsonl"}:
+    if args.expand and args.format not in options.OBJECT_FORMATS:
         raise QueryError("--expand is for objects", expected="--format json or jsonl beside it", got=args.format)
     # Each time anew: `1h` is counted back from now.
     min_timestamp = None if args.since is None else options.since(args.since)
@@ -157,10 +157,10 @@ def _print(result: Result, form: str, *, expand: bool) -> None:
         if result.rows:
             terminal.draw_table(out, result.columns, formats.cells(result), numeric=result.numeric_columns)
         out.print(f"({text.count(len(result), 'row')})", style="dim")
-    elif expand and form in formats.OBJECTS:
-        sys.stdout.write(formats.OBJECTS[form](result, expand=True))
-    elif form in formats.WRITERS:
-        sys.stdout.write(formats.WRITERS[form](result))
+    elif form in formats.OBJECTS:
+        sys.stdout.write(formats.OBJECTS[form](result, expand=expand))
+    elif form == "csv":
+        sys.stdout.write(formats.to_csv(result))
     else:
         from massgen_tracing.store.engine import export
 

@@ -7,8 +7,8 @@ import json
 from typing import Final
 
 from massgen_tracing.insight import words
-from massgen_tracing.insight.summary import summarise
-from massgen_tracing.insight.tree import bounded, only, trees
+from massgen_tracing.insight.summary import Summary, summarise
+from massgen_tracing.insight.tree import Node, bounded, only, trees
 from massgen_tracing.views import options, text, wanted
 
 COMMAND: Final = "trace"
@@ -37,27 +37,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw the tree, or print it."""
-    from massgen_tracing.views import terminal, tree_json
-
     title, recording = wanted.find(args)
     roots, summary = trees(recording.spans), summarise(recording.spans)
     if args.only:
         roots = only(roots, words.has_failed)
-    most = _MOST_SPANS if args.limit is None and args.format == "json" else args.limit
-    out = terminal.console()
-    depth, fits = args.depth, terminal.deepest(out)
-    if args.format == "tree" and (depth is None or depth > fits):
-        depth = fits
-    roots, left_out = bounded(roots, depth=depth, most=most)
-    if args.format == "json":
-        print(json.dumps(tree_json.document(title, roots, summary, left_out=left_out, most=most), ensure_ascii=False, indent=1, allow_nan=False))
-    else:
-        terminal.draw_run(out, roots, summary, title=title)
-        if args.only and not roots:
-            options.note(COMMAND, "no span has failed")
-    if left_out:
-        room = f"; {depth} levels have room in {out.width} columns" if args.format == "tree" and depth == fits else ""
-        options.note(COMMAND, f"{text.count(left_out, 'span')} more left out, by --depth and --limit{room}")
+    (_print if args.format == "json" else _draw)(args, title, roots, summary)
     if recording.report.sentence:
         options.note(COMMAND, recording.report.sentence)
     return 0
+
+
+def _print(args: argparse.Namespace, title: str, roots: list[Node], summary: Summary) -> None:
+    from massgen_tracing.views import run_json
+
+    most = _MOST_SPANS if args.limit is None else args.limit
+    roots, left_out = bounded(roots, depth=args.depth, most=most)
+    print(json.dumps(run_json.document(title, roots, summary, left_out=left_out, most=most), ensure_ascii=False, indent=1, allow_nan=False))
+    if left_out:
+        options.note(COMMAND, f"{text.count(left_out, 'span')} more; see more with a larger --limit, or --depth")
+
+
+def _draw(args: argparse.Namespace, title: str, roots: list[Node], summary: Summary) -> None:
+    from massgen_tracing.views import terminal
+
+    out = terminal.console()
+    shown, left_out = bounded(roots, depth=args.depth, most=args.limit)
+    shown, too_deep = bounded(shown, depth=terminal.deepest(out))
+    terminal.draw_run(out, shown, summary, title=title)
+    if args.only and not roots:
+        options.note(COMMAND, "no span has failed")
+    if left_out:
+        options.note(COMMAND, f"{text.count(left_out, 'span')} more that --depth or --limit leaves out")
+    if too_deep:
+        options.note(COMMAND, f"{text.count(too_deep, 'span')} more that {out.width} columns have no room for")

@@ -14,7 +14,7 @@ from massgen_tracing.model import SpanRecord, Usage
 from massgen_tracing.views import text
 
 _MOST_NAMES: Final = 1000
-_MOST_TEXT: Final = 300
+MOST_TEXT: Final = 300
 """Characters of a name, an error, or the question; all of it is in the attributes, for `sql`."""
 
 
@@ -45,7 +45,7 @@ def totals(title: str, summary: Summary) -> dict[str, Any]:
         "run": title,
         "trace_ids": list(summary.trace_ids[:_MOST_NAMES]),
         "state": summary.state,
-        "question": text.shorten(summary.question, _MOST_TEXT),
+        "question": text.shorten(summary.question, MOST_TEXT),
         "start": None if summary.start_ns is None else datetime.fromtimestamp(summary.start_ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "seconds": summary.seconds,
         "agents": list(summary.agents[:_MOST_NAMES]),
@@ -82,7 +82,7 @@ def of_round(rnd: Round) -> dict[str, Any]:
         "round_type": rnd.kind or None,
         "outcome": rnd.outcome or None,
         "label": rnd.label or None,
-        "error": text.shorten(rnd.error, _MOST_TEXT) or None,
+        "error": text.shorten(rnd.error, MOST_TEXT) or None,
         "seconds": rnd.seconds,
         "calls_of_unknown_cost": rnd.costless_calls,
         "usage": usage(rnd.usage),
@@ -103,7 +103,7 @@ def _span(span: SpanRecord, depth: int, begin_ns: int) -> dict[str, Any]:
         "depth": depth,
         "span_id": span.span_id,
         "parent_span_id": span.parent_span_id,
-        "name": text.shorten(words.name(span), _MOST_TEXT),
+        "name": text.shorten(words.name(span), MOST_TEXT),
         "kind": kind,
         "agent_id": words.agent(span),
         "start": (span.start_ns - begin_ns) / 1e9,
@@ -116,7 +116,7 @@ def _span(span: SpanRecord, depth: int, begin_ns: int) -> dict[str, Any]:
         "input_tokens": used.input,
         "output_tokens": used.output,
         "cost": used.cost,
-        "error": text.shorten(words.error(span), _MOST_TEXT) if words.has_failed(span) else "",
+        "error": text.shorten(words.error(span), MOST_TEXT) if words.has_failed(span) else "",
     }
 
 
