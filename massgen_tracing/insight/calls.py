@@ -59,6 +59,10 @@ class Tree:
             yield parent
             span = parent
 
+    def round_of(self, span: SpanRecord) -> SpanRecord | None:
+        """The agent's round that a span is within, the nearest one."""
+        return next((parent for parent in self.above(span) if parent.name.startswith(semconv.AGENT_PREFIX)), None)
+
 
 def model_calls(tree: Tree) -> list[ModelCall]:
     """The model calls, each once, by their starts."""

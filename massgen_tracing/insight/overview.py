@@ -114,10 +114,8 @@ def overview(spans: Sequence[SpanRecord]) -> Overview:
 
 def _whose(tree: Tree, span: SpanRecord) -> tuple[str, int | None]:
     """The agent and the number of the round that a span is in, or is itself."""
-    for each in (span, *tree.above(span)):
-        if each.name.startswith(semconv.AGENT_PREFIX):
-            return words.agent(each), integer(each.attributes.get(semconv.ROUND))
-    return words.agent(span), integer(span.attributes.get(semconv.ROUND))
+    of = span if span.name.startswith(semconv.AGENT_PREFIX) else tree.round_of(span) or span
+    return words.agent(of), integer(of.attributes.get(semconv.ROUND))
 
 
 def _used(tree: Tree) -> list[Used]:

@@ -154,10 +154,9 @@ def _by_round(tree: Tree, calls: Sequence[ModelCall]) -> Mapping[Key, list[Model
     """The model calls of each round."""
     found: dict[Key, list[ModelCall]] = defaultdict(list)
     for call in calls:
-        for parent in tree.above(call.span):
-            if parent.name.startswith(semconv.AGENT_PREFIX):
-                found[parent.key].append(call)
-                break
+        rnd = tree.round_of(call.span)
+        if rnd is not None:
+            found[rnd.key].append(call)
     return found
 
 
