@@ -21,9 +21,12 @@ _MAX_SCRUBBED: Final = 4
 _SECRET_MARGIN: Final = 4096
 """A secret that straddles the cut must be seen whole before the cut: this much more is scrubbed."""
 
-
 _WORD: Final = re.compile(r"""[^\s"'<>,;]*""")
 _LONGEST_WORD: Final = 2**16
+"""Characters up to which a word that the margin ends in is read to its own end: some tokens are longer than the margin."""
+
+_MOST_READ: Final = 20
+"""No more is read of a text, which marks make shorter and shorter, once it was so many times the cut and the margin."""
 
 
 def cut_clean(text: str, limit: int) -> str:
@@ -52,14 +55,13 @@ def scrubbed_start(text: str, limit: int) -> tuple[str, bool]:
     """
     taken = limit + _SECRET_MARGIN
     while True:
-        # Not in the middle of a word: a token may be longer than the margin.
         rest = _WORD.match(text, taken, taken + _LONGEST_WORD)
         taken = taken if rest is None else rest.end()
         start = scrub(encodable(text[:taken]))
         if taken >= len(text):
             return start, True
         safe = len(start) - _SECRET_MARGIN // 2
-        if safe >= limit or taken > 20 * (limit + _SECRET_MARGIN):
+        if safe >= limit or taken > _MOST_READ * (limit + _SECRET_MARGIN):
             return start[: max(safe, 0)], False
         taken *= 2
 
