@@ -41,11 +41,13 @@ class Environment:
         path: its directory.
         version: of MassGen.
         borrowed: whether it was named by the variable; then this repository is put on PYTHONPATH, since another may be installed in it.
+        launcher: words that start a Python program in another way than its interpreter does (`rehearsal.preloaded`).
     """
 
     path: Path
     version: str
     borrowed: bool = False
+    launcher: tuple[str, ...] = ()
 
     @property
     def python(self) -> Path:
@@ -54,6 +56,10 @@ class Environment:
     @property
     def massgen(self) -> Path:
         return self.path / "bin" / "massgen"
+
+    def command(self, program: Path) -> list[str]:
+        """The words that start a Python program of this environment."""
+        return [*(self.launcher or (str(self.python),)), str(program)]
 
     @property
     def key(self) -> tuple[int, ...]:

@@ -184,7 +184,9 @@ class Stage:
 
     def massgen(self, *options: str, question: str = QUESTION) -> list[str]:
         """The command line of one question."""
-        return [str(self.environment.massgen), "--automation", "--config", str(self.config), *options, question]
+        environment = self.environment
+        program = environment.command(environment.massgen) if environment.launcher else [str(environment.massgen)]
+        return [*program, "--automation", "--config", str(self.config), *options, question]
 
     def variables(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of the program: next to nothing of this process's."""

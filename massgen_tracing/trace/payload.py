@@ -49,6 +49,9 @@ _MAX_NODES: Final = 20_000
 _MAX_CHARS: Final = 4 * MAX_BYTES
 """Characters of text kept within one attribute before it is made to fit."""
 
+_MAX_STARTS: Final = 200
+"""Texts beyond those characters of which the start is kept: looking for secrets in each of 20,000 would take half a minute."""
+
 _MAX_KEY: Final = 512
 """Characters of an attribute's key."""
 
@@ -334,12 +337,13 @@ class _Converter:
         max_bytes: of one text within it.
     """
 
-    __slots__ = ("_chars", "_max_bytes", "_nodes")
+    __slots__ = ("_chars", "_max_bytes", "_nodes", "_starts")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._nodes = _MAX_NODES
         self._chars = _MAX_CHARS
+        self._starts = _MAX_STARTS
 
     def convert(self, value: object, depth: int) -> AttributeValue:
         """*value*; what cannot be read is named by its type."""
@@ -376,7 +380,13 @@ class _Converter:
         return self._stranger(value, depth)
 
     def _text(self, text: str) -> str:
-        kept = _text("", text, self._max_bytes) if len(text) <= self._chars else cut_clean(text, max(self._chars, _SHORT))
+        if len(text) <= self._chars:
+            kept = _text("", text, self._max_bytes)
+        elif self._starts:
+            self._starts -= 1
+            kept = cut_clean(text, max(self._chars, _SHORT))
+        else:
+            kept = f"… [cut, {len(text)} characters]"
         self._chars -= len(kept)
         return kept
 
@@ -409,10 +419,10 @@ class _Converter:
         if type(value) not in {list, tuple} or not _FEW < len(value) <= min(_MAX_ITEMS, self._nodes):
             return None
         items = [item for item in value if type(item) is str]
-        if len(items) != len(value):
+        if len(items) != len(value) or sum(map(len, items)) > min(self._max_bytes // 4, self._chars):
             return None
         text = "\n".join(items)
-        if len(text) > min(self._max_bytes // 4, self._chars) or not text.isascii() or scrub(text) is not text:
+        if not text.isascii() or scrub(text) is not text:
             return None
         self._nodes -= len(items)
         self._chars -= len(text)

@@ -1,5 +1,5 @@
 """Looks on inside a process of a rehearsal: context resets that fail, before any filter; what is current when the main coroutine has ended; when
-this package was imported.
+this package was imported; what was loaded in the end.
 
 Says on SIGUSR1 what every task waits for.
 
@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 
-_seen = {"argv": sys.argv[:1], "failed_detaches": 0, "left_current": [], "imported": []}
+_seen = {"argv": sys.argv[:1], "failed_detaches": 0, "left_current": [], "imported": [], "modules": []}
 
 
 def _watch_logging():
@@ -69,7 +69,7 @@ def _watch_coroutines():
 def _write():
     folder = os.environ.get("MASSGEN_REHEARSAL_WITNESS")
     if folder:
-        _seen["argv"] = sys.argv[:1]
+        _seen.update(argv=sys.argv[:1], modules=list(sys.modules))
         with open(os.path.join(folder, "%d.json" % os.getpid()), "w") as file:
             json.dump(_seen, file)
 

@@ -9,24 +9,30 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from rehearsal.cases import CASES
 from rehearsal.environments import OLDER, Environment, found
+from rehearsal.preloaded import preloaded
 from rehearsal.run import Ran, stage
 from rehearsal.versions import VERSIONS as TRIED
 
 MISSING = "MassGen {version} is not installed: `make massgen` does it (about 1.5 GB a version), or name environments in MASSGEN_ENVIRONMENTS"
 
+PARALLEL = "PYTEST_XDIST_WORKER" in os.environ
 NEWEST = "newest"
+FIRST = next(iter(CASES))
 VERSIONS = (NEWEST, *OLDER)
 RUNS = [(version, name) for version in VERSIONS for name, case in CASES.items() if version == NEWEST or case.older]
 
 
 class Runs:
     """The runs of a test session: under way one after the other, and at once where a test asks for one that was not begun.
+
+    A version's first run is started as a user starts it. The others are forked from a process that has loaded what that one had.
 
     Args:
         shared: the directory that they are kept in.
@@ -43,15 +49,22 @@ class Runs:
         begun = self._begun[version, name]
         return self._run(version, name) if begun.cancel() else begun.result()
 
+    def preloaded(self, version: str) -> Environment:
+        """The environment of a version, with its libraries loaded; the test is skipped where it is missing."""
+        here = environment(version)
+        (program,) = [process for process in self._run(version, FIRST).witness if process["argv"] == [str(here.massgen)]]
+        address = self._shared / f"{here.version}.socket"
+        with self._one_at_a_time(address):
+            return preloaded(here, program["modules"], address, os.getppid() if PARALLEL else os.getpid())
+
     def end(self) -> None:
         """Begin no other."""
         self._pool.shutdown(cancel_futures=True)
 
     def _run(self, version: str, name: str) -> Ran:
-        case, here, place = CASES[name], _find(version), self._shared / re.sub(r"\W+", "_", f"{version} {name}")
-        assert here is not None
-        with Path(f"{place}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        case, place = CASES[name], self._shared / re.sub(r"\W+", "_", f"{version} {name}")
+        here = environment(version) if name == FIRST else self.preloaded(version)
+        with self._one_at_a_time(place):
             if (there := Path(f"{place}.ran")).exists():
                 known: Ran = pickle.loads(there.read_bytes())
                 return known
@@ -61,6 +74,14 @@ class Runs:
                 ran = where.run(where.massgen(*case.options))
             there.write_bytes(pickle.dumps(ran))
             return ran
+
+    @staticmethod
+    @contextmanager
+    def _one_at_a_time(path: Path) -> Iterator[None]:
+        """No other thread or process of this test session is at the same path."""
+        with Path(f"{path}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -91,7 +112,7 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """Every run that a selected test asks for; where several processes share the tests, they share the runs too."""
     parameters = [getattr(item, "callspec", None) for item in request.session.items]
     base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "massgen"
+    shared = (base.parent if PARALLEL else base) / "massgen"
     shared.mkdir(exist_ok=True)
     under_way = Runs(shared, [found.params["ran"] for found in parameters if found is not None and "ran" in found.params])
     yield under_way
@@ -109,3 +130,9 @@ def ran(request: pytest.FixtureRequest, runs: Runs) -> Ran:
 @pytest.fixture
 def newest() -> Environment:
     return environment(NEWEST)
+
+
+@pytest.fixture
+def newest_preloaded(runs: Runs) -> Environment:
+    """The newest version, for a test in which the start of the program does not matter."""
+    return runs.preloaded(NEWEST)

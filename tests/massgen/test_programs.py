@@ -21,7 +21,7 @@ from rehearsal.environments import Environment
 from rehearsal.run import HERE, Setup, agents, stage
 from rehearsal.script import SERVER, Part, Script
 from tests.massgen import evidence
-from tests.massgen.conftest import VERSIONS, environment
+from tests.massgen.conftest import VERSIONS, Runs
 from tests.massgen.evidence import Tree
 
 pytestmark = pytest.mark.massgen
@@ -42,12 +42,12 @@ class Once(Script):
         return replace(super().__call__(replace(asked, tools=())), text="First of all.", calls=(self.call,))
 
 
-def test_a_tool_in_the_background_lies_in_the_round_that_started_it(newest: Environment, tmp_path: Path) -> None:
+def test_a_tool_in_the_background_lies_in_the_round_that_started_it(newest_preloaded: Environment, tmp_path: Path) -> None:
     """It is marked as such, and lasts as long as it did: MassGen gives it up when the round's agent has voted or answered."""
     script = Once(agents(2), part=NO_TOOLS, seed=50)
     beside = {"tool_name": f"mcp__{SERVER}__note", "arguments": {"text": "beside", "seconds": 20}}
     script.call = ScriptedCall("custom_tool__start_background_tool", beside)
-    with stage(newest, script, place=tmp_path) as here:
+    with stage(newest_preloaded, script, place=tmp_path) as here:
         ran = here.run(here.massgen())
     tree = Tree(ran.spans)
     (call,) = tree.named("mcp.")
@@ -58,11 +58,11 @@ def test_a_tool_in_the_background_lies_in_the_round_that_started_it(newest: Envi
     assert evidence.requests_and_spans(ran, tree)[1] == []
 
 
-def test_lines_of_an_interactive_program_are_questions_of_their_own(newest: Environment, tmp_path: Path) -> None:
+def test_lines_of_an_interactive_program_are_questions_of_their_own(newest_preloaded: Environment, tmp_path: Path) -> None:
     """Each is a session in a trace of its own, recorded beside MassGen's files of that turn."""
     questions = ["Which layout?", "And which colour?"]
-    with stage(newest, Script(agents(2), part=NO_TOOLS, seed=51), NO_SERVER, place=tmp_path) as here:
-        words = [str(newest.massgen), "--config", str(here.config)]
+    with stage(newest_preloaded, Script(agents(2), part=NO_TOOLS, seed=51), NO_SERVER, place=tmp_path) as here:
+        words = [*newest_preloaded.command(newest_preloaded.massgen), "--config", str(here.config)]
         ran = here.run(words, stdin="\n".join([*questions, "/quit", ""]), env={"TERM": "dumb"})
     tree = Tree(ran.spans)
     assert [session.attributes["massgen.task"] for session in tree.sessions] == questions
@@ -73,10 +73,10 @@ def test_lines_of_an_interactive_program_are_questions_of_their_own(newest: Envi
     assert [path.parent.parent.name for path in recordings] == ["turn_1", "turn_2"]
 
 
-def test_within_a_span_of_the_program_a_session_is_its_child(newest: Environment, tmp_path: Path) -> None:
+def test_within_a_span_of_the_program_a_session_is_its_child(newest_preloaded: Environment, tmp_path: Path) -> None:
     """OpenTelemetry's or ours; two questions at once do not mix; the program's span is current afterwards as before."""
-    with stage(newest, Script(agents(2), part=NO_TOOLS, seed=52), NO_SERVER, place=tmp_path) as here:
-        ran = here.run([str(newest.python), str(HERE / "inside.py"), str(here.config)])
+    with stage(newest_preloaded, Script(agents(2), part=NO_TOOLS, seed=52), NO_SERVER, place=tmp_path) as here:
+        ran = here.run([*newest_preloaded.command(HERE / "inside.py"), str(here.config)])
     assert ran.code == 0, ran.stderr
     tree = Tree(ran.spans)
     above = {str(session.attributes["massgen.task"]): getattr(tree.parent(session), "name", None) for session in tree.sessions}
@@ -91,7 +91,7 @@ def test_within_a_span_of_the_program_a_session_is_its_child(newest: Environment
     assert [process["left_current"] for process in ran.witness] == [[]]
 
 
-def test_each_attempt_at_a_question_is_a_session(tmp_path: Path) -> None:
+def test_each_attempt_at_a_question_is_a_session(runs: Runs, tmp_path: Path) -> None:
     """A winner that is not content with its answer has everything done again, recorded as the second attempt.
 
     With the oldest version: the newest fails when it begins the second attempt, and those between repeat it without end, traced or not.
@@ -99,7 +99,7 @@ def test_each_attempt_at_a_question_is_a_session(tmp_path: Path) -> None:
     script = Once(agents(2), part=replace(NO_TOOLS, vote="agent1"), seed=53)
     script.call = ScriptedCall("restart_orchestration", {"reason": "too short", "instructions": "Make it longer."})
     setup = Setup(server=False, orchestrator={"coordination": {"max_orchestration_restarts": 1}})
-    with stage(environment(VERSIONS[-1]), script, setup, place=tmp_path) as here:
+    with stage(runs.preloaded(VERSIONS[-1]), script, setup, place=tmp_path) as here:
         ran = here.run(here.massgen())
     tree = Tree(ran.spans)
     assert len(tree.sessions) == len({session.trace_id for session in tree.sessions}) == 2
@@ -165,9 +165,9 @@ CHANGES: Mapping[str, tuple[str, str]] = {
 """What a version to come might call otherwise, by file."""
 
 
-def test_a_version_that_is_not_known_is_traced_as_far_as_it_goes(newest: Environment, tmp_path: Path) -> None:
+def test_a_version_that_is_not_known_is_traced_as_far_as_it_goes(newest_preloaded: Environment, tmp_path: Path) -> None:
     """Functions have other names: the run is as ever, one line tells of each part that is missing, and the rest is traced."""
-    site = next(newest.path.glob("lib/python3*/site-packages"))
+    site = next(newest_preloaded.path.glob("lib/python3*/site-packages"))
     changed = tmp_path / "changed"
     changed.mkdir()
     _linked(site / "massgen", changed / "massgen", {Path(name): _renamed(*names) for name, names in CHANGES.items()})
@@ -175,7 +175,7 @@ def test_a_version_that_is_not_known_is_traced_as_far_as_it_goes(newest: Environ
     shutil.copytree(known, changed / "massgen-9.9.9.dist-info")
     metadata = changed / "massgen-9.9.9.dist-info" / "METADATA"
     metadata.write_text(re.sub(r"^Version: .*$", "Version: 9.9.9", metadata.read_text(), count=1, flags=re.MULTILINE))
-    with stage(newest, Script(agents(2), seed=56), place=tmp_path) as here:
+    with stage(newest_preloaded, Script(agents(2), seed=56), place=tmp_path) as here:
         ran = here.run(here.massgen(), env={"PYTHONPATH": os.pathsep.join([str(changed), here.variables()["PYTHONPATH"]])})
     assert ran.code == 0, ran.stderr
     said = [line for line in ran.stderr.splitlines() if "MassGen 9.9.9" in line]

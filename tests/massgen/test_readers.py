@@ -12,7 +12,7 @@ import pytest
 
 from massgen_tracing import layout, semconv
 from massgen_tracing.projection.directory import RunFiles
-from tests.massgen.conftest import NEWEST, environment
+from tests.massgen.conftest import NEWEST, Runs
 from tests.projection.scenes import Scene, a_run, folded
 
 pytestmark = pytest.mark.massgen
@@ -45,9 +45,8 @@ SCENES = {"ended": a_run, "failed": failed, "live": midway}
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> Said:
+def said(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Said:
     """What each reader says of each directory, all asked in one process."""
-    here = environment(NEWEST)
     root = tmp_path_factory.mktemp("read")
     for name, scene in SCENES.items():
         files = RunFiles(layout.new_run(root / name / layout.DEFAULT_ROOT))
@@ -59,7 +58,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Said:
     places = root / "places.json"
     places.write_text(json.dumps([str(root / name) for name in SCENES]))
     env = {**os.environ, "HOME": str(root), "COLUMNS": "200", "PYTHONWARNINGS": "ignore"}
-    words = [str(here.python), str(Path(__file__).with_name("reading.py")), str(places)]
+    words = [*runs.preloaded(NEWEST).command(Path(__file__).with_name("reading.py")), str(places)]
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

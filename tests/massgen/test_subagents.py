@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,10 +14,11 @@ from massgen_tracing import layout
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.runs.coordinator.scripted import Asked, ScriptedCall, Turn
 from massgen_tracing.store.roots import lookup
+from rehearsal.environments import Environment
 from rehearsal.run import QUESTION, Ran, Setup, Stage, agents, stage
 from rehearsal.script import Part, Script
 from tests.massgen import evidence
-from tests.massgen.conftest import VERSIONS, environment
+from tests.massgen.conftest import VERSIONS, Runs
 from tests.massgen.evidence import Tree
 
 pytestmark = pytest.mark.massgen
@@ -24,9 +26,9 @@ pytestmark = pytest.mark.massgen
 TASK = "Look up how others do it."
 
 UV = """#!/bin/sh
-# MassGen starts subagents by `uv run massgen`; what comes after `run` is in this environment already.
-shift
-exec "$@"
+# MassGen starts subagents by `uv run massgen`; that is in this environment already.
+shift 2
+exec %s "$@"
 """
 
 SETUP = Setup(
@@ -63,14 +65,14 @@ class Delegating(Script):
         )
 
 
-def delegated(version: str, place: Path) -> tuple[Ran, bool]:
+def delegated(preloaded: Environment, place: Path) -> tuple[Ran, bool]:
     """A run of one agent that has a subagent, and whether MassGen offered it to have one and got that one to its first request."""
     launcher = place / "bin" / "uv"
     launcher.parent.mkdir(parents=True)
-    launcher.write_text(UV)
+    launcher.write_text(UV % shlex.join(preloaded.command(preloaded.massgen)))
     launcher.chmod(launcher.stat().st_mode | stat.S_IXUSR)
     script = Delegating(agents(1), part=Part(tools=1), seed=40)
-    with stage(environment(version), script, SETUP, place=place) as here:
+    with stage(preloaded, script, SETUP, place=place) as here:
         script.here = here
         keys = place / "home" / ".massgen" / ".env"  # a server's environment has no keys; users keep them here
         keys.parent.mkdir()
@@ -87,10 +89,10 @@ a subagent its time too."""
 
 @pytest.mark.part("subagents")
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_subagent_lies_below_the_call_that_started_it(version: str, tmp_path: Path) -> None:
+def test_a_subagent_lies_below_the_call_that_started_it(version: str, runs: Runs, tmp_path: Path) -> None:
     """Its session, with every request of its own, is part of the same trace and run; no other MCP server is told anything."""
     for attempt in range(PATIENCE):
-        ran, asked = delegated(version, tmp_path / str(attempt))
+        ran, asked = delegated(runs.preloaded(version), tmp_path / str(attempt))
         if asked:
             break
     assert asked, ran.stderr

@@ -15,7 +15,7 @@ from rehearsal.environments import Environment
 from rehearsal.run import HERE, Ran, Setup, agents, stage
 from rehearsal.script import Part, Script
 from tests.massgen import evidence
-from tests.massgen.conftest import VERSIONS, environment
+from tests.massgen.conftest import VERSIONS, Runs, environment
 from tests.massgen.evidence import Tree
 from tests.sinks.collector import collecting, texts
 
@@ -44,15 +44,15 @@ def whole(ran: Ran, *, sessions: int = 1) -> Tree:
 @EVERY_VERSION
 @pytest.mark.part("process")
 @pytest.mark.parametrize("how", ["exec", "instrument"])
-def test_two_questions_in_one_process_are_two_traces(version: str, how: str, tmp_path: Path) -> None:
+def test_two_questions_in_one_process_are_two_traces(version: str, how: str, runs: Runs, tmp_path: Path) -> None:
     """Each question is a session of its own in a trace of its own; afterwards nothing is current. With the instrumentor called by hand too."""
     if how == "instrument" and version != VERSIONS[0]:
         pytest.skip("by hand on the newest only")
     questions = ["Which layout?", "And which colour?"]
-    with stage(environment(version), Script(agents(2), seed=30), Setup(server=version == VERSIONS[0]), place=tmp_path) as here:
+    used = environment(version) if how == "instrument" else runs.preloaded(version)
+    with stage(used, Script(agents(2), seed=30), Setup(server=version == VERSIONS[0]), place=tmp_path) as here:
         words = [
-            str(here.environment.python),
-            str(HERE / "driver.py"),
+            *used.command(HERE / "driver.py"),
             *(["--instrument"] if how == "instrument" else []),
             str(here.config),
             *questions,
@@ -73,11 +73,12 @@ def test_two_questions_in_one_process_are_two_traces(version: str, how: str, tmp
 @EVERY_VERSION
 @pytest.mark.part("logfire")
 @pytest.mark.parametrize("ours", [True, False], ids=["exec --logfire", "exec"])
-def test_with_massgens_own_logfire_each_thing_is_there_once(version: str, ours: bool, tmp_path: Path) -> None:
+def test_with_massgens_own_logfire_each_thing_is_there_once(version: str, ours: bool, runs: Runs, tmp_path: Path) -> None:
     """In the recording and in Logfire: the same spans, none of MassGen's or Logfire's own beside them."""
     if not ours and version != VERSIONS[0]:
         pytest.skip("both flags on the older ones, theirs alone on the newest only")
-    with collecting() as logfire, stage(environment(version), Script(agents(3), seed=31), Setup(server=version != "0.1.32"), place=tmp_path) as here:
+    used, setup = runs.preloaded(version), Setup(server=version != "0.1.32")
+    with collecting() as logfire, stage(used, Script(agents(3), seed=31), setup, place=tmp_path) as here:
         env = {"LOGFIRE_TOKEN": "scripted", "LOGFIRE_BASE_URL": logfire.url}
         ran = here.run(here.massgen("--logfire"), options=["--logfire"] if ours else [], env=env)
     tree = whole(ran)
@@ -113,19 +114,19 @@ def test_opentelemetry_instrument_finds_the_instrumentor(version: str, tmp_path:
     whole(ran)
 
 
-def test_a_run_is_a_child_of_the_span_that_started_it(newest: Environment, tmp_path: Path) -> None:
+def test_a_run_is_a_child_of_the_span_that_started_it(newest_preloaded: Environment, tmp_path: Path) -> None:
     """TRACEPARENT in the environment makes the session part of that trace."""
     trace_id, span_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-    with stage(newest, Script(agents(1), STEADY, seed=33), NO_SERVER, place=tmp_path) as here:
+    with stage(newest_preloaded, Script(agents(1), STEADY, seed=33), NO_SERVER, place=tmp_path) as here:
         ran = here.run(here.massgen(), env={"TRACEPARENT": f"00-{trace_id}-{span_id}-01"})
     (session,) = Tree(ran.spans).sessions
     assert (session.trace_id, session.parent_span_id) == (trace_id, span_id)
     assert {span.trace_id for span in ran.spans} == {trace_id}
 
 
-def test_spans_go_to_a_collector_too(newest: Environment, tmp_path: Path) -> None:
+def test_spans_go_to_a_collector_too(newest_preloaded: Environment, tmp_path: Path) -> None:
     """With --otlp the collector gets the recording's spans, each once."""
-    with collecting() as collector, stage(newest, Script(agents(2), seed=34), place=tmp_path) as here:
+    with collecting() as collector, stage(newest_preloaded, Script(agents(2), seed=34), place=tmp_path) as here:
         ran = here.run(here.massgen(), options=["--otlp", collector.url])
     whole(ran)
     sent = Counter(span.span_id.hex() for span in collector.spans if texts(span).get("logfire.span_type") != "pending_span")
@@ -149,17 +150,18 @@ def _timeless(text: str, place: Path) -> list[str]:
 
 @EVERY_VERSION
 @pytest.mark.parametrize("case", ["answered", "one refused", "all refused"])
-def test_massgen_does_the_same_with_and_without(version: str, case: str, tmp_path: Path) -> None:
+def test_massgen_does_the_same_with_and_without(version: str, case: str, runs: Runs, tmp_path: Path) -> None:
     """Output, errors, exit code, files, and what the model was asked are the same, apart from times."""
     if case != "answered" and version != VERSIONS[0]:
         pytest.skip("failures on the newest only")
     refused = {"answered": (), "one refused": ("agent_c",), "all refused": agents(3)}[case]
     parts = {agent_id: replace(part, status=400 if agent_id in refused else 200) for agent_id, part in STEADY.items()}
+    used = environment(version) if (version, case) == (VERSIONS[0], "answered") else runs.preloaded(version)
     rans = []
     for traced in (True, False):
         place = tmp_path / str(traced)
         place.mkdir()
-        with stage(environment(version), Script(agents(3), parts, seed=35), NO_SERVER, place=place) as here:
+        with stage(used, Script(agents(3), parts, seed=35), NO_SERVER, place=place) as here:
             rans.append(here.run(here.massgen(), traced=traced))
     with_us, without = rans
     assert with_us.spans

@@ -6,7 +6,8 @@
     GET  /_log                                     every completion request seen, and what was answered
 
 The agent's id stands in the URL, since a request names a model and no agent. The log's `began_ns`, `first_ns` and `ended_ns` are Unix nanoseconds:
-when the request had been read, when the first chunk and when the last byte were handed to the system; None where it did not come to that.
+when the request had been read, when the first chunk had been handed to the system and when the last one was about to be; None where it did not come
+to that.
 """
 
 from __future__ import annotations
@@ -317,9 +318,10 @@ async def _events(interface: Interface, reply: Reply, entry: dict[str, Any], *, 
         if with_usage:
             entry.update(_used(interface, turn))
         for event in interface.ending(reply, with_usage=with_usage):
+            entry["ended_ns"] = time.time_ns()  # before it is sent: the client may have it before this task runs again
             yield event
     finally:  # also when the client went away
-        entry["ended_ns"] = time.time_ns()
+        entry["ended_ns"] = entry["ended_ns"] or time.time_ns()
 
 
 def event(data: Mapping[str, Any], name: str | None = None) -> str:
