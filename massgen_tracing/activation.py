@@ -3,8 +3,8 @@
 Configuring takes 0.2 s and loading an OpenTelemetry instrumentor 0.6 s, and most interpreters that a command line starts (launchers, helpers of a
 build) never need either. So a finder stands before the others on `sys.meta_path`, finds nothing itself, and
 
-- configures the facade from the environment as soon as OpenTelemetry's API is loaded, by whomever; when this package is what loads it, after that
-  import is complete, since configuring needs the whole of it;
+- configures the facade from the environment as soon as OpenTelemetry's API is loaded, by whomever, or a library that calls models; when this package
+  is what loads the API, after that import is complete, since configuring needs the whole of it;
 - instruments MassGen just before its first module is looked for.
 """
 
@@ -13,10 +13,11 @@ from __future__ import annotations
 import sys
 from importlib.machinery import PathFinder
 
+from massgen_tracing import libraries, loading
+
 TYPE_CHECKING = False  # `typing` and `importlib.abc` would take longer to load than all the rest
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from importlib.abc import Loader
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
@@ -42,42 +43,17 @@ class _Watch:
         if name == INSTRUMENTED:
             sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
             _safely(_instrument)
-        elif not _configured and (name == API or name.startswith(PACKAGE)):
-            spec = PathFinder.find_spec(name, path)
-            if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
-                spec.loader = _Then(spec.loader, self)  # type: ignore[assignment]
-            return spec
+        elif not _configured and (name == API or name in libraries.MODELS or name.startswith(PACKAGE)):
+            return loading.around(PathFinder.find_spec(name, path), self._begin, self._end)
         return None
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         self._depth += 1
 
-    def end(self) -> None:
+    def _end(self) -> None:
         self._depth -= 1
-        if self._depth == 0 and API in sys.modules:
+        if self._depth == 0 and (API in sys.modules or any(name in sys.modules for name in libraries.MODELS)):
             _safely(_configure)
-
-
-class _Then:
-    """A module's own loader, and the watch told before and after."""
-
-    def __init__(self, loader: Loader, watch: _Watch) -> None:
-        self._loader = loader
-        self._watch = watch
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        # The module keeps the loader that it would have had: pkgutil, inspect and importlib.resources ask it for sources and files.
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        self._watch.begin()
-        try:
-            self._loader.exec_module(module)
-        finally:
-            self._watch.end()
 
 
 _configured = False
@@ -95,6 +71,7 @@ def _configure() -> None:
 
 def _instrument() -> None:
     _configure()
+    libraries.leave()  # what MassGen's agents call is seen in MassGen
     from massgen_tracing.instrumentation import MassGenInstrumentor
 
     MassGenInstrumentor().instrument()

@@ -100,6 +100,8 @@ SETTINGS: Final = (
     Setting("logfire", "MASSGEN_TRACING_LOGFIRE", False, _boolean, "also export to Logfire (token from LOGFIRE_TOKEN or `logfire auth`)"),
     Setting("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", None, _text, "also export to an OTLP collector, such as http://localhost:4318"),
     Setting("otlp_pending", "MASSGEN_TRACING_OTLP_PENDING", False, _boolean, "the collector gets starts of spans too, as Logfire's pending spans"),
+    Setting("instrument", "MASSGEN_TRACING_INSTRUMENT", False, _boolean,
+            "have the calls of OpenAI, Anthropic, Google GenAI, LiteLLM, LangChain, MCP and httpx traced, by the instrumentors that are installed"),
     Setting("strict", "MASSGEN_TRACING_STRICT", False, _boolean, "raise where the facade is called wrongly, instead of a counted warning"),
     Setting("full_content", "MASSGEN_TRACING_FULL_CONTENT", False, _boolean,
             "record messages, tool arguments and results in full, not as previews"),

@@ -21,6 +21,7 @@ GIVEN: dict[str, Any] = {
     "logfire": (False, "1", True),
     "otlp_endpoint": ("http://argument", "http://variable", "http://variable"),
     "otlp_pending": (False, "1", True),
+    "instrument": (False, "true", True),
     "strict": (False, "on", True),
     "full_content": (False, "TRUE", True),
     "price_list": ("argument", "variable", "variable"),
@@ -52,7 +53,7 @@ def test_this_processs_environment_is_the_default(monkeypatch: pytest.MonkeyPatc
     assert settings.resolve({})["root"] == "/somewhere"
 
 
-@pytest.mark.parametrize("name", ["enabled", "record", "seal", "logfire", "otlp_pending", "strict", "full_content"])
+@pytest.mark.parametrize("name", ["enabled", "record", "seal", "logfire", "otlp_pending", "instrument", "strict", "full_content"])
 def test_a_variable_that_is_wrong_is_said_and_passed_over(name: str, swallowed: list[str], caplog: pytest.LogCaptureFixture) -> None:
     """One line names the variable, what it holds, what it may hold and what holds instead."""
     (setting,) = [setting for setting in settings.SETTINGS if setting.name == name]

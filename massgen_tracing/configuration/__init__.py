@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from opentelemetry import context as otel_context
 
-from massgen_tracing import guard, layout, prices, semconv, settings
+from massgen_tracing import guard, layout, libraries, prices, semconv, settings
 from massgen_tracing._version import __version__
 from massgen_tracing.configuration import problems, surroundings
 from massgen_tracing.configuration.delivering import Deliveries
@@ -100,6 +100,7 @@ def configure(
     price_list: str | os.PathLike[str] | None = None,
     scrub_patterns: Sequence[str] | None = None,
     otlp_pending: bool | None = None,
+    instrument: bool | None = None,
 ) -> Tracer:
     """Set up tracing for this process; called again, it replaces what was set up before.
 
@@ -125,6 +126,8 @@ def configure(
         price_list: a file with newer prices than those that come with the package, as genai-prices publishes them (`data.json`).
         scrub_patterns: regular expressions of further secrets: what matches is scrubbed, and the value of a key that has a match.
         otlp_pending: the collector gets the starts of spans too, as Logfire's pending spans, so that it has the root of a run that is killed.
+        instrument: have the calls of libraries traced by their instrumentors, where these are installed (`massgen_tracing.libraries`), those that
+            are imported and those that will be; default off, and on under `massgen-tracing exec`.
 
     Returns:
         The configured tracer, which `get_tracer()` returns from now on.
@@ -145,6 +148,7 @@ def configure(
             "price_list": price_list,
             "scrub_patterns": scrub_patterns,
             "otlp_pending": otlp_pending,
+            "instrument": instrument,
         }
     )
     if given["price_list"] is not None:
@@ -177,7 +181,11 @@ def configure(
         if not _at_exit:
             _at_exit = True
             atexit.register(_end)
-        return _tracer
+        tracer = _tracer
+    # Without the lock, since it imports what another thread may be importing that waits for it.
+    if values["instrument"] and tracer.enabled:
+        libraries.trace(tracer_provider)
+    return tracer
 
 
 def get_tracer() -> Tracer:
@@ -242,6 +250,7 @@ def shutdown(timeout: float = 5.0) -> bool:
         seals, _seals = _seals, False
         _tracer = _NOOP
         borders.bypass(False)
+        libraries.leave()
         if pipeline is None:
             return True
         from massgen_tracing.trace.provider import SHARED

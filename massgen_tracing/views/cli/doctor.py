@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from massgen_tracing import layout, settings
+from massgen_tracing import layout, libraries, settings
 from massgen_tracing._version import __version__
 from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.views import text
@@ -91,6 +91,7 @@ class Report:
 
     Attributes:
         versions, settings, places: line by line.
+        libraries: those whose calls `massgen-tracing exec` has traced, by whom.
         problems: what was swallowed, newest first.
         problems_file: where that stands.
         unreadable: how many of that file's lines are torn.
@@ -99,6 +100,7 @@ class Report:
     versions: tuple[Finding, ...]
     settings: tuple[Finding, ...]
     places: tuple[Finding, ...]
+    libraries: tuple[Finding, ...]
     problems: tuple[Swallowed, ...]
     problems_file: str
     unreadable: int
@@ -149,6 +151,7 @@ def examine(root: str | None = None, environ: Mapping[str, str] | None = None) -
             *_sampling(values, environ),
             *(Finding("variables", f"{name} is no setting", hint="Correct its name, or unset it.") for name in settings.unknown(environ)),
         ),
+        libraries=tuple(Finding(each.module, f"{each.version}, {each.how}") for each in libraries.installed()),
         problems=problems,
         problems_file=str(place / layout.PROBLEMS_FILE),
         unreadable=unreadable,
@@ -157,7 +160,10 @@ def examine(root: str | None = None, environ: Mapping[str, str] | None = None) -
 
 def lines(report: Report) -> Iterator[str]:
     """The report for people."""
-    for title, findings in (("Versions", report.versions), ("Settings", report.settings), ("Here", report.places)):
+    parts = {"Versions": report.versions, "Settings": report.settings, "Here": report.places, "Traced under exec": report.libraries}
+    for title, findings in parts.items():
+        if not findings:
+            continue
         yield title
         yield from _table(findings)
         yield ""

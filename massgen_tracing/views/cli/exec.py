@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import signal
 import sys
+from collections.abc import Iterator, Mapping
 from typing import Final, NoReturn
 
-from massgen_tracing import autostart, settings
+from massgen_tracing import autostart, libraries, settings
 from massgen_tracing.views import options
 
 COMMAND: Final = "exec"
@@ -24,7 +26,7 @@ _VARIABLES: Final = {setting.name: setting.variable for setting in settings.SETT
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.usage = f"{parser.prog} [--logfire] [--otlp URL] [--otlp-pending] [--root DIR] -- COMMAND [ARGUMENT ...]"
+    parser.usage = f"{parser.prog} [--logfire] [--otlp URL] [--otlp-pending] [--root DIR] [--dry-run] -- COMMAND [ARGUMENT ...]"
     parser.epilog = (
         "The command is replaced by COMMAND: exit code, output, signals and terminal are its own. COMMAND may be a Python program, or whatever "
         "starts one: a shell, uv run. "
@@ -34,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--otlp", metavar="URL", help=f"also export to an OTLP collector (sets {_VARIABLES['otlp_endpoint']})")
     parser.add_argument("--otlp-pending", action="store_true", help=f"send it the starts of spans too (sets {_VARIABLES['otlp_pending']})")
     parser.add_argument("--root", metavar="DIR", help=f"directory of runs and recordings (sets {_VARIABLES['root']}; default: .massgen)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="run nothing; say what would be set, and who traces which library that is installed here"
+    )
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what to run, with its arguments")
 
 
@@ -46,8 +51,12 @@ def run(args: argparse.Namespace) -> int:
     words: list[str] = args.words[1:]
     if not words:
         args.refuse("there is nothing to run after --; put the command there, as in: massgen-tracing exec -- massgen --help")
+    env = environment(args)
+    if args.dry_run:
+        print("\n".join(_plan(words, env)))
+        return 0
     try:
-        _become(words, environment(args))
+        _become(words, env)
     except OSError as error:
         return _said(words[0], error)
 
@@ -55,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
 def environment(args: argparse.Namespace) -> dict[str, str]:
     """This process's environment, with the flags as variables and Python's start prepared."""
     env = autostart.environment()
+    env.setdefault(_VARIABLES["instrument"], "true")
     if args.logfire:
         env[_VARIABLES["logfire"]] = "true"
     if args.otlp:
@@ -65,6 +75,20 @@ def environment(args: argparse.Namespace) -> dict[str, str]:
     if args.root:
         env[_VARIABLES["root"]] = os.path.abspath(args.root)  # the program may go elsewhere before it is asked for
     return env
+
+
+def _plan(words: list[str], env: Mapping[str, str]) -> Iterator[str]:
+    """What would be run, the variables that would be set for it, and the libraries of this Python's environment."""
+    yield shlex.join(words)
+    yield ""
+    yield "With these variables:"
+    for name, value in sorted(env.items()):
+        if value != os.environ.get(name):
+            yield f"  {name}={shlex.quote(value)}"
+    yield ""
+    yield f"Of the libraries in {sys.prefix}, when it imports them:"
+    for library in libraries.installed():
+        yield f"  {library.module:<14}  {library.version:<10}  {library.how}"
 
 
 def _become(words: list[str], env: dict[str, str]) -> NoReturn:
