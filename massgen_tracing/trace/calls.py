@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, StatusCode
@@ -15,10 +15,17 @@ from massgen_tracing.trace.arguments import identifier, identifiers, is_true, op
 from massgen_tracing.trace.carriers import inject
 from massgen_tracing.trace.factory import SpanFactory
 from massgen_tracing.trace.handle import Handle
+from massgen_tracing.trace.heard import Heard
 from massgen_tracing.trace.lenient import lenient
 from massgen_tracing.trace.payload import preview, text_of
+from massgen_tracing.trace.replies import Reply
 from massgen_tracing.trace.reported import Reported, as_mapping, priced_apart, reported, usage_of
 from massgen_tracing.trace.usage import Unfit, Usage, amount, count, is_number
+
+T = TypeVar("T")
+
+_STREAMS = ("__aiter__", "__iter__", "__aenter__", "__enter__")
+"""What a stream has, or what gives one when it is entered, as Anthropic's `messages.stream` does."""
 
 
 @lenient
@@ -222,6 +229,49 @@ class LlmCall(_RoundWork):
         full = self._spans.full_content
         self.set(semconv.GEN_AI_INPUT_MESSAGES, preview(input, full=full))
         self.set(semconv.GEN_AI_OUTPUT_MESSAGES, preview(output, full=full))
+
+    def wrap(self, answer: T) -> T:
+        """A provider's stream, which is to be used in its place: the call hears all that it says, and ends when it ends or is left.
+
+        Its chunks are those of OpenAI's clients (chat completions and Responses), Anthropic's or Gemini's, or are made like theirs, as objects or
+        dicts. The call has the time to the first chunk then, messages, finish reason, model, id and usage, and is begun where it is not.
+
+        Args:
+            answer: an iterator or an async iterator of chunks; or a whole answer, which comes back as it is.
+
+        Returns:
+            A stream with everything that the given one has: it is iterated, entered and closed as that one.
+        """
+        self.start()
+        is_whole = isinstance(answer, Mapping) or hasattr(answer, "model_dump")  # whose `__iter__` gives its fields
+        if not is_whole and not isinstance(answer, str | bytes) and any(hasattr(answer, name) for name in _STREAMS):
+            return cast("T", Heard(answer, self.first_chunk, self._heard))
+        whole = as_mapping(answer)
+        if whole:
+            reply = Reply()
+            with guard.guarded("model_call.answer"):
+                reply.read(whole)
+            self._heard(reply, None)
+        else:
+            expected = "a stream of chunks, or a provider's whole answer"
+            self._spans.misuse("argument.answer", "The argument answer is not what it can be", expected=expected, got=answer)
+        return answer
+
+    def _heard(self, reply: Reply, error: BaseException | None) -> None:
+        """The answer has ended, or was left."""
+        facts = reply.facts
+        try:
+            self.record_response(model=facts.model, id=facts.id, finish_reasons=facts.finish_reasons)
+            if usage_of(facts.usage) != Usage():
+                self.record_usage(facts.usage)
+            if said := reply.output():
+                self.set(semconv.GEN_AI_OUTPUT_MESSAGES, preview(said, full=self._spans.full_content))
+            if facts.error is not None and error is None:
+                kind, told = facts.error
+                self.set(semconv.ERROR_TYPE, kind)
+                self.span.set_status(StatusCode.ERROR, self._spans.clean_text(told))
+        finally:
+            self._end(error)
 
     def _count(self, name: str, value: object) -> int | None:
         return None if value is None else self._spans.take(name, value, count, None)

@@ -74,6 +74,9 @@ class _NoopHandle:
     set = end = event = winner = vote = error = timeout = restarted = cancelled = enforcement = add_usage = final_answer = finished = _nothing
     first_chunk = record_response = record_usage = record_content = record_result = count_answer = _nothing
 
+    def wrap(self, answer: Any = None, *args: Any, **options: Any) -> Any:
+        return answer
+
     def answer(self, label: object = None, *args: Any, **options: Any) -> str:
         return text_of(label) if is_label(label) else ""
 

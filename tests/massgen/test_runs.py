@@ -5,8 +5,10 @@ Each test holds for every run of `rehearsal.cases`; a run is carried out once, w
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter, defaultdict
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -103,6 +105,34 @@ def test_tokens_are_the_endpoints(ran: Ran, tree: Tree) -> None:
     sums = evidence.tokens(ran, tree)
     assert sums["calls"] == sums["endpoint"]
     assert sums["rounds"] == sums["endpoint"]
+
+
+@pytest.mark.part("calls")
+def test_what_models_are_sent_and_say_is_in_the_conventions_terms(ran: Ran, tree: Tree) -> None:
+    """Of every backend: messages with a role and parts; of a reply its tool calls too, of one that is nothing else."""
+    found, _ = evidence.requests_and_spans(ran, tree)
+    for request, span in found:
+        sent = _messages(span.attributes["gen_ai.input.messages"])
+        assert {message["role"] for message in sent} <= {"system", "user", "assistant", "tool"}
+        if request["finished"] and request["status"] == 200:
+            (said,) = _messages(span.attributes["gen_ai.output.messages"])
+            assert said["role"] == "assistant"
+            assert [part["name"] for part in said["parts"] if part["type"] == "tool_call"] == request["calls"]
+            assert said.get("finish_reason") or span.attributes.get("massgen.outcome") == "cancelled"
+
+
+PARTS = {"text": {"content"}, "reasoning": {"content"}, "tool_call": {"name"}, "tool_call_response": {"response"}}
+"""What a part of each type has at least, by the conventions' schema."""
+
+
+def _messages(recorded: object) -> list[dict[str, Any]]:
+    """Recorded messages, which have what the conventions ask for."""
+    messages = [message for message in json.loads(str(recorded)) if isinstance(message, dict)]  # not the note that says how many there were
+    for message in messages:
+        for part in message["parts"]:
+            if isinstance(part, dict) and part["type"] in PARTS:
+                assert part.keys() >= PARTS[part["type"]]
+    return messages
 
 
 @pytest.mark.part("calls")

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from massgen_tracing.trace import conversation
+
 from .board import Answer, Board, Refusal, View
 
 NEW_ANSWER: Final = "new_answer"
@@ -152,16 +154,8 @@ def tool_result(call: ToolCall, text: str) -> Message:
 
 def genai_messages(messages: Sequence[Message], finish_reason: str | None = None) -> list[dict[str, Any]]:
     """Messages as OpenTelemetry's GenAI conventions write them (`gen_ai.input.messages`, `gen_ai.output.messages`)."""
-    written = []
-    for message in messages:
-        parts: list[dict[str, Any]] = []
-        if message["role"] == "tool":
-            parts.append({"type": "tool_call_response", "id": message["tool_call_id"], "response": message["content"]})
-        elif message.get("content"):
-            parts.append({"type": "text", "content": message["content"]})
-        parts += [{"type": "tool_call", "id": call["id"], **call["function"]} for call in message.get("tool_calls", ())]
-        written.append({"role": message["role"], "parts": parts, **({"finish_reason": finish_reason} if finish_reason else {})})
-    return written
+    told = {"finish_reason": conversation.finish_reason(finish_reason)} if finish_reason else {}
+    return [{**conversation.message(message), **told} for message in messages]
 
 
 def writable(text: str) -> str:

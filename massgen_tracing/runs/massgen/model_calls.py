@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from opentelemetry.trace import Status, StatusCode
 
 from massgen_tracing import guard, semconv
+from massgen_tracing.trace import conversation
 
 from .wire import Answer, usage_in
 
@@ -87,6 +88,7 @@ class ModelCall:
         self._answer: Answer | None = None
         self._requested = False
         self._open = True
+        self._said: list[dict[str, Any]] = []
         self._text = ""
 
     @property
@@ -201,17 +203,19 @@ class ModelCall:
         for tool in self.tools.values():
             tool.end(GeneratorExit())
         if self._answer is not None:
-            facts = self._answer.facts()
+            reply = self._answer.reply()
+            facts = reply.facts
             self.handle.record_response(model=facts.model, id=facts.id, finish_reasons=facts.finish_reasons)
             self._usage = usage_in(facts.usage) or self._usage
             if facts.error is not None:
                 kind, text = facts.error
                 self._error_type = kind if self._error_type == _OTHER else self._error_type
                 self._error = self._error or text
+            self._said = reply.output()
         if self._usage is not None:
             self.handle.record_usage(raw=self._usage)
-        if self._text:
-            self.handle.record_content(output=self._text)
+        if self._said or self._text:
+            self.handle.record_content(output=self._said or [{"role": "assistant", "parts": [conversation.text(self._text)]}])
         if self._error is not None:
             if self._status is not None and self._status >= 400:
                 self.handle.set(semconv.HTTP_STATUS, self._status)
@@ -389,10 +393,7 @@ def _setting(backend: Any, name: str) -> Any:
 
 def _messages(body: bytes) -> object:
     """The messages in a request."""
-    if not body:
-        return None
     try:
-        value = json.loads(body)
+        return conversation.of_request(json.loads(body)) or None if body else None
     except ValueError:
         return None
-    return next((value[key] for key in ("messages", "input", "contents") if isinstance(value, dict) and value.get(key)), None)

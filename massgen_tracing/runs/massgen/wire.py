@@ -1,7 +1,7 @@
-"""What a provider's answer says of itself, read off the bytes: id, model, why it stopped, tokens, what went wrong.
+"""A provider's answer, read off the bytes.
 
 All of MassGen's HTTP backends (OpenAI's two interfaces and what imitates them, Anthropic, Gemini) answer in JSON or in server-sent events whose
-data is JSON. Events are read as they pass by; only what they say is kept.
+data is JSON. Events are read as they pass by; what they say is kept (`massgen_tracing.trace.replies`).
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+from massgen_tracing.trace.replies import Reply
 from massgen_tracing.trace.reported import as_mapping, usage_of
 
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r(?=[^\n])")
@@ -21,29 +21,13 @@ _MOST: Final = 1 << 24
 """Bytes of a single event, or of an answer that is no stream, from which on it is not looked at."""
 
 
-@dataclass(slots=True)
-class Facts:
-    """What an answer says of itself; None and empty where it does not.
-
-    Attributes:
-        usage: as the provider reported it; what it reported in several pieces is put together.
-        error: kind and text of an error that came where the answer should have gone on.
-    """
-
-    id: str | None = None
-    model: str | None = None
-    finish_reasons: list[str] = field(default_factory=list)
-    usage: dict[str, Any] = field(default_factory=dict)
-    error: tuple[str, str] | None = None
-
-
 class Answer:
     """An answer's body, as it passes by."""
 
-    __slots__ = ("_begun", "_data", "_facts", "_is_stream", "_line", "_size")
+    __slots__ = ("_begun", "_data", "_is_stream", "_line", "_reply", "_size")
 
     def __init__(self) -> None:
-        self._facts = Facts()
+        self._reply = Reply()
         self._line: list[bytes] = []  # what has come of the line, or of all where the answer is no stream
         self._data: list[bytes] = []  # of the event
         self._size = 0
@@ -71,22 +55,22 @@ class Answer:
     def read(self, event: Mapping[str, Any]) -> None:
         """Take the next event, where somebody else has read it."""
         self._begun = True
-        _read(event, self._facts)
+        self._reply.read(event)
 
     @property
     def begun(self) -> bool:
         """Whether any of the answer itself has come, and not only comments by which a server keeps the connection open."""
         return self._begun or self._is_stream is False
 
-    def facts(self) -> Facts:
-        """What has been said so far."""
+    def reply(self) -> Reply:
+        """What has come so far."""
         if self._is_stream:
             line = b"".join(self._line)
             self._dispatch([*self._data, line[5:]] if line.startswith(b"data:") else None)
         elif self._line:
             for message in _whole(b"".join(self._line)):
-                _read(message, self._facts)
-        return self._facts
+                self._reply.read(message)
+        return self._reply
 
     def _keep(self, chunk: bytes) -> None:
         self._size += len(chunk)
@@ -100,7 +84,7 @@ class Answer:
             self._data = []
         message = _parsed(text)
         if isinstance(message, dict):
-            _read(message, self._facts)
+            self._reply.read(message)
 
 
 def usage_in(said: object) -> Mapping[str, Any] | None:
@@ -122,41 +106,3 @@ def _parsed(text: bytes) -> Any:
         return json.loads(text)
     except ValueError:
         return None
-
-
-def _read(message: Mapping[str, Any], facts: Facts) -> None:
-    kind = str(message.get("type", ""))
-    inner = message.get("response") or message.get("message")  # OpenAI's Responses and Anthropic wrap what matters
-    for body in (message, inner) if isinstance(inner, Mapping) else (message,):
-        is_event = body is message and kind.startswith(("response.", "message_", "content_"))
-        facts.id = facts.id or _text(None if is_event else body.get("id") or body.get("responseId"))
-        facts.model = facts.model or _text(body.get("model") or body.get("modelVersion"))
-        facts.finish_reasons = _why(body) or facts.finish_reasons
-        usage = body.get("usage") or body.get("usageMetadata")
-        if isinstance(usage, Mapping):
-            tier = body.get("service_tier")  # OpenAI says beside the usage how the call was served, others within
-            told = usage if tier is None else {"service_tier": tier, **usage}
-            facts.usage.update({key: value for key, value in told.items() if value is not None})
-        error = body if kind == "error" and "message" in body and body is message else body.get("error")
-        if isinstance(error, Mapping):
-            named = error.get("type") if error is not message else None
-            facts.error = (str(error.get("code") or error.get("status") or named or "_OTHER"), str(error.get("message") or ""))
-
-
-def _why(body: Mapping[str, Any]) -> list[str]:
-    """Why the model stopped, in the provider's words."""
-    reasons = [*_each(body.get("choices"), "finish_reason"), *_each(body.get("candidates"), "finishReason")]
-    holders = (body.get("delta"), body)
-    reasons += [str(holder["stop_reason"]) for holder in holders if isinstance(holder, Mapping) and holder.get("stop_reason")]
-    if body.get("object") == "response" and body.get("status") in {"completed", "incomplete", "failed"}:
-        details = body.get("incomplete_details")
-        reasons.append(str((details.get("reason") if isinstance(details, Mapping) else None) or body["status"]))
-    return reasons
-
-
-def _each(items: object, key: str) -> list[str]:
-    return [str(item[key]) for item in items if isinstance(item, Mapping) and item.get(key)] if isinstance(items, list) else []
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None

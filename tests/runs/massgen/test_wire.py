@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from massgen_tracing.runs.massgen import wire
-from massgen_tracing.runs.massgen.wire import Answer, Facts, usage_in
+from massgen_tracing.runs.massgen.wire import Answer, usage_in
+from massgen_tracing.trace.replies import Facts
 from massgen_tracing.trace.reported import usage_of
 
 
@@ -162,7 +163,7 @@ def test_each_provider_is_understood(body: bytes, id_: str, model: str, reasons:
         answer.add(body[at : at + pieces[turn % len(pieces)]])
         at += pieces[turn % len(pieces)]
         turn += 1
-    facts = answer.facts()
+    facts = answer.reply().facts
     assert (facts.id, facts.model, facts.finish_reasons) == (id_, model, reasons)
     assert usage_of(facts.usage) == tokens
 
@@ -173,7 +174,7 @@ def test_any_bytes_are_survived(body: bytes) -> None:
     answer = Answer()
     answer.add(b'data: {"id": 3, "choices": "none", "usage": [1], "response": {"usage": "much"}}\n')
     answer.add(body)
-    assert isinstance(answer.facts(), Facts)
+    assert isinstance(answer.reply().facts, Facts)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_an_error_in_a_stream_is_seen(event: dict[str, Any], kind: str, text: st
     """Each provider has its own way to say that it cannot go on."""
     answer = Answer()
     answer.add(_events({"id": "c", "error": None}, event))
-    assert answer.facts().error == (kind, text)
+    assert answer.reply().facts.error == (kind, text)
 
 
 def test_comments_are_no_beginning() -> None:
@@ -219,14 +220,14 @@ def test_what_is_too_large_to_be_kept_is_let_go(monkeypatch: pytest.MonkeyPatch)
     for _ in range(100):
         answer.add(b"x" * 100)
     assert sum(map(len, answer._line)) < 1000
-    assert answer.facts().id == "chatcmpl-1"
+    assert answer.reply().facts.id == "chatcmpl-1"
 
 
 def test_a_whole_answer_over_several_lines_is_understood() -> None:
     """Not every answer is a stream."""
     answer = Answer()
     answer.add(json.dumps({"id": "c", "model": "m", "choices": [{"finish_reason": "stop"}], "usage": {"prompt_tokens": 1}}, indent=2).encode())
-    facts = answer.facts()
+    facts = answer.reply().facts
     assert (facts.id, facts.model, facts.finish_reasons) == ("c", "m", ["stop"])
     assert usage_of(facts.usage) == (1, None, None, None, None)
 
