@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -464,3 +465,43 @@ def test_threads_that_switch_at_every_step(tracer: Tracer, monkeypatch: pytest.M
     assert all(lines.names(path) == ["0", "1", "2", "coordination.session"] for path in paths)
     eventually(None, lambda: not descriptors(tmp_path))  # the thread that syncs may just have one open
     assert left_beside(tmp_path) == []
+
+
+def test_a_file_that_makes_way_at_any_step_of_a_write_is_closed(tmp_path: Path) -> None:
+    """Another thread lets it go before each line of the write in turn: the line is written, and the descriptor is open only where the file has it."""
+    steps, at = 1, 0
+    while at < steps:
+        file = recording_file.AppendFile(tmp_path / f"{at}.jsonl", tmp_path)
+        assert file.write(b"1\n")
+        steps = _written_with_another(file, at)
+        assert file.path.read_bytes() == b"1\n2\n"
+        assert len(descriptors(file.path)) == (file._file is not None)
+        file.close()
+        assert descriptors(file.path) == []
+        at += 1
+    assert steps > 8
+
+
+def _written_with_another(file: recording_file.AppendFile, at: int) -> int:
+    """Write a line, with another thread that makes the file give way before one of the steps; returns how many steps there were."""
+    code, steps = recording_file.AppendFile.write.__code__, 0
+
+    def traced(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal steps
+        if frame.f_code is not code:
+            return None
+        if event == "line":
+            if steps == at:
+                thread = threading.Thread(target=file.make_way)
+                thread.start()
+                thread.join()
+            steps += 1
+        return traced
+
+    before = sys.gettrace()
+    sys.settrace(traced)
+    try:
+        assert file.write(b"2\n")
+    finally:
+        sys.settrace(before)
+    return steps

@@ -25,7 +25,7 @@ _HIGH: Final = 500
 """Where the numbers of our descriptors begin; below the usual limit of 1,024."""
 
 _all: Final[set[Descriptor]] = set()
-_leaving: Final[dict[int, Descriptor]] = {}
+leaving: Final[dict[int, Descriptor]] = {}
 """Those that are to be closed as soon as no thread uses them."""
 
 _closing = threading.RLock()
@@ -44,7 +44,7 @@ def close_all() -> None:
     """In a forked child: let go of the parent's files, whose locks say that the parent is alive."""
     global _closing
     _closing = threading.RLock()
-    _leaving.clear()
+    leaving.clear()
     for descriptor in list(_all):
         descriptor.close()
 
@@ -80,7 +80,7 @@ class Descriptor:
 
     def leave(self) -> None:
         """Have it closed by `close_unused`."""
-        _leaving[id(self)] = self
+        leaving[id(self)] = self
 
     def close(self) -> None:
         """Close it at once; nobody else may be using it."""
@@ -92,21 +92,21 @@ class Descriptor:
 
 
 def close_unused() -> None:
-    """Close what has been left, as far as no thread is writing through it; the others when they are left by the last one."""
+    """Close what has been left, as far as no thread is writing through it; the others when the last one has written, which is to call this again."""
     with _ALONE if finalization.begun() else _closing:
         _close_unused()
 
 
 def _close_unused() -> None:
-    for key in list(_leaving):
-        if key in _leaving and _references(_leaving, key) == _UNUSED:  # the garbage collector may do the same in between
+    for key in list(leaving):
+        if key in leaving and _references(leaving, key) == _UNUSED:  # the garbage collector may do the same in between
             try:
-                _leaving[key].close()
+                leaving[key].close()
             except BaseException:  # a signal handler's of the program, whose traceback would now be one that uses it
-                _leaving[key].close()
+                leaving[key].close()
                 raise
             finally:
-                _leaving.pop(key, None)
+                leaving.pop(key, None)
 
 
 def _references(held: Mapping[int, object], key: int) -> int:
@@ -114,7 +114,7 @@ def _references(held: Mapping[int, object], key: int) -> int:
 
 
 _UNUSED: Final = _references({0: object()}, 0) + 1
-"""References to a descriptor that only `_leaving` and `_all` hold."""
+"""References to a descriptor that only `leaving` and `_all` hold."""
 
 
 def _out_of_the_way(number: int) -> int:

@@ -20,7 +20,7 @@ from typing import Final
 
 from massgen_tracing import finalization, guard, layout
 from massgen_tracing.sinks.recording import vouchers
-from massgen_tracing.sinks.recording.descriptor import Descriptor, close_unused, fcntl, most
+from massgen_tracing.sinks.recording.descriptor import Descriptor, close_unused, fcntl, leaving, most
 
 CHECK_EVERY_NS: Final = 10_000_000
 """How often a writer looks whether its file still has a name: writes into a deleted file succeed and are lost."""
@@ -78,7 +78,6 @@ class AppendFile:
                     written += os.write(file.number, line[written:])
                 self._torn = False
             self._lines += 1
-            let_go = self._file is not file
         except OSError as error:
             guard.passing(error)
             if error.errno == errno.EBADF:  # closed by a stranger since the last look
@@ -91,7 +90,7 @@ class AppendFile:
             return False
         finally:
             file = None  # what outlives this call with its frame, such as a traceback, must not keep it from being closed
-        if let_go:
+        if leaving:  # asked only now: until here this thread has kept open what another one may have left meanwhile
             close_unused()
         return True
 
