@@ -59,19 +59,19 @@ class _Watch:
 _configured = False
 
 
-def _configure() -> None:
+def _configure(*, instrument: bool | None = None) -> None:
     global _configured
     if _configured:
         return
     _configured = True
     from massgen_tracing.configuration import configure
 
-    configure()
+    configure(instrument=instrument)
 
 
 def _instrument() -> None:
-    _configure()
-    libraries.leave()  # what MassGen's agents call is seen in MassGen
+    _configure(instrument=False)  # what MassGen's agents call is seen in MassGen
+    libraries.leave()
     from massgen_tracing.instrumentation import MassGenInstrumentor
 
     MassGenInstrumentor().instrument()

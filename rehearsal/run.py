@@ -204,6 +204,8 @@ class Stage:
             "PYTHONPATH": os.pathsep.join(path),
             "MASSGEN_REHEARSAL_WITNESS": str(self._witness),
             "LOGFIRE_IGNORE_NO_CONFIG": "1",
+            # What is preloaded was imported before MassGen, as in no run of a user's.
+            **({"MASSGEN_TRACING_INSTRUMENT": "false"} if self.environment.launcher else {}),
             **backends,
             **(more or {}),
         }

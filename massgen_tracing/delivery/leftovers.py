@@ -15,8 +15,8 @@ from typing import Final
 from massgen_tracing import layout, ledger
 from massgen_tracing.store.reading import liveness
 
-PREFIX: Final = "massgen-tracing-"
-"""Begins the names of their directories."""
+PREFIX: Final = "massgen-tracing-unsent-"
+"""Begins the names of their directories, and of nobody else's: what a query's process keeps beside them is not to be removed."""
 
 KEPT: Final = "kept"
 """The file in such a directory that a process holds locked for as long as it needs it."""

@@ -255,15 +255,15 @@ def test_what_a_killed_run_leaves_of_a_temporary_recording_is_found(
     with taking(always(Reply(401))) as backend:
         done = program(tmp_path / "root", backend, KILLED, record=False)
         assert done.returncode == -signal.SIGKILL
-        (left,) = tmp_path.glob("massgen-tracing-*")
+        (left,) = tmp_path.glob("massgen-tracing-unsent-*")
         assert main(["doctor", "--root", str(tmp_path / "root")]) == 1
         assert f"1 span of 1 recording to {backend.url}" in capsys.readouterr().out
         backend.script = always(Reply())
-        needed = tmp_path / "massgen-tracing-needed"
+        needed = tmp_path / "massgen-tracing-unsent-needed"
         needed.mkdir()
         held = leftovers.hold(needed)
-        (tmp_path / "massgen-tracing-young").mkdir()
-        (tmp_path / "massgen-tracing-link").symlink_to(tmp_path)
+        (tmp_path / "massgen-tracing-unsent-young").mkdir()
+        (tmp_path / "massgen-tracing-unsent-link").symlink_to(tmp_path)
         if how == "next run":
             run(mt.configure(root=tmp_path / "root", otlp_endpoint=backend.url, enabled=True), "next")
             assert mt.shutdown(timeout=600)
@@ -271,7 +271,7 @@ def test_what_a_killed_run_leaves_of_a_temporary_recording_is_found(
             assert main(["push", "--root", str(tmp_path / "root"), *(["--forget"] if how == "forget" else [])]) == 0
         assert backend.names() == {"next run": ["coordination.session", "next", "work"], "push": ["work"], "forget": []}[how]
     assert not left.exists()
-    assert len([*tmp_path.glob("massgen-tracing-*")]) == 3
+    assert len([*tmp_path.glob("massgen-tracing-unsent-*")]) == 3
     os.close(held)
 
 

@@ -117,8 +117,10 @@ def test_what_models_are_sent_and_say_is_in_the_conventions_terms(ran: Ran, tree
         if request["finished"] and request["status"] == 200:
             (said,) = _messages(span.attributes["gen_ai.output.messages"])
             assert said["role"] == "assistant"
-            assert [part["name"] for part in said["parts"] if part["type"] == "tool_call"] == request["calls"]
-            assert said.get("finish_reason") or span.attributes.get("massgen.outcome") == "cancelled"
+            called = [part["name"] for part in said["parts"] if part["type"] == "tool_call"]
+            # Of Gemini MassGen asks for answers and votes as JSON text.
+            assert called == request["calls"] or (span.attributes["gen_ai.provider.name"] == "gcp.gemini" and said["parts"][-1]["type"] == "text")
+            assert said.get("finish_reason") or not span.attributes.get("gen_ai.response.finish_reasons")
 
 
 PARTS = {"text": {"content"}, "reasoning": {"content"}, "tool_call": {"name"}, "tool_call_response": {"response"}}

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from massgen_tracing import errors, store
+from massgen_tracing.delivery import leftovers
 from massgen_tracing.store.engine import limits
 from massgen_tracing.store.process import sandbox, worker
 from tests.processes import gone
@@ -301,3 +302,15 @@ def test_a_thread_that_ends_leaves_the_worker(pool: sandbox._Pool, root: Path) -
     (pid,) = processes(pool)
     assert store.query(COUNT, root).rows == ROWS
     assert processes(pool) == [pid]
+
+
+def test_what_a_query_keeps_is_nobody_elses_to_remove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Delivery clears away what killed processes have left in the temporary directory: never a query's files, however old."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    worker = sandbox.Worker()
+    try:
+        (scratch,) = tmp_path.iterdir()
+        os.utime(scratch, (0, 0))
+        assert list(leftovers.directories()) == []
+    finally:
+        worker.end()
