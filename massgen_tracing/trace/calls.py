@@ -243,18 +243,14 @@ class LlmCall(_RoundWork):
             A stream with everything that the given one has: it is iterated, entered and closed as that one.
         """
         self.start()
-        is_whole = isinstance(answer, Mapping) or hasattr(answer, "model_dump")  # whose `__iter__` gives its fields
-        if not is_whole and not isinstance(answer, str | bytes) and any(hasattr(answer, name) for name in _STREAMS):
+        streams = self._spans.take("answer", answer, _streams, None)
+        if streams:
             return cast("T", Heard(answer, self.first_chunk, self._heard))
-        whole = as_mapping(answer)
-        if whole:
+        if streams is not None:
             reply = Reply()
             with guard.guarded("model_call.answer"):
-                reply.read(whole)
+                reply.read(as_mapping(answer))
             self._heard(reply, None)
-        else:
-            expected = "a stream of chunks, or a provider's whole answer"
-            self._spans.misuse("argument.answer", "The argument answer is not what it can be", expected=expected, got=answer)
         return answer
 
     def _heard(self, reply: Reply, error: BaseException | None) -> None:
@@ -380,6 +376,17 @@ def _reported(answer: object) -> Reported:
     if not said.usage:
         raise Unfit("a number of tokens, or a provider's answer, its usage or an event of its stream that tells it")
     return said
+
+
+def _streams(answer: object) -> bool:
+    """Whether an answer is a stream; False: it is all of it."""
+    if isinstance(answer, Mapping) or hasattr(answer, "model_dump"):  # whose `__iter__` gives its fields
+        return False
+    if not isinstance(answer, str | bytes) and any(hasattr(answer, name) for name in _STREAMS):
+        return True
+    if as_mapping(answer):
+        return False
+    raise Unfit("a stream of chunks, or a provider's whole answer")
 
 
 def _tool(spans: SpanFactory, name: str, arguments: object, call_id: str | None) -> dict[str, Any]:

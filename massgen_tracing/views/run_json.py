@@ -92,15 +92,19 @@ def of_round(rnd: Round) -> dict[str, Any]:
 def _spans(roots: Sequence[Node], begin_ns: int) -> Iterator[dict[str, Any]]:
     for root in roots:
         for depth, node in root.walk():
-            yield {key: value for key, value in _span(node.span, depth, begin_ns).items() if value not in ("", None)}
+            yield {"depth": depth, **of_span(node.span, begin_ns)}
 
 
-def _span(span: SpanRecord, depth: int, begin_ns: int) -> dict[str, Any]:
+def of_span(span: SpanRecord, begin_ns: int) -> dict[str, Any]:
+    """A span, with what it says only; times in seconds, the start from *begin_ns* on (Unix nanoseconds)."""
+    return {key: value for key, value in _span(span, begin_ns).items() if value not in ("", None)}
+
+
+def _span(span: SpanRecord, begin_ns: int) -> dict[str, Any]:
     values = span.attributes
     kind = conventions.kind_of(span.name, values)
     used = conventions.usage_of(values) if kind == "model" else Usage()
     return {
-        "depth": depth,
         "span_id": span.span_id,
         "parent_span_id": span.parent_span_id,
         "name": text.shorten(words.name(span), MOST_TEXT),

@@ -89,8 +89,17 @@ class _Layout:
         begin = min((node.span.start_ns for _, node in walked), default=0)
         end = max((node.span.end_ns or node.span.start_ns for _, node in walked), default=0)
         agents = sorted({agent for _, node in walked if (agent := words.agent(node.span))})
-        colours = {agent: _AGENT_COLOURS[index % len(_AGENT_COLOURS)] for index, agent in enumerate(agents)}
-        return cls(name, bar, max(width - name - bar - _DURATION - 6, 0), begin, max(end, begin + 1), colours, at_least)
+        return cls(name, bar, max(width - name - bar - _DURATION - 6, 0), begin, max(end, begin + 1), _colours(agents), at_least)
+
+    @classmethod
+    def of_lines(cls, begin_ns: int, agents: Sequence[str], width: int) -> _Layout:
+        """Of spans line by line, without an axis."""
+        name = max(width * 45 // 100, _NARROWEST_NAME)
+        return cls(name, 0, max(width - name - 2 * _DURATION - 5, 0), begin_ns, begin_ns + 1, _colours(agents), frozenset())
+
+
+def _colours(agents: Sequence[str]) -> dict[str, str]:
+    return {agent: _AGENT_COLOURS[index % len(_AGENT_COLOURS)] for index, agent in enumerate(agents)}
 
 
 def draw_run(out: Console, roots: Sequence[Node], summary: Summary, *, title: str) -> None:
@@ -124,6 +133,27 @@ def draw_trees(out: Console, roots: Sequence[Node], *, at_least: frozenset[str] 
             for child in node.children:
                 drawn[id(child)] = drawn[id(node)].add(_label(child.span, depth + 1, layout))
         out.print(drawn[id(root)], no_wrap=True, overflow="crop", crop=True)
+
+
+def draw_ended(out: Console, spans: Sequence[SpanRecord], begin_ns: int, agents: Sequence[str]) -> None:
+    """Spans that have ended, a line each: when, what, how long it took, and what is worth saying of it.
+
+    Args:
+        out: where to.
+        spans: in the order of their ends.
+        begin_ns: from when times are counted, in Unix nanoseconds.
+        agents: those of the run, by whose places their colours are.
+    """
+    layout = _Layout.of_lines(begin_ns, agents, out.width)
+    for span in spans:
+        at = text.duration(((span.end_ns or span.start_ns) - begin_ns) / 1e9)
+        line = Text(f"{at:>{_DURATION}}  ", style="dim", no_wrap=True, overflow="crop", end="")
+        line.append(_shortened(span, layout.name).ljust(layout.name), style=_name_style(span, layout) or "default")
+        line.append(f" {text.duration(None if _is_event(span) else span.seconds):>{_DURATION}}", style="" if _is_event(span) else "bold")
+        line.append("  ")
+        line.append_text(_note(span, layout))
+        line.rstrip()
+        out.print(line, no_wrap=True, overflow="crop", crop=True)
 
 
 def _label(span: SpanRecord, depth: int, layout: _Layout) -> Text:

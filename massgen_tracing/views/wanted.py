@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
+from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.reading.recording import Recording
 from massgen_tracing.store.roots import catalogue, lookup, reader
@@ -29,6 +31,19 @@ def find(args: argparse.Namespace) -> tuple[str, Recording]:
     if not recording.spans:
         raise RecordingError(f"There are no spans in {title}", hint=f"The reader {recording.report.sentence or 'found nothing at all in it'}")
     return title, recording
+
+
+def again(args: argparse.Namespace) -> Callable[[], tuple[str, Recording]]:
+    """What was asked for, to be read again and again: the newest run is the one that is the newest now.
+
+    Raises:
+        RecordingError: if there is none.
+    """
+    if args.trace is None and not Path(args.root).is_file():
+        title, files = lookup.newest(args.root)
+        run = layout.run_of(files[0])
+        return lambda: (title, reader.read(files if run is None else catalogue.files(run.log_dir)))
+    return lambda: _find(args.root, args.trace)
 
 
 def _find(root: str, wanted: str | None) -> tuple[str, Recording]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from typing import Final
 
 from massgen_tracing.insight import words
@@ -14,6 +15,9 @@ from massgen_tracing.views import options, text, wanted
 COMMAND: Final = "trace"
 
 _MOST_SPANS: Final = 1000
+
+_FOLLOW_SECONDS: Final = 0.5
+"""Between two looks at a run that goes on."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,10 +37,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"at most N spans, those of the upper levels (default: all of a drawing, {_MOST_SPANS} in JSON)",
     )
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="each span in a line when it ends, until the run has ended, and then its totals; with --format json an object a line",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw the tree, or print it."""
+    """Draw the tree, or print it; or tell of each span as it ends."""
+    if args.follow:
+        return _follow(args)
     title, recording = wanted.find(args)
     roots, summary = trees(recording.spans), summarise(recording.spans)
     if args.only:
@@ -44,6 +55,35 @@ def run(args: argparse.Namespace) -> int:
     (_print if args.format == "json" else _draw)(args, title, roots, summary)
     if recording.report.sentence:
         options.note(COMMAND, recording.report.sentence)
+    return 0
+
+
+def _follow(args: argparse.Namespace) -> int:
+    from massgen_tracing.views import run_json, terminal
+
+    if args.depth is not None or args.limit is not None:
+        args.refuse("--follow tells of every span; leave out --depth and --limit")
+    out, read = terminal.console(), wanted.again(args)
+    told: set[tuple[str, str]] = set()
+    while True:
+        _, recording = read()
+        summary = summarise(recording.spans)
+        begin_ns = summary.start_ns or 0
+        ended = [span for span in recording.spans if span.state != "open" and span.key not in told and (not args.only or words.has_failed(span))]
+        ended.sort(key=lambda span: span.end_ns or span.start_ns)
+        told.update(span.key for span in ended)
+        if args.format == "json":
+            for span in ended:
+                print(json.dumps(run_json.of_span(span, begin_ns), ensure_ascii=False, allow_nan=False), flush=True)
+        else:
+            terminal.draw_ended(out, ended, begin_ns, summary.agents)
+            out.file.flush()
+        if recording.spans and summary.state != "live":
+            break
+        time.sleep(_FOLLOW_SECONDS)
+    if args.format != "json":
+        out.print()
+        out.print(terminal.closing(summary))
     return 0
 
 
