@@ -50,7 +50,7 @@ class _Watch:
     def _begin(self) -> None:
         self._depth += 1
 
-    def _end(self) -> None:
+    def _end(self, _loaded: bool) -> None:
         self._depth -= 1
         if self._depth == 0 and (API in sys.modules or any(name in sys.modules for name in libraries.MODELS)):
             _safely(_configure)

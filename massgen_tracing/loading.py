@@ -11,8 +11,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def around(spec: ModuleSpec | None, before: Callable[[], None], after: Callable[[], None]) -> ModuleSpec | None:
-    """A spec whose module is loaded as ever, *before* and *after* being called around it; *spec* itself where there is nothing to load."""
+def around(spec: ModuleSpec | None, before: Callable[[], None], after: Callable[[bool], None]) -> ModuleSpec | None:
+    """A spec whose module is loaded as ever; *spec* itself where there is nothing to load.
+
+    Args:
+        spec: of the module.
+        before: is called before it is loaded.
+        after: is called after that, with whether it was loaded without an error.
+    """
     if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
         spec.loader = _Around(spec.loader, before, after)  # type: ignore[assignment]
     return spec
@@ -21,7 +27,7 @@ def around(spec: ModuleSpec | None, before: Callable[[], None], after: Callable[
 class _Around:
     """A module's own loader, with something before and after."""
 
-    def __init__(self, loader: Loader, before: Callable[[], None], after: Callable[[], None]) -> None:
+    def __init__(self, loader: Loader, before: Callable[[], None], after: Callable[[bool], None]) -> None:
         self._loader = loader
         self._before = before
         self._after = after
@@ -38,7 +44,9 @@ class _Around:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         self._before()
+        loaded = False
         try:
             self._loader.exec_module(module)
+            loaded = True
         finally:
-            self._after()
+            self._after(loaded)

@@ -173,11 +173,12 @@ class _Waiting:
             found = next(self._others(name, path, target), None)
         finally:
             self._looking.discard(name)
-        return loading.around(found, _nothing, lambda: self.loaded(name))
+        return loading.around(found, _nothing, lambda loaded: self.loaded(name) if loaded else None)
 
     def _others(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> Iterator[ModuleSpec]:
         for finder in list(sys.meta_path):
-            if finder is not self and (spec := finder.find_spec(name, path, target)) is not None:
+            find_spec = getattr(finder, "find_spec", None)  # Python passes over finders of the old kind
+            if finder is not self and find_spec is not None and (spec := find_spec(name, path, target)) is not None:
                 yield spec
 
     def loaded(self, *names: str) -> None:
