@@ -76,11 +76,19 @@ class ArtifactWriter:
 
     def _put(self, path: Path, content: bytes) -> None:
         # With few calls of the system: after each, Python makes a thread wait for the program's own.
+        try:
+            self._place(path, content)
+        except FileNotFoundError as error:  # at the end of a process the thread before may be at the same file, and has put ours in its place
+            guard.passing(error)
+            self._place(path, content)
+        self.saved.written += 1
+        self.saved.bytes += len(content)
+
+    @staticmethod
+    def _place(path: Path, content: bytes) -> None:
         with _beside(path) as temporary:
             append(temporary, content, os.O_TRUNC)
             os.replace(temporary, path)
-        self.saved.written += 1
-        self.saved.bytes += len(content)
 
     def _replace(self, path: Path, pieces: Iterable[bytes]) -> None:
         with _beside(path) as temporary:
