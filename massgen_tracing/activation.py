@@ -44,7 +44,7 @@ class _Watch:
             sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
             _safely(_instrument)
         elif not _configured and (name == API or name in libraries.MODELS or name.startswith(PACKAGE)):
-            return loading.around(PathFinder.find_spec(name, path), self._begin, self._end)
+            return loading.around(PathFinder.find_spec(name, path), self._end, self._begin)
         return None
 
     def _begin(self) -> None:

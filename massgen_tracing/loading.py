@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def around(spec: ModuleSpec | None, before: Callable[[], None], after: Callable[[bool], None]) -> ModuleSpec | None:
+def around(spec: ModuleSpec | None, after: Callable[[bool], None], before: Callable[[], None] = lambda: None) -> ModuleSpec | None:
     """A spec whose module is loaded as ever; *spec* itself where there is nothing to load.
 
     Args:
         spec: of the module.
-        before: is called before it is loaded.
-        after: is called after that, with whether it was loaded without an error.
+        after: is called when it was loaded, with whether that went without an error.
+        before: is called before that.
     """
     if spec is not None and spec.loader is not None and hasattr(spec.loader, "exec_module"):
         spec.loader = _Around(spec.loader, before, after)  # type: ignore[assignment]

@@ -38,14 +38,17 @@ CARRIERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Modules that carry what others call: without an instrumentor nothing is missed."""
 
+OURS: Final = ("massgen",)
+"""What `massgen_tracing.activation` has instrumented, before its first module is looked for."""
+
 DISTRIBUTIONS: Final[Mapping[str, str]] = {"google.genai": "google-genai", "langchain_core": "langchain-core", "agents": "openai-agents"}
 """What a module comes from, where that has another name."""
-
 
 THEMSELVES: Final[Mapping[str, str]] = {"anthropic": "anthropic/_tracing.py", "mcp": "mcp/shared/_otel.py"}
 """Modules that make spans of their own in newer versions, with OpenTelemetry's API, and the file by which it is seen that they do."""
 
 ITSELF: Final = "itself"
+US: Final = "massgen_tracing"
 
 
 class Library:
@@ -54,19 +57,19 @@ class Library:
     Attributes:
         module: its module.
         version: of the library; None where it is not installed.
-        instrumentor: the distribution of the instrumentor that is taken, `ITSELF`, or empty where there is none.
-        instrumentor_version: of that distribution.
-        install: the command that installs an instrumentor.
+        instrumentor: the distribution of the instrumentor that is taken, `ITSELF`, `US`, or empty where there is none.
+        instrumentor_version: of that distribution, where it is another's.
+        install: the command that installs one.
     """
 
     def __init__(self, module: str) -> None:
-        candidates = {**MODELS, **CARRIERS}[module]
+        candidates = {**dict.fromkeys(OURS, (US,)), **MODELS, **CARRIERS}[module]
         self.module = module
         distribution = DISTRIBUTIONS.get(module, module)
         self.version = _version(distribution)
         by_itself = self.version is not None and module in THEMSELVES and _has(distribution, THEMSELVES[module])
-        self.instrumentor = ITSELF if by_itself else next((name for name in candidates if _version(name)), "")
-        self.instrumentor_version = _version(self.instrumentor) if self.instrumentor in candidates else None
+        self.instrumentor = ITSELF if by_itself else next((name for name in candidates if name == US or _version(name)), "")
+        self.instrumentor_version = None if self.instrumentor in {"", ITSELF, US} else _version(self.instrumentor)
         self.install = f"pip install {candidates[0]}"
 
     @property
@@ -79,7 +82,7 @@ class Library:
 
 def installed() -> list[Library]:
     """Those of the libraries that are installed here, but for what only carries others' calls and has no instrumentor."""
-    libraries = [Library(module) for module in (*MODELS, *CARRIERS)]
+    libraries = [Library(module) for module in (*OURS, *MODELS, *CARRIERS)]
     return [library for library in libraries if library.version is not None and (library.instrumentor or library.module in MODELS)]
 
 
@@ -173,7 +176,7 @@ class _Waiting:
             found = next(self._others(name, path, target), None)
         finally:
             self._looking.discard(name)
-        return loading.around(found, _nothing, lambda loaded: self.loaded(name) if loaded else None)
+        return loading.around(found, lambda loaded: self.loaded(name) if loaded else None)
 
     def _others(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> Iterator[ModuleSpec]:
         for finder in list(sys.meta_path):
@@ -193,10 +196,6 @@ class _Waiting:
                     instrument(name, self._provider)
         finally:
             self._to_do.clear()
-
-
-def _nothing() -> None:
-    """Nothing is done before a library is loaded."""
 
 
 _waiting: _Waiting | None = None

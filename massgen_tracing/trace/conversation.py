@@ -20,7 +20,6 @@ _CALLS: Final = frozenset({"function_call", "custom_tool_call", "mcp_call"})
 _RESULTS: Final = frozenset({"function_call_output", "custom_tool_call_output"})
 """Items of OpenAI's Responses that are no messages there."""
 
-
 _REASONS: Final = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -136,7 +135,7 @@ def call(id: object, name: object, arguments: object) -> Part:  # noqa: A002 - t
     part: Part = {"type": "tool_call", "name": str(name or "")}
     if id:
         part["id"] = str(id)
-    if arguments not in {None, ""} if isinstance(arguments, str | None) else True:
+    if arguments is not None and arguments != "":
         part["arguments"] = _parsed(arguments) if isinstance(arguments, str) else arguments
     return part
 

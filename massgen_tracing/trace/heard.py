@@ -25,6 +25,7 @@ class Heard:
         self._ended: Callable[[Reply, BaseException | None], None] | None = ended
         self._reply = Reply()
         self._source: Any = None
+        self._heard = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -37,11 +38,8 @@ class Heard:
             self._source = iter(self._stream)
         try:
             chunk = next(self._source)
-        except StopIteration:
-            self._over(None)
-            raise
         except BaseException as error:
-            self._over(error)
+            self._over(None if isinstance(error, StopIteration) else error)
             raise
         self._hear(chunk)
         return chunk
@@ -54,11 +52,8 @@ class Heard:
             self._source = aiter(self._stream)
         try:
             chunk = await anext(self._source)
-        except StopAsyncIteration:
-            self._over(None)
-            raise
         except BaseException as error:
-            self._over(error)
+            self._over(None if isinstance(error, StopAsyncIteration) else error)
             raise
         self._hear(chunk)
         return chunk
@@ -95,6 +90,7 @@ class Heard:
         self._over(GeneratorExit())
 
     def _hear(self, chunk: object) -> None:
+        self._heard = True
         try:
             self._began()
             self._reply.read(as_mapping(chunk))
@@ -105,6 +101,8 @@ class Heard:
         ended, self._ended = self._ended, None
         if ended is not None:
             try:
+                if not self._heard:  # it was read in another way, as by the `text_stream` of Anthropic's, which knows what has come
+                    self._reply.read(as_mapping(getattr(self._stream, "current_message_snapshot", None)))
                 ended(self._reply, error)
             except Exception as failure:  # noqa: BLE001 - telemetry never breaks the run
                 guard.swallow("model_call.end", failure)

@@ -49,6 +49,8 @@ class Reply:
 
     def read(self, event: Mapping[str, Any]) -> None:
         """Take the next event, or all of the reply."""
+        if isinstance(chunk := event.get("chunk"), Mapping):  # OpenAI's client wraps it in events of its own, with what it makes of it
+            event = chunk
         _read(event, self.facts)
         kind = str(event.get("type") or "")
         if kind.startswith("response."):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from types import MappingProxyType
 
 import pytest
 
-from massgen_tracing.insight.calls import Tree, model_calls
+from massgen_tracing.insight.calls import Tree, model_calls, tool_calls
 from massgen_tracing.insight.summary import summarise
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.runs.coordinator.protocol import Usage
@@ -22,7 +23,8 @@ from rehearsal.interfaces import INTERFACES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PYTHON = REPOSITORY / ".venv-libraries" / "bin" / "python"
-PROGRAMS = {path.stem: path for path in sorted((Path(__file__).parent / "programs").glob("*.py"))}
+MCP_CLIENT = Path(__file__).parent / "programs" / "mcp_client.py"
+PROGRAMS = {path.stem: path for path in sorted(MCP_CLIENT.parent.glob("*.py")) if path != MCP_CLIENT}
 UNASKED = {"MASSGEN_TRACING_INSTRUMENT": "false"}
 HAS_LIBRARIES = pytest.mark.skipif(not PYTHON.exists(), reason="the libraries are not installed: `make libraries` does it (700 MB)")
 
@@ -87,6 +89,19 @@ def test_each_call_counts_once_with_its_tokens(name: str, tmp_path: Path) -> Non
 
 
 @HAS_LIBRARIES
+def test_tool_calls_of_mcps_client_count_and_take_the_trace_along(tmp_path: Path) -> None:
+    """Each call that the server had is one tool call, and its request names the span that is it."""
+    log = tmp_path / "calls.jsonl"
+    variables = {"TOOL_SERVER": str(REPOSITORY / "rehearsal" / "tool_server.py"), "TOOL_LOG": str(log)}
+    with ScriptedEndpoint(script, INTERFACES) as endpoint:
+        done = run(endpoint, tmp_path, "--", "python", str(MCP_CLIENT), variables=variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    named = sorted(json.loads(line)["meta"]["traceparent"].split("-")[1:3] for line in log.read_text().splitlines())
+    assert len(named) == 3
+    assert sorted([span.trace_id, span.span_id] for span in tool_calls(Tree(spans(tmp_path)))) == named
+
+
+@HAS_LIBRARIES
 def test_a_program_that_is_told_to_leaves_its_libraries_alone(tmp_path: Path) -> None:
     """MASSGEN_TRACING_INSTRUMENT=false: nothing is recorded of a program that uses no tracing itself."""
     with ScriptedEndpoint(script, INTERFACES) as endpoint:
@@ -122,6 +137,82 @@ def test_in_a_program_of_ones_own_configure_does_the_same(order: Mapping[str, st
     assert (told.usage.input, told.usage.output) == (101, 10)
 
 
+WRAPPED = {
+    "openai, chunks": """
+import openai
+with call("openai") as made:
+    chunks = openai.OpenAI().chat.completions.create(model="m", messages=ASKED, stream=True, stream_options={"include_usage": True})
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in made.wrap(chunks) if chunk.choices)
+""",
+    "openai, the client's own stream": """
+import openai
+with call("openai") as made:
+    options = {"stream_options": {"include_usage": True}}
+    with made.wrap(openai.OpenAI().chat.completions.stream(model="m", messages=ASKED, **options)) as stream:
+        said = "".join(event.delta for event in stream if event.type == "content.delta")
+""",
+    "openai, responses": """
+import openai
+with call("openai") as made:
+    events = openai.OpenAI().responses.create(model="m", input=ASKED, stream=True)
+    said = "".join(event.delta for event in made.wrap(events) if event.type == "response.output_text.delta")
+""",
+    "anthropic, events": """
+import anthropic
+with call("anthropic") as made:
+    events = anthropic.Anthropic().messages.create(model="m", max_tokens=9, messages=ASKED, stream=True)
+    said = "".join(event.delta.text for event in made.wrap(events) if event.type == "content_block_delta")
+""",
+    "anthropic, the client's own stream": """
+import anthropic
+with call("anthropic") as made, made.wrap(anthropic.Anthropic().messages.stream(model="m", max_tokens=9, messages=ASKED)) as stream:
+    said = "".join(event.text for event in stream if event.type == "text")
+""",
+    "anthropic, its text": """
+import anthropic, asyncio
+async def ask():
+    with call("anthropic") as made:
+        async with made.wrap(anthropic.AsyncAnthropic().messages.stream(model="m", max_tokens=9, messages=ASKED)) as stream:
+            return "".join([text async for text in stream.text_stream])
+said = asyncio.run(ask())
+""",
+    "google": """
+import os
+from google import genai
+from google.genai import types
+client = genai.Client(http_options=types.HttpOptions(base_url=os.environ["ENDPOINT"], api_version="v1beta"))
+with call("gcp.gemini") as made:
+    said = "".join(chunk.text or "" for chunk in made.wrap(client.models.generate_content_stream(model="m", contents="Why?")))
+""",
+}
+
+
+@HAS_LIBRARIES
+@pytest.mark.parametrize("how", WRAPPED)
+def test_streams_of_real_clients_are_heard(how: str, tmp_path: Path) -> None:
+    """`call.wrap` of what each client gives, read in each of its ways: text, tokens, finish reason and end are the call's, which is the only one."""
+    head = """
+import massgen_tracing as mt
+tracer = mt.configure()
+ASKED = [{"role": "user", "content": "Why?"}]
+def call(provider):
+    return tracer.llm_call(provider, model="m")
+"""
+    program = tmp_path / "program.py"
+    program.write_text(f"{head}{WRAPPED[how]}\nassert said == 'Forty-two.', said\n")
+    with ScriptedEndpoint(script, INTERFACES) as endpoint:
+        done = run(endpoint, tmp_path, "--", "python", "-W", "ignore", str(program), variables=UNASKED)
+    assert (done.returncode, done.stderr) == (0, "")
+    recorded = spans(tmp_path)
+    (counted,) = model_calls(Tree(recorded))  # Anthropic's client has a span of its own within ours
+    assert (counted.usage.input, counted.usage.output) == (101, 10)
+    (made,) = (span.attributes for span in recorded if span.name.startswith("llm."))
+    assert (made["gen_ai.usage.input_tokens"], made["gen_ai.usage.output_tokens"]) == (101, 10)
+    (said,) = json.loads(str(made["gen_ai.output.messages"]))
+    assert (said["parts"], said["finish_reason"]) == ([{"type": "text", "content": "Forty-two."}], "stop")
+    assert "massgen.outcome" not in made
+
+
 def test_a_library_without_an_instrumentor_is_one_line_with_what_to_do(tmp_path: Path) -> None:
     """The program goes on, and is told once how its calls would be traced."""
     program = tmp_path / "program.py"
@@ -142,7 +233,7 @@ def test_a_dry_run_tells_who_traces_what(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr, endpoint.log) == (0, "", [])
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith("  ")}
     assert lines["openai"].split()[2:4] == ["by", "openinference-instrumentation-openai"]
-    assert lines["anthropic"].split()[2:] == ["by", "itself"]
+    assert lines["anthropic"].split()[2:] == lines["mcp"].split()[2:] == ["by", "itself"]
     assert "  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318" in lines.values()
     assert "  MASSGEN_TRACING_INSTRUMENT=true" in lines.values()
     assert not (tmp_path / ".massgen").exists()
