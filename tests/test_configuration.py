@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import massgen_tracing as mt
-from massgen_tracing import configuration, guard
+from massgen_tracing import configuration, guard, layout
 from massgen_tracing.trace.provider import SHARED
 from massgen_tracing.trace.tracer import NoopTracer
 from tests.objects import alive, come_since
@@ -352,3 +352,15 @@ def test_a_root_that_no_file_system_can_name_costs_the_recording_only(swallowed:
     assert mt.shutdown()
     assert "any" in swallowed
     swallowed.clear()
+
+
+def test_what_is_neither_recorded_nor_sent_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swallowed: list[str]) -> None:
+    """No problems either, where a directory of runs happens to be: a test of the user's is no run, and `doctor` has nothing to say of it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / layout.DEFAULT_ROOT).mkdir()
+    tracer = mt.configure(record=False, logfire=False, otlp_endpoint="", enabled=True, strict=False)
+    tracer.session()  # type: ignore[call-arg]
+    mt.shutdown()
+    assert swallowed == ["usage.arguments.session"]
+    swallowed.clear()
+    assert list((tmp_path / layout.DEFAULT_ROOT).iterdir()) == []

@@ -336,7 +336,10 @@ def _set_up_as(values: dict[str, Any], provider: TracerProvider | None, given: d
     beside = provider is not None and provider is not SHARED  # which is global for good, also where nothing is configured
     record = bool(given["record"]) if beside else values["record"]
     if record or not beside:
-        _root = values["root"] = surroundings.absolute(values["root"])
+        values["root"] = surroundings.absolute(values["root"])
+        # What leaves nothing behind, as in tests, has no problems to leave there either.
+        leaves = record or values["logfire"] or values["otlp_endpoint"] or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+        _root = values["root"] if leaves else None
     _seals = values["seal"] and record
     if beside:
         assert provider is not None
