@@ -16,7 +16,7 @@ _TEXTS: Final = frozenset({"text", "input_text", "output_text"})
 _ROLES: Final = {"model": "assistant", "function": "tool", "developer": "system"}
 """Gemini's and OpenAI's names of roles that the conventions call otherwise."""
 
-_CALLS: Final = frozenset({"function_call", "custom_tool_call", "mcp_call"})
+CALLS: Final = frozenset({"function_call", "custom_tool_call", "mcp_call"})
 _RESULTS: Final = frozenset({"function_call_output", "custom_tool_call_output"})
 """Items of OpenAI's Responses that are no messages there."""
 
@@ -50,8 +50,8 @@ def of_request(request: object) -> list[dict[str, Any]]:
 
 def message(item: Mapping[str, Any]) -> dict[str, Any]:
     """One message of a conversation."""
-    kind, role = item.get("type"), str(item.get("role") or "")
-    if kind in _CALLS:
+    kind, role = str(item.get("type") or ""), str(item.get("role") or "")
+    if kind in CALLS:
         return {
             "role": "assistant",
             "parts": [call(item.get("call_id") or item.get("id"), item.get("name"), item.get("arguments", item.get("input")))],
@@ -59,10 +59,10 @@ def message(item: Mapping[str, Any]) -> dict[str, Any]:
     if kind in _RESULTS:
         return {"role": "tool", "parts": [response(item.get("call_id"), item.get("output"))]}
     if kind == "reasoning":
-        return {"role": "assistant", "parts": reasonings(item)}
+        return {"role": "assistant", "parts": _reasonings(item)}
     if role == "tool":
         return {"role": role, "parts": [response(item.get("tool_call_id"), _plain(item.get("content")))]}
-    parts = [*parts_of(item.get("content")), *parts_of(item.get("parts")), *calls_of(item)]
+    parts = [*parts_of(item.get("content")), *parts_of(item.get("parts")), *_calls_of(item)]
     only_responses = bool(parts) and all(part["type"] == "tool_call_response" for part in parts)
     return {"role": "tool" if only_responses else _ROLES.get(role, role or "user"), "parts": parts}
 
@@ -98,7 +98,7 @@ def part(block: Mapping[str, Any]) -> Part:
     return {"type": kind or next((str(key) for key in block), "unknown")}
 
 
-def calls_of(item: Mapping[str, Any]) -> list[Part]:
+def _calls_of(item: Mapping[str, Any]) -> list[Part]:
     """The tool calls that a message of chat completions has beside its content."""
     found = []
     for each in _listed(item.get("tool_calls")):
@@ -109,7 +109,7 @@ def calls_of(item: Mapping[str, Any]) -> list[Part]:
     return found
 
 
-def reasonings(item: Mapping[str, Any]) -> list[Part]:
+def _reasonings(item: Mapping[str, Any]) -> list[Part]:
     """What an item of OpenAI's Responses tells of the model's reasoning: its summary, or the text itself."""
     blocks = [*_listed(item.get("summary")), *_listed(item.get("content"))]
     return [reasoning(said) for block in blocks if isinstance(block, Mapping) and isinstance(said := block.get("text"), str) and said]

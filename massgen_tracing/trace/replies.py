@@ -62,9 +62,9 @@ class Reply:
         elif kind == "message":
             self._blocks(0, event.get("content"))
         for index, choice in enumerate(_mappings(event.get("choices"))):
-            self._choice(int(choice.get("index") or index), choice)
+            self._choice(_place(choice, "index", index), choice)
         for index, candidate in enumerate(_mappings(event.get("candidates"))):
-            self._candidate(int(candidate.get("index") or index), candidate)
+            self._candidate(_place(candidate, "index", index), candidate)
 
     def output(self) -> list[dict[str, Any]]:
         """The reply as the conventions' output messages: one for each choice that says anything."""
@@ -91,8 +91,7 @@ class Reply:
             for position, called in enumerate(_mappings(said.get("tool_calls"))):
                 function = called.get("function")
                 named = function if isinstance(function, Mapping) else {}
-                place = called.get("index")
-                self._call(index, ("call", position if place is None else place), called.get("id"), named.get("name"), named.get("arguments"))
+                self._call(index, ("call", _place(called, "index", position)), called.get("id"), named.get("name"), named.get("arguments"))
         if choice.get("finish_reason"):
             self._reasons[index] = str(choice["finish_reason"])
 
@@ -112,7 +111,7 @@ class Reply:
             self._reasons[index] = str(getattr(reason, "value", reason))
 
     def _anthropic(self, event: Mapping[str, Any]) -> None:
-        place, block, delta = event.get("index"), event.get("content_block"), event.get("delta")
+        place, block, delta = _place(event, "index"), event.get("content_block"), event.get("delta")
         if isinstance(block, Mapping):
             part = conversation.part(block)
             if part["type"] == "tool_call":
@@ -128,9 +127,9 @@ class Reply:
 
     def _responses(self, kind: str, event: Mapping[str, Any]) -> None:
         """OpenAI's Responses: pieces, which whole items take the place of when they come."""
-        place, piece, item, whole = event.get("output_index"), event.get("delta"), event.get("item"), event.get("response")
+        place, piece, item, whole = _place(event, "output_index"), event.get("delta"), event.get("item"), event.get("response")
         if isinstance(item, Mapping):
-            if kind.endswith(".done") or item.get("type") in {"function_call", "custom_tool_call", "mcp_call"}:
+            if kind.endswith(".done") or str(item.get("type")) in conversation.CALLS:
                 parts = self._parts.setdefault(0, {})
                 for key in [key for key in parts if isinstance(key, tuple) and key[0] == place]:
                     del parts[key]
@@ -142,7 +141,7 @@ class Reply:
                 self._call(0, (place, 0), None, None, piece)
             elif "text" in kind:
                 told = "reasoning" if "reasoning" in kind else "text"
-                self._add(0, (place, event.get("content_index", event.get("summary_index", 0))), told, piece)
+                self._add(0, (place, _place(event, "content_index", _place(event, "summary_index"))), told, piece)
 
     def _items(self, output: object) -> None:
         self._parts.pop(0, None)
@@ -216,7 +215,7 @@ def _why(body: Mapping[str, Any]) -> list[str]:
     reasons = [*_each(body.get("choices"), "finish_reason"), *_each(body.get("candidates"), "finishReason", "finish_reason")]
     holders = (body.get("delta"), body)
     reasons += [str(holder["stop_reason"]) for holder in holders if isinstance(holder, Mapping) and holder.get("stop_reason")]
-    if body.get("object") == "response" and body.get("status") in {"completed", "incomplete", "failed"}:
+    if body.get("object") == "response" and str(body.get("status")) in {"completed", "incomplete", "failed"}:
         details = body.get("incomplete_details")
         reasons.append(str((details.get("reason") if isinstance(details, Mapping) else None) or body["status"]))
     return reasons
@@ -225,6 +224,12 @@ def _why(body: Mapping[str, Any]) -> list[str]:
 def _each(items: object, *keys: str) -> list[str]:
     found = (next((item[key] for key in keys if item.get(key)), None) for item in _mappings(items))
     return [str(getattr(reason, "value", reason)) for reason in found if reason is not None]
+
+
+def _place(event: Mapping[str, Any], name: str, otherwise: int = 0) -> int:
+    """Which of several something is, as a provider counts them."""
+    place = event.get(name)
+    return place if isinstance(place, int) else otherwise
 
 
 def _mappings(items: object) -> list[Mapping[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import openai
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.trace import StatusCode
 
@@ -197,24 +198,39 @@ def test_a_text_is_the_same_in_whatever_pieces_it_comes(cuts: list[int], text: s
         assert "".join(texts(message) for message in reply.output()) == text
 
 
+KEYS = [
+    "type", "delta", "index", "choices", "message", "content", "parts", "item", "response", "output", "tool_calls", "function", "name",
+    "arguments", "candidates", "output_index", "content_index", "object", "status", "chunk", "id", "finish_reason", "content_block", "summary",
+    "text", "functionCall", "usage", "error", "role", "input", "messages",
+]  # fmt: skip
+KINDS = ["response.output_text.delta", "response.output_item.done", "content_block_delta", "message", "reasoning", "function_call"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(
-            ["type", "delta", "index", "choices", "message", "content", "parts", "item", "response", "output", "tool_calls", "function", "name",
-             "arguments", "candidates", "content_block", "summary", "text", "functionCall", "usage", "error", "role", "input", "messages"]
-        ),
-        inner | st.sampled_from(
-            ["response.output_text.delta", "response.output_item.done", "content_block_delta", "message", "reasoning", "function_call"]
-        ),
-        max_size=5,
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner | st.sampled_from(KINDS), max_size=5),
     max_leaves=20,
-)  # fmt: skip
+)
+EVENTS = [event for interface in (INTERFACES[0], *INTERFACES[3:]) for event in chunks(interface, TURN)]
 
 
-@given(st.lists(st.dictionaries(st.text(max_size=8), JSON, max_size=4) | JSON.filter(lambda value: isinstance(value, dict)), max_size=4))
+@st.composite
+def mangled(draw: st.DrawFn) -> dict[str, Any]:
+    """An event of a real interface with something else in one of its places."""
+    event: dict[str, Any] = copy.deepcopy(draw(st.sampled_from(EVENTS)))
+    places: list[tuple[Any, Any]] = []
+    pending: list[Any] = [event]
+    while pending:
+        holder = pending.pop()
+        inner = holder.items() if isinstance(holder, dict) else enumerate(holder) if isinstance(holder, list) else ()
+        for key, value in inner:
+            places.append((holder, key))
+            pending.append(value)
+    holder, key = draw(st.sampled_from(places))
+    holder[key] = draw(JSON)
+    return event
+
+
+@settings(max_examples=500)
+@given(st.lists(mangled() | st.dictionaries(st.sampled_from(KEYS), JSON, max_size=6), max_size=5))
 def test_no_event_is_an_error(events: list[Any]) -> None:
     """Whatever a provider sends, something comes of it that JSON can hold, or nothing; the consumer gets it as it was."""
     with capture() as captured:
