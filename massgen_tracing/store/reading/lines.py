@@ -14,6 +14,7 @@ import orjson
 from massgen_tracing import semconv
 from massgen_tracing.model import Resource, Scope, SpanRecord
 from massgen_tracing.store.reading import otlp
+from massgen_tracing.store.reading.values import Malformed
 
 _SPANS: Final = b'"spans":[{'
 """Begins the list of spans; inside of a JSON text the quotes would be escaped."""
@@ -54,8 +55,8 @@ class LineDecoder:
         if head is None or home is None or line.count(_INTEGER) != line.count(_INTEGER + b'"'):
             return None
         try:
-            return otlp.span_record(orjson.loads(line[len(head) - 1 : -len(_TAIL) + 1]), *home)
-        except (ValueError, otlp.Malformed, RecursionError):
+            return otlp.span_record(orjson.loads(line[len(head) - 1 : -len(_TAIL) + 1]), *home, self._decoder.complain)
+        except (ValueError, Malformed, RecursionError):
             return None
 
     def start(self, line: bytes) -> SpanKey | None:
