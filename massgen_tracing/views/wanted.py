@@ -39,7 +39,7 @@ def again(args: argparse.Namespace) -> Callable[[], tuple[str, Recording]]:
     Raises:
         RecordingError: if there is none.
     """
-    if args.trace is None and not Path(args.root).is_file():
+    if args.trace is None and not catalogue.is_whole(args.root):
         title, files = lookup.newest(args.root)
         run = layout.run_of(files[0])
         return lambda: (title, reader.read(files if run is None else catalogue.files(run.log_dir)))
@@ -52,8 +52,8 @@ def _find(root: str, wanted: str | None) -> tuple[str, Recording]:
             "TRACE is empty", expected="a trace id or its first digits, a run's directory, or a recording", hint="Leave it out for the newest run"
         )
     if wanted is None:
-        if Path(root).is_file():
-            return Path(root).name, reader.read([Path(root)])
+        if catalogue.is_whole(root):
+            return Path(root).name, reader.read(catalogue.files(root))
         title, files = lookup.newest(root)
         return title, reader.read(files)
     place = lookup.place_named(root, wanted)

@@ -14,6 +14,7 @@ import orjson
 from massgen_tracing import semconv
 from massgen_tracing.model import Resource, Scope, SpanRecord
 from massgen_tracing.store.reading import otlp
+from massgen_tracing.store.reading.spans import SpanKey
 from massgen_tracing.store.reading.values import Malformed
 
 _SPANS: Final = b'"spans":[{'
@@ -33,9 +34,6 @@ _INTEGER: Final = b'"intValue":'
 _MAX_HEADS: Final = 256
 
 _IDS: Final = re.compile(rb'"traceId":"([0-9a-f]{32})","spanId":"[0-9a-f]{16}","parentSpanId":"([0-9a-f]{16})",')
-
-SpanKey = tuple[str, str]
-"""Trace id and span id."""
 
 Home = tuple[Resource, Scope]
 

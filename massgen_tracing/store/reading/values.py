@@ -180,7 +180,7 @@ def hex_id(value: object, digits: int, *, optional: bool = False) -> str:
     """
     if isinstance(value, str) and _PLAIN_ID.fullmatch(value) and len(value) == digits:
         return value
-    if optional and (value is None or value in {"", b""}):
+    if optional and value in (None, "", b""):
         return ""
     if not isinstance(value, str | bytes):
         raise Malformed("a span whose id is missing or not text")

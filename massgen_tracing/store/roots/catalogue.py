@@ -6,7 +6,9 @@ trace or a time is known from `contents`. A directory that has not changed is no
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,8 +22,12 @@ from massgen_tracing.errors import RecordingError
 from massgen_tracing.layout import RunDirectory
 from massgen_tracing.store.roots.contents import SETTLED_NS, Wanted, relevant
 
-_FOREIGN_SUFFIXES: Final = (".jsonl", ".json")
-"""How other writers' OTLP/JSON-lines files end; looked for only where none of our own recordings lies."""
+_FOREIGN_NAME: Final = re.compile(r"\.(?:jsonl?|ndjson|otlp|pb|binpb|proto|protobuf|zst|gz|parquet)(?=[.-]|$)", re.IGNORECASE)
+"""What names of other programs' files have, also of those that were put aside (`traces.json.1`, `traces-2026-01-31T00-00-00.000.json`, `traces.json.zst`);
+looked for only where none of our own recordings lies."""
+
+_MOST_FOREIGN: Final = 10_000
+"""Files of other programs that are taken of a directory."""
 
 _MOST_LISTINGS: Final = 2**16
 """Directories whose listings are kept; of one run there are three."""
@@ -34,7 +40,7 @@ class Run:
     """One run as its directory tells it.
 
     Attributes:
-        log_dir: its directory, absolute.
+        log_dir: its directory, absolute; of a recording that is in none, its file.
         started: when it started, local time as its name says; None when the name says nothing.
     """
 
@@ -55,7 +61,7 @@ class Run:
 
     def files(self) -> tuple[Path, ...]:
         """The run's recordings; empty when it was not traced."""
-        return tuple(_own(self.log_dir))
+        return tuple(_own(self.log_dir)) if self.started is not None or self.log_dir.is_dir() else (self.log_dir,)
 
 
 def runs(root: Path | str) -> list[Run]:
@@ -72,6 +78,29 @@ def runs(root: Path | str) -> list[Run]:
     with os.scandir(directory) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(layout.RUN_PREFIX) and entry.is_dir()]
     return [Run(directory / name, layout.started_at(name)) for name in sorted(names, reverse=True)]
+
+
+def listed(root: Path | str) -> list[Run]:
+    """What is listed of *root*: the runs under it; where there are none, the run that it is or is in; where it is none, each of its recordings.
+
+    Raises:
+        RecordingError: if *root* does not exist.
+    """
+    path = _existing(root)
+    found = runs(path) if path.is_dir() else []
+    if found or is_root(path):
+        return found
+    if layout.started_at(path.name) is not None and path.is_dir():
+        return [run_at(path)]
+    return [Run(Path(os.path.abspath(file)), None) for file in files(path)]
+
+
+def is_whole(source: Path | str) -> bool:
+    """Whether a source is looked at as one: a file, a run's directory or a part of it, or a directory with nothing but files of other programs."""
+    path = Path(source)
+    if not path.is_dir() or layout.is_in_run(path):
+        return not is_root(path)
+    return not is_root(path) and not runs(path) and next(_own(path), None) is None
 
 
 def run_at(path: Path) -> Run:
@@ -96,8 +125,21 @@ def files(source: Path | str) -> tuple[Path, ...]:
         return (path,)
     if is_root(path):
         return tuple(file for part in _PARTS for file in _own(path / part))
-    found = tuple(_own(path))
-    return found or tuple(sorted(child for child in path.iterdir() if child.suffix in _FOREIGN_SUFFIXES and child.is_file()))
+    return tuple(_own(path)) or tuple(itertools.islice(_foreign(path), _MOST_FOREIGN))
+
+
+def _foreign(directory: Path) -> Iterator[Path]:
+    """Files of other programs anywhere below a directory, by name; hidden ones are not looked at."""
+    try:
+        with os.scandir(directory) as entries:
+            found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=attrgetter("name"))
+    except OSError:  # another user's, or gone
+        return
+    for entry in found:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _foreign(Path(entry.path))
+        elif _FOREIGN_NAME.search(entry.name) and entry.is_file():
+            yield Path(entry.path)
 
 
 def files_with(source: Path | str, wanted: Wanted) -> tuple[Path, ...]:

@@ -151,7 +151,7 @@ def rows(recording: Recording, *, starts: bool = True) -> Iterator[Row]:
         for row, _ in span_rows(span):
             yield row
     for ids, log in recording.logs.items():
-        yield _log_row(ids, log)
+        yield log_row(ids, log)
 
 
 def span_rows(span: SpanRecord) -> Iterator[tuple[Row, Attributes]]:
@@ -240,7 +240,7 @@ def _event_rows(span: SpanRecord, row: Row) -> Iterator[tuple[Row, Attributes]]:
         yield row | own, shown
 
 
-def _log_row(ids: LogId, log: LogRecord) -> Row:
+def log_row(ids: LogId, log: LogRecord) -> Row:
     """The row of a log record: a child of the span that it was written in, or a trace of its own; it says of its end what it says of its start."""
     attributes = log.attributes
     time = log.time_ns // 1000

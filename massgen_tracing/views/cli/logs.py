@@ -8,7 +8,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from massgen_tracing.errors import QueryError
+from massgen_tracing.errors import QueryError, RecordingError
 from massgen_tracing.insight.summary import Summary, summarise
 from massgen_tracing.store.roots import catalogue, order, reader
 from massgen_tracing.views import options, text
@@ -59,7 +59,7 @@ def _list(args: argparse.Namespace) -> int:
     """List the runs; only the recordings of those that are shown are read."""
     if args.limit < 1:
         raise QueryError("--limit cannot be right", expected="a number from 1", got=args.limit)
-    known = catalogue.runs(args.root)
+    known = catalogue.listed(args.root)
     shown = [(item, _read(item)) for item in itertools.islice(order.newest_first(known), args.limit)]
     if args.format == "json":
         print(json.dumps([_object(item, summary) for item, summary in shown], ensure_ascii=False, indent=1))
@@ -74,7 +74,11 @@ def _list(args: argparse.Namespace) -> int:
 
 def _read(item: catalogue.Run) -> Summary | None:
     """The totals of a run; None where nothing was recorded."""
-    recording = reader.read(item.files())
+    try:
+        recording = reader.read(item.files())
+    except RecordingError as error:
+        options.note(COMMAND, str(error))
+        return None
     if recording.report.sentence:
         options.note(COMMAND, recording.report.sentence)
     return summarise(recording.spans) if recording.spans else None
