@@ -116,8 +116,9 @@ def span_record(value: object, resource: Resource, scope: Scope, complain: Compl
     except Malformed:
         parent = ""
         complain("the id of a parent, which is not hexadecimal or has the wrong length")
-    raw_status = value.get("status")
-    status = raw_status if isinstance(raw_status, dict) else {}
+    status = value.get("status")
+    if not isinstance(status, dict):
+        status = {}
     return SpanRecord(
         trace_id=trace_id,
         span_id=span_id,
@@ -127,15 +128,15 @@ def span_record(value: object, resource: Resource, scope: Scope, complain: Compl
         end_ns=end,
         kind=enum(value.get("kind"), "SPAN_KIND_", _KINDS, complain),
         attributes=attributes(value.get("attributes"), complain),
-        events=tuple(_event(event, start, complain) for event in objects(value["events"])) if "events" in value else (),
-        links=tuple(_links(value["links"], complain)) if "links" in value else (),
+        events=tuple(_event(event, start, complain) for event in objects(events)) if (events := value.get("events")) else (),
+        links=tuple(_links(links, complain)) if (links := value.get("links")) else (),
         status_code=enum(status.get("code"), "STATUS_CODE_", _STATUSES, complain),
         status_message=as_text(status.get("message")),
         trace_state=as_text(value.get("traceState")),
         flags=count(value.get("flags")),
-        dropped_attributes=count(value.get("droppedAttributesCount", 0)),
-        dropped_events=count(value.get("droppedEventsCount", 0)),
-        dropped_links=count(value.get("droppedLinksCount", 0)),
+        dropped_attributes=count(value.get("droppedAttributesCount")),
+        dropped_events=count(value.get("droppedEventsCount")),
+        dropped_links=count(value.get("droppedLinksCount")),
         resource=resource,
         scope=scope,
     )

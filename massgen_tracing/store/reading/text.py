@@ -109,6 +109,8 @@ class Text:
         if begins not in {"{", "["}:
             return self.value()
         if maybe_line and begins == "{":
+            if len(self._buffer) - self._at < _LINE:
+                self.more()
             end = self._buffer.find("\n", self._at, self._at + _LINE)
             end = len(self._buffer) if end < 0 and self._ended else end
             piece = self._buffer[self._at : end].rstrip(", \t\r\0")
@@ -222,11 +224,20 @@ class Text:
             end = self._buffer.rfind(between, self._at, end)
             if end < 0:
                 break
+            piece = f"[{self._buffer[self._at : end + 1]}]"
             try:
-                found: list[Any] = orjson.loads(f"[{self._buffer[self._at : end + 1]}]")
-            except ValueError:
-                continue
-            self._at = end + 1
+                found: list[Any] = orjson.loads(piece)
+            except orjson.JSONDecodeError as error:
+                # The list may have ended before, and then the parser says where.
+                closed = piece[: error.pos].rstrip()
+                try:
+                    found = orjson.loads(closed) if closed.endswith("]") and error.pos < len(piece) else []
+                except orjson.JSONDecodeError:
+                    continue
+                if not found:
+                    continue
+                piece = closed
+            self._at += len(piece) - 2
             return found
         return []
 

@@ -43,9 +43,12 @@ def attributes(value: object, complain: Complain = quiet) -> Attributes:
         for pair in value:
             if isinstance(pair, dict) and isinstance(key := pair.get("key"), str):
                 inner = pair.get("value")
-                # Most values are texts; the rest of the way costs more than they do.
-                text = inner.get("stringValue") if isinstance(inner, dict) and len(inner) == 1 else None
-                pairs[key] = text if isinstance(text, str) else any_value(inner, complain)
+                if type(inner) is dict and len(inner) == 1:
+                    # Most values are texts, and in the type that they say; the rest of the way costs more than they do.
+                    ((kind, said),) = inner.items()
+                    pairs[key] = said if type(said) is _TYPES.get(kind) else any_value(inner, complain)
+                else:
+                    pairs[key] = any_value(inner, complain)
             elif isinstance(pair, dict) and isinstance(key := pair.get("Key"), str):
                 pairs[key] = any_value(pair.get("Value"), complain)
             else:
@@ -104,7 +107,7 @@ def _text(value: object, complain: Complain) -> str | None:
 
 
 def _integer(value: object, complain: Complain) -> int | None:
-    number = as_int(value)
+    number = value if type(value) is int else as_int(value)
     if number is None or not -(2**63) <= number < 2**64:
         return _unreadable("integer of 64 bits", value, complain)
     return number
@@ -163,6 +166,8 @@ _READERS: Final[dict[str, Callable[[Any, Complain], AttributeValue]]] = {
     "bytesValue": _bytes,
 }
 _BY_PLAIN_NAME: Final = {name.lower(): read for name, read in _READERS.items()}
+_TYPES: Final[dict[str, type]] = {"stringValue": str, "doubleValue": float, "boolValue": bool}
+"""Of these types a value is what JSON gives."""
 _NOTHING: Final[tuple[object, ...]] = ("", 0, "0", None, [], {})
 _BOOLEANS: Final[dict[object, bool]] = {"true": True, "false": False, 1: True, 0: False, "1": True, "0": False}
 
@@ -199,7 +204,10 @@ def hex_id(value: object, digits: int, *, optional: bool = False) -> str:
 
 def moment(value: object) -> int | None:
     """Nanoseconds since 1970; None for a missing or impossible time (OTLP writes 0 for unknown)."""
-    number = as_int(value)
+    try:
+        number = int(value) if type(value) is str else as_int(value)
+    except ValueError:
+        number = as_int(value)
     return number if number is not None and 0 < number < _LATEST_NS else None
 
 
@@ -231,7 +239,7 @@ def as_float(value: object) -> float | None:
 
 def count(value: object) -> int:
     """A count of 32 bits; 0 for anything else."""
-    if value == 0:
+    if not value:
         return 0
     number = as_int(value)
     return number if number is not None and 0 <= number < 2**32 else 0
@@ -241,6 +249,8 @@ def enum(value: object, prefix: str, known: dict[str, int], complain: Complain) 
     """A value of an enum by its number or its name, with its prefix or without; 0 for anything else."""
     if value is None:
         return 0
+    if type(value) is int and 0 <= value < len(known):
+        return value
     number = known.get(value.upper().removeprefix(prefix)) if isinstance(value, str) else None
     if number is None:
         number = as_int(value)

@@ -8,14 +8,25 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
+
 MARK: Final = {b"is_json": b"true"}
 """Metadata of a result's column whose texts are JSON values. Arrow's own mark for that turns the column into another type."""
 
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
+_ALIKE: Final = frozenset({str, int, bool, type(None)})
+"""Types whose values both encoders write alike; the other one does so in a tenth of the time."""
+
+
 def dumps(value: Any) -> str:
     """JSON text of an attribute value: bytes as base64, and NaN and the infinities as text, as OTLP/JSON writes them."""
+    try:
+        if type(value) is dict and all(type(item) in _ALIKE or (type(item) is float and 1e-4 <= abs(item) < 1e16) for item in value.values()):
+            return orjson.dumps(value).decode()
+    except TypeError:  # halves of surrogate pairs, numbers of more than 64 bits
+        pass
     try:
         return _ENCODER.encode(value)
     except (TypeError, ValueError):
