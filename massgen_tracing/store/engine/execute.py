@@ -70,7 +70,7 @@ def answer(
 
     Raises:
         QueryError: if the statement is refused or fails.
-        RecordingError: if a source does not exist or a recording cannot be opened.
+        RecordingError: if a source does not exist, or what it has is no recording, or cannot be opened.
     """
     # Before any file is read: a statement that is refused costs nothing.
     statement = dialect.translate(sql, params)
@@ -90,6 +90,8 @@ def answer(
         only_schema = schema.NAME in statement.text.lower() and not found.reads_any
         files = () if only_schema else tuple(path for place in sources for path in catalogue.files_with(place, wanted))
         answered = _answer_from(files, sources, question, lambda: on_stage("asking"))
+        if not files and not only_schema:
+            answered.report.empty += [place for place in sources if catalogue.is_without_recordings(place)]
     live = [path for path in files if not layout.is_sealed(path)]
     return answered.head, answered.body, partial(seal.seal_settled, live, seconds=_SEALING_SECONDS) if live else None
 
@@ -127,7 +129,7 @@ class _Answered:
 
 def _answer_from(files: Sequence[Path], sources: Sequence[str], question: _Question, on_read: Callable[[], None]) -> _Answered:
     """The answer that *files* give, without those of them that turn out to be gone or damaged."""
-    named = set(map(Path, sources))
+    named = frozenset(map(Path, sources))
     lost: dict[Path, str] = {}
     while True:
         chosen = choose((path for path in files if path not in lost), named=named, traces=question.traces, window=question.window)

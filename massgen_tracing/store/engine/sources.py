@@ -71,7 +71,7 @@ class Sources:
 
 
 def choose(
-    paths: Iterable[Path], *, named: Collection[Path] | None = None, traces: frozenset[str] | None = None, window: Window | None = None
+    paths: Iterable[Path], *, named: frozenset[Path] | None = None, traces: frozenset[str] | None = None, window: Window | None = None
 ) -> Sources:
     """Read live files, and choose among the sealed ones.
 
@@ -103,6 +103,8 @@ def choose(
             elif traces is None or not seal.is_own(path) or _mentions(path, traces):
                 reader.add_file(path)
     reader.fail_if_all_are_lost(paths)
+    if named is not None and named.issuperset(paths) and not columnar:
+        reader.fail_if_nothing_was_read()
     for path in _sharing(reader, columnar):
         with reader.surviving(path):
             reader.add_sealed(path)
@@ -115,7 +117,7 @@ def choose(
     return Sources(recording, tuple(columnar))
 
 
-def _from_others(paths: Sequence[Path], named: Collection[Path] | None) -> Sources | None:
+def _from_others(paths: Sequence[Path], named: frozenset[Path] | None) -> Sources | None:
     """What the engine itself can read of other programs' files, where there are no others; None where the reader has to read them.
 
     Raises:

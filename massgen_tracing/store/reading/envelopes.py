@@ -76,6 +76,8 @@ class Envelopes:
         elif nodes.is_object(document):
             if nodes.is_open(document) and names.plain(document.first_key()) in _ITSELF:
                 document = document.whole()
+            if document is None:  # and said to be unreadable
+                return
             if isinstance(document, dict) and {"traceid", "spanid"} <= set(map(names.plain, document)):
                 self._learn(document)
                 self.known += 1

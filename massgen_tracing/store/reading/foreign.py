@@ -15,7 +15,7 @@ from massgen_tracing.store.reading.envelopes import Envelopes
 from massgen_tracing.store.reading.nodes import Broken
 from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.reading.signals import Record
-from massgen_tracing.store.reading.sources import HEAD, Foreign, Piece, Source, pieces
+from massgen_tracing.store.reading.sources import HEAD, WRAPPINGS, Foreign, Piece, Source, pieces
 from massgen_tracing.store.reading.text import Text
 from massgen_tracing.store.reading.values import Malformed
 from massgen_tracing.store.reading.wire import Envelope
@@ -45,13 +45,14 @@ class Document:
         """
         with self._path.open("rb") as file:
             source = Source(file.read)
-            self._head = source.peek(HEAD)
+            head = self._head = source.peek(HEAD)
             found = self._found(source)
             first = next(found, None)
             if first is not None:
                 yield from itertools.chain([first], found)
             elif self.report.skipped:
-                raise Foreign(looks.like(self._head, self._envelopes.keys, self.report.first_skips[0].reason))
+                what = looks.like(self._head, self._envelopes.keys, self.report.first_skips[0].reason)
+                raise Foreign(f"{WRAPPINGS[head[:2]]} of something else: {what}" if head[:2] in WRAPPINGS else what)
 
     def _found(self, source: Source) -> Iterator[Record]:
         for piece in pieces(source, self._complain):

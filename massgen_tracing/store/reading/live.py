@@ -139,7 +139,9 @@ class Said:
             pending = self._fast.span(found)
             if pending is None:
                 documents = _documents(found.strip(_NOISE))
-                said = (record for document in documents for group in self._envelopes.groups(document) for record in signals.records(self._decoder, group))
+                said = (
+                    record for document in documents for group in self._envelopes.groups(document) for record in signals.records(self._decoder, group)
+                )
                 pending = next((record for record in said if isinstance(record, SpanRecord)), None)
             started = None if pending is None else otlp.started(pending)
             if started is None:

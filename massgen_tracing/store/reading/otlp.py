@@ -44,7 +44,7 @@ class Decoder:
         key = repr(value)
         found = self._resources.get(key)
         if found is None:
-            found = Resource(attributes(value.get("attributes"), self.complain) if isinstance(value, dict) else EMPTY)
+            found = Resource(attributes(names.usual(value).get("attributes"), self.complain) if isinstance(value, dict) else EMPTY)
             self._resources[key] = found
         return found
 
@@ -53,7 +53,7 @@ class Decoder:
         key = repr(value)
         found = self._scopes.get(key)
         if found is None:
-            scope = value if isinstance(value, dict) else {}
+            scope = names.usual(value) if isinstance(value, dict) else {}
             found = Scope(as_text(scope.get("name")), as_text(scope.get("version")), attributes(scope.get("attributes"), self.complain))
             self._scopes[key] = found
         return found

@@ -17,7 +17,7 @@ from massgen_tracing.store.reading.live import LogId, Said
 from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.reading.spans import Ended, SpanKey
 
-_order: Final = attrgetter("start_ns", "trace_id", "span_id")
+_order: Final = attrgetter("start_ns", "trace_id", "span_id", "kind")
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,11 @@ class Collector:
     def keys(self) -> set[SpanKey]:
         """Trace and span id of every span that was added."""
         return self._ended.keys().union(self._unended, *((*said.ended.keys(), *said.starts) for said, _ in self._files))
+
+    def says_nothing(self) -> bool:
+        """Whether no file says anything, or is still being written."""
+        said_something = any(said.ended or said.starts or said.logs or said.points or state == "open" for said, state in self._files)
+        return not (said_something or self._ended or self._unended)
 
     def recording(self) -> Recording:
         """Everything that was added."""

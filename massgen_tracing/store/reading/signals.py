@@ -74,7 +74,7 @@ def _points(metric: object, resource: Resource, scope: Scope, complain: Complain
         yield Malformed("a metric that is not an object")
         return
     known = [kind for kind in _KINDS if isinstance(metric.get(kind), dict)]
-    if not known or "name" not in metric:
+    if not known or any("dataPoints" not in metric[kind] for kind in known):
         metric = names.usual(metric)
         known = [kind for kind in _KINDS if isinstance(metric.get(kind), dict)]
     if not known:
@@ -204,9 +204,7 @@ def _exponential(value: _Fields) -> _Fields:
 
 def _summary(value: _Fields) -> _Fields:
     """A summary; its quantiles 0 and 1 are, as OpenTelemetry says, the smallest and the largest value."""
-    quantiles = {
-        as_float(item.get("quantile", 0.0)): as_float(item.get("value", 0.0)) for item in objects(value.get("quantileValues"))
-    }
+    quantiles = {as_float(item.get("quantile", 0.0)): as_float(item.get("value", 0.0)) for item in objects(value.get("quantileValues"))}
     total = _totals(value)
     return {**total, "sum": 0.0 if total["sum"] is None else total["sum"], "min": quantiles.get(0.0), "max": quantiles.get(1.0)}
 

@@ -14,6 +14,7 @@ from massgen_tracing.store.reading.values import Complain
 
 GZIP: Final = b"\x1f\x8b"
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
+WRAPPINGS: Final = {GZIP: "gzip", ZSTD[:2]: "zstd"}
 PARQUET: Final = b"PAR1"
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"{\0", b"\0{", b"[\0", b"\0[")
 HEAD: Final = 4096
@@ -39,6 +40,9 @@ class Source:
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
         self._ahead = b""
+
+    def close(self) -> None:
+        """There is nothing to be closed: who opened the file closes it."""
 
     def peek(self, size: int) -> bytes:
         """So many bytes, fewer at the end; they are still to be read."""
@@ -107,11 +111,11 @@ def pieces(source: Source, complain: Complain, depth: int = 0) -> Iterator[Piece
         try:
             yield from pieces(inner, complain, depth + 1)
         except Foreign as foreign:
-            raise Foreign(f"{'gzip' if unwrap is _gunzip else 'zstd'} of something else, {foreign}") from None
+            raise Foreign(f"{WRAPPINGS[head[:2]]} of something else: {foreign}") from None
     elif head.startswith(PARQUET):
-        raise Foreign("a Parquet file, compressed or in pieces")
+        raise Foreign("it is a Parquet file, compressed or in pieces")
     elif head.startswith(_UTF_16):
-        raise Foreign("text in UTF-16; OTLP/JSON is UTF-8")
+        raise Foreign("it is text in UTF-16; OTLP/JSON is UTF-8")
     elif _is_framed(head) and depth < _DEEPEST:
         while length := int.from_bytes(source.read(4), "big"):
             content = source.read(length)
@@ -164,5 +168,3 @@ def _ending(read: Callable[[int], Any], complain: Complain) -> Callable[[int], b
             return b""
 
     return guarded
-
-

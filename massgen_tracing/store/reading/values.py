@@ -41,16 +41,15 @@ def attributes(value: object, complain: Complain = quiet) -> Attributes:
     pairs: dict[str, AttributeValue] = {}
     if isinstance(value, list):
         for pair in value:
-            if isinstance(pair, dict) and isinstance(key := pair.get("key"), str):
-                inner = pair.get("value")
+            # Protobuf leaves out an empty key, as all that has its default.
+            if isinstance(pair, dict) and isinstance(key := pair["key"] if "key" in pair else pair.get("Key", ""), str):
+                inner = pair["value"] if "value" in pair else pair.get("Value")
                 if type(inner) is dict and len(inner) == 1:
                     # Most values are texts, and in the type that they say; the rest of the way costs more than they do.
                     ((kind, said),) = inner.items()
                     pairs[key] = said if type(said) is _TYPES.get(kind) else any_value(inner, complain)
                 else:
                     pairs[key] = any_value(inner, complain)
-            elif isinstance(pair, dict) and isinstance(key := pair.get("Key"), str):
-                pairs[key] = any_value(pair.get("Value"), complain)
             else:
                 complain(f"an attribute that has no key: {_shown(pair)}")
     elif isinstance(value, dict):
@@ -126,16 +125,21 @@ def _boolean(value: object, complain: Complain) -> bool | None:
 
 
 def _array(value: object, complain: Complain) -> tuple[AttributeValue, ...]:
-    inner = value.get("values") if isinstance(value, dict) else value
+    inner = _listed(value)
     if not isinstance(inner, list | None):
         _unreadable("list", value, complain)
     return tuple(any_value(item, complain) for item in items(inner))
 
 
 def _mapping(value: object, complain: Complain) -> Attributes:
-    if isinstance(value, dict):
-        value = value.get("values") if not value.keys() - {"values"} else value
-    return attributes(value, complain)
+    return attributes(_listed(value), complain)
+
+
+def _listed(value: object) -> object:
+    """What an ArrayValue or a KeyValueList has; anything else as it is."""
+    if isinstance(value, dict) and not value.keys() - {"values", "Values"}:
+        return value.get("values", value.get("Values"))
+    return value
 
 
 def _bytes(value: object, complain: Complain) -> bytes | None:

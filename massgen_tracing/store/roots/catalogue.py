@@ -22,7 +22,8 @@ from massgen_tracing.errors import RecordingError
 from massgen_tracing.layout import RunDirectory
 from massgen_tracing.store.roots.contents import SETTLED_NS, Wanted, relevant
 
-_FOREIGN_NAME: Final = re.compile(r"\.(?:jsonl?|ndjson|otlp|pb|binpb|proto|protobuf|zst|gz|parquet)(?=[.-]|$)", re.IGNORECASE)
+_FOREIGN_ENDINGS: Final = (".json", ".jsonl", ".ndjson", ".otlp", ".pb", ".binpb", ".proto", ".protobuf", ".parquet")
+_FOREIGN_NAME: Final = re.compile(rf"(?:{'|'.join(map(re.escape, _FOREIGN_ENDINGS))}|\.zst|\.gz)(?=[.-]|$)", re.IGNORECASE)
 """What names of other programs' files have, also of those that were put aside (`traces.json.1`, `traces-2026-01-31T00-00-00.000.json`, `traces.json.zst`);
 looked for only where none of our own recordings lies."""
 
@@ -140,6 +141,23 @@ def _foreign(directory: Path) -> Iterator[Path]:
             yield from _foreign(Path(entry.path))
         elif _FOREIGN_NAME.search(entry.name) and entry.is_file():
             yield Path(entry.path)
+
+
+def is_without_recordings(source: Path | str) -> bool:
+    """Whether a root has none.
+
+    Raises:
+        RecordingError: if it is another directory that has none, for then somebody took it for one.
+    """
+    path = Path(source)
+    if files(path):
+        return False
+    if not is_root(path) and not layout.is_in_run(path):
+        raise RecordingError(
+            f"There are no recordings in {source}",
+            expected=f"a root that has {layout.LOGS_DIR}/, a run's directory, or files of OTLP ({', '.join(_FOREIGN_ENDINGS)}, also compressed or rotated)",
+        )
+    return True
 
 
 def files_with(source: Path | str, wanted: Wanted) -> tuple[Path, ...]:

@@ -51,6 +51,15 @@ class Reader(Collector):
         if self._first_lost is not None and len(self.report.lost) == len(paths):
             raise self._first_lost
 
+    def fail_if_nothing_was_read(self) -> None:
+        """Raise where the files that were read have something, and their writers are gone, and yet nothing could be read.
+
+        Raises:
+            RecordingError: if it is so.
+        """
+        if self.report.skipped and self.says_nothing():
+            raise RecordingError(f"Nothing can be read: {self.report.sentence}", expected="a recording that has whole lines")
+
     def add_file(self, path: Path) -> None:
         """Read one file.
 
