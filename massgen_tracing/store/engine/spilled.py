@@ -1,6 +1,6 @@
 """Large files of other programs as Parquet files of their rows, made in one go: however large they are, memory does not grow with them.
 
-That a span is told of twice shows in the 16 bytes a span that are kept; then the total reader, which knows what to make of it, reads the files instead.
+That a span is told of twice shows in the 16 bytes a span that are kept; then the total reader reads the files, which knows what to make of it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import weakref
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -23,15 +24,16 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from massgen_tracing import layout
-from massgen_tracing.model import LogRecord, MetricPoint, SpanRecord
+from massgen_tracing.model import LogRecord, SpanRecord
 from massgen_tracing.store.reading import live, otlp
+from massgen_tracing.store.reading.envelopes import Group
 from massgen_tracing.store.reading.foreign import Document
 from massgen_tracing.store.reading.recording import unfinished
 from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.reading.signals import Record
 from massgen_tracing.store.reading.sources import Foreign
 from massgen_tracing.store.reading.spans import identity
-from massgen_tracing.store.tables import metrics, records
+from massgen_tracing.store.tables import metrics, plain, records
 
 LARGE: Final = 2**23
 """Files of fewer bytes in all are read in memory."""
@@ -43,6 +45,12 @@ _ROW_GROUP: Final = 2**15
 
 _MOST_STARTS: Final = 2**14
 """More spans that have only started are left to the total reader."""
+
+
+_VARIED: Final = frozenset(
+    {"attributes", "created_at", "duration", "end_timestamp", "otel_events", "otel_links", "parent_span_id", "span_id", "start_timestamp"}
+)
+"""Columns in which few values recur."""
 
 
 class Intertwined(Exception):
@@ -68,8 +76,8 @@ class Spilled:
                 document = Document(path)
                 same: Counter[str] = Counter()
                 try:
-                    for record in document.records():
-                        rows.add(record, same)
+                    for group in document.groups():
+                        rows.add(document, group, same)
                 except Foreign as foreign:
                     self.foreign[path] = foreign
                 else:
@@ -122,7 +130,24 @@ class _Rows:
         self._identities = array("q")
         self._starts: dict[tuple[str, str], SpanRecord] = {}
 
-    def add(self, record: Record, same: Counter[str]) -> None:
+    def add(self, document: Document, group: Group, same: Counter[str]) -> None:
+        """Add what a group of a document has; *same* counts what the document has said before."""
+        others = group.values
+        if group.signal == "spans":
+            spans = [value for value in others if plain.is_plain(value)]
+            resource, scope = document.decoder.resource(group.resource), document.decoder.scope(group.scope)
+            made = plain.columns(spans, resource, scope, document.complain) if spans else None
+            if made is not None:
+                document.has_some = True
+                self.spans += len(made.keys)
+                self._keys.extend(map(hash, made.keys))
+                self._identities.extend(map(hash, made.identities))
+                self.of_records.add_table(made.table)
+                others = [value for value in others if not plain.is_plain(value)]
+        for record in document.decoded(replace(group, values=others)):
+            self._add(record, same)
+
+    def _add(self, record: Record, same: Counter[str]) -> None:
         if isinstance(record, SpanRecord):
             self._add_span(record)
         elif isinstance(record, LogRecord):
@@ -178,6 +203,7 @@ class _File:
         self._schema = schema
         self._rows: list[dict[str, Any]] = []
         self._tables: list[pa.Table] = []
+        self._waiting = 0
         self._writer: parquet.ParquetWriter | None = None
 
     @property
@@ -188,8 +214,12 @@ class _File:
         self._rows.append(row)
         if len(self._rows) >= _TOGETHER:
             self._gather()
-            if len(self._tables) * _TOGETHER >= _ROW_GROUP:
-                self._write()
+
+    def add_table(self, table: pa.Table) -> None:
+        self._tables.append(table)
+        self._waiting += len(table)
+        if self._waiting >= _ROW_GROUP:
+            self._write()
 
     def finish(self) -> None:
         self._gather()
@@ -203,12 +233,14 @@ class _File:
 
     def _gather(self) -> None:
         if self._rows:
-            self._tables.append(records.to_table(self._rows, self._schema))
+            self.add_table(records.to_table(self._rows, self._schema))
             self._rows.clear()
 
     def _write(self) -> None:
         if self._writer is None:
             os.mkdir(self._place)
-            self._writer = parquet.ParquetWriter(f"{self._place}/0{layout.SEALED_SUFFIX}", self._schema, compression="lz4")
-        self._writer.write_table(pa.concat_tables(self._tables))
+            alike = [name for name in self._schema.names if name not in _VARIED]
+            self._writer = parquet.ParquetWriter(f"{self._place}/0{layout.SEALED_SUFFIX}", self._schema, compression="lz4", use_dictionary=alike)
+        self._writer.write_table(pa.concat_tables(self._tables).combine_chunks())
         self._tables.clear()
+        self._waiting = 0

@@ -23,10 +23,10 @@ from massgen_tracing import layout
 from massgen_tracing.model import LogRecord, MetricPoint, SpanRecord
 from massgen_tracing.store.reading import foreign, otlp, signals, sources
 from massgen_tracing.store.reading.envelopes import Envelopes
-from massgen_tracing.store.reading.lines import LineDecoder, SpanKey
+from massgen_tracing.store.reading.lines import LineDecoder
 from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.reading.signals import Record
-from massgen_tracing.store.reading.spans import Ended
+from massgen_tracing.store.reading.spans import Ended, SpanKey
 from massgen_tracing.store.reading.values import Malformed
 
 _LINE_START: Final = re.compile(rb'\{"resource(?:Spans|Logs|Metrics)"')

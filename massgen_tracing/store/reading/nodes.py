@@ -1,6 +1,6 @@
 """Containers that are read as they go: what JSON text and protobuf have in common, and values that are in memory already.
 
-A node is an object or an array. Its members or items are asked for once and in order, and a node that was given is used up when the next one is asked for.
+A node is an object or an array. Its members or items are asked for once and in order, and what was given is used up when the next is asked for.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def started(pending: SpanRecord) -> SpanRecord | None:
     )
 
 
-def span_record(value: object, resource: Resource, scope: Scope, complain: Complain = quiet) -> SpanRecord:
+def span_record(value: Any, resource: Resource, scope: Scope, complain: Complain = quiet) -> SpanRecord:
     """One OTLP/JSON span as a record; what of it cannot be read, though the span can, is told to *complain*.
 
     Raises:

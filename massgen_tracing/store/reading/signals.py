@@ -69,7 +69,7 @@ def records(decoder: otlp.Decoder, group: Group) -> Iterator[Record | Malformed]
             yield problem
 
 
-def _points(metric: object, resource: Resource, scope: Scope, complain: Complain) -> Iterator[MetricPoint | Malformed]:
+def _points(metric: Any, resource: Resource, scope: Scope, complain: Complain) -> Iterator[MetricPoint | Malformed]:
     if not isinstance(metric, dict):
         yield Malformed("a metric that is not an object")
         return
@@ -86,7 +86,7 @@ def _points(metric: object, resource: Resource, scope: Scope, complain: Complain
         yield from (_point(value, common, decode, complain) for value in items(data.get("dataPoints")))
 
 
-def _log(value: object, resource: Resource, scope: Scope, complain: Complain) -> LogRecord:
+def _log(value: Any, resource: Resource, scope: Scope, complain: Complain) -> LogRecord:
     if not isinstance(value, dict):
         raise Malformed("a log record that is not an object")
     if "timeUnixNano" not in value:

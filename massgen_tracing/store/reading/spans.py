@@ -10,7 +10,7 @@ from massgen_tracing.model import SpanRecord
 SpanKey = tuple[str, str]
 """Trace id and span id."""
 
-_Identity = tuple[str, str, int, int, str]
+Identity = tuple[str, str, int, int, str]
 
 
 class Ended:
@@ -18,7 +18,7 @@ class Ended:
 
     def __init__(self) -> None:
         self._first: dict[SpanKey, SpanRecord] = {}
-        self._others: dict[_Identity, SpanRecord] = {}
+        self._others: dict[Identity, SpanRecord] = {}
 
     def copy(self) -> Ended:
         """The same as it is now."""
@@ -59,6 +59,6 @@ class Ended:
         return set(self._first)
 
 
-def identity(span: SpanRecord) -> _Identity:
+def identity(span: SpanRecord) -> Identity:
     """What is the same of a span whenever it is told of: two that differ in it are two, though they have one id."""
     return span.trace_id, span.span_id, span.kind, span.start_ns, repr(span.resource.attributes.get(semconv.SERVICE_NAME))

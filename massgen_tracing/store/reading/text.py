@@ -1,7 +1,7 @@
 """JSON text as nodes, block by block: of a text of any length no more is in memory than one value that is asked for, and a block.
 
-Where what is asked for is a list of many values, as many as a block has are parsed at once. That needs to know where a value ends: it is guessed, by what
-stood between the first two, and the parser says whether the guess was right.
+Where what is asked for is a list of many values, as many as a block has are parsed at once. That needs to know where a value ends: it is guessed, by
+what stood between the first two, and the parser says whether the guess was right.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _LONGEST: Final = 2**26
 
 _LOST: Final = object()
 
-_scan: Final = json.JSONDecoder().scan_once
+_scan: Final[Callable[[str, int], tuple[Any, int]]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # what `raw_decode` calls
 
 
 class Text:

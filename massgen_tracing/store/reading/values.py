@@ -39,6 +39,7 @@ def quiet(_problem: str) -> None:
 def attributes(value: object, complain: Complain = quiet) -> Attributes:
     """A list of OTLP KeyValue, or an object, as a mapping; of equal keys the last one counts."""
     pairs: dict[str, AttributeValue] = {}
+    said: Any
     if isinstance(value, list):
         for pair in value:
             # Protobuf leaves out an empty key, as all that has its default.
@@ -46,7 +47,7 @@ def attributes(value: object, complain: Complain = quiet) -> Attributes:
                 inner = pair["value"] if "value" in pair else pair.get("Value")
                 if type(inner) is dict and len(inner) == 1:
                     # Most values are texts, and in the type that they say; the rest of the way costs more than they do.
-                    ((kind, said),) = inner.items()
+                    kind, said = next(iter(inner.items()))
                     pairs[key] = said if type(said) is _TYPES.get(kind) else any_value(inner, complain)
                 else:
                     pairs[key] = any_value(inner, complain)
@@ -102,26 +103,32 @@ def _text(value: object, complain: Complain) -> str | None:
         return str(value).lower()
     if isinstance(value, str | int | float):
         return str(value)
-    return _unreadable("text", value, complain)
+    _unreadable("text", value, complain)
+    return None
 
 
 def _integer(value: object, complain: Complain) -> int | None:
     number = value if type(value) is int else as_int(value)
     if number is None or not -(2**63) <= number < 2**64:
-        return _unreadable("integer of 64 bits", value, complain)
+        _unreadable("integer of 64 bits", value, complain)
+        return None
     return number
 
 
 def _double(value: object, complain: Complain) -> float | None:
     number = as_float(value)
-    return _unreadable("number", value, complain) if number is None else number
+    if number is None:
+        _unreadable("number", value, complain)
+    return number
 
 
 def _boolean(value: object, complain: Complain) -> bool | None:
     if isinstance(value, bool):
         return value
     known = _BOOLEANS.get(value.strip().lower() if isinstance(value, str) else value) if isinstance(value, str | int) else None
-    return _unreadable("truth value", value, complain) if known is None else known
+    if known is None:
+        _unreadable("truth value", value, complain)
+    return known
 
 
 def _array(value: object, complain: Complain) -> tuple[AttributeValue, ...]:
@@ -144,7 +151,9 @@ def _listed(value: object) -> object:
 
 def _bytes(value: object, complain: Complain) -> bytes | None:
     raw = raw_bytes(value)
-    return _unreadable("base64", value, complain) if raw is None else raw
+    if raw is None:
+        _unreadable("base64", value, complain)
+    return raw
 
 
 def raw_bytes(value: object) -> bytes | None:

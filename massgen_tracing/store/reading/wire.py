@@ -1,7 +1,7 @@
 """OTLP in protobuf, as nodes, and its spans, log records and metrics as OTLP/JSON has them.
 
-A decoder of its own, for the reading half needs none of OpenTelemetry's packages: what OTLP's messages are made of is in the tables below, and a field
-that they do not have is passed over.
+A decoder of its own, for the reading half needs none of OpenTelemetry's packages: what OTLP's messages are made of is in the tables below, and a
+field that they do not have is passed over.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Field(NamedTuple):
 
 Message = dict[int, Field]
 
-ANY_VALUE: Final[Message] = {}
+ANY_VALUE: Message = {}
 KEY_VALUE: Final[Message] = {1: Field("key", "string"), 2: Field("value", ANY_VALUE)}
 _VALUES: Final[Message] = {1: Field("values", ANY_VALUE, repeated=True)}
 _KEY_VALUES: Final[Message] = {1: Field("values", KEY_VALUE, repeated=True)}
@@ -419,6 +419,6 @@ def begins_message(head: bytes) -> bool:
             length, at = _varint(head, at + 1)
             if inside_resource:
                 return not length or at >= len(head) or head[at] in b"\x0a\x10\x1a"
-        return True
     except (IndexError, ValueError):
         return False
+    return True

@@ -24,8 +24,8 @@ from massgen_tracing.store.roots.contents import SETTLED_NS, Wanted, relevant
 
 _FOREIGN_ENDINGS: Final = (".json", ".jsonl", ".ndjson", ".otlp", ".pb", ".binpb", ".proto", ".protobuf", ".parquet")
 _FOREIGN_NAME: Final = re.compile(rf"(?:{'|'.join(map(re.escape, _FOREIGN_ENDINGS))}|\.zst|\.gz)(?=[.-]|$)", re.IGNORECASE)
-"""What names of other programs' files have, also of those that were put aside (`traces.json.1`, `traces-2026-01-31T00-00-00.000.json`, `traces.json.zst`);
-looked for only where none of our own recordings lies."""
+"""What names of other programs' files have, also of those that were put aside (`traces.json.1`, `traces-2026-01-31T00-00-00.000.json.zst`); looked
+for only where none of our own recordings lies."""
 
 _MOST_FOREIGN: Final = 10_000
 """Files of other programs that are taken of a directory."""
@@ -153,10 +153,8 @@ def is_without_recordings(source: Path | str) -> bool:
     if files(path):
         return False
     if not is_root(path) and not layout.is_in_run(path):
-        raise RecordingError(
-            f"There are no recordings in {source}",
-            expected=f"a root that has {layout.LOGS_DIR}/, a run's directory, or files of OTLP ({', '.join(_FOREIGN_ENDINGS)}, also compressed or rotated)",
-        )
+        others = f"files of OTLP (their names have {', '.join(_FOREIGN_ENDINGS)})"
+        raise RecordingError(f"There are no recordings in {source}", expected=f"a root that has {layout.LOGS_DIR}/, a run's directory, or {others}")
     return True
 
 
