@@ -1,4 +1,4 @@
-"""Large files of other programs, which the engine reads as Parquet: the rows are those that the reader gives, and memory does not grow with the file."""
+"""Large files of other programs, which the engine reads as Parquet: the rows are the reader's, and memory does not grow with the file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hypothesis import given, settings
 
 from massgen_tracing import errors
 from massgen_tracing.store.engine import execute, sources, spilled
-from massgen_tracing.store.reading import text
 from massgen_tracing.store.reading import sources as wrapped
+from massgen_tracing.store.reading import text
 from tests.store import otlp, shapes
 from tests.store.test_foreign import _FOUND, _LOG, _METRICS, _documents
 
@@ -23,8 +23,8 @@ _EVERYTHING = "SELECT * FROM records_all ORDER BY trace_id, span_id, kind, span_
 
 def ask(path: Path, sql: str = _EVERYTHING, **window: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The rows that a file gives, and the report."""
-    given = {"params": {}, "min_us": None, "max_us": None, "limit": 10_000, "max_bytes": 10**9} | window
-    head, body, _ = execute.answer(sql, [str(path)], on_stage=lambda _stage: None, **given)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"params": {}, "min_us": None, "max_us": None, "limit": 10_000, "max_bytes": 10**9} | window
+    head, body, _ = execute.answer(sql, [str(path)], on_stage=lambda _stage: None, **given)
     return pa.ipc.open_stream(body).read_all().to_pylist(), head["report"]
 
 
@@ -59,7 +59,12 @@ def test_a_large_file_has_the_rows_of_a_small_one(tmp_path: Path, large: pytest.
 
 _ODD: list[dict[str, Any]] = [
     {},
-    {"attributes": [{"key": "http.request.method", "value": {"stringValue": "GET"}}, {"key": "http.response.status_code", "value": {"intValue": "404"}}]},
+    {
+        "attributes": [
+            {"key": "http.request.method", "value": {"stringValue": "GET"}},
+            {"key": "http.response.status_code", "value": {"intValue": "404"}},
+        ]
+    },
     {"kind": "SERVER", "status": {"code": "ERROR", "message": "no"}},
     {"traceId": "SvdlGRbNQ92ESOslHIAxnA==", "parentSpanId": "0000000000000000"},
     {"startTimeUnixNano": otlp.BASE_NS, "endTimeUnixNano": float(otlp.BASE_NS)},

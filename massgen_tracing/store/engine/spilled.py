@@ -134,7 +134,10 @@ class _Rows:
         """Add what a group of a document has; *same* counts what the document has said before."""
         others = group.values
         if group.signal == "spans":
-            spans = [value for value in others if plain.is_plain(value)]
+            spans: list[Any] = []
+            others = []
+            for value in group.values:
+                (spans if plain.is_plain(value) else others).append(value)
             resource, scope = document.decoder.resource(group.resource), document.decoder.scope(group.scope)
             made = plain.columns(spans, resource, scope, document.complain) if spans else None
             if made is not None:
@@ -143,7 +146,8 @@ class _Rows:
                 self._keys.extend(map(hash, made.keys))
                 self._identities.extend(map(hash, made.identities))
                 self.of_records.add_table(made.table)
-                others = [value for value in others if not plain.is_plain(value)]
+            else:
+                others = group.values
         for record in document.decoded(replace(group, values=others)):
             self._add(record, same)
 

@@ -48,7 +48,7 @@ def attributes(value: object, complain: Complain = quiet) -> Attributes:
                 if type(inner) is dict and len(inner) == 1:
                     # Most values are texts, and in the type that they say; the rest of the way costs more than they do.
                     kind, said = next(iter(inner.items()))
-                    pairs[key] = said if type(said) is _TYPES.get(kind) else any_value(inner, complain)
+                    pairs[key] = said if type(said) is _TYPES.get(kind) else any_value(inner, complain)  # type: ignore[assignment]  # mypy sees no type
                 else:
                     pairs[key] = any_value(inner, complain)
             else:

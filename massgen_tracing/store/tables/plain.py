@@ -91,7 +91,8 @@ def columns(spans: Sequence[dict[str, Any]], resource: Resource, scope: Scope, c
         return None
     for problem in problems:
         complain(problem)
-    http = None if records.HTTP.isdisjoint(known) else [records.http_columns(each) for each in said]
+    http = {name: [records.http_column(name, each) for each in said] for name, keys in records.HTTP_COLUMNS.items() if not known.isdisjoint(keys)}
+    nothing = [None] * len(spans)
     starts, ends = [time // 1000 for time in begun], [time // 1000 for time in ended]
     varying: dict[str, Sequence[Any]] = {
         "attributes": [jsontext.dumps(each) for each in said],
@@ -100,8 +101,7 @@ def columns(spans: Sequence[dict[str, Any]], resource: Resource, scope: Scope, c
         "duration": [(end - start) / 1e6 for start, end in zip(starts, ends, strict=True)],
         "end_timestamp": ends,
         "level": [
-            records.level(None, code, kind, None if http is None else http[number]["http_response_status_code"])
-            for number, (code, kind) in enumerate(zip(codes, kinds, strict=True))
+            records.level(None, code, kind, status) for code, kind, status in zip(codes, kinds, http.get(records.HTTP_STATUS, nothing), strict=True)
         ],
         "message": names,
         "otel_status_code": [records.STATUS_NAMES[code] for code in codes],
@@ -111,9 +111,8 @@ def columns(spans: Sequence[dict[str, Any]], resource: Resource, scope: Scope, c
         "span_name": names,
         "start_timestamp": starts,
         "trace_id": traces,
+        **http,
     }
-    if http is not None:
-        varying |= {name: [each[name] for each in http] for name in records.NO_HTTP}
     same = records.home_columns(resource, scope) | _SAME
     made = [
         pa.array(varying[item.name], item.type) if item.name in varying else _repeated(same.get(item.name), item.type, len(spans))

@@ -95,18 +95,18 @@ _CLIENT: Final = 3
 TAKEN_OUT: Final = frozenset({semconv.LOGFIRE_MSG, semconv.LOGFIRE_TAGS, semconv.LOGFIRE_LEVEL, semconv.LOGFIRE_JSON_SCHEMA})
 """Attributes that have a column of their own and are not repeated in `attributes`."""
 
-HTTP: Final = frozenset(
-    {
-        semconv.HTTP_METHOD,
-        semconv.HTTP_STATUS,
-        semconv.HTTP_STATUS_OLD,
-        semconv.HTTP_ROUTE,
-        semconv.URL_FULL,
-        semconv.HTTP_URL,
-        semconv.URL_PATH,
-        semconv.URL_QUERY,
-    }
-)
+HTTP_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "http_method": (semconv.HTTP_METHOD,),
+    "http_response_status_code": (semconv.HTTP_STATUS, semconv.HTTP_STATUS_OLD),
+    "http_route": (semconv.HTTP_ROUTE,),
+    "url_full": (semconv.URL_FULL, semconv.HTTP_URL),
+    "url_path": (semconv.URL_PATH,),
+    "url_query": (semconv.URL_QUERY,),
+}
+"""Columns that say what attributes of HTTP say, and which: the first that there is."""
+
+HTTP: Final = frozenset(key for keys in HTTP_COLUMNS.values() for key in keys)
+HTTP_STATUS: Final = "http_response_status_code"
 _DAY_US: Final = 86_400_000_000
 _SPREAD: Final = 0x9E3779B97F4A7C15
 """Sets the ids of a span's events far apart from those of spans, which may be counted up (2**64 by the golden ratio, odd)."""
@@ -116,7 +116,7 @@ _MAX_HOMES: Final = 256
 Row = dict[str, Any]
 
 _NO_EXCEPTION: Final[Row] = dict.fromkeys(("exception_message", "exception_stacktrace", "exception_type"))
-NO_HTTP: Final[Row] = dict.fromkeys(("http_method", "http_response_status_code", "http_route", "url_full", "url_path", "url_query"))
+NO_HTTP: Final[Row] = dict.fromkeys(HTTP_COLUMNS)
 
 
 def table(recording: Recording, *, starts: bool = True, min_us: int | None = None, max_us: int | None = None) -> pa.Table:
@@ -186,7 +186,7 @@ def _span_row(span: SpanRecord, shown: Attributes) -> Row:
         "is_exception": exception is not None,
         **(_NO_EXCEPTION if exception is None else _exception_columns(exception.attributes)),
         "kind": kind,
-        "level": level(_integer(attributes.get(semconv.LOGFIRE_LEVEL)), span.status_code, span.kind, http["http_response_status_code"]),
+        "level": level(_integer(attributes.get(semconv.LOGFIRE_LEVEL)), span.status_code, span.kind, http[HTTP_STATUS]),
         "log_body": None,
         "message": text(attributes.get(semconv.LOGFIRE_MSG)) or span.name,
         "otel_events": events_text(span.events),
@@ -321,14 +321,16 @@ def _exception_columns(attributes: Attributes) -> Row:
 
 def http_columns(attributes: Attributes) -> Row:
     """The columns that say what attributes of HTTP say."""
-    return {
-        "http_method": text(attributes.get(semconv.HTTP_METHOD)),
-        "http_response_status_code": _integer(_first(attributes, semconv.HTTP_STATUS, semconv.HTTP_STATUS_OLD)),
-        "http_route": text(attributes.get(semconv.HTTP_ROUTE)),
-        "url_full": text(_first(attributes, semconv.URL_FULL, semconv.HTTP_URL)),
-        "url_path": text(attributes.get(semconv.URL_PATH)),
-        "url_query": text(attributes.get(semconv.URL_QUERY)),
-    }
+    return {column: http_column(column, attributes) for column in HTTP_COLUMNS}
+
+
+def http_column(column: str, attributes: Attributes) -> Any:
+    """What one of these columns says."""
+    for key in HTTP_COLUMNS[column]:
+        value = attributes.get(key)
+        if value is not None:
+            return _integer(value) if column == HTTP_STATUS else text(value)
+    return None
 
 
 _homes: dict[tuple[int, int], tuple[Resource, Scope, Row]] = {}
