@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import re
@@ -64,7 +65,7 @@ def _ids_as_base64(value: Any) -> None:
         _ids_as_base64(inner)
     if isinstance(value, dict):
         for key in {"traceId", "spanId", "parentSpanId"} & value.keys():
-            value[key] = __import__("base64").b64encode(bytes.fromhex(value[key])).decode()
+            value[key] = base64.b64encode(bytes.fromhex(value[key])).decode()
 
 
 def framed(pieces: list[bytes]) -> bytes:
@@ -82,6 +83,9 @@ def _scopes(documents: list[Document]) -> bytes:
     return lines([scope for part in _parts(documents) for scope in next(inner for key, inner in part.items() if key != "resource")])
 
 
+_CLOSING: Final = re.compile(rb'("(?:[^"\\]|\\.)*")|([]}])(?=\s*[]}])')
+"""A text, or a bracket before another one."""
+
 SHAPES: Final[dict[str, Callable[[list[Document]], bytes]]] = {
     "lines": lines,
     "pretty": pretty,
@@ -90,7 +94,7 @@ SHAPES: Final[dict[str, Callable[[list[Document]], bytes]]] = {
     "an array, a document a line": lambda documents: b"[\n" + b",\n".join(map(str.encode, map(json.dumps, documents))) + b"\n]\n",
     "a pretty array": lambda documents: json.dumps(documents, indent=4).encode(),
     "commas behind": lambda documents: b",\n".join(map(str.encode, map(json.dumps, documents))) + b",\n",
-    "commas within": lambda documents: re.sub(rb"([]}])(?=[\s]*[]}])", rb"\1,", pretty(documents)),
+    "commas within": lambda documents: re.sub(_CLOSING, lambda found: found[1] or found[2] + b",", pretty(documents)),
     "resources": lambda documents: lines(_parts(documents)),
     "an array of resources": lambda documents: json.dumps(_parts(documents), indent=1).encode(),
     "batches": lambda documents: pretty([{"batches": part} for document in documents for part in document.values()]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import gzip
 import json
@@ -34,7 +35,7 @@ _VALUES = st.recursive(
         st.integers(-(2**63), 2**63 - 1).map(lambda value: {"intValue": str(value)}),
         st.floats(allow_nan=False, allow_infinity=False).map(lambda value: {"doubleValue": value}),
         st.booleans().map(lambda value: {"boolValue": value}),
-        st.binary(max_size=4).map(lambda value: {"bytesValue": __import__("base64").b64encode(value).decode()}),
+        st.binary(max_size=4).map(lambda value: {"bytesValue": base64.b64encode(value).decode()}),
     ),
     lambda inner: (
         st.lists(inner, max_size=2).map(lambda values: {"arrayValue": {"values": values}})
