@@ -32,6 +32,9 @@ class Ended:
         known = self._first.get(key)
         if known is None or identity(known) == identity(span):
             self._first[key] = span
+        elif 0 in {known.kind, span.kind} and identity(known)[3:] == identity(span)[3:]:
+            # One of the two comes from where the kind is not known.
+            self._first[key] = span if span.kind else known
         else:
             self._others[identity(span)] = span
 
@@ -61,4 +64,4 @@ class Ended:
 
 def identity(span: SpanRecord) -> Identity:
     """What is the same of a span whenever it is told of: two that differ in it are two, though they have one id."""
-    return span.trace_id, span.span_id, span.kind, span.start_ns, repr(span.resource.attributes.get(semconv.SERVICE_NAME))
+    return span.trace_id, span.span_id, span.kind, span.start_ns // 1000, repr(span.resource.attributes.get(semconv.SERVICE_NAME))

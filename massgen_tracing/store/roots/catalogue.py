@@ -43,15 +43,17 @@ class Run:
     Attributes:
         log_dir: its directory, absolute; of a recording that is in none, its file.
         started: when it started, local time as its name says; None when the name says nothing.
+        name: where a recording that is in no run's directory lies, seen from what was listed.
     """
 
     log_dir: Path
     started: datetime | None
+    name: str = ""
 
     @property
     def run_id(self) -> str:
-        """The directory's name, which is the run's id."""
-        return self.log_dir.name
+        """The directory's name, which is the run's id; of a recording that is in none, where it lies."""
+        return self.name or self.log_dir.name
 
     def attempts(self) -> tuple[RunDirectory, ...]:
         """Every attempt at every turn, in order."""
@@ -93,7 +95,7 @@ def listed(root: Path | str) -> list[Run]:
         return found
     if layout.started_at(path.name) is not None and path.is_dir():
         return [run_at(path)]
-    return [Run(Path(os.path.abspath(file)), None) for file in files(path)]
+    return [Run(Path(os.path.abspath(file)), None, os.path.relpath(file, path) if path.is_dir() else file.name) for file in files(path)]
 
 
 def is_whole(source: Path | str) -> bool:

@@ -113,6 +113,7 @@ def _record(row: dict[str, Any]) -> SpanRecord | tuple[LogId, LogRecord]:
         name=row["span_name"],
         start_ns=start_ns,
         end_ns=None if end is None or kind == records.PENDING else end * 1000,
+        kind=0,
         attributes=attributes,
         events=tuple(_event(event) for event in json.loads(row.get("otel_events") or "[]")),
         links=tuple(_link(link) for link in json.loads(row.get("otel_links") or "[]")),

@@ -119,7 +119,7 @@ def columns(spans: Sequence[dict[str, Any]], resource: Resource, scope: Scope, c
         for item in records.SCHEMA
     ]
     service = repr(resource.attributes.get(semconv.SERVICE_NAME))
-    identities = [(trace, span, kind, start, service) for trace, span, kind, start in zip(traces, ids, kinds, begun, strict=True)]
+    identities = [(trace, span, kind, start, service) for trace, span, kind, start in zip(traces, ids, kinds, starts, strict=True)]
     return Plain(pa.table(made, schema=records.SCHEMA), list(zip(traces, ids, strict=True)), identities)
 
 

@@ -60,7 +60,7 @@ def _list(args: argparse.Namespace) -> int:
     if args.limit < 1:
         raise QueryError("--limit cannot be right", expected="a number from 1", got=args.limit)
     known = catalogue.listed(args.root)
-    shown = [(item, _read(item)) for item in itertools.islice(order.newest_first(known), args.limit)]
+    shown = [(item, _read(item, alone=len(known) == 1 and item.started is None)) for item in itertools.islice(order.newest_first(known), args.limit)]
     if args.format == "json":
         print(json.dumps([_object(item, summary) for item, summary in shown], ensure_ascii=False, indent=1))
     elif not known:
@@ -72,11 +72,17 @@ def _list(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read(item: catalogue.Run) -> Summary | None:
-    """The totals of a run; None where nothing was recorded."""
+def _read(item: catalogue.Run, *, alone: bool) -> Summary | None:
+    """The totals of a run; None where nothing was recorded, or cannot be read, unless it is the only one that was asked for.
+
+    Raises:
+        RecordingError: if it is, and cannot be read.
+    """
     try:
         recording = reader.read(item.files())
     except RecordingError as error:
+        if alone:
+            raise
         options.note(COMMAND, str(error))
         return None
     if recording.report.sentence:
