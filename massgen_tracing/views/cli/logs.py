@@ -123,7 +123,6 @@ def _object(item: catalogue.Run, summary: Summary | None) -> dict[str, Any]:
     known: dict[str, Any] = {
         "run": item.run_id,
         "directory": None if item.log_dir is None else str(item.log_dir),
-        "recordings": [str(path) for path in item.files()],
         "started": None if started is None else started.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "state": None,
     }
