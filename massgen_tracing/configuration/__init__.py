@@ -26,6 +26,7 @@ from massgen_tracing.trace import (
     carriers,
     environment,  # noqa: F401 - so that no module is loaded later: what a signal handler raises meanwhile may be lost
     factory,
+    outside,
 )
 from massgen_tracing.trace.arguments import identifier
 from massgen_tracing.trace.current import current
@@ -306,6 +307,7 @@ def _stop(pipeline: Pipeline, timeout: float, root: str | None) -> bool:
 
 def _after(root: str | None, *, seals: bool) -> None:
     """Have the recordings sealed where that is asked for, and leave word of what went wrong."""
+    outside.tell()
     if seals and root is not None:
         from massgen_tracing.sinks.recording import seal_apart  # loaded already, with the recording
 
