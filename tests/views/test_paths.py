@@ -1,4 +1,4 @@
-"""Whatever path `sql` takes, `trace` and `logs list` take: files of other programs, directories of them, saved answers, sealed files under any name."""
+"""Whatever path `sql` takes, `trace` and `logs list` take: files of other programs, directories of them, saved answers, renamed sealed files."""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ from typing import Final
 
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
-from massgen_tracing.layout import RunDirectory
 from massgen_tracing.store.roots.contents import SETTLED_NS, Wanted, relevant
 
 _FOREIGN_ENDINGS: Final = (".json", ".jsonl", ".ndjson", ".otlp", ".pb", ".binpb", ".proto", ".protobuf", ".parquet")
@@ -38,37 +37,50 @@ _PARTS: Final = (layout.LOGS_DIR, layout.TRACES_DIR)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run as its directory tells it.
+    """One run as its directory tells it, or what a process, and those that it has started, have recorded without any session.
 
     Attributes:
-        log_dir: its directory, absolute; of a recording that is in none, its file.
+        path: its directory, or one of those recordings, absolute.
         started: when it started, local time as its name says; None when the name says nothing.
-        name: where a recording that is in no run's directory lies, seen from what was listed.
+        outside: recordings without a session.
+        name: of a recording that lies elsewhere, its place, seen from what was listed.
     """
 
-    log_dir: Path
+    path: Path
     started: datetime | None
+    outside: tuple[Path, ...] = ()
     name: str = ""
 
     @property
     def run_id(self) -> str:
-        """The directory's name, which is the run's id; of a recording that is in none, where it lies."""
-        return self.name or self.log_dir.name
+        """The name of the directory, which is the run's id, or what begins the names of the recordings, or where the only one lies."""
+        return self.name or (layout.name_outside(self.path) if self.outside else self.path.name)
 
-    def attempts(self) -> tuple[RunDirectory, ...]:
-        """Every attempt at every turn, in order."""
-        found = []
-        for turn, turn_dir in _numbered(self.log_dir, "turn_"):
-            found += [RunDirectory(self.log_dir, turn, attempt) for attempt, _ in _numbered(turn_dir, "attempt_")]
-        return tuple(found)
+    @property
+    def log_dir(self) -> Path | None:
+        """The directory of the run; None without a session."""
+        return None if self.outside else self.path
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether it was started in another run, whose tree it belongs to."""
+        return self.log_dir is not None and layout.outer_of(self.log_dir) is not None
 
     def files(self) -> tuple[Path, ...]:
-        """The run's recordings; empty when it was not traced."""
-        return tuple(_own(self.log_dir)) if self.started is not None or self.log_dir.is_dir() else (self.log_dir,)
+        """Its recordings, and those of the runs that were started in it; empty when it was not traced."""
+        return self.outside or tuple(file for directory in with_nested(self.path) for file in _own(directory))
+
+
+def with_nested(log_dir: Path) -> list[Path]:
+    """A run's directory, and those of the runs that were started in it."""
+    found = [log_dir]
+    for directory in found:
+        found += [nested for attempt in layout.attempts(directory) for nested in layout.nested_in(attempt) if nested not in found]
+    return found
 
 
 def runs(root: Path | str) -> list[Run]:
-    """The runs under *root*, the latest name first; reads nothing but the names in one directory. `order.newest_first` knows their times.
+    """The runs under *root*, the latest name first; reads nothing but the names in two directories. `order.newest_first` knows their times.
 
     Raises:
         RecordingError: if *root* does not exist or is no directory.
@@ -80,11 +92,16 @@ def runs(root: Path | str) -> list[Run]:
     directory = logs if logs.is_dir() else path
     with os.scandir(directory) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(layout.RUN_PREFIX) and entry.is_dir()]
-    return [Run(directory / name, layout.started_at(name)) for name in sorted(names, reverse=True)]
+    found = [Run(directory / name, layout.started_at(name)) for name in names]
+    together: dict[str, list[Path]] = {}
+    for file in _own(path / layout.TRACES_DIR):
+        together.setdefault(layout.name_outside(file), []).append(file)
+    found += [Run(files[0], layout.started_at(name), tuple(files)) for name, files in together.items()]
+    return sorted(found, key=_by_name, reverse=True)
 
 
 def listed(root: Path | str) -> list[Run]:
-    """What is listed of *root*: the runs under it; where there are none, the run that it is or is in; where it is none, each of its recordings.
+    """What is listed of *root*: the runs under it; where there are none, the run that it is; where it is none, each of its recordings.
 
     Raises:
         RecordingError: if *root* does not exist.
@@ -93,23 +110,26 @@ def listed(root: Path | str) -> list[Run]:
     found = runs(path) if path.is_dir() else []
     if found or is_root(path):
         return found
-    if layout.started_at(path.name) is not None and path.is_dir():
-        return [run_at(path)]
-    return [Run(Path(os.path.abspath(file)), None, os.path.relpath(file, path) if path.is_dir() else file.name) for file in files(path)]
+    absolute = Path(os.path.abspath(path))
+    if path.is_dir() and (started := layout.started_at(absolute.name)) is not None:
+        return [Run(absolute, started)]
+    recordings = [Path(os.path.abspath(file)) for file in files(path)]
+    return [Run(file, None, (file,), os.path.relpath(file, absolute) if path.is_dir() else file.name) for file in recordings]
 
 
 def is_whole(source: Path | str) -> bool:
-    """Whether a source is looked at as one: a file, a run's directory or a part of it, or a directory with nothing but files of other programs."""
+    """Whether a source is looked at as one, for it is, or has, recordings and no runs."""
     path = Path(source)
-    if not path.is_dir() or layout.is_in_run(path):
-        return not is_root(path)
-    return not is_root(path) and not runs(path) and next(_own(path), None) is None
+    return path.exists() and not is_root(path) and not (path.is_dir() and runs(path))
 
 
-def run_at(path: Path) -> Run:
-    """The run in directory *path*, which must exist."""
-    absolute = Path(os.path.abspath(path))
-    return Run(absolute, layout.started_at(absolute.name))
+def _by_name(run: Run) -> tuple[datetime, str]:
+    return run.started or datetime.max, run.run_id  # noqa: DTZ901 - names carry local time
+
+
+def outside_named(source: Path) -> tuple[Path, ...]:
+    """The recordings without a session whose names begin with that of *source*, which is in their directory and no file itself."""
+    return tuple(file for file in _own(source.parent) if layout.name_outside(file) == source.name) if source.parent.name == layout.TRACES_DIR else ()
 
 
 def files(source: Path | str) -> tuple[Path, ...]:
@@ -120,15 +140,16 @@ def files(source: Path | str) -> tuple[Path, ...]:
     Raises:
         RecordingError: if *source* does not exist.
     """
-    sealed = () if os.path.exists(source) else tuple(layout.sealed_beside(Path(source)))
-    if sealed:
-        return sealed
+    elsewhere = () if os.path.exists(source) else tuple(layout.sealed_beside(Path(source))) or outside_named(Path(source))
+    if elsewhere:
+        return elsewhere
     path = _existing(source)
     if not path.is_dir():
         return (path,)
     if is_root(path):
         return tuple(file for part in _PARTS for file in _own(path / part))
-    return tuple(_own(path)) or tuple(itertools.islice(_foreign(path), _MOST_FOREIGN))
+    found = tuple(file for directory in with_nested(path) for file in _own(directory))
+    return found or tuple(itertools.islice(_foreign(path), _MOST_FOREIGN))
 
 
 def _foreign(directory: Path) -> Iterator[Path]:
@@ -232,27 +253,13 @@ def _entries(path: str) -> tuple[str | Path, ...]:
     listed = tuple(
         entry.path if is_folder else Path(entry.path)
         for entry in found
-        if (is_folder := entry.is_dir(follow_symlinks=False)) or _is_recording(entry.name)
+        if (is_folder := entry.is_dir(follow_symlinks=False)) or layout.is_recording(entry.name)
     )
     if now - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
         if len(_listings) >= _MOST_LISTINGS:
             _listings.clear()
         _listings[path] = _Listing(stamp, listed)
     return listed
-
-
-def _is_recording(name: str) -> bool:
-    return name.endswith(layout.RECORDING_SUFFIX) or (name.startswith(layout.RECORDING_STEM) and name.endswith(layout.SEALED_SUFFIX))
-
-
-def _numbered(directory: Path, prefix: str) -> list[tuple[int, Path]]:
-    """Sub-directories named *prefix* and a number, by number."""
-    found = []
-    for child in directory.iterdir():
-        number = child.name.removeprefix(prefix)
-        if child.name.startswith(prefix) and number.isdecimal() and child.is_dir():
-            found.append((int(number), child))
-    return sorted(found)
 
 
 def _existing(source: Path | str) -> Path:
