@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from massgen_tracing.model import SpanRecord
+from massgen_tracing.store.reading.spans import identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,14 @@ def trees(spans: Iterable[SpanRecord]) -> list[Node]:
     """The trees of the spans, each span in exactly one place, roots by start time.
 
     A span whose parent is not among the spans is a root, and so is the earliest span of a circle of parents. Where an id comes twice in
-    a trace, as client and server of one call have it in some tracers, the one that called is above the others.
+    a trace, as client and server of one call have it in some tracers, the one that called is above the others; the same span twice is one.
     """
     nodes: dict[tuple[str, str], Node] = {}
     twins: dict[tuple[str, str], list[Node]] = {}
     for span in sorted(spans, key=lambda span: (span.start_ns, span.trace_id, span.span_id, span.kind not in _CALLING)):
         node = Node(span)
-        if nodes.setdefault(span.key, node) is not node:
+        first = nodes.setdefault(span.key, node)
+        if first is not node and identity(span) not in {identity(other.span) for other in (first, *twins.get(span.key, ()))}:
             twins.setdefault(span.key, []).append(node)
     roots: list[Node] = []
     for (trace_id, _), node in nodes.items():
@@ -50,11 +52,11 @@ def trees(spans: Iterable[SpanRecord]) -> list[Node]:
     for node in nodes.values():
         if id(node) in reached:
             continue
-        first = _earliest_of_circle(node, nodes)
-        parent = nodes[first.span.trace_id, first.span.parent_span_id]
-        parent.children[:] = [child for child in parent.children if child is not first]
-        roots.append(first)
-        reached |= {id(below) for _, below in first.walk()}
+        earliest = _earliest_of_circle(node, nodes)
+        parent = nodes[earliest.span.trace_id, earliest.span.parent_span_id]
+        parent.children[:] = [child for child in parent.children if child is not earliest]
+        roots.append(earliest)
+        reached |= {id(below) for _, below in earliest.walk()}
     for key, others in twins.items():
         outer = nodes[key]
         others[-1].children[:], outer.children[:] = outer.children, []
