@@ -112,7 +112,8 @@ def test_a_file_that_is_no_recording_is_an_error_of_every_command(tmp_path: Path
 
 
 def test_a_directory_without_recordings_says_so(tmp_path: Path) -> None:
-    """As an error where it is no root; a root may be waiting for its first run."""
+    """As an error where it has other things; a root may be waiting for its first run."""
+    (tmp_path / "notes.txt").write_text("words")
     with pytest.raises(errors.RecordingError, match="There are no recordings"):
         ask(tmp_path)
     (tmp_path / "massgen_logs").mkdir()

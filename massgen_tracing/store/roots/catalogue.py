@@ -120,7 +120,7 @@ def listed(root: Path | str) -> list[Run]:
 def is_whole(source: Path | str) -> bool:
     """Whether a source is looked at as one, for it is, or has, recordings and no runs."""
     path = Path(source)
-    return path.exists() and not is_root(path) and not (path.is_dir() and runs(path))
+    return path.exists() and not is_root(path) and (path.is_file() or (not runs(path) and bool(files(path))))
 
 
 def _by_name(run: Run) -> tuple[datetime, str]:
@@ -167,15 +167,15 @@ def _foreign(directory: Path) -> Iterator[Path]:
 
 
 def is_without_recordings(source: Path | str) -> bool:
-    """Whether a root has none.
+    """Whether a root, a run or an empty directory has none.
 
     Raises:
-        RecordingError: if it is another directory that has none, for then somebody took it for one.
+        RecordingError: if it is another directory, which has something, and that is no recording.
     """
     path = Path(source)
     if files(path):
         return False
-    if not is_root(path) and not layout.is_in_run(path):
+    if not is_root(path) and not layout.is_in_run(path) and any(path.iterdir()):
         others = f"files of OTLP (their names have {', '.join(_FOREIGN_ENDINGS)})"
         raise RecordingError(f"There are no recordings in {source}", expected=f"a root that has {layout.LOGS_DIR}/, a run's directory, or {others}")
     return True
