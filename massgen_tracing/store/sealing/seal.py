@@ -24,19 +24,10 @@ import pyarrow as pa
 
 from massgen_tracing import layout, ledger
 from massgen_tracing.errors import RecordingError
-from massgen_tracing.model import SpanRecord
-from massgen_tracing.store.reading import liveness, otlp, recording
-from massgen_tracing.store.reading.lines import LineDecoder
+from massgen_tracing.store.reading import liveness, recording
 from massgen_tracing.store.sealing import groups, sealed, written
-from massgen_tracing.store.sealing.columns import NotPlain
 from massgen_tracing.store.sealing.groups import Part
-from massgen_tracing.store.sealing.shapes import Left, Shapes
-
-_GROUP_LINES: Final = 65_536
-"""Lines whose spans make a row group, nearly; so many are held in memory."""
-
-_GROUP_BYTES: Final = 2**27
-"""The same, where lines are long."""
+from massgen_tracing.store.sealing.regular import GROUP_LINES, Irregular, Regular
 
 _BLOCK_BYTES: Final = 2**21
 """Bytes of the live file that are read at once."""
@@ -74,10 +65,6 @@ class Outcome:
 
 class _Left(Exception):
     """The live file stays; the text says why."""
-
-
-class _Irregular(Exception):
-    """Not only lines as our own writer writes them; the total reader has to read them."""
 
 
 def seal(path: Path) -> Outcome:
@@ -173,7 +160,7 @@ class _Sealing:
         try:
             try:
                 self._write(temporary, self._regular(), once=True)
-            except _Irregular:
+            except Irregular:
                 self._write(temporary, self._irregular(), once=False)
             self._replace(lambda: os.replace(temporary, target))
         except BaseException:
@@ -222,25 +209,10 @@ class _Sealing:
             buffer[:kept] = buffer[whole:length]
 
     def _regular(self) -> Iterator[list[Part]]:
-        """The rows of lines as our own writer writes them, group by group; only open spans are kept in memory longer."""
-        decoder = LineDecoder(otlp.Decoder())
-        plain = Shapes(decoder)
-        lines = held = 0
-        try:
-            for buffer, length in self._blocks():
-                plain.add(buffer, length)
-                held += length
-                if plain.lines - lines >= _GROUP_LINES or held >= _GROUP_BYTES:
-                    lines, held = plain.lines, 0
-                    yield _parts(decoder, *plain.take())
-            self._lines = plain.lines
-            parts = _parts(decoder, *plain.take())
-            unfinished = groups.of_spans((recording.unfinished(_started(decoder, line), "interrupted"), None) for line in plain.unfinished())
-            parts += [] if unfinished is None else [unfinished]
-            if parts:
-                yield parts
-        except NotPlain:
-            raise _Irregular from None
+        """The rows of lines as our own writer writes them, group by group."""
+        reader = Regular()
+        yield from reader.groups(self._blocks())
+        self._lines = reader.lines
 
     def _irregular(self) -> Iterator[list[Part]]:
         """The rows of any lines, in memory; a file is left where something whole in it is no span, for that would be lost."""
@@ -264,7 +236,7 @@ class _Sealing:
             raise _Left("it has logs or metrics, which a sealed recording cannot hold")
         starts = {(start.trace_id, start.span_id): start for start in found.starts}
         spans = ((span, starts.get((span.trace_id, span.span_id))) for span in found.spans)
-        while part := groups.of_spans(itertools.islice(spans, _GROUP_LINES // 2)):
+        while part := groups.of_spans(itertools.islice(spans, GROUP_LINES // 2)):
             yield [part]
 
     # --- writing -----------------------------------------------------------------------------------------------------------------
@@ -292,7 +264,7 @@ class _Sealing:
                         writer.write_table(table, row_group_size=len(table))
                         copies.add(table)
                     if once and made.repeats():
-                        raise _Irregular
+                        raise Irregular
                     index = made.index(lines=self._lines, skipped=self._skipped, source_bytes=self._size, source_digest=self._digest(self._size))
                     writer.add_key_value_metadata(index.metadata())
                 file.flush()
@@ -313,27 +285,6 @@ class _Sealing:
         self._path.unlink()
         layout.Voucher.path(self._path).unlink(missing_ok=True)  # of a writer that was killed
         _sync(self._path.parent)
-
-
-def _parts(decoder: LineDecoder, parts: list[Part], left: list[Left]) -> list[Part]:
-    """All rows of a group: those of plain lines, and of the others that were left."""
-    others = groups.of_spans((_ended(decoder, line), None if start is None else _started(decoder, start)) for line, start in left)
-    return parts if others is None else [*parts, others]
-
-
-def _ended(decoder: LineDecoder, line: bytes) -> SpanRecord:
-    span = decoder.span(line)
-    if span is None or span.end_ns is None or otlp.is_pending(span):
-        raise _Irregular
-    return span
-
-
-def _started(decoder: LineDecoder, line: bytes) -> SpanRecord:
-    pending = decoder.span(line)
-    start = None if pending is None else otlp.started(pending)
-    if start is None:
-        raise _Irregular
-    return start
 
 
 def _is_torn(line: bytes) -> bool:
