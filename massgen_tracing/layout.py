@@ -45,6 +45,15 @@ RECORDING_SUFFIX: Final = ".otlp.jsonl"
 SEALED_SUFFIX: Final = ".parquet"
 """Ends a sealed recording's name, in place of `RECORDING_SUFFIX`."""
 
+SMALL_SUFFIX: Final = ".spans"
+"""The same, of one that is too small for a Parquet file, where there are many such."""
+
+SEGMENTS_DIR: Final = ".segments"
+"""In a root: the rows of many small sealed recordings together, for questions about many of them; may be deleted at any time."""
+
+AGAIN_SUFFIX: Final = ".again"
+"""Among the segments: ends the name of a file that says of a run, by its own name and its time, that it goes on after it was put into one."""
+
 STATUS_FILE: Final = "status.json"
 MASSGEN_LOG: Final = "massgen.log"
 FINAL_DIR: Final = "final"
@@ -288,11 +297,47 @@ def sealed_names(recording: Path) -> Iterator[Path]:
         yield recording.with_name(f"{stem}.part{number}{SEALED_SUFFIX}")
 
 
+def small_name(sealed: Path) -> Path:
+    """What a sealed file is called where it is a small one."""
+    return sealed.with_suffix(SMALL_SUFFIX)
+
+
 def sealed_beside(recording: Path) -> Iterator[Path]:
     """The sealed files that a live file has beside it, in order."""
-    return itertools.takewhile(Path.exists, sealed_names(recording))
+    for name in sealed_names(recording):
+        found = next(filter(Path.exists, (name, small_name(name))), None)
+        if found is None:
+            return
+        yield found
+
+
+def next_sealed(recording: Path) -> Path:
+    """What the sealed form of a live file will be called, if it is a Parquet file."""
+    return next(name for name in sealed_names(recording) if not name.exists() and not small_name(name).exists())
 
 
 def is_sealed(recording: Path) -> bool:
     """Whether the name is that of a sealed recording."""
-    return recording.name.endswith(SEALED_SUFFIX)
+    return recording.name.endswith((SEALED_SUFFIX, SMALL_SUFFIX))
+
+
+def is_small(recording: Path) -> bool:
+    """Whether the name is that of a small sealed recording, which is no Parquet file."""
+    return recording.name.endswith(SMALL_SUFFIX)
+
+
+def goes_on(recording: Path) -> None:
+    """Say that a run goes on in a new recording, where it may be in a segment already: questions then look into its directory again.
+
+    To be called when the recording is there and before anything is in it: whoever puts the run into a segment sees either the recording or this.
+
+    Raises:
+        OSError: if it cannot be said.
+    """
+    run = run_of(recording)
+    if run is None:
+        return
+    segments = run.root / SEGMENTS_DIR
+    if segments.is_dir() and any(is_small(path) for attempt in attempts(run.log_dir) for path in attempt.attempt_dir.iterdir()):
+        mark = segments / f"{run.run_id}{AGAIN_SUFFIX}"
+        mark.touch()

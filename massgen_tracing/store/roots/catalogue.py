@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -120,6 +120,17 @@ def below(entry: str | Path) -> tuple[Path, ...]:
     return tuple(_own(entry)) if isinstance(entry, str) else (entry,)
 
 
+def entries(root: Path) -> Mapping[str, int]:
+    """By its name in a root, the inode of each run, and of each recording and directory outside of runs, by name."""
+    return {name: inode for part in _PARTS for name, inode in _inodes(os.path.join(root, part), part).items()}
+
+
+def below_name(root: Path, name: str) -> tuple[Path, ...]:
+    """The recordings of one of the `entries` of a root."""
+    path = os.path.join(root, name)
+    return (Path(path),) if _is_recording(name.rpartition("/")[2]) and not os.path.isdir(path) else tuple(_own(path))
+
+
 def is_root(path: Path) -> bool:
     """Whether *path* is where runs are recorded."""
     return any((path / part).is_dir() for part in _PARTS)
@@ -181,8 +192,32 @@ def _entries(path: str) -> tuple[str | Path, ...]:
     return listed
 
 
+_known_inodes: Final[dict[str, tuple[tuple[int, ...], Mapping[str, int]]]] = {}
+
+
+def _inodes(path: str, part: str) -> Mapping[str, int]:
+    """What a directory of a root has; as it was before where it has not changed."""
+    try:
+        status = os.stat(path)
+        stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+        known = _known_inodes.get(path)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        now = time.time_ns()
+        with os.scandir(path) as listed:
+            found = sorted((entry.name, entry.inode()) for entry in listed if entry.is_dir(follow_symlinks=False) or _is_recording(entry.name))
+    except OSError:
+        return {}
+    inodes = {f"{part}/{name}": inode for name, inode in found}
+    if now - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
+        _known_inodes[path] = stamp, inodes
+    return inodes
+
+
 def _is_recording(name: str) -> bool:
-    return name.endswith(layout.RECORDING_SUFFIX) or (name.startswith(layout.RECORDING_STEM) and name.endswith(layout.SEALED_SUFFIX))
+    return name.endswith(layout.RECORDING_SUFFIX) or (
+        name.startswith(layout.RECORDING_STEM) and name.endswith((layout.SEALED_SUFFIX, layout.SMALL_SUFFIX))
+    )
 
 
 def _numbered(directory: Path, prefix: str) -> list[tuple[int, Path]]:

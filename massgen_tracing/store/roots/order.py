@@ -20,9 +20,13 @@ from typing import Final
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.roots.catalogue import Run
+from massgen_tracing.store.roots.contents import SETTLED_NS
 
 _WEST_SECONDS: Final = 12 * 3600
 """A zone is behind UTC by so much at most."""
+
+_SET_BACK_SECONDS: Final = 2 * SETTLED_NS / 1e9
+"""How far compaction may have set back a directory's time."""
 
 _MOST_OPENED: Final = 256
 """Recordings that are opened; of further runs what is known without has to do. It comes to that where many runs of a day have been copied."""
@@ -62,7 +66,7 @@ def _by_name(run: Run) -> float:
 def _by_directory(run: Run, latest: float) -> float:
     """The same, as its directory tells, which was there when it began; in whole minutes, so that of a copied root the latest names come first."""
     try:
-        return min(latest, math.ceil(os.stat(run.log_dir).st_mtime / 60) * 60)
+        return min(latest, math.ceil((os.stat(run.log_dir).st_mtime + _SET_BACK_SECONDS) / 60) * 60)
     except OSError:
         return latest
 

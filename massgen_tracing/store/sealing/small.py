@@ -53,7 +53,7 @@ def encode(said: Small) -> bytes:
     """The bytes of a file: what can be compressed, and the ids of the spans, which cannot."""
     columns = dict(said.columns)
     spans = columns.pop(_SPAN)
-    starts, ends = ([_joined(*moment) for moment in zip(columns.pop(time), columns.pop(nanos), strict=True)] for time, nanos in _TIMES)
+    starts, ends = (_joined(columns.pop(time), columns.pop(nanos)) for time, nanos in _TIMES)
     columns[_LENGTHS] = [None if end is None else end - start for start, end in zip(starts, ends, strict=True)]
     columns[_STEPS] = [starts[0], *(later - earlier for earlier, later in pairwise(starts))]
     places = {span: number for number, span in enumerate(spans)}
@@ -94,8 +94,9 @@ def decode(content: bytes) -> Small:
     return Small(columns, lines, size, digest)
 
 
-def _joined(microseconds: int | None, nanoseconds: int) -> int | None:
-    return None if microseconds is None else microseconds * 1000 + nanoseconds
+def _joined(microseconds: Column, nanoseconds: Column) -> Column:
+    pairs = zip(microseconds, nanoseconds, strict=True)
+    return [None if moment is None else moment * 1000 + nanos for moment, nanos in pairs]
 
 
 def _microseconds(moment: int) -> int:
