@@ -169,11 +169,11 @@ def run_of(path: Path) -> RunDirectory | None:
 
 def is_in_run(directory: Path) -> bool:
     """Whether a directory is where a run's recording lies: an attempt's or, in older layouts, a turn's or the run's itself."""
-    names = [folder.name for folder in (Path(os.path.abspath(directory)), *Path(os.path.abspath(directory)).parents)]
-    for prefix in ("attempt_", "turn_"):
-        if names[0].startswith(prefix):
-            del names[0]
-    return bool(names) and names[0].startswith(RUN_PREFIX)
+    rest, _, name = os.path.abspath(directory).rpartition(os.sep)
+    for prefix in (ATTEMPT_PREFIX, TURN_PREFIX):
+        if name.startswith(prefix):
+            rest, _, name = rest.rpartition(os.sep)
+    return name.startswith(RUN_PREFIX)
 
 
 def started_at(name: str) -> datetime | None:

@@ -108,7 +108,7 @@ def choose(
         recording.report.add_sealed(str(path), lines=index.lines, skipped=index.skipped)
         recording.report.spans += index.spans
     for each in chosen:
-        files, lines, spans = each.segment.counts(sorted(each.members))
+        files, lines, spans = each.segment.counts(each.members)
         recording.report.files += files
         recording.report.lines += lines
         recording.report.spans += spans

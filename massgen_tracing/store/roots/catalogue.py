@@ -121,8 +121,17 @@ def below(entry: str | Path) -> tuple[Path, ...]:
 
 
 def entries(root: Path) -> Mapping[str, int]:
-    """By its name in a root, the inode of each run, and of each recording and directory outside of runs, by name."""
-    return {name: inode for part in _PARTS for name, inode in _inodes(os.path.join(root, part), part).items()}
+    """By its name in a root, the inode of each run and of what else is recorded; the same object where nothing has changed."""
+    parts = [_inodes(os.path.join(root, part), part) for part in _PARTS]
+    known = _known_entries.get(str(root))
+    if known is None or any(one is not other for one, other in zip(known[0], parts, strict=True)):
+        known = parts, {name: inode for part in parts for name, inode in part.items()}
+        _known_entries[str(root)] = known
+    return known[1]
+
+
+_NOTHING: Final[dict[str, int]] = {}
+_known_entries: Final[dict[str, tuple[list[dict[str, int]], Mapping[str, int]]]] = {}
 
 
 def below_name(root: Path, name: str) -> tuple[Path, ...]:
@@ -192,11 +201,11 @@ def _entries(path: str) -> tuple[str | Path, ...]:
     return listed
 
 
-_known_inodes: Final[dict[str, tuple[tuple[int, ...], Mapping[str, int]]]] = {}
+_known_inodes: Final[dict[str, tuple[tuple[int, ...], dict[str, int]]]] = {}
 
 
-def _inodes(path: str, part: str) -> Mapping[str, int]:
-    """What a directory of a root has; as it was before where it has not changed."""
+def _inodes(path: str, part: str) -> dict[str, int]:
+    """What a directory of a root has, by name in the root; the same object as before where nothing has changed."""
     try:
         status = os.stat(path)
         stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
@@ -205,10 +214,11 @@ def _inodes(path: str, part: str) -> Mapping[str, int]:
             return known[1]
         now = time.time_ns()
         with os.scandir(path) as listed:
-            found = sorted((entry.name, entry.inode()) for entry in listed if entry.is_dir(follow_symlinks=False) or _is_recording(entry.name))
+            inodes = {f"{part}/{entry.name}": entry.inode() for entry in listed if entry.is_dir(follow_symlinks=False) or _is_recording(entry.name)}
     except OSError:
-        return {}
-    inodes = {f"{part}/{name}": inode for name, inode in found}
+        return _NOTHING
+    if known is not None and known[1] == inodes:
+        inodes = known[1]
     if now - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
         _known_inodes[path] = stamp, inodes
     return inodes

@@ -289,10 +289,15 @@ def _settled(top: Path, files: Iterable[Path]) -> tuple[Place, ...] | None:
     """
     if not top.is_dir():
         return ()
-    directories = dict.fromkeys(folder for file in files for folder in reversed(file.relative_to(top).parents))
+    folders = {""}
+    for file in files:
+        folder = os.path.dirname(segments.below(top, file))
+        while folder:
+            folders.add(folder)
+            folder = os.path.dirname(folder)
     found = []
-    for folder in directories:
-        path = top / folder
+    for folder in sorted(folders):
+        path = os.path.join(top, folder)
         try:
             status = os.stat(path)
             stamp = status.st_mtime_ns
@@ -302,5 +307,5 @@ def _settled(top: Path, files: Iterable[Path]) -> tuple[Place, ...] | None:
                 stamp = os.stat(path).st_mtime_ns
         except OSError:
             return None
-        found.append(Place("" if str(folder) == "." else str(folder), status.st_ino, stamp))
+        found.append(Place(folder, status.st_ino, stamp))
     return tuple(found)

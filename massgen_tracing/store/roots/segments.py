@@ -103,6 +103,7 @@ class Standing:
     valid: dict[Segment, set[int]]
     _known: dict[str, tuple[int, int]] = field(default_factory=dict)
     _turns: Iterator[dict[Segment, Iterable[int]]] | None = None
+    _outside: tuple[int, list[str]] = (-1, [])
 
     def wanted(self, each: Segment, wanted: Wanted) -> set[int]:
         """The members of a segment that may have what is wanted."""
@@ -128,8 +129,11 @@ class Standing:
 
     def outside(self) -> list[str]:
         """The names of what no segment has."""
-        taken = {each.names[number] for each, numbers in self.valid.items() for number in numbers}
-        return [name for name in self.entries if name not in taken]
+        count = sum(map(len, self.valid.values()))
+        if count != self._outside[0]:
+            taken = {each.names[number] for each, numbers in self.valid.items() for number in numbers}
+            self._outside = count, [name for name in self.entries if name not in taken]
+        return self._outside[1]
 
     def next(self) -> dict[Segment, Iterable[int]]:
         """The members whose turn it is to be looked at."""
@@ -183,8 +187,13 @@ def places(top: Path, files: Iterable[Path]) -> list[Place] | None:
             status = os.stat(path)
         except OSError:
             return None
-        found.append(Place("" if path == top else str(path.relative_to(top)), status.st_ino, status.st_size))
+        found.append(Place(below(top, path), status.st_ino, status.st_size))
     return found
+
+
+def below(top: Path, path: Path) -> str:
+    """What a path is called below another one; empty where it is the same."""
+    return str(path)[len(str(top)) + 1 :]
 
 
 def _with(by_trace: Mapping[str, int], wanted: Iterable[str]) -> set[int]:

@@ -160,7 +160,7 @@ def _blocks(contents: Iterator[bytes]) -> Iterator[tuple[bytearray, int]]:
 def _by_source(table: pa.Table, sources: dict[str, Source]) -> Iterator[tuple[Source, dict[str, list[Any]]]]:
     """The columns that make the spans of each recording, for those that are no small files yet."""
     table = table.select(sealed.WHOLE).filter(pc.not_equal(table["kind"], records.SPAN_EVENT))
-    columns = {name: column.to_pylist() for name, column in zip(table.column_names, sealed.plain(table).columns, strict=True)}
+    columns = {name: _values(column.combine_chunks()) for name, column in zip(table.column_names, sealed.plain(table).columns, strict=True)}
     rows: dict[Path, list[int]] = {}
     for number, trace in enumerate(columns["trace_id"]):
         rows.setdefault(sources[trace].path, []).append(number)
@@ -194,6 +194,20 @@ def _replaced(of: Source, columns: dict[str, list[Any]]) -> Path:
             temporary.unlink(missing_ok=True)
             raise
     return target
+
+
+def _values(column: Any) -> list[Any]:
+    """A column's values; Arrow's own way there takes ten times as long."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0)
+    if pa.types.is_dictionary(column.type):
+        texts = [*column.dictionary.to_pylist(), None]
+        return [texts[number] for number in column.indices.fill_null(len(texts) - 1).to_numpy().tolist()]
+    if not column.null_count or not pa.types.is_integer(column.type):
+        values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
+        return values
+    pairs = zip(column.fill_null(0).to_numpy().tolist(), column.is_valid().to_numpy(zero_copy_only=False).tolist(), strict=True)
+    return [value if there else None for value, there in pairs]
 
 
 _DIGITS: Final = 16

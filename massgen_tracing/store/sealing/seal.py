@@ -138,7 +138,8 @@ def _lock(descriptor: int, otherwise: str) -> None:
     """Take the exclusive lock, or leave the file; a file system without locks is an error, for then a writer may be there."""
     assert liveness.fcntl is not None
     for attempt in range(liveness.ATTEMPTS):
-        time.sleep(liveness.PAUSE_SECONDS if attempt else 0)
+        if attempt:
+            time.sleep(liveness.PAUSE_SECONDS)
         with contextlib.suppress(BlockingIOError):
             liveness.fcntl.flock(descriptor, liveness.fcntl.LOCK_EX | liveness.fcntl.LOCK_NB)
             return
@@ -316,7 +317,6 @@ def replace(path: Path, descriptor: int, size: int, rename: Callable[[], None]) 
     _sync(path.parent)
     path.unlink()
     layout.Voucher.path(path).unlink(missing_ok=True)  # of a writer that was killed
-    _sync(path.parent)
 
 
 def _is_torn(line: bytes) -> bool:

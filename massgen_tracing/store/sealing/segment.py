@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import IO, Final
 
@@ -125,8 +126,10 @@ class Segment:
     @cached_property
     def traces(self) -> list[list[str]]:
         """Of each member."""
-        traces: list[list[str]] = self._members["traces"].to_pylist()
-        return traces
+        lists = self._members["traces"].combine_chunks()
+        every: list[str] = lists.flatten().to_pylist()
+        ends = list(accumulate(lists.value_lengths().to_pylist(), initial=0))
+        return [every[begin:end] for begin, end in pairwise(ends)]
 
     @cached_property
     def by_trace(self) -> dict[str, int]:
@@ -138,11 +141,23 @@ class Segment:
         """When the members' first and last rows start."""
         return self._members["first_us"].to_numpy(), self._members["last_us"].to_numpy()
 
-    def counts(self, numbers: Sequence[int]) -> tuple[int, int, int]:
+    def counts(self, numbers: Collection[int]) -> tuple[int, int, int]:
         """How many recordings, lines and spans some members have."""
-        some = self._members.select(["lines", "spans", "files"]).take(pa.array(numbers, pa.int64()))
-        lines, spans = (int(some[name].to_numpy().sum()) for name in ("lines", "spans"))
-        return len(some["files"].combine_chunks().flatten()), lines, spans
+        if len(numbers) == len(self.names):
+            return self._every
+        some = list(numbers)
+        files, lines, spans = (int(counts[some].sum()) for counts in self._counts)
+        return files, lines, spans
+
+    @cached_property
+    def _counts(self) -> tuple[npt.NDArray[np.int64], ...]:
+        files = self._members["files"].combine_chunks().value_lengths()
+        return tuple(counts.to_numpy().astype(np.int64) for counts in (files, self._members["lines"], self._members["spans"]))
+
+    @cached_property
+    def _every(self) -> tuple[int, int, int]:
+        files, lines, spans = (int(counts.sum()) for counts in self._counts)
+        return files, lines, spans
 
     def directories(self, numbers: Sequence[int]) -> Iterator[tuple[int, list[Place]]]:
         """The directories of some members, each with its number."""
@@ -156,10 +171,8 @@ class Segment:
         lists = self._members[name].take(pa.array(numbers, pa.int64())).combine_chunks()
         said = lists.flatten()
         every = list(map(Place, *(said.field(field.name).to_pylist() for field in _PLACE)))
-        begin = 0
-        for length in lists.value_lengths().to_pylist():
-            yield every[begin : begin + length]
-            begin += length
+        ends = list(accumulate(lists.value_lengths().to_pylist(), initial=0))
+        yield from (every[begin:end] for begin, end in pairwise(ends))
 
 
 def members_file(rows: Path) -> Path:
@@ -188,7 +201,10 @@ def write(rows: Path, table: pa.Table, index: Index, members: Sequence[Member], 
             writer.write_table(table, row_group_size=_ROWS)
             writer.add_key_value_metadata(replace(index, traces=None, keys=keys).metadata())
         _sync(file)
-    said = pa.Table.from_pylist([asdict(member) for member in members], _MEMBERS)
+    columns = {item.name: [getattr(member, item.name) for member in members] for item in _MEMBERS}
+    for name in ("directories", "files"):
+        columns[name] = [[{"path": place.path, "inode": place.inode, "stamp": place.stamp} for place in places] for places in columns[name]]
+    said = pa.table(columns, _MEMBERS)
     said = said.replace_schema_metadata({_METADATA: json.dumps({"format": _FORMAT, "as_of": as_of}).encode()})
     target = members_file(rows)
     temporary = target.with_name(f"{target.name}.tmp")

@@ -90,21 +90,14 @@ def decode(content: bytes) -> Small:
     starts = list(accumulate(columns.pop(_STEPS)))
     ends = [None if length is None else start + length for start, length in zip(starts, columns.pop(_LENGTHS), strict=True)]
     for (time, nanos), moments in zip(_TIMES, (starts, ends), strict=True):
-        columns[time], columns[nanos] = ([None if moment is None else part(moment) for moment in moments] for part in (_microseconds, _rest))
+        columns[time] = [None if moment is None else moment // 1000 for moment in moments]
+        columns[nanos] = [None if moment is None else moment % 1000 for moment in moments]
     return Small(columns, lines, size, digest)
 
 
 def _joined(microseconds: Column, nanoseconds: Column) -> Column:
     pairs = zip(microseconds, nanoseconds, strict=True)
     return [None if moment is None else moment * 1000 + nanos for moment, nanos in pairs]
-
-
-def _microseconds(moment: int) -> int:
-    return moment // 1000
-
-
-def _rest(moment: int) -> int:
-    return moment % 1000
 
 
 @lru_cache(maxsize=1)
