@@ -329,15 +329,15 @@ def is_small(recording: Path) -> bool:
 def goes_on(recording: Path) -> None:
     """Say that a run goes on in a new recording, where it may be in a segment already: questions then look into its directory again.
 
-    To be called when the recording is there and before anything is in it: whoever puts the run into a segment sees either the recording or this.
-
-    Raises:
-        OSError: if it cannot be said.
+    To be called when the recording is there: whoever puts the run into a segment then sees either the recording or this. Where it cannot be said,
+    questions find the recording later.
     """
     run = run_of(recording)
-    if run is None:
-        return
-    segments = run.root / SEGMENTS_DIR
-    if segments.is_dir() and any(is_small(path) for attempt in attempts(run.log_dir) for path in attempt.attempt_dir.iterdir()):
-        mark = segments / f"{run.run_id}{AGAIN_SUFFIX}"
-        mark.touch()
+    segments = None if run is None else run.root / SEGMENTS_DIR
+    with contextlib.suppress(OSError):
+        if run is not None and segments is not None and segments.is_dir() and _has_small(run.log_dir):
+            (segments / f"{run.run_id}{AGAIN_SUFFIX}").touch()
+
+
+def _has_small(log_dir: Path) -> bool:
+    return any(name.endswith(SMALL_SUFFIX) for attempt in attempts(log_dir) for name in os.listdir(attempt.attempt_dir))

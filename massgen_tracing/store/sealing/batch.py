@@ -188,7 +188,7 @@ def _replaced(of: Source, columns: dict[str, list[Any]]) -> Path:
         target = layout.small_name(name)
         temporary = target.with_name(f".{target.name}.tmp")
         try:
-            _write(temporary, said)
+            _write(temporary, small.encode(said))
             seal.replace(of.path, file.fileno(), os.fstat(file.fileno()).st_size, lambda: os.replace(temporary, target))
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -221,10 +221,11 @@ def _target(of: Source) -> Path:
     return name
 
 
-def _write(path: Path, said: Small) -> None:
-    with path.open("wb") as file:
-        file.write(small.encode(said))
+def _write(path: Path, content: bytes) -> None:
+    with path.open("w+b") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    if small.decode(path.read_bytes()) != said:
-        raise RecordingError(f"What was written to {path} reads differently", hint="Check the disk; the recording was left as it is")
+        file.seek(0)
+        if file.read() != content:
+            raise RecordingError(f"What was written to {path} reads differently", hint="Check the disk; the recording was left as it is")
