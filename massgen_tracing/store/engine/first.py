@@ -18,7 +18,7 @@ from typing import Final
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.engine.sources import Sources, Window
-from massgen_tracing.store.roots import catalogue, segments
+from massgen_tracing.store.roots import catalogue
 from massgen_tracing.store.sealing import sealed
 from massgen_tracing.store.sealing.sealed import Index
 from massgen_tracing.store.sql import direct
@@ -160,7 +160,7 @@ def few(first: First | None, places: Sequence[str], limit: int) -> tuple[Path, .
     """
     if first is None or first.newest or not first.every:
         return None
-    if any(segments.has_any(Path(place)) for place in places):
+    if any(catalogue.has_segments(Path(place)) for place in places):
         return None  # which have the rows of many runs
     listed = [catalogue.newest_first(place) for place in places]
     runs = list(itertools.chain.from_iterable(listed))

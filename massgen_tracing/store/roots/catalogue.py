@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
-from typing import Final
+from typing import Final, overload
 
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
@@ -35,11 +35,14 @@ class Run:
 
     Attributes:
         log_dir: its directory, absolute.
-        started: when it started, local time as its name says; None when the name says nothing.
     """
 
     log_dir: Path
-    started: datetime | None
+
+    @property
+    def started(self) -> datetime | None:
+        """When it started, local time as its name says; None when the name says nothing."""
+        return layout.started_at(self.log_dir.name)
 
     @property
     def run_id(self) -> str:
@@ -58,7 +61,34 @@ class Run:
         return tuple(_own(self.log_dir))
 
 
-def runs(root: Path | str) -> list[Run]:
+class Runs(Sequence[Run]):
+    """Runs of one directory, made when they are looked at: of ten thousand most never are.
+
+    Args:
+        directory: where they lie.
+        names: theirs.
+    """
+
+    def __init__(self, directory: Path, names: Sequence[str]) -> None:
+        self.directory = directory
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, place: int) -> Run: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Run]: ...
+
+    def __getitem__(self, place: int | slice) -> Run | list[Run]:
+        if isinstance(place, slice):
+            return [Run(self.directory / name) for name in self.names[place]]
+        return Run(self.directory / self.names[place])
+
+
+def runs(root: Path | str) -> Runs:
     """The runs under *root*, the latest name first; reads nothing but the names in one directory. `order.newest_first` knows their times.
 
     Raises:
@@ -71,13 +101,13 @@ def runs(root: Path | str) -> list[Run]:
     directory = logs if logs.is_dir() else path
     with os.scandir(directory) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(layout.RUN_PREFIX) and entry.is_dir()]
-    return [Run(directory / name, layout.started_at(name)) for name in sorted(names, reverse=True)]
+    return Runs(directory, sorted(names, reverse=True))
 
 
 def run_at(path: Path) -> Run:
     """The run in directory *path*, which must exist."""
     absolute = Path(os.path.abspath(path))
-    return Run(absolute, layout.started_at(absolute.name))
+    return Run(absolute)
 
 
 def files(source: Path | str) -> tuple[Path, ...]:
@@ -138,6 +168,11 @@ def below_name(root: Path, name: str) -> tuple[Path, ...]:
     """The recordings of one of the `entries` of a root."""
     path = os.path.join(root, name)
     return (Path(path),) if _is_recording(name.rpartition("/")[2]) and not os.path.isdir(path) else tuple(_own(path))
+
+
+def has_segments(source: Path) -> bool:
+    """Whether a source is a root that has segments."""
+    return (source / layout.SEGMENTS_DIR).is_dir() and is_root(source)
 
 
 def is_root(path: Path) -> bool:

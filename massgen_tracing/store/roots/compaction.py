@@ -96,7 +96,7 @@ def compact(root: Path, *, until: float | None = None, only: Callable[[Path], bo
         return outcome
     with contextlib.ExitStack() as stack:
         try:
-            few = not segments.has_any(root) and len(catalogue.entries(root)) < MANY
+            few = not catalogue.has_segments(root) and len(catalogue.entries(root)) < MANY
             if few or not stack.enter_context(_alone(root)):
                 return outcome
             _Compaction(root, outcome, until, only).run()
@@ -188,7 +188,8 @@ class _Compaction:
         """The same, of so many as are in memory at once: of which no trace is in another run, too."""
         holders = Counter(trace for run in runs for trace in run.traces)
         alone = [run for run in runs if not any(holders[trace] > 1 or trace in self._taken for trace in run.traces)]
-        return sum(self._written(made, some, as_of) for made, some in _batches(alone))
+        made, some = _batch(alone)
+        return 0 if made is None else self._written(made, some, as_of)
 
     def _written(self, made: Batch, runs: list[_Run], as_of: int) -> int:
         """Seal the runs of a batch, and write the segment that they are; what cannot be sealed now is in none."""
@@ -267,19 +268,26 @@ class _Rows:
         return self._table.filter(pc.is_in(self._table["trace_id"], pa.array(sorted(traces))))
 
 
-def _batches(runs: list[_Run]) -> Iterator[tuple[Batch, list[_Run]]]:
-    """The rows of runs; a run that our own writer has not written alone, or that has a span twice, is left out."""
-    if not runs:
-        return
+def _batch(runs: list[_Run]) -> tuple[Batch | None, list[_Run]]:
+    """The rows of runs, and whose they are; one that is not all of our own writer's lines, or that has a span twice, is left out."""
+    with contextlib.suppress(Irregular):
+        return _rows(runs), runs
+    regular = _regular(runs)
+    return _rows(regular), regular
+
+
+def _rows(runs: list[_Run]) -> Batch | None:
+    return Batch([source for run in runs for source in run.sources]) if runs else None
+
+
+def _regular(runs: list[_Run]) -> list[_Run]:
+    """Those of some runs that can be in a batch; most often all but a few."""
     try:
-        made = Batch([source for run in runs for source in run.sources])
+        _rows(runs)
     except Irregular:
         middle = len(runs) // 2
-        if middle:
-            yield from _batches(runs[:middle])
-            yield from _batches(runs[middle:])
-        return
-    yield made, runs
+        return [*_regular(runs[:middle]), *_regular(runs[middle:])] if middle else []
+    return runs
 
 
 def _settled(top: Path, files: Iterable[Path]) -> tuple[Place, ...] | None:

@@ -35,12 +35,14 @@ class Chosen:
     Attributes:
         segment: the segment.
         members: which of its members count.
+        wanted: those of them that may have what is wanted.
         dead: the traces whose rows do not.
         root: where the members lie.
     """
 
     segment: Segment
     members: frozenset[int]
+    wanted: frozenset[int]
     dead: frozenset[str]
     root: Path
 
@@ -70,22 +72,34 @@ def found(source: Path | str, wanted: Wanted) -> Found:
         RecordingError: if *source* does not exist.
     """
     root = Path(source)
-    if not has_any(root):
+    if not catalogue.has_segments(root):
         return Found(catalogue.files_with(source, wanted))
     standing = stand(root)
     members = {each: numbers for each in standing.valid if (numbers := standing.wanted(each, wanted))}
     standing.look(members if sum(map(len, members.values())) <= _LOOKS else standing.next())
     chosen = tuple(
-        Chosen(each, frozenset(standing.valid[each]), standing.dead(each), root)
-        for each, numbers in members.items()
-        if not standing.valid[each].isdisjoint(numbers)
+        Chosen(each, frozenset(standing.valid[each]), frozenset(numbers), standing.dead(each), root)
+        for each, had in members.items()
+        if (numbers := standing.valid[each].intersection(had))
     )
     return Found(relevant(root, standing.loose(), wanted), chosen)
 
 
-def has_any(source: Path) -> bool:
-    """Whether a source is a root that has segments."""
-    return catalogue.is_root(source) and (source / layout.SEGMENTS_DIR).is_dir()
+def files_with(source: Path | str, wanted: Wanted) -> tuple[Path, ...]:
+    """The recordings that may have what is wanted, also those whose rows a segment has.
+
+    Raises:
+        RecordingError: if *source* does not exist.
+    """
+    there = found(source, wanted)
+    return (*there.files, *(path for each in there.segments for number in sorted(each.wanted) for path in each.files(number)))
+
+
+def began(root: Path) -> dict[str, float]:
+    """When the runs of a root began that are in segments, by their names, Unix time in seconds."""
+    valid = stand(root).valid
+    starts = ((each, each.times[0].tolist(), numbers) for each, numbers in valid.items())
+    return {each.names[number].rpartition("/")[2]: first[number] / 1e6 for each, first, numbers in starts for number in numbers}
 
 
 @dataclass(slots=True)
