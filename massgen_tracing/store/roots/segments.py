@@ -167,15 +167,15 @@ class Standing:
         """Look into the directories of some members; those whose recordings have changed count no more."""
         for each, numbers in members.items():
             valid = self.valid[each]
-            for number, directories in each.directories(sorted(valid.intersection(numbers))):
-                if not self._is_as_it_was(each, number, directories):
+            for number in valid.intersection(numbers):
+                if not self._is_as_it_was(each, number):
                     valid.discard(number)
 
-    def _is_as_it_was(self, each: Segment, number: int, directories: Iterable[Place]) -> bool:
+    def _is_as_it_was(self, each: Segment, number: int) -> bool:
         top = f"{self.root}{os.sep}{each.names[number]}"
         stamps: dict[str, tuple[int, int]] = {}
         changed = False
-        for place in directories:
+        for place in each.directories(number):
             path = f"{top}{os.sep}{place.path}" if place.path else top
             try:
                 status = os.stat(path)

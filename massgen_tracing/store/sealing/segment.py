@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -139,7 +139,10 @@ class Segment:
     @cached_property
     def times(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """When the members' first and last rows start."""
-        return self._members["first_us"].to_numpy(), self._members["last_us"].to_numpy()
+        return self._numbers("first_us"), self._numbers("last_us")
+
+    def _numbers(self, name: str) -> npt.NDArray[np.int64]:
+        return np.array(self._members[name].to_pylist(), np.int64)  # Arrow's own way there loads pandas
 
     def counts(self, numbers: Collection[int]) -> tuple[int, int, int]:
         """How many recordings, lines and spans some members have."""
@@ -151,28 +154,45 @@ class Segment:
 
     @cached_property
     def _counts(self) -> tuple[npt.NDArray[np.int64], ...]:
-        files = self._members["files"].combine_chunks().value_lengths()
-        return tuple(counts.to_numpy().astype(np.int64) for counts in (files, self._members["lines"], self._members["spans"]))
+        files = np.array(self._members["files"].combine_chunks().value_lengths().to_pylist(), np.int64)
+        return files, self._numbers("lines"), self._numbers("spans")
 
     @cached_property
     def _every(self) -> tuple[int, int, int]:
         files, lines, spans = (int(counts.sum()) for counts in self._counts)
         return files, lines, spans
 
-    def directories(self, numbers: Sequence[int]) -> Iterator[tuple[int, list[Place]]]:
-        """The directories of some members, each with its number."""
-        return zip(numbers, self._places("directories", numbers), strict=True)
+    def directories(self, number: int) -> list[Place]:
+        """The directories of a member, itself among them."""
+        return self._places(self._directories, number)
 
     def files(self, number: int) -> list[Place]:
         """The recordings of a member."""
-        return next(self._places("files", [number]))
+        return self._places(self._files, number)
 
-    def _places(self, name: str, numbers: Sequence[int]) -> Iterator[list[Place]]:
-        lists = self._members[name].take(pa.array(numbers, pa.int64())).combine_chunks()
+    @cached_property
+    def _directories(self) -> _Lists:
+        return self._lists("directories")
+
+    @cached_property
+    def _files(self) -> _Lists:
+        return self._lists("files")
+
+    def _lists(self, name: str) -> _Lists:
+        lists = self._members[name].combine_chunks()
         said = lists.flatten()
-        every = list(map(Place, *(said.field(field.name).to_pylist() for field in _PLACE)))
         ends = list(accumulate(lists.value_lengths().to_pylist(), initial=0))
-        yield from (every[begin:end] for begin, end in pairwise(ends))
+        return ends, [said.field(field.name).to_pylist() for field in _PLACE]
+
+    @staticmethod
+    def _places(lists: _Lists, number: int) -> list[Place]:
+        ends, fields = lists
+        begin, end = ends[number : number + 2]
+        return list(map(Place, *(field[begin:end] for field in fields)))
+
+
+_Lists = tuple[list[int], list[list[Any]]]
+"""Where the lists of the members begin and end, and the fields of what is in all of them."""
 
 
 def members_file(rows: Path) -> Path:
