@@ -1,8 +1,8 @@
 """What many small runs cost: `python -m benchmarks.many_runs`.
 
-A seeded root of ended runs of about 20 spans each, compacted as they come. Questions over all of them, beside DuckDB over one Parquet file of the same
-rows and beside the same questions where each run is a Parquet file; what is asked of the newest run and of one trace, beside a root of ten runs; and how
-all of it grows with the number of runs. `--runs 100000` goes on to as many, which takes an hour.
+A seeded root of ended runs of about 20 spans each, compacted as they come. Questions over all of them, beside DuckDB over one Parquet file of the
+same rows and beside the same questions where each run is a Parquet file; what is asked of the newest run and of one trace, beside a root of ten runs;
+and how all of it grows with the number of runs. `--runs 100000` goes on to as many, which takes an hour.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scale, store
+from benchmarks import many_runs, scale, store
 from benchmarks._measure import Figure, Samples, interleave, report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +34,16 @@ def test_the_benchmark_of_the_store_prints_sealing_queries_and_memory() -> None:
     asked = store.queries("trace").values()
     assert len(rows) == len(asked) + sum(map(store.uses_attributes, asked))
     assert done.stderr == ""
+
+
+def test_the_benchmark_of_many_runs_compares_all_that_is_shipped(tmp_path: Path) -> None:
+    """Every query of the package and three more, beside one file of the same rows; and what they cost on the disk is all that lies there."""
+    root = tmp_path / "many"
+    many_runs.write(root, range(3))
+    figures = list(many_runs.beside_one_file(root, tmp_path / "one", 1))
+    assert len(figures) == len(many_runs.QUESTIONS) + len(list(many_runs.DASHBOARDS.glob("*.sql")))
+    assert sum(figure.target == 2.0 for figure in figures) > len(figures) * 0.8
+    assert many_runs.size(tmp_path / "one") == (tmp_path / "one" / "all.parquet").stat().st_size
 
 
 def test_rounds_are_interleaved_and_the_first_is_not_counted() -> None:

@@ -502,11 +502,11 @@ print("done", flush=True)
 
 def test_a_compaction_that_is_killed_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """SIGKILL at random times, again and again: each span counts once, and another one finishes the work."""
-    for seed in range(80):
+    for seed in range(40):
         write_run(tmp_path, seed)
     expected = ask("SELECT trace_id, span_id FROM records ORDER BY 1, 2", tmp_path)
     rng = random.Random(5)
-    for _ in range(3):
+    for _ in range(2):
         with subprocess.Popen([sys.executable, "-c", SEALER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdin is not None
             assert process.stdout is not None
@@ -514,7 +514,7 @@ def test_a_compaction_that_is_killed_at_any_moment_loses_and_doubles_nothing(tmp
             process.stdin.write(b"go\n")
             process.stdin.flush()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(rng.uniform(0.05, 0.5))
+                process.wait(rng.uniform(0.02, 0.25))
             process.kill()
         assert ask("SELECT trace_id, span_id FROM records ORDER BY 1, 2", tmp_path) == expected
     compaction.compact(tmp_path)

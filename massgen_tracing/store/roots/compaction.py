@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.reading import liveness
 from massgen_tracing.store.roots import catalogue, segments
 from massgen_tracing.store.roots.contents import SETTLED_NS
-from massgen_tracing.store.sealing import batch, segment
+from massgen_tracing.store.sealing import batch, seal, segment
 from massgen_tracing.store.sealing.batch import Batch, Source
 from massgen_tracing.store.sealing.regular import Irregular
 from massgen_tracing.store.sealing.segment import Member, Place
@@ -168,6 +169,11 @@ class _Compaction:
                 if source is None:
                     return None
                 run.sources.append(source)
+            # What a killed sealer has made of a live file already is made anew.
+            made = {
+                layout.small_name(seal.target(source.path, BytesIO(source.content), len(source.content))) for source in run.sources if source.content
+            }
+            run.sources = [source for source in run.sources if source.path not in made]
         except (OSError, RecordingError):
             return None
         return run if run.sources else None
