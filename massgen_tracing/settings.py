@@ -186,5 +186,5 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) 
 
 def unknown(environ: Mapping[str, str]) -> list[str]:
     """The variables that look like settings of this package and are none."""
-    known = {setting.variable for setting in SETTINGS} | {layout.RUN_VARIABLE, layout.TOOL_LOG_VARIABLE}
+    known = {setting.variable for setting in SETTINGS} | {layout.RUN_VARIABLE, layout.OUTER_VARIABLE, layout.TOOL_LOG_VARIABLE}
     return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)

@@ -25,7 +25,8 @@ from massgen_tracing import layout, ledger
 from massgen_tracing.sinks.recording.file import AppendFile
 from massgen_tracing.store.engine import execute
 from massgen_tracing.store.roots import catalogue, compaction, lookup, order, reader, segments
-from massgen_tracing.store.sealing import batch, seal, sealed, small
+from massgen_tracing.store.roots.contents import Wanted
+from massgen_tracing.store.sealing import batch, regular, seal, sealed, small
 from massgen_tracing.store.sealing.batch import Batch
 from tests.store import otlp
 from tests.store.test_seal import ATTRIBUTES, exact, key_values, spans, written_lines
@@ -78,7 +79,7 @@ def recorded(path: Path) -> tuple[list[Any], list[Any]]:
     return [exact(span) for span in found.spans], [exact(span) for span in found.starts]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(made=st.lists(spans(), min_size=1, max_size=4, unique_by=lambda span: span["spanId"]), resource=ATTRIBUTES)
 def test_a_small_file_gives_every_span_back(tmp_path_factory: pytest.TempPathFactory, made: list[dict[str, Any]], resource: dict[str, Any]) -> None:
     """Whatever it holds, and whoever has written it."""
@@ -107,7 +108,7 @@ def test_lines_of_our_writer_become_a_small_file(tmp_path_factory: pytest.TempPa
     before = recorded(path)
     try:
         made = Batch([source])
-    except batch.Irregular:
+    except regular.Irregular:
         return
     (target,) = made.seal().values()
     assert recorded(target) == before
@@ -175,7 +176,7 @@ def test_rows_are_as_they_were(motley: Path) -> None:
     spans_before = {str(run): recorded_below(run) for run in (motley / "massgen_logs").iterdir()}
     outcome = compaction.compact(motley)
     assert outcome.runs == 10
-    assert len(segments.found(motley, segments.Wanted()).segments) == 1
+    assert len(segments.found(motley, Wanted()).segments) == 1
     assert ask(EVERYTHING, motley) == before
     assert ask(of_agents, motley) == said
     assert {str(run): recorded_below(run) for run in (motley / "massgen_logs").iterdir()} == spans_before
@@ -185,7 +186,7 @@ def test_rows_are_as_they_were(motley: Path) -> None:
 
 def recorded_below(run: Path) -> list[Any]:
     """All that a run's directory says."""
-    found = reader.read(catalogue.run_at(run).files())
+    found = reader.read(catalogue.files(run))
     return [[exact(span) for span in found.spans], [exact(span) for span in found.starts]]
 
 
@@ -196,18 +197,18 @@ def test_questions_about_one_trace_or_a_time_ask_for_its_segment_only(tmp_path: 
             write_run(tmp_path, seed)
         compaction.compact(tmp_path)
     every = ask("SELECT DISTINCT trace_id, min(start_timestamp) AS start FROM records GROUP BY trace_id ORDER BY 2", tmp_path)
-    assert len(segments.found(tmp_path, segments.Wanted()).segments) == 2
+    assert len(segments.found(tmp_path, Wanted()).segments) == 2
     monkeypatch.setattr(small, "decode", None)
     for row in every:
-        wanted = segments.Wanted(traces=(row["trace_id"],))
+        wanted = Wanted(traces=(row["trace_id"],))
         assert len(segments.found(tmp_path, wanted).segments) == 1
         assert {each["trace_id"] for each in ask("SELECT trace_id FROM records WHERE trace_id = $trace", tmp_path, trace=row["trace_id"])} == {
             row["trace_id"]
         }
     assert ask("SELECT count(*) AS n FROM records WHERE trace_id = 'ffffffffffffffffffffffffffffffff'", tmp_path) == [{"n": 0}]
     newest = int(every[-1]["start"].timestamp() * 1e6)
-    assert len(segments.found(tmp_path, segments.Wanted(min_us=newest)).segments) == 1
-    assert not segments.found(tmp_path, segments.Wanted(min_us=newest + 3_600_000_000)).segments
+    assert len(segments.found(tmp_path, Wanted(min_us=newest)).segments) == 1
+    assert not segments.found(tmp_path, Wanted(min_us=newest + 3_600_000_000)).segments
 
 
 def test_runs_are_found_by_name_and_trace(motley: Path) -> None:
@@ -257,13 +258,13 @@ def test_a_run_that_goes_on_is_seen_at_once(tmp_path: Path, monkeypatch: pytest.
         write_run(tmp_path, seed)
     compaction.compact(tmp_path)
     monkeypatch.setattr(segments, "_LOOKS", 1)
-    assert len(segments.found(tmp_path, segments.Wanted()).files) == 0
+    assert len(segments.found(tmp_path, Wanted()).files) == 0
     path = tmp_path / "massgen_logs" / "log_20270115_080000_000002" / "turn_2" / "attempt_1" / TRACE
     path.parent.mkdir(parents=True)
     lines = "".join(run_lines(50, 6)).encode()
     with contextlib.closing(AppendFile(path, tmp_path)) as file:
         file.write(lines)
-    found = segments.found(tmp_path, segments.Wanted())
+    found = segments.found(tmp_path, Wanted())
     assert [each.name for each in found.files] == ["trace.spans", TRACE]
     trace = lines.split(b'"traceId":"')[1][:32].decode()
     assert len(ask("SELECT 1 FROM records WHERE trace_id = $trace", tmp_path, trace=trace)) == len(
@@ -273,7 +274,7 @@ def test_a_run_that_goes_on_is_seen_at_once(tmp_path: Path, monkeypatch: pytest.
     assert compaction.compact(tmp_path).runs == 0  # one run is no segment
     write_run(tmp_path, 60)
     assert compaction.compact(tmp_path).runs == 2
-    found = segments.found(tmp_path, segments.Wanted())
+    found = segments.found(tmp_path, Wanted())
     assert not found.files
     assert len(found.segments[0].members) + len(found.segments[1].members) == 6
 
@@ -300,7 +301,7 @@ def test_of_many_runs_some_are_looked_into_in_turn(tmp_path: Path, monkeypatch: 
     (runs[1] / "turn_1" / "attempt_1" / "note.txt").write_text("what is no recording changes nothing")
     for _ in range(4):
         assert ask("SELECT count(DISTINCT trace_id) AS n FROM records", tmp_path) == [{"n": 4}]
-    assert not segments.found(tmp_path, segments.Wanted()).files
+    assert not segments.found(tmp_path, Wanted()).files
 
 
 def test_few_segments_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,14 +311,14 @@ def test_few_segments_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         for seed in range(2):
             write_run(tmp_path, 10 * number + seed)
         compaction.compact(tmp_path)
-    (only,) = segments.found(tmp_path, segments.Wanted()).segments[:1]
-    assert len(segments.found(tmp_path, segments.Wanted()).segments) <= 2
+    (only,) = segments.found(tmp_path, Wanted()).segments[:1]
+    assert len(segments.found(tmp_path, Wanted()).segments) <= 2
     before = ask(EVERYTHING, tmp_path)
     shutil.rmtree(tmp_path / "massgen_logs" / "log_20270115_080000_000010")
     compaction.compact(tmp_path)
     after = ask(EVERYTHING, tmp_path)
     assert 0 < len(after) < len(before)
-    assert all(not each.dead for each in segments.found(tmp_path, segments.Wanted()).segments)
+    assert all(not each.dead for each in segments.found(tmp_path, Wanted()).segments)
     assert only.root == tmp_path
 
 
@@ -435,7 +436,7 @@ class Root(RuleBasedStateMachine):
     @rule(number=st.integers(0, 9))
     def run_is_sealed(self, number: int) -> None:
         if (run := self.some(number)) is not None:
-            for path in filter(seal.is_own, catalogue.run_at(run).files()):
+            for path in filter(seal.is_own, catalogue.files(run)):
                 seal.seal(path)
 
     @rule()
@@ -518,7 +519,7 @@ def test_a_compaction_that_is_killed_at_any_moment_loses_and_doubles_nothing(tmp
             process.kill()
         assert ask("SELECT trace_id, span_id FROM records ORDER BY 1, 2", tmp_path) == expected
     compaction.compact(tmp_path)
-    assert not segments.found(tmp_path, segments.Wanted()).files
+    assert not segments.found(tmp_path, Wanted()).files
     assert not list((tmp_path / "massgen_logs").rglob("*.jsonl"))
     assert not list(tmp_path.rglob("*.tmp"))
     assert ask("SELECT trace_id, span_id FROM records ORDER BY 1, 2", tmp_path) == expected

@@ -17,7 +17,6 @@ from typing import Final, overload
 
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
-from massgen_tracing.layout import RunDirectory
 from massgen_tracing.store.roots.contents import SETTLED_NS, Wanted, relevant
 
 _FOREIGN_SUFFIXES: Final = (".jsonl", ".json")
@@ -31,47 +30,62 @@ _PARTS: Final = (layout.LOGS_DIR, layout.TRACES_DIR)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run as its directory tells it.
+    """One run as its directory tells it, or what a process, and those that it has started, have recorded without any session.
 
     Attributes:
-        log_dir: its directory, absolute.
+        path: its directory, or one of those recordings, absolute.
+        outside: recordings without a session.
     """
 
-    log_dir: Path
+    path: Path
+    outside: tuple[Path, ...] = ()
 
     @property
     def started(self) -> datetime | None:
         """When it started, local time as its name says; None when the name says nothing."""
-        return layout.started_at(self.log_dir.name)
+        return layout.started_at(self.run_id)
 
     @property
     def run_id(self) -> str:
-        """The directory's name, which is the run's id."""
-        return self.log_dir.name
+        """The name of the directory, which is the run's id, or what begins the names of the recordings."""
+        return layout.name_outside(self.path) if self.outside else self.path.name
 
-    def attempts(self) -> tuple[RunDirectory, ...]:
-        """Every attempt at every turn, in order."""
-        found = []
-        for turn, turn_dir in _numbered(self.log_dir, "turn_"):
-            found += [RunDirectory(self.log_dir, turn, attempt) for attempt, _ in _numbered(turn_dir, "attempt_")]
-        return tuple(found)
+    @property
+    def log_dir(self) -> Path | None:
+        """The directory of the run; None without a session."""
+        return None if self.outside else self.path
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether it was started in another run, whose tree it belongs to."""
+        return self.log_dir is not None and layout.outer_of(self.log_dir) is not None
 
     def files(self) -> tuple[Path, ...]:
-        """The run's recordings; empty when it was not traced."""
-        return tuple(_own(self.log_dir))
+        """Its recordings, and those of the runs that were started in it; empty when it was not traced."""
+        return self.outside or tuple(file for directory in with_nested(self.path) for file in _own(directory))
+
+
+def with_nested(log_dir: Path) -> list[Path]:
+    """A run's directory, and those of the runs that were started in it."""
+    found = [log_dir]
+    for directory in found:
+        found += [nested for attempt in layout.attempts(directory) for nested in layout.nested_in(attempt) if nested not in found]
+    return found
 
 
 class Runs(Sequence[Run]):
-    """Runs of one directory, made when they are looked at: of ten thousand most never are.
+    """Runs of one root, made when they are looked at: of ten thousand most never are.
 
     Args:
-        directory: where they lie.
-        names: theirs.
+        directory: where the directories of runs lie.
+        outside: recordings without a session, by what begins their names.
+        names: of all of them.
     """
 
-    def __init__(self, directory: Path, names: Sequence[str]) -> None:
+    def __init__(self, directory: Path, outside: Mapping[str, tuple[Path, ...]], names: Sequence[str]) -> None:
         self.directory = directory
         self.names = names
+        self._outside = outside
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,13 +97,15 @@ class Runs(Sequence[Run]):
     def __getitem__(self, place: slice) -> list[Run]: ...
 
     def __getitem__(self, place: int | slice) -> Run | list[Run]:
-        if isinstance(place, slice):
-            return [Run(self.directory / name) for name in self.names[place]]
-        return Run(self.directory / self.names[place])
+        return [self._named(name) for name in self.names[place]] if isinstance(place, slice) else self._named(self.names[place])
+
+    def _named(self, name: str) -> Run:
+        outside = self._outside.get(name, ())
+        return Run(outside[0], outside) if outside else Run(self.directory / name)
 
 
 def runs(root: Path | str) -> Runs:
-    """The runs under *root*, the latest name first; reads nothing but the names in one directory. `order.newest_first` knows their times.
+    """The runs under *root*, the latest name first; reads nothing but the names in two directories. `order.newest_first` knows their times.
 
     Raises:
         RecordingError: if *root* does not exist or is no directory.
@@ -101,13 +117,22 @@ def runs(root: Path | str) -> Runs:
     directory = logs if logs.is_dir() else path
     with os.scandir(directory) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(layout.RUN_PREFIX) and entry.is_dir()]
-    return Runs(directory, sorted(names, reverse=True))
+    together: dict[str, tuple[Path, ...]] = {}
+    for file in _own(path / layout.TRACES_DIR):
+        name = layout.name_outside(file)
+        together[name] = (*together.get(name, ()), file)
+    return Runs(directory, together, sorted([*names, *together], key=_by_name, reverse=True))
 
 
-def run_at(path: Path) -> Run:
-    """The run in directory *path*, which must exist."""
-    absolute = Path(os.path.abspath(path))
-    return Run(absolute)
+def _by_name(name: str) -> tuple[str, str]:
+    """The time that a name tells, as its digits; what tells none comes last."""
+    said = layout.TIMED.match(name)
+    return said[1] if said else "~", name
+
+
+def outside_named(source: Path) -> tuple[Path, ...]:
+    """The recordings without a session whose names begin with that of *source*, which is in their directory and no file itself."""
+    return tuple(file for file in _own(source.parent) if layout.name_outside(file) == source.name) if source.parent.name == layout.TRACES_DIR else ()
 
 
 def files(source: Path | str) -> tuple[Path, ...]:
@@ -118,15 +143,15 @@ def files(source: Path | str) -> tuple[Path, ...]:
     Raises:
         RecordingError: if *source* does not exist.
     """
-    sealed = () if os.path.exists(source) else tuple(layout.sealed_beside(Path(source)))
-    if sealed:
-        return sealed
+    elsewhere = () if os.path.exists(source) else tuple(layout.sealed_beside(Path(source))) or outside_named(Path(source))
+    if elsewhere:
+        return elsewhere
     path = _existing(source)
     if not path.is_dir():
         return (path,)
     if is_root(path):
         return tuple(file for part in _PARTS for file in _own(path / part))
-    found = tuple(_own(path))
+    found = tuple(file for directory in with_nested(path) for file in _own(directory))
     return found or tuple(sorted(child for child in path.iterdir() if child.suffix in _FOREIGN_SUFFIXES and child.is_file()))
 
 
@@ -167,7 +192,7 @@ _known_entries: Final[dict[str, tuple[list[dict[str, int]], Mapping[str, int]]]]
 def below_name(root: Path, name: str) -> tuple[Path, ...]:
     """The recordings of one of the `entries` of a root."""
     path = os.path.join(root, name)
-    return (Path(path),) if _is_recording(name.rpartition("/")[2]) and not os.path.isdir(path) else tuple(_own(path))
+    return (Path(path),) if layout.is_recording(name.rpartition("/")[2]) and not os.path.isdir(path) else tuple(_own(path))
 
 
 def has_segments(source: Path) -> bool:
@@ -227,7 +252,7 @@ def _entries(path: str) -> tuple[str | Path, ...]:
     listed = tuple(
         entry.path if is_folder else Path(entry.path)
         for entry in found
-        if (is_folder := entry.is_dir(follow_symlinks=False)) or _is_recording(entry.name)
+        if (is_folder := entry.is_dir(follow_symlinks=False)) or layout.is_recording(entry.name)
     )
     if now - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
         if len(_listings) >= _MOST_LISTINGS:
@@ -249,7 +274,9 @@ def _inodes(path: str, part: str) -> dict[str, int]:
             return known[1]
         now = time.time_ns()
         with os.scandir(path) as listed:
-            inodes = {f"{part}/{entry.name}": entry.inode() for entry in listed if entry.is_dir(follow_symlinks=False) or _is_recording(entry.name)}
+            inodes = {
+                f"{part}/{entry.name}": entry.inode() for entry in listed if entry.is_dir(follow_symlinks=False) or layout.is_recording(entry.name)
+            }
     except OSError:
         return _NOTHING
     if known is not None and known[1] == inodes:
@@ -257,22 +284,6 @@ def _inodes(path: str, part: str) -> dict[str, int]:
     if now - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
         _known_inodes[path] = stamp, inodes
     return inodes
-
-
-def _is_recording(name: str) -> bool:
-    return name.endswith(layout.RECORDING_SUFFIX) or (
-        name.startswith(layout.RECORDING_STEM) and name.endswith((layout.SEALED_SUFFIX, layout.SMALL_SUFFIX))
-    )
-
-
-def _numbered(directory: Path, prefix: str) -> list[tuple[int, Path]]:
-    """Sub-directories named *prefix* and a number, by number."""
-    found = []
-    for child in directory.iterdir():
-        number = child.name.removeprefix(prefix)
-        if child.name.startswith(prefix) and number.isdecimal() and child.is_dir():
-            found.append((int(number), child))
-    return sorted(found)
 
 
 def _existing(source: Path | str) -> Path:

@@ -39,7 +39,7 @@ _START: Final = re.compile(rb'"startTimeUnixNano":"([0-9]{1,19})"')
 def newest_first(runs: Runs) -> Iterator[Run]:
     """Runs in the order of their times, found out as far as it is asked for."""
     told = _told(runs.directory)
-    odd = [place for place, name in enumerate(runs.names) if not _TIMED.fullmatch(name)]
+    odd = [place for place, name in enumerate(runs.names) if not layout.TIMED.match(name)]
     without_time = set(odd)
     waiting = itertools.chain(odd, (place for place in range(len(runs)) if place not in without_time))
     following = next(waiting, None)
@@ -64,10 +64,6 @@ def newest_first(runs: Runs) -> Iterator[Run]:
             heapq.heappush(known, (-(_here(run, -latest) if began is None else began), place, True, run))
 
 
-_TIMED: Final = re.compile(rf"{layout.RUN_PREFIX}\d{{4}}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])_([01]\d|2[0-3])[0-5]\d[0-5]\d(_\d{{6}})?")
-"""The names that tell a time: the later one has the later name."""
-
-
 def _told(directory: Path) -> Mapping[str, float]:
     """When runs began, by their names, of those of which that is known without opening them."""
     if not catalogue.has_segments(directory.parent):
@@ -85,7 +81,7 @@ def _by_name(run: Run) -> float:
 def _by_directory(run: Run, latest: float) -> float:
     """The same, as its directory tells, which was there when it began; in whole minutes, so that of a copied root the latest names come first."""
     try:
-        return min(latest, math.ceil((os.stat(run.log_dir).st_mtime + _SET_BACK_SECONDS) / 60) * 60)
+        return min(latest, math.ceil((os.stat(run.path).st_mtime + _SET_BACK_SECONDS) / 60) * 60)
     except OSError:
         return latest
 

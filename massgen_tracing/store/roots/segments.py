@@ -8,6 +8,7 @@ come or gone. That a run came or went is seen in the one directory that all of t
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import time
@@ -96,10 +97,15 @@ def files_with(source: Path | str, wanted: Wanted) -> tuple[Path, ...]:
 
 
 def began(root: Path) -> dict[str, float]:
-    """When the runs of a root began that are in segments, by their names, Unix time in seconds."""
-    valid = stand(root).valid
-    starts = ((each, each.times[0].tolist(), numbers) for each, numbers in valid.items())
-    return {each.names[number].rpartition("/")[2]: first[number] / 1e6 for each, first, numbers in starts for number in numbers}
+    """When the runs of a root began that are in segments, by their ids, Unix time in seconds."""
+    found: dict[str, float] = {}
+    for each, numbers in stand(root).valid.items():
+        first = each.times[0].tolist()
+        for number in numbers:
+            name = each.names[number].rpartition("/")[2]
+            run_id = layout.name_outside(Path(name)) if layout.is_recording(name) else name
+            found[run_id] = min(first[number] / 1e6, found.get(run_id, math.inf))
+    return found
 
 
 @dataclass(slots=True)
@@ -110,14 +116,24 @@ class Standing:
         root: the root.
         entries: by its name in the root, the inode of each run, and of each recording outside of runs.
         valid: of each segment, the latest first, the members that count.
+        changed: those that were found to have changed.
     """
 
     root: Path
     entries: Mapping[str, int]
     valid: dict[Segment, set[int]]
+    changed: dict[Segment, set[int]] = field(default_factory=dict)
     _known: dict[str, tuple[int, int]] = field(default_factory=dict)
     _turns: Iterator[dict[Segment, Iterable[int]]] | None = None
     _outside: tuple[int, list[str]] = (-1, [])
+
+    def remember(self, earlier: Standing) -> None:
+        """What was found out of the same segments' members."""
+        for each, numbers in earlier.changed.items():
+            if each in self.valid:
+                self.changed[each] = numbers
+                self.valid[each] -= numbers
+        self._known = earlier._known
 
     def wanted(self, each: Segment, wanted: Wanted) -> set[int]:
         """The members of a segment that may have what is wanted."""
@@ -170,6 +186,7 @@ class Standing:
             for number in valid.intersection(numbers):
                 if not self._is_as_it_was(each, number):
                     valid.discard(number)
+                    self.changed.setdefault(each, set()).add(number)
 
     def _is_as_it_was(self, each: Segment, number: int) -> bool:
         top = f"{self.root}{os.sep}{each.names[number]}"
@@ -243,6 +260,8 @@ def stand(root: Path) -> Standing:
     if known is not None and known[0] == key and known[1].entries == entries:
         return known[1]
     standing = Standing(root, entries, _standing(entries, found, marks))
+    if known is not None:
+        standing.remember(known[1])
     _kept[str(root)] = key, standing
     return standing
 

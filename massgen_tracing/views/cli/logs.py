@@ -60,14 +60,15 @@ def _list(args: argparse.Namespace) -> int:
     if args.limit < 1:
         raise QueryError("--limit cannot be right", expected="a number from 1", got=args.limit)
     known = catalogue.runs(args.root)
-    shown = [(item, _read(item)) for item in itertools.islice(order.newest_first(known), args.limit)]
+    roots = (item for item in order.newest_first(known) if not item.is_nested)
+    shown = [(item, _read(item)) for item in itertools.islice(roots, args.limit)]
     if args.format == "json":
         print(json.dumps([_object(item, summary) for item, summary in shown], ensure_ascii=False, indent=1))
     elif not known:
         options.note(COMMAND, f'there are no runs under {args.root} yet; start one with `massgen-tracing run "your question"`')
     else:
         _draw(shown)
-    if len(known) > len(shown):
+    if any(True for _ in roots):
         options.note(COMMAND, f"the newest {len(shown)} of {len(known):,} runs; see more with --limit")
     return 0
 
@@ -102,9 +103,9 @@ def _cells(summary: Summary | None) -> dict[str, str]:
     names = ("question", "agents", "duration", "outcome", "tokens", "cost")
     if summary is None:
         return dict.fromkeys(names, "") | {"outcome": "no recording"}
-    winner = f"{summary.winner} won" if summary.winner else "no winner"
+    winner = f"{summary.winner} won" if summary.winner else "ended" if summary.work else "no winner"
     values = (
-        text.shorten(summary.question, _QUESTION_WIDTH),
+        text.shorten(summary.question or summary.work, _QUESTION_WIDTH),
         str(len(summary.agents)),
         text.duration(summary.seconds),
         winner if summary.state == "ended" else summary.state,
@@ -121,7 +122,7 @@ def _object(item: catalogue.Run, summary: Summary | None) -> dict[str, Any]:
         started = datetime.fromtimestamp(summary.start_ns / 1e9, UTC)
     known: dict[str, Any] = {
         "run": item.run_id,
-        "directory": str(item.log_dir),
+        "directory": None if item.log_dir is None else str(item.log_dir),
         "started": None if started is None else started.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "state": None,
     }
@@ -131,6 +132,7 @@ def _object(item: catalogue.Run, summary: Summary | None) -> dict[str, Any]:
         "state": summary.state,
         "trace_ids": list(summary.trace_ids),
         "question": summary.question or None,
+        "work": summary.work or None,
         "agents": list(summary.agents),
         "seconds": summary.seconds,
         "winner": summary.winner or None,
