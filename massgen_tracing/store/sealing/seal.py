@@ -25,9 +25,9 @@ import pyarrow as pa
 from massgen_tracing import layout, ledger
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.reading import liveness, recording
-from massgen_tracing.store.sealing import groups, sealed, written
+from massgen_tracing.store.sealing import groups, regular, sealed, written
 from massgen_tracing.store.sealing.groups import Part
-from massgen_tracing.store.sealing.regular import GROUP_LINES, Irregular, Regular
+from massgen_tracing.store.sealing.regular import Irregular, Regular
 
 _BLOCK_BYTES: Final = 2**21
 """Bytes of the live file that are read at once."""
@@ -225,7 +225,7 @@ class _Sealing:
             raise Left("it has logs or metrics, which a sealed recording cannot hold")
         starts = {(start.trace_id, start.span_id): start for start in found.starts}
         spans = ((span, starts.get((span.trace_id, span.span_id))) for span in found.spans)
-        while part := groups.of_spans(itertools.islice(spans, GROUP_LINES // 2)):
+        while part := groups.of_spans(itertools.islice(spans, regular.GROUP_LINES // 2)):
             yield [part]
 
     # --- writing -----------------------------------------------------------------------------------------------------------------
