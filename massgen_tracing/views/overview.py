@@ -43,6 +43,8 @@ def draw(out: Console, found: Overview, *, title: str) -> None:
     _table(out, "Nothing went on", ("round", "for", "from", "after"), gaps)
     failures = [(_place(each.agent_id, each.round), each.span.name, text.shorten(each.error, run_json.MOST_TEXT)) for each in found.failures]
     _table(out, "Errors", ("round", "what", "error"), failures)
+    told = [(each.severity, each.code, text.shorten(each.what, run_json.MOST_TEXT)) for each in found.findings]
+    _table(out, "Findings", ("severity", "code", "what"), told)
 
 
 def _table(out: Console, title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -76,8 +78,8 @@ def _place(agent_id: str, number: int | None) -> str:
 
 def _why(wasted: Wasted) -> str:
     if wasted.by:
-        return f"{wasted.round.outcome} by {wasted.by}"
-    return ": ".join(filter(None, (wasted.round.outcome, text.shorten(wasted.round.error, 80))))
+        return f"{wasted.cause} by {wasted.by}"
+    return ": ".join(filter(None, (wasted.cause, text.shorten(wasted.round.error, 80))))
 
 
 def document(found: Overview, *, title: str) -> dict[str, Any]:
@@ -95,7 +97,7 @@ def document(found: Overview, *, title: str) -> dict[str, Any]:
             }
             for each in found.used
         ],
-        "wasted": [{**run_json.of_round(each.round), "by": each.by or None} for each in found.wasted],
+        "wasted": [{**run_json.of_round(each.round), "cause": each.cause, "by": each.by or None} for each in found.wasted],
         "tools": [
             {"tool": each.name, "calls": each.calls, "failures": each.failures, "seconds": each.seconds, "longest_seconds": each.longest}
             for each in found.tools
