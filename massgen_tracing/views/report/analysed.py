@@ -1,0 +1,128 @@
+"""Finding what is to be analysed: a question of a run, and the earlier runs that it is compared with."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from massgen_tracing import layout, settings
+from massgen_tracing.errors import RecordingError
+from massgen_tracing.insight.analysis import Analysis, configuration
+from massgen_tracing.insight.findings import Earlier
+from massgen_tracing.insight.findings.spending import by_agent
+from massgen_tracing.insight.parts import Parts
+from massgen_tracing.insight.summary import total
+from massgen_tracing.model import SpanRecord
+from massgen_tracing.store.reading.recording import Recording
+from massgen_tracing.store.roots import catalogue, lookup, order, reader
+from massgen_tracing.views import links
+from massgen_tracing.views.report.subject import Subject
+
+_MOST_EARLIER: Final = 10
+_LEAST_BYTES: Final = 4 * 1024 * 1024
+"""So much of earlier runs is read in any case; else as much as the run itself has."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A question of a run before anything is computed: its spans, and where they lie."""
+
+    title: str
+    root: str
+    log_dir: Path | None
+    turn: int | None
+    attempts: int
+    files: tuple[Path, ...]
+    recording: Recording
+
+
+def find(root: str, wanted: str | None, turn: int | None = None) -> Found:
+    """What was asked for: the last question of the newest run, where nothing is named.
+
+    Args:
+        root: where runs are recorded.
+        wanted: a run's name or directory, a part of one, a recording, or a trace's first digits.
+        turn: which question of the run.
+
+    Raises:
+        RecordingError: if there is no such thing, or nothing in it.
+    """
+    place = lookup.newest_run(root).log_dir if wanted is None else lookup.place_named(root, wanted)
+    if place is None:
+        return _checked(Found(f"trace {wanted}", root, None, None, 0, (), lookup.trace(root, wanted or "")))
+    run = layout.run_of(place)
+    if run is None:
+        files = catalogue.files(place)
+        return _checked(Found(place.name, root, None, None, 0, files, reader.read(files)))
+    return _checked(_question(root if wanted is None else str(run.root), run.log_dir, turn if turn is not None else _named_turn(place, run)))
+
+
+def _named_turn(place: Path, run: layout.RunDirectory) -> int | None:
+    """The turn that a path names; None for a whole run's."""
+    return run.turn if Path(place).resolve() != run.log_dir.resolve() and layout.TURN_PREFIX in str(place)[len(str(run.log_dir.parent)) :] else None
+
+
+def _question(root: str, log_dir: Path, turn: int | None) -> Found:
+    files = catalogue.run_at(log_dir).files()
+    turns = sorted({place.turn for file in files if (place := layout.run_of(file)) is not None})
+    if not turns:
+        raise RecordingError(
+            f"There are no recordings in {log_dir}", hint=f"Where MassGen's own logs lie there: massgen-tracing logs import {log_dir}"
+        )
+    if turn is not None and turn not in turns:
+        raise RecordingError(f"The run {log_dir.name} has no recording of turn {turn}", expected=f"one of {', '.join(map(str, turns))}", got=turn)
+    chosen = turns[-1] if turn is None else turn
+    own = tuple(file for file in files if (place := layout.run_of(file)) is not None and place.turn == chosen)
+    attempts = len({place.attempt for file in own if (place := layout.run_of(file)) is not None})
+    return Found(log_dir.name, root, log_dir, chosen, attempts, own, reader.read(own))
+
+
+def _checked(found: Found) -> Found:
+    if not found.recording.spans:
+        raise RecordingError(
+            f"There are no spans in {found.title}", hint=f"The reader {found.recording.report.sentence or 'found nothing at all in it'}"
+        )
+    return found
+
+
+def subject(found: Found, *, compare: bool = True, now: datetime | None = None) -> Subject:
+    """What is reported on; *compare* says whether with earlier runs."""
+    analysis = Analysis(found.recording.spans, settings.thresholds(), tuple(_earlier(found)) if compare else ())
+    made = Subject(found.title, found.root, found.log_dir, found.turn, found.attempts, found.files, analysis, now or datetime.now(UTC))
+    at_logfire = [link.url for link in links.links(made.trace_id, found.files) if link.kind == "logfire" and link.url]
+    return replace(made, link=at_logfire[0] if at_logfire else "")
+
+
+def _earlier(found: Found) -> Iterator[Earlier]:
+    """The newest earlier runs of the same configuration, as far as reading them takes no longer than reading the run itself."""
+    if found.log_dir is None:
+        return
+    left = max(_LEAST_BYTES, sum(_size(file) for file in found.files))
+    own = configuration(Parts(found.recording.spans))
+    begun = min(span.start_ns for span in found.recording.spans)
+    others = (run for run in order.newest_first(catalogue.runs(str(found.log_dir.parent.parent))) if run.log_dir != found.log_dir)
+    for run in itertools.islice(others, _MOST_EARLIER):
+        files = run.files()
+        left -= sum(_size(file) for file in files)
+        if left < 0:
+            return
+        spans = reader.read(files).spans
+        if spans and spans[0].start_ns < begun:
+            yield from _if_same(run.run_id, spans, own)
+
+
+def _if_same(run_id: str, spans: tuple[SpanRecord, ...], own: object) -> Iterator[Earlier]:
+    parts = Parts(spans)
+    if own and configuration(parts) == own:
+        yield Earlier(run_id, total(parts), by_agent(parts))
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
