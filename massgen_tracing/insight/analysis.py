@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
 from massgen_tracing import semconv
 from massgen_tracing.insight import overview, words
+from massgen_tracing.insight.calls import ModelCall
 from massgen_tracing.insight.decisions import Coordination, coordinations
 from massgen_tracing.insight.findings import SEVERITIES, Earlier, Finding, Severity, find
 from massgen_tracing.insight.findings.coordination import thrown_away, unknown_tools
@@ -90,19 +93,29 @@ class Pivot:
         return self.next is not None and len(self.calls) <= _GOOD_PIVOT
 
 
+Configuration = tuple[tuple[str, tuple[str, ...]], ...]
+"""Who took part with which models."""
+
+
 class Analysis:
     """What is computed of the spans of one question; each part is made when it is asked for.
 
     Args:
         spans: its spans, of all attempts.
         limits: from where on something is worth a finding.
-        earlier: earlier runs of the same configuration.
+        earlier: gives earlier runs of the same configuration, told which that is.
     """
 
-    def __init__(self, spans: Sequence[SpanRecord], limits: Thresholds, earlier: Sequence[Earlier] = ()) -> None:
+    def __init__(self, spans: Sequence[SpanRecord], limits: Thresholds, earlier: Callable[[Configuration], Iterable[Earlier]] | None = None) -> None:
         self.parts = Parts(spans)
         self.limits = limits
-        self.earlier = tuple(earlier)
+        self._earlier = earlier
+
+    @cached_property
+    def earlier(self) -> tuple[Earlier, ...]:
+        """Earlier runs of the same configuration."""
+        own = configuration(self.parts) if self._earlier is not None else ()
+        return tuple(self._earlier(own)) if self._earlier is not None and own else ()
 
     @cached_property
     def summary(self) -> Summary:
@@ -187,16 +200,37 @@ class Analysis:
     @cached_property
     def pivots(self) -> list[Pivot]:
         """What agents did after failures."""
-        later: defaultdict[str, list[ToolCall]] = defaultdict(list)
-        for call in self.parts.tools:
-            later[self.parts.agent_of(call.span)].append(call)
+        starts = {agent: [call.span.start_ns for call in calls] for agent, calls in self.tools_of.items()}
         found = []
         for calls in failing(self.parts):
             agent, last = self.parts.agent_of(calls[0].span), calls[-1]
-            after = (call for call in later[agent] if call.span.start_ns > last.span.start_ns)
-            found.append(
-                Pivot(agent, tuple(calls), next((call for call in after if (call.tool, call.arguments) != (last.tool, last.arguments)), None))
-            )
+            after = islice(self.tools_of[agent], bisect_right(starts[agent], last.span.start_ns), None)
+            other = next((call for call in after if (call.tool, call.arguments) != (last.tool, last.arguments)), None)
+            found.append(Pivot(agent, tuple(calls), other))
+        return found
+
+    @cached_property
+    def rounds_of(self) -> defaultdict[str, list[SpanRecord]]:
+        """The rounds of each agent."""
+        found: defaultdict[str, list[SpanRecord]] = defaultdict(list)
+        for rnd in self.parts.rounds:
+            found[words.agent(rnd)].append(rnd)
+        return found
+
+    @cached_property
+    def calls_of(self) -> defaultdict[str, list[ModelCall]]:
+        """The model calls of each agent; those of none under an empty name."""
+        found: defaultdict[str, list[ModelCall]] = defaultdict(list)
+        for call in self.parts.calls:
+            found[self.parts.agent_of(call.span)].append(call)
+        return found
+
+    @cached_property
+    def tools_of(self) -> defaultdict[str, list[ToolCall]]:
+        """The tool calls of each agent; those of none under an empty name."""
+        found: defaultdict[str, list[ToolCall]] = defaultdict(list)
+        for call in self.parts.tools:
+            found[self.parts.agent_of(call.span)].append(call)
         return found
 
     @cached_property
@@ -237,7 +271,7 @@ def likely_cause(error: str) -> str:
     return next((cause for cause, pattern in _CAUSES.items() if pattern.search(error)), "")
 
 
-def configuration(parts: Parts) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def configuration(parts: Parts) -> Configuration:
     """Who took part with which models: runs of the same are runs of one configuration."""
     models: defaultdict[str, set[str]] = defaultdict(set)
     for rnd in parts.rounds:

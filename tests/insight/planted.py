@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
@@ -35,6 +36,16 @@ TEXTS = {
 UNRELATED = "Tomatoes ripen early under glass when watered every morning with rain barrels beside greenhouse doors."
 
 
+class _Ids(CountingIds):
+    """Ids that no other run of the test has."""
+
+    runs = 0
+
+    def generate_trace_id(self) -> int:
+        _Ids.runs += 1
+        return _Ids.runs
+
+
 class Stage(SpanProcessor):
     """A facade whose clock is moved by hand, and the spans that it makes."""
 
@@ -42,7 +53,7 @@ class Stage(SpanProcessor):
         self.now = BEGIN
         self.ended: list[Any] = []
         provider = TracerProvider()
-        provider.pipeline = Pipeline(Resource({semconv.SERVICE_NAME: "planted"}), [self], ids=CountingIds(), now=lambda: self.now)
+        provider.pipeline = Pipeline(Resource({semconv.SERVICE_NAME: "planted"}), [self], ids=_Ids(), now=lambda: self.now)
         self.tracer = Tracer(provider.get_tracer(semconv.SCOPE, "1"), strict=True)
 
     def on_end(self, span: Any) -> None:
@@ -52,10 +63,14 @@ class Stage(SpanProcessor):
         """Let time go by."""
         self.now += round(seconds * SECOND)
 
+    def lines(self) -> bytes:
+        """A recording of it."""
+        return whole.encode(self.ended)
+
     def records(self) -> tuple[SpanRecord, ...]:
-        """What a recording of it says."""
+        """What the recording says."""
         reader = Reader()
-        reader.add_lines(whole.encode(self.ended).splitlines(keepends=True), source="planted")
+        reader.add_lines(self.lines().splitlines(keepends=True), source="planted")
         return reader.recording().spans
 
 
@@ -71,6 +86,7 @@ class Play:
         lost: how an agent's round before the first one that counts is lost: given the session, which it opens it in.
         voting: work of an agent in its last round, before it votes.
         ends: whether the coordination comes to its end.
+        question: what is asked.
         second: a second answer of an agent, having seen the others'.
     """
 
@@ -82,12 +98,14 @@ class Play:
     votes: dict[str, tuple[str, str]] = field(default_factory=lambda: dict.fromkeys("abc", ("a", "agent1.1")) | {"a": ("b", "agent2.1")})
     usage: dict[str, dict[str, Any]] = field(default_factory=dict)
     ends: bool = True
+    question: str = "Which bridge?"
 
-    def perform(self) -> tuple[SpanRecord, ...]:
+    def perform(self, begin: int = BEGIN) -> Stage:
         """Play it."""
         stage = Stage()
+        stage.now = begin
         labels: list[str] = []
-        with stage.tracer.session("Which bridge?", agents=list("abc"), run=None) as session:
+        with stage.tracer.session(self.question, agents=list("abc"), run=None) as session:
             session.event("coordination_started")
             for agent in "abc":
                 for lose in self.lost.get(agent, ()):
@@ -114,7 +132,7 @@ class Play:
                     self._think(stage, presentation, "a")
                     presentation.final_answer(self.texts["a"])
                 session.finished("completed")
-        return stage.records()
+        return stage
 
     def _work(self, stage: Stage, rnd: Round, agent: str, planted: Any) -> None:
         self._think(stage, rnd, agent)
@@ -339,4 +357,12 @@ def play(*codes: str, twins: bool = False) -> tuple[SpanRecord, ...]:
     made = Play()
     for code in codes:
         (FAULTS[code].twin if twins else FAULTS[code].plant)(made)
-    return made.perform()
+    return made.perform().records()
+
+
+def record(root: Path, name: str, made: Play, *, turn: int = 1, attempt: int = 1, begin: int = BEGIN) -> Path:
+    """Play a run and put its recording where that of such a run lies; returns the attempt's directory."""
+    place = root / "massgen_logs" / name / f"turn_{turn}" / f"attempt_{attempt}"
+    place.mkdir(parents=True)
+    (place / "trace.otlp.jsonl").write_bytes(made.perform(begin).lines())
+    return place

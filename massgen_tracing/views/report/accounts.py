@@ -17,8 +17,7 @@ from massgen_tracing.views import text
 from massgen_tracing.views.report.blocks import Bar, Paragraph, Picture, Section, listed, table
 from massgen_tracing.views.report.subject import UNKNOWN, Subject, costs, money, named, number, percent, seconds, spans_sql, told
 
-_MOST: Final = 20
-_MOST_FILES: Final = 60
+_MOST_SPANS: Final = 60
 _ERROR: Final = 200
 
 
@@ -43,9 +42,7 @@ def cost(subject: Subject) -> Iterator[Section]:
         *(f"{agent}: {_cached(usage)}" for agent, usage in analysis.used.items()),
         *told(analysis.of("cache_low")),
     ]))  # fmt: skip
-    rows2 = [
-        (each.name, str(each.calls), seconds(each.seconds), f"{each.failures} failed" if each.failures else "") for each in analysis.tools[:_MOST]
-    ]
+    rows2 = [(each.name, str(each.calls), seconds(each.seconds), f"{each.failures} failed" if each.failures else "") for each in analysis.tools]
     yield Section(3, "Tool Cost Impact", table("Tool|Calls|Est. Time Cost|Notes", rows2, "Calls|Est. Time Cost"))
 
 
@@ -66,11 +63,10 @@ def errors(subject: Subject) -> Iterator[Section]:
     yield Section(3, "Exceptions", [*listed(_told(subject, "exception")), subject.query("exceptions_in_trace")])
     failed = [call for call in analysis.parts.tools if call.failed]
     lines = [f"{subject.place(call.span)}: {text.shorten(call.command, 80)}: {text.shorten(call.result or words.error(call.span), _ERROR)}"
-             f" (span {call.span.span_id})" for call in failed[:_MOST]]  # fmt: skip
-    more = [f"… and {len(failed) - _MOST} more"] * (len(failed) > _MOST)
-    yield Section(3, "Failed Tool Calls", listed([*lines, *more]))
+             f" (span {call.span.span_id})" for call in failed]  # fmt: skip
+    yield Section(3, "Failed Tool Calls", listed(lines))
     calls = [each for each in analysis.failures if conventions.kind_of(each.span.name, each.span.attributes) == "model"]
-    yield Section(3, "Failed Model Calls", listed([_failure(each) for each in calls[:_MOST]]))
+    yield Section(3, "Failed Model Calls", listed([_failure(each) for each in calls]))
     yield Section(3, "Agent Errors", listed(_told(subject, "agent_error")))
     yield Section(3, "Timeouts", listed(_told(subject, "timeout")))
 
@@ -145,10 +141,11 @@ def appendix(subject: Subject) -> Iterator[Section]:
     if config.get("limits"):
         lines.append("limits: " + ", ".join(f"{key} {value}" for key, value in mapping(config["limits"]).items() if value is not None))
     if not lines:
-        models: dict[str, set[str]] = {}
-        for call in analysis.parts.calls:
-            models.setdefault(analysis.parts.agent_of(call.span) or "no agent", set()).add(call.model or "unknown model")
-        lines = [f"{agent}: {', '.join(sorted(names))}" for agent, names in sorted(models.items())]
+        lines = [
+            f"{agent or 'no agent'}: {', '.join(sorted({call.model or 'unknown model' for call in calls}))}"
+            for agent, calls in sorted(analysis.calls_of.items())
+            if calls
+        ]
     if session is not None and (version := session.attributes.get(semconv.MASSGEN_VERSION)):
         lines.append(f"MassGen {version}")
     yield Section(3, "Configuration Used", listed(lines, UNKNOWN))
@@ -159,15 +156,13 @@ def appendix(subject: Subject) -> Iterator[Section]:
     yield Section(3, "Thresholds", [Paragraph(", ".join(changed) + "."), Paragraph(compared)])
     shown = [span for each in analysis.findings for span in each.spans]
     if shown:
-        yield Section(3, "Evidence", [subject.ask(spans_sql(list(dict.fromkeys(shown))[:_MOST_FILES]))])
+        yield Section(3, "Evidence", [subject.ask(spans_sql(list(dict.fromkeys(shown))[:_MOST_SPANS]))])
 
 
 def files_of(subject: Subject) -> list[str]:
-    """The files of the run, or the recordings where it has no directory; bounded, and how many more there are is said."""
+    """The files of the run, or the recordings where it has no directory."""
     if subject.log_dir is None:
         return [str(path) for path in subject.files]
     turn = subject.log_dir / f"{layout.TURN_PREFIX}{subject.turn}"
     place = turn if turn.is_dir() else subject.log_dir
-    names = sorted(str(path.relative_to(subject.log_dir)) for path in place.rglob("*") if path.is_file() and not path.name.startswith("."))
-    more = [f"… and {len(names) - _MOST_FILES} more"] * (len(names) > _MOST_FILES)
-    return [*names[:_MOST_FILES], *more]
+    return sorted(str(path.relative_to(subject.log_dir)) for path in place.rglob("*") if path.is_file() and not path.name.startswith("."))

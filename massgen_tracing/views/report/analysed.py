@@ -6,17 +6,17 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from massgen_tracing import layout, settings
 from massgen_tracing.errors import RecordingError
-from massgen_tracing.insight.analysis import Analysis, configuration
+from massgen_tracing.insight.analysis import Analysis, Configuration, configuration
 from massgen_tracing.insight.findings import Earlier
 from massgen_tracing.insight.findings.spending import by_agent
 from massgen_tracing.insight.parts import Parts
 from massgen_tracing.insight.summary import total
-from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading.recording import Recording
 from massgen_tracing.store.roots import catalogue, lookup, order, reader
 from massgen_tracing.views import links
@@ -91,18 +91,17 @@ def _checked(found: Found) -> Found:
 
 def subject(found: Found, *, compare: bool = True, now: datetime | None = None) -> Subject:
     """What is reported on; *compare* says whether with earlier runs."""
-    analysis = Analysis(found.recording.spans, settings.thresholds(), tuple(_earlier(found)) if compare else ())
+    analysis = Analysis(found.recording.spans, settings.thresholds(), partial(_earlier, found) if compare else None)
     made = Subject(found.title, found.root, found.log_dir, found.turn, found.attempts, found.files, analysis, now or datetime.now(UTC))
     at_logfire = [link.url for link in links.links(made.trace_id, found.files) if link.kind == "logfire" and link.url]
     return replace(made, link=at_logfire[0] if at_logfire else "")
 
 
-def _earlier(found: Found) -> Iterator[Earlier]:
+def _earlier(found: Found, own: Configuration) -> Iterator[Earlier]:
     """The newest earlier runs of the same configuration, as far as reading them takes no longer than reading the run itself."""
     if found.log_dir is None:
         return
     left = max(_LEAST_BYTES, sum(_size(file) for file in found.files))
-    own = configuration(Parts(found.recording.spans))
     begun = min(span.start_ns for span in found.recording.spans)
     others = (run for run in order.newest_first(catalogue.runs(str(found.log_dir.parent.parent))) if run.log_dir != found.log_dir)
     for run in itertools.islice(others, _MOST_EARLIER):
@@ -112,13 +111,9 @@ def _earlier(found: Found) -> Iterator[Earlier]:
             return
         spans = reader.read(files).spans
         if spans and spans[0].start_ns < begun:
-            yield from _if_same(run.run_id, spans, own)
-
-
-def _if_same(run_id: str, spans: tuple[SpanRecord, ...], own: object) -> Iterator[Earlier]:
-    parts = Parts(spans)
-    if own and configuration(parts) == own:
-        yield Earlier(run_id, total(parts), by_agent(parts))
+            parts = Parts(spans)
+            if configuration(parts) == own:
+                yield Earlier(run.run_id, total(parts), by_agent(parts))
 
 
 def _size(file: Path) -> int:

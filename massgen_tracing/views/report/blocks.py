@@ -100,12 +100,18 @@ class Report:
     sections: Sequence[Section] = field(default_factory=tuple)
 
 
+MOST: Final = 50
+"""Rows of a table and items of a list; how many more there are is said."""
+
+
 def table(columns: str, rows: Sequence[Sequence[str]], numeric: str = "") -> list[Block]:
     """A table whose columns are written in one text, parted by `|`; without rows a sentence that says so."""
     names = columns.split("|")
-    return [Table(names, rows, frozenset(numeric.split("|")))] if rows else [Paragraph("None.")]
+    blocks: list[Block] = [Table(names, rows[:MOST], frozenset(numeric.split("|")))] if rows else [Paragraph("None.")]
+    return [*blocks, Paragraph(f"… and {len(rows) - MOST:,} more.")] if len(rows) > MOST else blocks
 
 
 def listed(items: Sequence[str], nothing: str = "None.") -> list[Block]:
     """A list; without items the sentence that says so."""
-    return [Items(items)] if items else [Paragraph(nothing)]
+    more = [f"… and {len(items) - MOST:,} more"] * (len(items) > MOST)
+    return [Items([*items[:MOST], *more])] if items else [Paragraph(nothing)]

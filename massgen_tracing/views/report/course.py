@@ -16,8 +16,7 @@ from massgen_tracing.views import text
 from massgen_tracing.views.report.blocks import Bar, Block, Checks, Items, Paragraph, Picture, Section, listed, table
 from massgen_tracing.views.report.subject import UNKNOWN, Subject, money, named, percent, quoted, seconds, told
 
-_MOST_EVENTS: Final = 60
-_MOST_ROWS: Final = 20
+_BOTTLENECKS: Final = 10
 _FOREMOST: Final = 3
 COLOURS: Final = {"answer": "answer", "vote": "vote", "restarted": "lost", "cancelled": "lost", "timeout": "failed", "error": "failed"}
 
@@ -118,10 +117,9 @@ def correctness(subject: Subject) -> Iterator[Section]:
         "This is about the course of the coordination. Whether an answer is so, nobody has checked: agents that agree have arrived at the same thing."
     )])  # fmt: skip
     events = sorted((span for kind in _FLOW for span in analysis.parts.points[kind]), key=lambda span: span.start_ns)
-    lines = [f"{subject.when(span.start_ns)} {words.name(span)}{_by(span)} (span {span.span_id})" for span in events[:_MOST_EVENTS]]
-    more = [f"… and {len(events) - _MOST_EVENTS} more"] * (len(events) > _MOST_EVENTS)
+    lines = [f"{subject.when(span.start_ns)} {words.name(span)}{_by(span)} (span {span.span_id})" for span in events]
     flow = subject.ask(_FLOW_SQL.format(trace=subject.trace_id))
-    yield Section(3, "Coordination Flow", [*listed([*lines, *more], "No event of the coordination is recorded."), flow])
+    yield Section(3, "Coordination Flow", [*listed(lines, "No event of the coordination is recorded."), flow])
     yield Section(3, "Status", [Checks(list(_checks(last)))] if last is not None else [Paragraph(f"{UNKNOWN}: there is no session.")])
     codes = ("incomplete_coordination", "vote_split", "self_vote", "vote_ignored", "vote_against_shown")
     yield Section(3, "Issues Found", listed(_with_evidence(subject, codes)))
@@ -175,7 +173,7 @@ def efficiency(subject: Subject) -> Iterator[Section]:
     waited = [
         f"{each.name} of {each.agent_id or 'no agent'} - {each.seconds:.2f} seconds ({percent(each.seconds, total)} of the run)"
         f"{f', {each.count} times' if each.count > 1 else ''} (span {each.longest.span.span_id})"
-        for each in analysis.path[:_MOST_ROWS]
+        for each in analysis.path[:_BOTTLENECKS]
     ]
     yield Section(3, "Top Bottlenecks", [
         Paragraph("What the run waited for: each operation is the one that had ended last before the next one began."),
@@ -190,13 +188,10 @@ def behaviour(subject: Subject) -> Iterator[Section]:
     yield Section(2, "5. Agent Behavior Analysis")
     answers = [answer for each in analysis.coordinations for answer in each.answers]
     votes = [vote for each in analysis.coordinations for vote in each.votes]
-    rows = [(each.label, each.agent_id, subject.when(each.span.start_ns), quoted(each.text), each.span.span_id) for each in answers[:_MOST_EVENTS]]
+    rows = [(each.label, each.agent_id, subject.when(each.span.start_ns), quoted(each.text), each.span.span_id) for each in answers]
     yield Section(3, "Answer Progression", [*table("Label|Agent|Time|Summary|Span", rows), *listed(
         told(analysis.of("isolated_work", "near_duplicate_answer")), "No answer was isolated or almost the text of another one.")])  # fmt: skip
-    rows = [
-        (each.voter, each.label or each.target, "yes" if each.stands else "no", quoted(each.reason), each.span.span_id)
-        for each in votes[:_MOST_EVENTS]
-    ]
+    rows = [(each.voter, each.label or each.target, "yes" if each.stands else "no", quoted(each.reason), each.span.span_id) for each in votes]
     bars = [Bar(label, 0, cast, "vote", f"{label}: {cast}") for each in analysis.coordinations for label, cast in each.tally().items()]
     yield Section(3, "Voting Analysis", [*table("Voter|Voted For|Stood|Reasoning Summary|Span", rows), Picture("Votes that counted", bars, "")])
     yield Section(3, "Vote vs New Answer Decisions", listed(list(_decisions(subject)), "No round ended in a vote or an answer."))

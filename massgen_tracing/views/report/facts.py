@@ -57,7 +57,17 @@ def _evidence(piece: Evidence) -> dict[str, Any]:
 
 
 def facts(subject: Subject) -> dict[str, Any]:
-    """What was computed, without judging it."""
+    """What was computed, without judging it; of a long list the beginning, and how much that leaves out."""
+    told = _facts(subject)
+    lists = {name: value for name, value in told.items() if isinstance(value, list)}
+    return {
+        **told,
+        **{name: value[:_MOST] for name, value in lists.items()},
+        "left_out": {name: len(value) - _MOST for name, value in lists.items() if len(value) > _MOST},
+    }
+
+
+def _facts(subject: Subject) -> dict[str, Any]:
     analysis = subject.analysis
     begin = analysis.summary.start_ns or 0
     totals = run_json.totals(subject.title, analysis.summary)
@@ -65,17 +75,16 @@ def facts(subject: Subject) -> dict[str, Any]:
     return {
         **totals,
         "attempts": subject.attempts or len(analysis.coordinations) or None,
-        "rounds": [run_json.of_round(each) for each in analysis.summary.rounds[:_MOST]],
-        "rounds_left_out": max(0, len(analysis.summary.rounds) - _MOST),
+        "rounds": [run_json.of_round(each) for each in analysis.summary.rounds],
         "answers": [
             {"label": each.label, "agent_id": each.agent_id, "at": (each.span.start_ns - begin) / 1e9, "span_id": each.span.span_id,
              "text": text.shorten(each.text, _TEXT) or None}
-            for coordination in analysis.coordinations for each in coordination.answers[:_MOST]
+            for coordination in analysis.coordinations for each in coordination.answers
         ],
         "votes": [
             {"voter": each.voter, "voted_for": each.target or None, "label": each.label or None, "stands": each.stands,
              "at": (each.span.start_ns - begin) / 1e9, "span_id": each.span.span_id, "reason": text.shorten(each.reason, _TEXT) or None}
-            for coordination in analysis.coordinations for each in coordination.votes[:_MOST]
+            for coordination in analysis.coordinations for each in coordination.votes
         ],
         "final_answer": bool(analysis.last is not None and analysis.last.final),
         "finish_reason": text_of(analysis.last.session.attributes.get(semconv.FINISH_REASON)) or None if analysis.last is not None else None,
@@ -83,19 +92,19 @@ def facts(subject: Subject) -> dict[str, Any]:
         "critical_path": [
             {"agent_id": each.agent_id or None, "name": each.name, "count": each.count, "seconds": each.seconds,
              "longest_seconds": each.longest.seconds, "span_id": each.longest.span.span_id}
-            for each in analysis.path[:_MOST]
+            for each in analysis.path
         ],
         "agents_used": {agent: run_json.usage(used) for agent, used in analysis.used.items()},
         "tools": [
             {"tool": each.name, "calls": each.calls, "failures": each.failures, "seconds": each.seconds, "longest_seconds": each.longest}
-            for each in analysis.tools[:_MOST]
+            for each in analysis.tools
         ],
         "repeated_calls": [
             {"command": text.shorten(calls[0].command, _TEXT), "calls": len(calls), "span_id": calls[0].span.span_id,
              "agents": sorted({analysis.parts.agent_of(call.span) for call in calls})}
-            for calls in analysis.commands[:_MOST]
+            for calls in analysis.commands
         ],
-        "thrown_away": [{**run_json.of_round(rnd), "cause": cause, "by": by or None} for rnd, cause, by in analysis.wasted[:_MOST]],
+        "thrown_away": [{**run_json.of_round(rnd), "cause": cause, "by": by or None} for rnd, cause, by in analysis.wasted],
         "enforcement": [
             {"agent_id": each.agent_id or None, "retries": each.retries, "reasons": dict(each.reasons), "lost_chars": each.lost_chars,
              "unknown_tools": list(each.unknown_tools)}

@@ -8,6 +8,7 @@ from typing import Final
 
 from massgen_tracing.views.report import FILE, facts
 from massgen_tracing.views.report.accounts import files_of
+from massgen_tracing.views.report.blocks import MOST
 from massgen_tracing.views.report.subject import Subject, told
 
 QUESTIONS: Final = (
@@ -42,7 +43,7 @@ def render(subject: Subject) -> str:
         "",
         "## What was computed already",
         "",
-        *(f"- {line}" for line in told(subject.analysis.findings)),
+        *(f"- {line}" for line in told(subject.analysis.findings[:MOST])),
         *(["- There are no findings."] if not subject.analysis.findings else []),
         "",
         "The facts, as JSON:",
@@ -53,7 +54,7 @@ def render(subject: Subject) -> str:
         "",
         "## Where to look",
         "",
-        *(f"- {name}" for name in files_of(subject)),
+        *(f"- {name}" for name in files_of(subject)[:MOST]),
         "",
         "## What needs judgement",
         "",

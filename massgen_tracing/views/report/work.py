@@ -22,6 +22,7 @@ from massgen_tracing.views.report.subject import UNKNOWN, Subject, money, named,
 _MOST: Final = 20
 _COMMAND: Final = 80
 _STEPS: Final = 24
+_ROUNDS: Final = 20
 _QUOTES: Final = 3
 
 
@@ -31,7 +32,7 @@ def commands(subject: Subject) -> Iterator[Section]:
     parts = analysis.parts
     yield Section(2, "3. Command Pattern Analysis")
     rows = []
-    for calls in analysis.commands[:_MOST]:
+    for calls in analysis.commands:
         agents = Counter(parts.agent_of(call.span) or "no agent" for call in calls)
         who = ", ".join(f"{agent} {number}" for agent, number in agents.items())
         worst = max(agents.values()) >= analysis.limits.repeated_calls
@@ -44,10 +45,10 @@ def commands(subject: Subject) -> Iterator[Section]:
     repeated = table("Command|Times Run|Issue|Recommendation|First span", rows, "Times Run")
     yield Section(3, "Frequently Repeated Commands", [*repeated, subject.ask(_REPEATED.format(trace=subject.trace_id))])
     long = sorted((call for call in parts.tools if (call.chars or 0) > analysis.limits.long_output_chars), key=lambda call: -(call.chars or 0))
-    rows2 = [(text.shorten(each.command, _COMMAND), f"{each.chars:,}", subject.place(each.span), each.span.span_id) for each in long[:_MOST]]
+    rows2 = [(text.shorten(each.command, _COMMAND), f"{each.chars:,}", subject.place(each.span), each.span.span_id) for each in long]
     yield Section(3, "Commands with Excessive Output", [
         *table("Command|Output Size|Issue|Span", rows2, "Output Size"), *(listed(_pieces(analysis.of("long_output"))) if long else [])])  # fmt: skip
-    slowest = sorted(analysis.tools, key=lambda each: -each.longest)[:_MOST]
+    slowest = sorted(analysis.tools, key=lambda each: -each.longest)
     rows3 = [
         (
             each.name,
@@ -77,14 +78,11 @@ def duplication(subject: Subject) -> Iterator[Section]:
     yield Section(2, "4. Work Duplication Analysis")
     again = analysis.of("repeated_command", "repeated_across_agents", "repeated_after_restart")
     doubled = [*again, *analysis.of("near_duplicate_answer")]
-    rows = [
-        (each.what, str(len(each.evidence) + each.left_out), seconds(each.cost.seconds), text.cost(each.cost.usd) or UNKNOWN)
-        for each in doubled[:_MOST]
-    ]
+    rows = [(each.what, str(len(each.evidence) + each.left_out), seconds(each.cost.seconds), text.cost(each.cost.usd) or UNKNOWN) for each in doubled]
     yield Section(
         3, "Duplicated Work Found", table("Work Type|Times Repeated|Wasted Time|Wasted Cost", rows, "Times Repeated|Wasted Time|Wasted Cost")
     )
-    yield Section(3, "Specific Examples", listed(_pieces(doubled)[:_MOST]))
+    yield Section(3, "Specific Examples", listed(_pieces(doubled)))
     told_once = dict.fromkeys(each.recommendation for each in doubled)
     yield Section(3, "Recommendations", listed(list(told_once)))
 
@@ -98,26 +96,23 @@ def reasoning(subject: Subject) -> Iterator[Section]:
     )])  # fmt: skip
     agents = analysis.summary.agents
     for agent in agents:
-        rounds = [span for span in parts.rounds if words.agent(span) == agent]
-        tools = [call for call in parts.tools if parts.agent_of(call.span) == agent]
+        rounds, tools = analysis.rounds_of[agent], analysis.tools_of[agent]
         pivots = [pivot for pivot in analysis.pivots if pivot.agent_id == agent]
         lines = [f"Strategy: {_strategy(subject, rounds)}"]
         failed = sum(call.failed for call in tools)
         lines.append(f"Tool responses: {len(tools)} tool calls, {failed} failed" + (f" ({percent(failed, len(tools))})" if tools else "") + ".")
-        lines += [f"Error recovery: {_recovery(pivot)}" for pivot in pivots[:_MOST]] or ["Error recovery: there was nothing to recover from."]
+        lines += [f"Error recovery: {_recovery(pivot)}" for pivot in pivots] or ["Error recovery: there was nothing to recover from."]
         lines.append(f"Decisions: {_decided(rounds)}")
         lines += [f"Evidence: {said}" for said in _quotes(subject, agent)]
         yield Section(3, text.clean(agent), listed(lines))
     rows = []
     for agent in agents:
-        own = [span for span in parts.rounds if words.agent(span) == agent]
+        own, tools = analysis.rounds_of[agent], analysis.tools_of[agent]
         used = analysis.used.get(agent)
         outcomes = Counter(text_of(span.attributes.get(semconv.OUTCOME)) for span in own if not is_afterwards(span))
-        calls = [call for call in parts.calls if parts.agent_of(call.span) == agent]
-        tools = [call for call in parts.tools if parts.agent_of(call.span) == agent]
         rows.append((
             agent, str(len(own)), str(outcomes["answer"]), str(outcomes["vote"]), str(sum(rnd.agent_id == agent for rnd, _, _ in analysis.wasted)),
-            str(len(calls)) if parts.calls else UNKNOWN, str(len(tools)), str(sum(call.failed for call in tools)),
+            str(len(analysis.calls_of[agent])) if parts.calls else UNKNOWN, str(len(tools)), str(sum(call.failed for call in tools)),
             (text.tokens(used.input, used.output) if used else "") or UNKNOWN, money(used) if used else UNKNOWN,
         ))  # fmt: skip
     columns = "Agent|Rounds|Answers|Votes|Thrown away|Model calls|Tool calls|Failed|Tokens|Cost"
@@ -127,19 +122,20 @@ def reasoning(subject: Subject) -> Iterator[Section]:
 def _strategy(subject: Subject, rounds: list[SpanRecord]) -> str:
     """The sequence of an agent's tools, round by round."""
     told_rounds = []
-    of = {span.key for span in rounds}
     by_round: dict[Any, list[str]] = {}
-    for call in subject.analysis.parts.tools:
+    for call in subject.analysis.tools_of[words.agent(rounds[0])] if rounds else ():
         rnd = subject.analysis.parts.tree.round_of(call.span)
-        if rnd is not None and rnd.key in of:
+        if rnd is not None:
             by_round.setdefault(rnd.key, []).append(call.tool.rpartition("__")[2])
-    for span in rounds:
+    for span in rounds[:_ROUNDS]:
         steps = [f"{name}{f' ×{many}' if (many := len(list(same))) > 1 else ''}" for name, same in groupby(by_round.get(span.key, []))]
         shown = " → ".join(steps[:_STEPS]) + (f" → … ({len(steps) - _STEPS} more)" if len(steps) > _STEPS else "")
         outcome = text_of(span.attributes.get(semconv.OUTCOME)) or span.state
         number = span.attributes.get(semconv.ROUND)
         name = "presentation" if span.name.endswith(".presentation") else f"round {number}" if isinstance(number, int) else span.name
         told_rounds.append(f"{name}: {shown or 'no tools'} → {outcome}")
+    if len(rounds) > _ROUNDS:
+        told_rounds.append(f"… and {len(rounds) - _ROUNDS} more rounds")
     return "; ".join(told_rounds) + "." if told_rounds else "it did not begin a round."
 
 
@@ -159,12 +155,15 @@ def _decided(rounds: list[SpanRecord]) -> str:
 
 def _quotes(subject: Subject, agent: str) -> Iterator[str]:
     """What an agent said of its own accord: reasoning where it is recorded, then texts, then its reasons for votes."""
-    spans = [call.span for call in subject.analysis.parts.calls if subject.analysis.parts.agent_of(call.span) == agent]
-    said = [(span, kind, words_) for span in spans for kind, words_ in _parts_of(span) if words_.strip()]
-    for kind in ("reasoning", "text"):
-        for span, _, told_ in [each for each in said if each[1] == kind][:_QUOTES]:
+    found: dict[str, list[tuple[SpanRecord, str]]] = {"reasoning": [], "text": []}
+    for call in subject.analysis.calls_of[agent]:
+        for kind, told_ in _parts_of(call.span):
+            if told_.strip() and len(found[kind]) < _QUOTES:
+                found[kind].append((call.span, told_))
+    for kind, said in found.items():
+        for span, told_ in said:
             yield f"{quoted(told_)} ({kind}, {named(agent, subject.analysis.parts.number_of(span))}) (span {span.span_id})"
-        if any(each[1] == kind for each in said):
+        if said:
             return
     for each in subject.analysis.coordinations:
         for vote in [vote for vote in each.votes if vote.voter == agent and vote.reason.strip()][:_QUOTES]:
@@ -187,12 +186,12 @@ def reliability(subject: Subject) -> Iterator[Section]:
     rows = [(each.name, str(each.calls), str(each.failures), percent(each.failures, each.calls)) for each in analysis.tools]
     bars = [Bar(each.name, 0, each.seconds, "failed" if each.failures else "answer", f"{each.name}: {each.calls} calls, {each.failures} failed")
             for each in analysis.tools[:_MOST]]  # fmt: skip
-    failures: list[Block] = [*table("Tool|Calls|Failed|Rate", rows[:_MOST], "Calls|Failed|Rate"), Picture("Seconds of all calls by tool", bars, "s")]
+    failures: list[Block] = [*table("Tool|Calls|Failed|Rate", rows, "Calls|Failed|Rate"), Picture("Seconds of all calls by tool", bars, "s")]
     yield Section(3, "Failures by Tool", failures)
     yield Section(3, "Consistency", listed(_pieces(analysis.of("tool_inconsistent")), "No call gave different results for the same arguments."))
     yield Section(3, "False Positives/Negatives", listed(_pieces(analysis.of("tool_false_success")), "No result contradicts its call's status."))
     yield Section(3, "Repeated Failures", listed(told(analysis.of("retry_storm")), "No call failed again and again."))
     causes = Counter((call.tool, likely_cause(call.result or words.error(call.span))) for call in analysis.parts.tools if call.failed)
     guesses = [f"{tool}: {number} failure(s), {f'by its words {cause}' if cause else 'by its words nothing that is known'}"
-               for (tool, cause), number in causes.most_common(_MOST)]  # fmt: skip
+               for (tool, cause), number in causes.most_common()]  # fmt: skip
     yield Section(3, "Root Cause Hypotheses", listed(guesses, "There are no failed tool calls."))
