@@ -149,6 +149,7 @@ def model(stage: Stage, rnd: Round, *, seconds: float = 2.0, name: str = "gpt-5-
     """A model call."""
     with rnd.llm_call("openai", name) as call:
         stage.wait(seconds)
+        call.first_chunk()
         if usage := {key: value for key, value in usage.items() if value is not None}:
             call.record_usage(**usage)
 
