@@ -74,11 +74,9 @@ class Coordination:
         return tuple(vote for vote in self.votes if vote.stands)
 
     def tally(self) -> dict[str, int]:
-        """The votes that counted, by label: as the session says, else as the rounds do."""
-        if self.stated:
-            return {label: number for label, number in sorted(self.stated.items()) if number}
+        """The votes that counted, by label; as the session says where no vote is recorded: MassGen's own count has those too that did not stand."""
         cast = [vote.label or vote.target for vote in self.standing]
-        return {label: cast.count(label) for label in sorted(set(cast))}
+        return {label: cast.count(label) for label in sorted(set(cast))} or {label: number for label, number in sorted(self.stated.items()) if number}
 
     def answer(self, label: str) -> Answer | None:
         """The answer of that label."""

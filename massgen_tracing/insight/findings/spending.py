@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Final
 
 from massgen_tracing.insight import words
 from massgen_tracing.insight.calls import ModelCall
@@ -14,6 +15,8 @@ from massgen_tracing.insight.parts import Parts
 from massgen_tracing.insight.summary import Summary, is_costless, round_of
 from massgen_tracing.model import SpanRecord, Usage
 from massgen_tracing.thresholds import Thresholds
+
+_SHOWN: Final = 5
 
 
 def by_agent(parts: Parts) -> dict[str, Usage]:
@@ -72,8 +75,9 @@ def _times(value: float, others: float) -> str:
 def _of(parts: Parts, agent: str, said: str) -> list[Evidence]:
     """What is said of an agent, with its calls that used most."""
     calls = [call for call in parts.calls if parts.agent_of(call.span) == agent]
-    largest = sorted(calls, key=lambda call: -(tokens_of(call.usage) or 0))[:5]
-    shown: list[SpanRecord] = [call.span for call in largest] or [rnd for rnd in parts.rounds if words.agent(rnd) == agent][:1]
+    rounds = [rnd for rnd in parts.rounds if words.agent(rnd) == agent]
+    largest = sorted(calls, key=lambda call: -(tokens_of(call.usage) or 0))[:_SHOWN]
+    shown = [call.span for call in largest] or sorted(rounds, key=lambda rnd: -(tokens_of(round_of(parts, rnd).usage) or 0))[:_SHOWN]
     evidence = [at(parts, span, f"{words.name(span)}: one of its largest") for span in shown[1:]]
     return [at(parts, shown[0], said), *evidence] if shown else [Evidence(said, agent_id=agent)]
 

@@ -21,7 +21,9 @@ from massgen_tracing.views.report import FILE
 COMMAND: Final = "logs"
 _DEFAULT_LIMIT: Final = 20
 _QUESTION_WIDTH: Final = 48
-_ROOMY: Final = 130
+_ROOMY: Final = 110
+_MORE: Final = {"turns": 16, "report": 10}
+"""Columns of a terminal that these take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,10 @@ def _draw(shown: list[tuple[Listed, Summary | None]]) -> None:
         {"run": item.run.run_id, "when": text.moment(_when(item.run, summary)), **_cells(summary), "turns": _turns(item), "report": _reports(item)}
         for item, summary in shown
     ]
-    # In a narrow terminal, what the run's name and its tree tell too is left out, and turns and reports where all are alike.
-    dull = {"when", "agents"} | {name for name, plain in (("turns", "1"), ("report", "no")) if all(row[name] == plain for row in rows)}
-    columns = [name for name in rows[0] if out.width >= _ROOMY or name not in dull]
+    # Turns and reports are left out where all runs have one and none; in a narrow terminal, what the run's name and its tree tell too.
+    plain = {name for name, value in (("turns", "1"), ("report", "no")) if all(row[name] == value for row in rows)}
+    room = _ROOMY + sum(_MORE[name] for name in _MORE if name not in plain)
+    columns = [name for name in rows[0] if name not in plain and (out.width >= room or name not in {"when", "agents"})]
     cells = [[row[name] for name in columns] for row in rows]
     terminal.draw_table(out, columns, cells, numeric=frozenset({"agents", "duration", "cost", "turns"}), whole=frozenset(columns) - {"question"})
 
