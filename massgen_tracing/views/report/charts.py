@@ -17,6 +17,8 @@ _BAR: Final = 16
 _MOST_BARS: Final = 3000
 _NARROWEST: Final = 1.5
 _TICKS: Final = 5
+_DIVISIBLE: Final = frozenset({"s", "USD"})
+"""Units of which there are parts."""
 
 
 def svg(picture: Picture) -> str:
@@ -38,6 +40,8 @@ def svg(picture: Picture) -> str:
 def _axis(end: float, scale: float, bottom: float, unit: str) -> Iterator[str]:
     step = 10 ** math.floor(math.log10(end / _TICKS))
     step *= next((factor for factor in (1, 2, 5) if end / (step * factor) <= _TICKS), 10)
+    if unit not in _DIVISIBLE:
+        step = max(step, 1)
     for number in range(math.floor(end / step) + 1):
         x = _LABELS + number * step * scale
         yield f'<line class="grid" x1="{x:.1f}" y1="0" x2="{x:.1f}" y2="{bottom:.1f}"/>'
@@ -59,6 +63,8 @@ def _lanes(picture: Picture, lanes: list[str], scale: float) -> Iterator[str]:
 
 def written(value: float, unit: str) -> str:
     """A number of an axis with its unit."""
+    if not value:
+        return "0"
     if unit == "s":
-        return text.duration(value) or "0"
+        return text.duration(value)
     return text.cost(value) if unit == "USD" else f"{text.number(round(value))}{f' {unit}' if unit else ''}"
