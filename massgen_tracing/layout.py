@@ -27,18 +27,34 @@ LOGS_DIR: Final = "massgen_logs"
 RUN_VARIABLE: Final = "MASSGEN_TRACING_RUN"
 """The environment variable by which a process that belongs to a run is told the attempt's directory: what it records goes there too."""
 
+OUTER_VARIABLE: Final = "MASSGEN_TRACING_OUTER_RUN"
+"""The environment variable by which a child process is told the directory of the attempt that it was started in. Its own sessions are runs in that
+one; what else it records goes there.
+
+Where it was started without a session, it is told `<root>/traces/<name>`: what begins the names of the recordings of all that belong together.
+"""
+
 TOOL_LOG_VARIABLE: Final = "MASSGEN_TRACING_TOOL_LOG"
 """The environment variable that names the file in which the coordinator's tool server logs its calls."""
 
 TURN_PREFIX: Final = "turn_"
 ATTEMPT_PREFIX: Final = "attempt_"
 TRACES_DIR: Final = "traces"
-"""Recordings of work outside any run."""
+"""Recordings of work without a session: of a process, and of those that it has started, whose names begin alike."""
+
+TRACE_TIME_FORMAT: Final = "trace_%Y%m%d_%H%M%S_%f"
+"""Begins their names: when the process began; its id follows."""
 
 RUN_PREFIX: Final = "log_"
 RUN_TIME_FORMAT: Final = "log_%Y%m%d_%H%M%S_%f"
 OLD_RUN_TIME_FORMAT: Final = "log_%Y%m%d_%H%M%S"
 """As MassGen's first versions named runs."""
+
+NESTED_FILE: Final = ".nested_runs"
+"""In an attempt's directory: the directories of runs that were started in it, one a line, seen from there."""
+
+OUTER_FILE: Final = ".outer_run"
+"""In the directory of such a run: the directory of that attempt, seen from there."""
 
 RECORDING_STEM: Final = "trace"
 RECORDING_SUFFIX: Final = ".otlp.jsonl"
@@ -168,10 +184,11 @@ def is_in_run(directory: Path) -> bool:
 
 
 def started_at(name: str) -> datetime | None:
-    """The local time that a run's directory name tells; None for another name."""
-    for form in (RUN_TIME_FORMAT, OLD_RUN_TIME_FORMAT):
+    """The local time that the name of a run's directory tells, or of a recording outside of runs; None for another name."""
+    without_pid = "_".join(name.split("_")[:4])
+    for told, form in ((name, RUN_TIME_FORMAT), (name, OLD_RUN_TIME_FORMAT), (without_pid, TRACE_TIME_FORMAT)):
         with contextlib.suppress(ValueError):
-            return datetime.strptime(name, form)  # noqa: DTZ007 - names carry local time
+            return datetime.strptime(told, form)  # noqa: DTZ007 - names carry local time
     return None
 
 
@@ -275,9 +292,60 @@ def next_attempt(log_dir: Path, turn: int) -> RunDirectory:
     return RunDirectory(log_dir, turn, _make_next(RunDirectory(log_dir, turn).turn_dir, ATTEMPT_PREFIX))
 
 
+def nest(run: RunDirectory, outer: RunDirectory) -> None:
+    """Note in the directories of two runs that *run* was started in *outer*.
+
+    Raises:
+        OSError: if that cannot be written.
+    """
+    noted = run.log_dir / OUTER_FILE
+    if noted.exists():  # another attempt at it, or another turn
+        return
+    noted.write_text(f"{os.path.relpath(outer.attempt_dir, run.log_dir)}\n", encoding="utf-8", errors="surrogateescape")
+    with (outer.attempt_dir / NESTED_FILE).open("a", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(f"{os.path.relpath(run.log_dir, outer.attempt_dir)}\n")
+
+
+def outer_of(log_dir: Path) -> RunDirectory | None:
+    """The attempt that a run was started in, where both are there."""
+    return next((run_of(path) for path in _noted(log_dir, OUTER_FILE) if path.is_dir()), None)
+
+
+def nested_in(attempt: RunDirectory) -> list[Path]:
+    """The directories of the runs that were started in an attempt, as far as they are there."""
+    return [path for path in _noted(attempt.attempt_dir, NESTED_FILE) if path.is_dir() and path.name.startswith(RUN_PREFIX)]
+
+
+def _noted(directory: Path, name: str) -> list[Path]:
+    with contextlib.suppress(OSError, ValueError):
+        lines = (directory / name).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        return [Path(os.path.normpath(directory / line)) for line in dict.fromkeys(lines) if line]
+    return []
+
+
 def recording_name(pid: int | None = None) -> str:
     """The recording's file name: `trace.otlp.jsonl`, or with a process id for a second process that writes to the same run."""
     return f"{RECORDING_STEM}{RECORDING_SUFFIX}" if pid is None else f"{RECORDING_STEM}.{pid}{RECORDING_SUFFIX}"
+
+
+def recording_outside(name: str, pid: int | None = None) -> str:
+    """The file name of a recording of work without a session.
+
+    Args:
+        name: begins the names of all processes that belong together.
+        pid: the process, where it is not the first of them.
+    """
+    return f"{name}{RECORDING_SUFFIX}" if pid is None else f"{name}.{pid}{RECORDING_SUFFIX}"
+
+
+def name_outside(recording: Path) -> str:
+    """What begins the names of all processes that belong together, from the path of one's recording, live or sealed."""
+    return recording.name.partition(".")[0]
+
+
+def is_recording(name: str) -> bool:
+    """Whether a file of this name is a recording of ours, live or sealed."""
+    return name.endswith(RECORDING_SUFFIX) or (name.startswith(RECORDING_STEM) and name.endswith(SEALED_SUFFIX))
 
 
 def sealed_names(recording: Path) -> Iterator[Path]:

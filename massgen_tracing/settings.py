@@ -219,5 +219,6 @@ def _number(text: str, kind: Callable[[str], float]) -> float | None:
 
 def unknown(environ: Mapping[str, str]) -> list[str]:
     """The variables that look like settings of this package and are none."""
-    known = {setting.variable for setting in SETTINGS} | {layout.RUN_VARIABLE, layout.TOOL_LOG_VARIABLE, *VARIABLES.values()}
+    own = {layout.RUN_VARIABLE, layout.OUTER_VARIABLE, layout.TOOL_LOG_VARIABLE, *VARIABLES.values()}
+    known = {setting.variable for setting in SETTINGS} | own
     return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)

@@ -26,8 +26,10 @@ from massgen_tracing.trace import (
     carriers,
     environment,  # noqa: F401 - so that no module is loaded later: what a signal handler raises meanwhile may be lost
     factory,
+    outside,
 )
 from massgen_tracing.trace.arguments import identifier
+from massgen_tracing.trace.current import current
 from massgen_tracing.trace.payload import keep_content, scrub_also
 from massgen_tracing.trace.tracer import NoopTracer, Tracer
 
@@ -214,7 +216,7 @@ def variables() -> dict[str, str]:
             env[setting.variable] = settings.as_text(value)
     if _root is not None:
         env[{setting.name: setting.variable for setting in settings.SETTINGS}["root"]] = _root
-    run = otel_context.get_value(RUN_CONTEXT_KEY)
+    run = current().get(RUN_CONTEXT_KEY)
     if isinstance(run, layout.RunDirectory):
         env[layout.RUN_VARIABLE] = str(run.attempt_dir)
     return env
@@ -305,6 +307,7 @@ def _stop(pipeline: Pipeline, timeout: float, root: str | None) -> bool:
 
 def _after(root: str | None, *, seals: bool) -> None:
     """Have the recordings sealed where that is asked for, and leave word of what went wrong."""
+    outside.tell()
     if seals and root is not None:
         from massgen_tracing.sinks.recording import seal_apart  # loaded already, with the recording
 
@@ -359,7 +362,7 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     from massgen_tracing.trace.pipeline import Pipeline
     from massgen_tracing.trace.provider import SHARED
 
-    root, run = values["root"] if values["record"] else None, surroundings.run_of_parent()
+    root, run = values["root"] if values["record"] else None, surroundings.outer_run()
     recordings = _recording(root, run)
     collectors = _deliveries.to_collector(recordings, run, values, given_endpoint) if given_endpoint else ()
     processors = [*recordings, *_run_files(recordings, run, values), *collectors]
@@ -387,7 +390,12 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     SHARED.install(_pipeline, shown, delegate)
     # A Logfire that is given its token later takes the spans then, and cleans nothing.
     cleans = not values["logfire"]
-    return make(SHARED.facade_tracer(semconv.SCOPE, __version__), open_run=partial(_open_run, root, run), cleans=cleans)
+    return make(
+        SHARED.facade_tracer(semconv.SCOPE, __version__),
+        open_run=partial(_open_run, root, surroundings.run_of_parent(), run),
+        place=partial(_place, root, recordings),
+        cleans=cleans,
+    )
 
 
 def _set_up_beside(provider: TracerProvider, values: dict[str, Any], make: partial[Tracer], *, record: bool) -> Tracer:
@@ -396,7 +404,7 @@ def _set_up_beside(provider: TracerProvider, values: dict[str, Any], make: parti
     from massgen_tracing.trace.pipeline import Pipeline
     from massgen_tracing.trace.provider import SHARED
 
-    root, run = values["root"] if record else None, surroundings.run_of_parent()
+    root, run = values["root"] if record else None, surroundings.outer_run()
     recordings = _recording(root, run)
     processors = [*recordings, *_run_files(recordings, run, values)]
     resource = surroundings.resource("")
@@ -405,7 +413,12 @@ def _set_up_beside(provider: TracerProvider, values: dict[str, Any], make: parti
         _neighbours.follow()
         _neighbours.follow_provider(provider)
     SHARED.install(_pipeline, Pipeline(resource, processors), provider)
-    return make(provider.get_tracer(semconv.SCOPE, __version__), cleans=False, open_run=partial(_open_run, root, run if record else None))
+    return make(
+        provider.get_tracer(semconv.SCOPE, __version__),
+        open_run=partial(_open_run, root, surroundings.run_of_parent(), run),
+        place=partial(_place, root, recordings),
+        cleans=False,
+    )
 
 
 def _recording(root: str | None, run: layout.RunDirectory | None) -> list[Recording]:
@@ -413,7 +426,7 @@ def _recording(root: str | None, run: layout.RunDirectory | None) -> list[Record
         return []
     from massgen_tracing.sinks.recording import Recording
 
-    return [Recording(root, run)]
+    return [Recording(root, run, surroundings.outer_recording())]
 
 
 def _run_files(recordings: list[Recording], run: layout.RunDirectory | None, values: dict[str, Any]) -> list[LiveFiles]:
@@ -424,14 +437,45 @@ def _run_files(recordings: list[Recording], run: layout.RunDirectory | None, val
     return [LiveFiles(run)]
 
 
-def _open_run(root: str | None, parent: layout.RunDirectory | None, given: layout.RunDirectory | None) -> layout.RunDirectory | None:
-    """The directory of a session: *given*, or *parent*, which this process belongs to, or a new one; none is made without a root."""
+def _place(root: str | None, recordings: list[Recording]) -> str | None:
+    """Where a child process of the current span is told that it was started in; None where nothing is recorded."""
+    if root is None:
+        return None
+    run = current().get(RUN_CONTEXT_KEY)
+    return str(run.attempt_dir) if isinstance(run, layout.RunDirectory) else os.path.join(root, layout.TRACES_DIR, recordings[0].outside)
+
+
+def _open_run(
+    root: str | None,
+    parent: layout.RunDirectory | None,
+    around: layout.RunDirectory | None,
+    given: layout.RunDirectory | None,
+    outer: layout.RunDirectory | None,
+) -> layout.RunDirectory | None:
+    """The directory of a session; none is made without a root.
+
+    Args:
+        root: where runs lie; None where nothing is recorded.
+        parent: the run that this process belongs to.
+        around: the run that this process was started in.
+        given: the directory that it has already; None: *parent*, or a new one.
+        outer: the run of the session that this one is in; None: *around*.
+    """
     if _pipeline is not None:
         _neighbours.notice()
-    if given is not None or root is None:
+    if root is None:
         return given
-    if parent is not None:
-        return parent
+    run, outer = given or parent or _new_run(root), outer or around
+    if run is not None and outer is not None and run.log_dir != outer.log_dir:
+        try:
+            layout.nest(run, outer)
+        except (OSError, ValueError) as error:  # ValueError: on another drive
+            guard.passing(error)
+            guard.logger.debug("that %s was started in %s cannot be noted", run.log_dir, outer.log_dir, exc_info=True)
+    return run
+
+
+def _new_run(root: str) -> layout.RunDirectory | None:
     try:
         return layout.new_run(root)
     except (OSError, ValueError) as error:

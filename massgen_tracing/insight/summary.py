@@ -48,6 +48,7 @@ class Summary:
     Attributes:
         trace_ids: its traces, by first start.
         question: what was asked last, of which `winner` and `state` tell too; empty when the recording does not say.
+        work: without a session, the name of its first span; empty with one.
         start_ns: first start, Unix nanoseconds; None for a recording without spans.
         seconds: how long the sessions took, one after the other, or, for one that has not ended, how long it is known to have run.
         agents: ids of the agents, by name.
@@ -62,6 +63,7 @@ class Summary:
 
     trace_ids: tuple[str, ...]
     question: str
+    work: str
     start_ns: int | None
     seconds: float | None
     state: RunState
@@ -98,6 +100,7 @@ def total(parts: Parts) -> Summary:
     return Summary(
         trace_ids=tuple(dict.fromkeys(span.trace_id for span in ordered)),
         question=text(about.get(semconv.TASK)),
+        work=ordered[0].name if ordered and session is None else "",
         start_ns=_first_start(sessions, ordered),
         seconds=_seconds(sessions, ordered),
         state=_state(session, open_count, interrupted),

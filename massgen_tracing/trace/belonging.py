@@ -49,6 +49,7 @@ class InRound(Protocol):
     """The agent's round that work belongs to."""
 
     agent_id: str
+    session: InSession | None
 
     @property
     def identity(self) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from massgen_tracing import guard, semconv
 from massgen_tracing.errors import one_of
+from massgen_tracing.trace import outside
 from massgen_tracing.trace.arguments import identifier, identifiers, is_true, optional
 from massgen_tracing.trace.carriers import inject
 from massgen_tracing.trace.factory import SpanFactory
@@ -140,7 +141,10 @@ class _RoundWork(Work):
     """Work that carries `massgen.agent_id`, `massgen.round` and `massgen.round_type` of its round."""
 
     def _begin(self) -> Mapping[str, Any]:
-        return self._given if self.round is None else {**self.round.identity, **self._given}
+        if self.round is None:
+            outside.call(self.name, self.session)
+            return self._given
+        return {**self.round.identity, **self._given}
 
 
 @lenient

@@ -8,7 +8,7 @@ from typing import Final
 
 from opentelemetry import context as otel_context
 
-from massgen_tracing import semconv
+from massgen_tracing import layout, semconv
 from massgen_tracing.trace import arguments
 from massgen_tracing.trace.carriers import FIELDS, inject
 from massgen_tracing.trace.factory import here
@@ -26,8 +26,8 @@ def _misfit(kind: str, problem: str, expected: str) -> None:
 def child_env(env: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for a child process, with the current span in `TRACEPARENT` (and `TRACESTATE`, `BAGGAGE`).
 
-    A process that calls `configure()` under it continues the trace: its session is a child of the current span. Without a current span the
-    variables stay as they are. (OpenTelemetry environment carriers.)
+    A process that calls `configure()` under it continues the trace: its session is a child of the current span, and a run within the current one.
+    Without a current span the variables stay as they are. (OpenTelemetry environment carriers.)
 
     Args:
         env: what to start from; None: this process's environment. Not changed.
@@ -41,6 +41,9 @@ def child_env(env: Mapping[str, str] | None = None) -> dict[str, str]:
         for field in FIELDS:
             child.pop(field.upper(), None)  # a stranger's tracestate must not go with our traceparent
         child.update({field.upper(): value for field, value in carrier.items()})
+        place = here().place()
+        if place is not None:
+            child[layout.OUTER_VARIABLE] = place
     return child
 
 

@@ -37,7 +37,9 @@ class SpanFactory:
     Args:
         spans: OpenTelemetry's tracer, which makes the spans.
         service_name: who is running.
-        open_run: makes what a run needs; its argument is the directory it has already, and the result the directory it has then.
+        open_run: makes what a run needs; its arguments are the directory it has already and that of the run it is in, and the result the directory it
+            has then.
+        place: tells what a child process of the current span was started in.
         price: estimates what a model call costs.
         remote: the Context of the process that started this one; spans without a parent here are its children.
         strict: raise `UsageError` where the caller is wrong, instead of a counted warning.
@@ -50,7 +52,8 @@ class SpanFactory:
         spans: OtelTracer,
         *,
         service_name: str = "",
-        open_run: Callable[[RunDirectory | None], RunDirectory | None] | None = None,
+        open_run: Callable[[RunDirectory | None, RunDirectory | None], RunDirectory | None] | None = None,
+        place: Callable[[], str | None] | None = None,
         price: Price | None = None,
         remote: Context | None = None,
         strict: bool = False,
@@ -60,6 +63,7 @@ class SpanFactory:
         self.start_span = spans.start_span
         self.service_name = service_name
         self._open_run = open_run
+        self._place = place
         self.price = price
         self.remote = remote or None
         self.strict = strict
@@ -113,13 +117,22 @@ class SpanFactory:
         """A text that is no attribute (a status description), bounded and scrubbed."""
         return str(clean("", text))
 
-    def open_run(self, run: RunDirectory | None) -> RunDirectory | None:
-        """Make what a run needs; returns its directory, which is *run* where that is given, and None where nothing is recorded."""
+    def open_run(self, run: RunDirectory | None, outer: RunDirectory | None) -> RunDirectory | None:
+        """Make what a run needs; returns its directory, which is *run* where that is given, and None where nothing is recorded.
+
+        Args:
+            run: the directory that it has already.
+            outer: that of the run that it is in.
+        """
         try:
-            return run if self._open_run is None else self._open_run(run)
+            return run if self._open_run is None else self._open_run(run, outer)
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("open_run", error)
             return run
+
+    def place(self) -> str | None:
+        """What a child process of the current span was started in; None where nothing is recorded."""
+        return None if self._place is None else self._place()
 
     def misuse(self, kind: str, problem: str, expected: str | None = None, *, got: object | None = None, hint: str | None = None) -> None:
         """The caller is wrong: an error in strict mode, else a counted warning.

@@ -24,6 +24,7 @@ from opentelemetry.trace import Tracer as ApiTracer
 from opentelemetry.trace import TracerProvider as ApiTracerProvider
 
 from massgen_tracing import semconv
+from massgen_tracing.trace import outside
 from massgen_tracing.trace.belonging import of_round
 from massgen_tracing.trace.current import SPAN_KEY, Blocks, adopted, current
 from massgen_tracing.trace.exceptions import is_failure, summary
@@ -82,8 +83,10 @@ class Tracer(ApiTracer):
             parent = self._strange_parent(above)
         if pipeline is None:
             return NonRecordingSpan(parent or INVALID_SPAN_CONTEXT)
-        if self._is_others and (of_whom := of_round(context)):
-            attributes = {**of_whom, **(attributes or {})}
+        if self._is_others:
+            outside.span(name, attributes, context)
+            if of_whom := of_round(context):
+                attributes = {**of_whom, **(attributes or {})}
         ids = pipeline.ids
         span = Span(
             pipeline,

@@ -11,6 +11,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from massgen_tracing import semconv
 from massgen_tracing.errors import one_of
+from massgen_tracing.trace import outside
 from massgen_tracing.trace.arguments import identifier, identifiers, is_label, is_true, optional
 from massgen_tracing.trace.belonging import ROUND_KEY, InSession
 from massgen_tracing.trace.calls import Work
@@ -194,6 +195,7 @@ class Round(Work):
 
     def _begin(self) -> Mapping[str, Any]:
         self.round = self
+        outside.opened(self)
         run = None if self.session is None else self.session.run
         conversation = {} if run is None else {semconv.GEN_AI_CONVERSATION: run.run_id}
         return {**self.identity, **conversation, **self._given}
@@ -222,6 +224,7 @@ class Round(Work):
         }
 
     def _finish(self) -> None:
+        outside.closed(self)
         for key, value in _usage_attributes(self.usage):
             self.set(key, value)
         if self._outcome is not None:

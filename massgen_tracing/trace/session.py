@@ -221,7 +221,7 @@ class Session(Work, RoundOpeners):
     # --- inner -------------------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> Mapping[str, Any]:
-        self.run = self._spans.open_run(self.run)
+        self.run = self._spans.open_run(self.run, None if self.session is None else self.session.run)
         own: dict[str, Any] = {
             semconv.TASK: self._question,
             semconv.NUM_AGENTS: len(self.agents) or None,

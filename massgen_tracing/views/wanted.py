@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.reading.recording import Recording
 from massgen_tracing.store.roots import catalogue, lookup, reader
@@ -40,9 +39,8 @@ def again(args: argparse.Namespace) -> Callable[[], tuple[str, Recording]]:
         RecordingError: if there is none.
     """
     if args.trace is None and not Path(args.root).is_file():
-        title, files = lookup.newest(args.root)
-        run = layout.run_of(files[0])
-        return lambda: (title, reader.read(files if run is None else catalogue.files(run.log_dir)))
+        run = lookup.newest_run(args.root)
+        return lambda: (run.run_id, reader.read(run.files()))
     return lambda: _find(args.root, args.trace)
 
 
@@ -54,8 +52,8 @@ def _find(root: str, wanted: str | None) -> tuple[str, Recording]:
     if wanted is None:
         if Path(root).is_file():
             return Path(root).name, reader.read([Path(root)])
-        title, files = lookup.newest(root)
-        return title, reader.read(files)
+        run = lookup.newest_run(root)
+        return run.run_id, reader.read(run.files())
     place = lookup.place_named(root, wanted)
     if place is not None:
         return place.name, reader.read(catalogue.files(place))

@@ -71,7 +71,7 @@ def runs(tmp_path_factory) -> Iterator[Runs]:
         lines = printed.read_text(encoding="utf-8").splitlines()
         assert code == 0, lines
         root = place / layout.DEFAULT_ROOT
-        spans = {run.log_dir: list(reader.read(run.files()).spans) for run in catalogue.runs(root)}
+        spans = {run.path: list(reader.read(tuple(run.path.rglob("*.otlp.jsonl"))).spans) for run in catalogue.runs(root)}
         [answer] = {path.read_text(encoding="utf-8") for path in root.glob("massgen_logs/*/turn_1/attempt_1/outer/*/answer.txt")}
         yield Runs(lines, answer, spans)
 
@@ -106,3 +106,23 @@ def test_one_trace(runs):
             above.append(span)
         assert call in above
         assert call.start_ns <= session.start_ns <= (session.end_ns or 0) <= (call.end_ns or 0)
+
+
+def test_inner_runs_belong_to_the_outer_one(runs, capsys):
+    """The list has one line, the outer run's, with the agents of all three; its tree has all; an inner one, asked for by name, is itself only."""
+    root = runs.outer.parent.parent
+    assert main(["logs", "list", "--root", str(root), "--format", "json"]) == 0
+    [listed] = json.loads(capsys.readouterr().out)
+    assert listed["run"] == runs.outer.name
+    everything = [span for spans in runs.spans.values() for span in spans]
+    assert listed["agents"] == ["inner", "outer"]
+    assert len(listed["trace_ids"]) == 1
+    for asked in ([], [runs.outer.name]):
+        assert main(["trace", *asked, "--root", str(root), "--format", "json"]) == 0
+        tree = json.loads(capsys.readouterr().out)
+        assert [span["name"] for span in tree["spans"]].count("coordination.session") == 3
+        assert len(tree["spans"]) == len(everything)
+        assert sum(span["depth"] == 0 for span in tree["spans"]) == 1
+    inner = next(path for path in runs.spans if path != runs.outer)
+    assert main(["trace", inner.name, "--root", str(root), "--format", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["spans"]) == len(runs.spans[inner])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from massgen_tracing.runs.coordinator import packages
 from massgen_tracing.views.cli import main
 from massgen_tracing.views.cli import run as run_command
 
@@ -192,6 +193,19 @@ def test_configuration_errors(tmp_path, monkeypatch, capsys, args, message):
     assert main(["run", *args]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / ".massgen").exists()
+
+
+@pytest.mark.parametrize("package", ["openai", "mcp", "starlette", "uvicorn"])
+def test_without_the_extra(tmp_path, monkeypatch, capsys, package):
+    """Where a package is missing that only runs need, one line says so and how to install it, before anything is started or written."""
+    find = packages.find_spec
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == package else find(name))
+    assert main(["run", "--dry-run", "--root", str(tmp_path / "root"), "Why?"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert f"needs the package {package}, which is not installed" in said.err
+    assert 'pip install "massgen_tracing[coordinator]"' in said.err
+    assert not list(tmp_path.iterdir())
 
 
 def test_imports_stay_light(tmp_path):

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from massgen_tracing import errors, store
+from massgen_tracing import errors, layout, store
 from massgen_tracing.store.roots import catalogue, lookup
 from massgen_tracing.store.sealing import seal
 from tests.store import otlp
@@ -57,7 +57,7 @@ def test_a_run_knows_its_attempts_and_the_files_of_all_its_processes(tmp_path: P
     otlp.write(run_dir / "turn_1" / "attempt_2" / "trace.77.otlp.jsonl", [])
     otlp.write(run_dir / "turn_1" / "attempt_2" / "events.jsonl", [b"{}"])
     (run,) = catalogue.runs(tmp_path)
-    assert [(attempt.turn, attempt.attempt) for attempt in run.attempts()] == [(1, 1), (1, 2), (2, 1), (10, 1)]
+    assert [(attempt.turn, attempt.attempt) for attempt in layout.attempts(run.path)] == [(1, 1), (1, 2), (2, 1), (10, 1)]
     assert names(run.files()) == ["trace.otlp.jsonl", "trace.77.otlp.jsonl"]
 
 

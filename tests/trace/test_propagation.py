@@ -50,7 +50,7 @@ def test_nesting_holds_on_a_loop_in_debug_mode(program: Program, caplog: pytest.
     _run(program, debug=True)
 
 
-def test_the_programs_find_what_bare_generators_get_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_programs_find_what_bare_generators_get_wrong(monkeypatch: pytest.MonkeyPatch, swallowed: list[str]) -> None:
     """The proof that these tests can fail: without binding, the same kind of program gives spans with wrong parents."""
     monkeypatch.setattr(mt, "bind_stream", lambda stream: stream)
     steps = (("yield",), ("llm",), ("span", (("yield",), ("mcp",))), ("llm",))
@@ -58,3 +58,5 @@ def test_the_programs_find_what_bare_generators_get_wrong(monkeypatch: pytest.Mo
     with capture() as captured:
         asyncio.run(run_program(program, captured.tracer))
     assert len(misnested(captured.ended)) >= 4
+    assert swallowed == ["calls.outside"]
+    swallowed.clear()

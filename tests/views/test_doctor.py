@@ -112,6 +112,21 @@ def test_a_missing_package_is_named_with_its_install_command(monkeypatch: pytest
     assert finding == doctor.Finding("datafusion", "not installed", hint="Needed for SQL: pip install datafusion")
 
 
+def test_what_only_the_coordinator_needs_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says how to install it, and is nothing that needs doing."""
+    version = metadata.version
+
+    def without(package: str) -> str:
+        if package == "mcp":
+            raise metadata.PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr(metadata, "version", without)
+    finding = found(doctor.examine().versions, "mcp")
+    assert finding.value == 'not installed; for `massgen-tracing run`: pip install "massgen_tracing[coordinator]"'
+    assert finding.hint is None
+
+
 def test_a_root_is_judged_without_being_made(tmp_path: Path) -> None:
     """A root that does not exist yet is fine where it can be made; looking at it leaves nothing behind."""
     new, old, file = tmp_path / "new" / "root", tmp_path / "old", tmp_path / "file"

@@ -22,7 +22,7 @@ from massgen_tracing.trace.borders import bind_stream
 from massgen_tracing.trace.session import Session
 from massgen_tracing.trace.tracer import Tracer
 
-from . import model_openai, tools
+from . import model_openai, packages, tools
 from .board import Board
 from .config import RunConfig
 from .described import described
@@ -124,14 +124,17 @@ class Coordination:
         """Carry the run to its end.
 
         Raises:
+            MissingPackageError: if a package is not installed that it needs; nothing was begun.
             ToolServerError: if an MCP server does not start; no model was asked.
             EndpointError: if no agent could reach its endpoint.
             RunTimeout: if time was up, or nothing happened any more, before there was any answer.
             RunError: if every agent failed, or what the run might use was used up, before there was any answer.
             asyncio.CancelledError: if it was cancelled; what there is by then has been kept.
         """
+        has_tools = any(agent.tool_servers for agent in self._config.agents)
+        packages.check("openai", *(["mcp"] if has_tools else []))
         # Loading packages is no part of the run; where tool servers start, the model's client loads while they do.
-        if any(agent.tool_servers for agent in self._config.agents):
+        if has_tools:
             tools.load()
         else:
             model_openai.load()

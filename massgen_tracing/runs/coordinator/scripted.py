@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from massgen_tracing.errors import EndpointError
 
+from . import packages
 from .config import AgentConfig
 from .protocol import Usage
 
@@ -165,6 +166,7 @@ class ScriptedEndpoint:
 
     Raises:
         EndpointError: on entering, if it does not start.
+        MissingPackageError: on entering, if a package is not installed that it needs.
     """
 
     def __init__(self, script: Script, interfaces: Sequence[Interface] | None = None) -> None:
@@ -176,6 +178,7 @@ class ScriptedEndpoint:
         self.url = ""
 
     def __enter__(self) -> Self:
+        packages.check("starlette", "uvicorn")
         import uvicorn
 
         listener = socket.create_server(("127.0.0.1", 0))

@@ -91,9 +91,15 @@ class Recording(SpanProcessor):
     Args:
         root: where recordings live.
         run: the run that this process belongs to: it takes everything that is in no other run, in a file of this process's own.
+        outside: begins the name of the file of spans outside of runs, where this process was started by one that has such spans too; None: a name of
+            its own.
+
+    Attributes:
+        outside: what begins that name.
     """
 
-    def __init__(self, root: Path | str, run: layout.RunDirectory | None = None) -> None:
+    def __init__(self, root: Path | str, run: layout.RunDirectory | None = None, outside: str | None = None) -> None:
+        self.outside = outside or _PROCESS
         self._root = Path(os.path.abspath(root))
         self._run = run
         self._owner = os.getpid()
@@ -282,7 +288,8 @@ class Recording(SpanProcessor):
         if place is not None:
             own = pid == self._owner and place != self._run
             return place.attempt_dir / layout.recording_name(None if own else pid)
-        return self._root / layout.TRACES_DIR / f"{_PROCESS_START}_{pid}{layout.RECORDING_SUFFIX}"
+        is_first = self.outside == _PROCESS and pid == _FIRST_PID
+        return self._root / layout.TRACES_DIR / layout.recording_outside(self.outside, None if is_first else pid)
 
     def _head(self, scope: InstrumentationScope | None, resource: Resource) -> str:
         # By identity: hashing a resource and a scope costs more than a line. Each entry holds what it was made from, so that its id is not used
@@ -299,7 +306,9 @@ class Recording(SpanProcessor):
         return known[2]
 
 
-_PROCESS_START: Final = datetime.now().astimezone().strftime("trace_%Y%m%d_%H%M%S_%f")
+_FIRST_PID: Final = os.getpid()
+_PROCESS: Final = f"{datetime.now().astimezone().strftime(layout.TRACE_TIME_FORMAT)}_{_FIRST_PID}"
+"""This process and what is forked from it."""
 
 _live: Final[weakref.WeakSet[Recording]] = weakref.WeakSet()
 

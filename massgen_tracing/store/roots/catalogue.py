@@ -17,7 +17,6 @@ from typing import Final
 
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
-from massgen_tracing.layout import RunDirectory
 from massgen_tracing.store.roots.contents import SETTLED_NS, Wanted, relevant
 
 _FOREIGN_SUFFIXES: Final = (".jsonl", ".json")
@@ -31,35 +30,48 @@ _PARTS: Final = (layout.LOGS_DIR, layout.TRACES_DIR)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run as its directory tells it.
+    """One run as its directory tells it, or what a process, and those that it has started, have recorded without any session.
 
     Attributes:
-        log_dir: its directory, absolute.
+        path: its directory, or one of those recordings, absolute.
         started: when it started, local time as its name says; None when the name says nothing.
+        outside: recordings without a session.
     """
 
-    log_dir: Path
+    path: Path
     started: datetime | None
+    outside: tuple[Path, ...] = ()
 
     @property
     def run_id(self) -> str:
-        """The directory's name, which is the run's id."""
-        return self.log_dir.name
+        """The name of the directory, which is the run's id, or what begins the names of the recordings."""
+        return layout.name_outside(self.path) if self.outside else self.path.name
 
-    def attempts(self) -> tuple[RunDirectory, ...]:
-        """Every attempt at every turn, in order."""
-        found = []
-        for turn, turn_dir in _numbered(self.log_dir, "turn_"):
-            found += [RunDirectory(self.log_dir, turn, attempt) for attempt, _ in _numbered(turn_dir, "attempt_")]
-        return tuple(found)
+    @property
+    def log_dir(self) -> Path | None:
+        """The directory of the run; None without a session."""
+        return None if self.outside else self.path
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether it was started in another run, whose tree it belongs to."""
+        return self.log_dir is not None and layout.outer_of(self.log_dir) is not None
 
     def files(self) -> tuple[Path, ...]:
-        """The run's recordings; empty when it was not traced."""
-        return tuple(_own(self.log_dir))
+        """Its recordings, and those of the runs that were started in it; empty when it was not traced."""
+        return self.outside or tuple(file for directory in with_nested(self.path) for file in _own(directory))
+
+
+def with_nested(log_dir: Path) -> list[Path]:
+    """A run's directory, and those of the runs that were started in it."""
+    found = [log_dir]
+    for directory in found:
+        found += [nested for attempt in layout.attempts(directory) for nested in layout.nested_in(attempt) if nested not in found]
+    return found
 
 
 def runs(root: Path | str) -> list[Run]:
-    """The runs under *root*, the latest name first; reads nothing but the names in one directory. `order.newest_first` knows their times.
+    """The runs under *root*, the latest name first; reads nothing but the names in two directories. `order.newest_first` knows their times.
 
     Raises:
         RecordingError: if *root* does not exist or is no directory.
@@ -71,13 +83,21 @@ def runs(root: Path | str) -> list[Run]:
     directory = logs if logs.is_dir() else path
     with os.scandir(directory) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(layout.RUN_PREFIX) and entry.is_dir()]
-    return [Run(directory / name, layout.started_at(name)) for name in sorted(names, reverse=True)]
+    found = [Run(directory / name, layout.started_at(name)) for name in names]
+    together: dict[str, list[Path]] = {}
+    for file in _own(path / layout.TRACES_DIR):
+        together.setdefault(layout.name_outside(file), []).append(file)
+    found += [Run(files[0], layout.started_at(name), tuple(files)) for name, files in together.items()]
+    return sorted(found, key=_by_name, reverse=True)
 
 
-def run_at(path: Path) -> Run:
-    """The run in directory *path*, which must exist."""
-    absolute = Path(os.path.abspath(path))
-    return Run(absolute, layout.started_at(absolute.name))
+def _by_name(run: Run) -> tuple[datetime, str]:
+    return run.started or datetime.max, run.run_id  # noqa: DTZ901 - names carry local time
+
+
+def outside_named(source: Path) -> tuple[Path, ...]:
+    """The recordings without a session whose names begin with that of *source*, which is in their directory and no file itself."""
+    return tuple(file for file in _own(source.parent) if layout.name_outside(file) == source.name) if source.parent.name == layout.TRACES_DIR else ()
 
 
 def files(source: Path | str) -> tuple[Path, ...]:
@@ -88,15 +108,15 @@ def files(source: Path | str) -> tuple[Path, ...]:
     Raises:
         RecordingError: if *source* does not exist.
     """
-    sealed = () if os.path.exists(source) else tuple(layout.sealed_beside(Path(source)))
-    if sealed:
-        return sealed
+    elsewhere = () if os.path.exists(source) else tuple(layout.sealed_beside(Path(source))) or outside_named(Path(source))
+    if elsewhere:
+        return elsewhere
     path = _existing(source)
     if not path.is_dir():
         return (path,)
     if is_root(path):
         return tuple(file for part in _PARTS for file in _own(path / part))
-    found = tuple(_own(path))
+    found = tuple(file for directory in with_nested(path) for file in _own(directory))
     return found or tuple(sorted(child for child in path.iterdir() if child.suffix in _FOREIGN_SUFFIXES and child.is_file()))
 
 
@@ -172,27 +192,13 @@ def _entries(path: str) -> tuple[str | Path, ...]:
     listed = tuple(
         entry.path if is_folder else Path(entry.path)
         for entry in found
-        if (is_folder := entry.is_dir(follow_symlinks=False)) or _is_recording(entry.name)
+        if (is_folder := entry.is_dir(follow_symlinks=False)) or layout.is_recording(entry.name)
     )
     if now - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
         if len(_listings) >= _MOST_LISTINGS:
             _listings.clear()
         _listings[path] = _Listing(stamp, listed)
     return listed
-
-
-def _is_recording(name: str) -> bool:
-    return name.endswith(layout.RECORDING_SUFFIX) or (name.startswith(layout.RECORDING_STEM) and name.endswith(layout.SEALED_SUFFIX))
-
-
-def _numbered(directory: Path, prefix: str) -> list[tuple[int, Path]]:
-    """Sub-directories named *prefix* and a number, by number."""
-    found = []
-    for child in directory.iterdir():
-        number = child.name.removeprefix(prefix)
-        if child.name.startswith(prefix) and number.isdecimal() and child.is_dir():
-            found.append((int(number), child))
-    return sorted(found)
 
 
 def _existing(source: Path | str) -> Path:

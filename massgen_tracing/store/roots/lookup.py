@@ -17,39 +17,27 @@ _SHORTEST_ID: Final = 6
 """Digits of a trace id that are taken for one; fewer are too often something else."""
 
 
-def newest_run(root: Path | str) -> catalogue.Run:
-    """The newest run under *root* that has a recording.
+def newest_run(root: Path | str, *, with_directory: bool = False) -> catalogue.Run:
+    """The newest run under *root* that has a recording, and was not started in another one.
+
+    Args:
+        root: where runs lie.
+        with_directory: whether what was recorded without a session does not count.
 
     Raises:
         RecordingError: if there is none.
     """
-    run = next((run for run in order.newest_first(catalogue.runs(root)) if any(file.stat().st_size for file in run.files())), None)
+    runs = (run for run in order.newest_first(catalogue.runs(root)) if not (run.is_nested or (with_directory and run.log_dir is None)))
+    run = next((run for run in runs if any(file.stat().st_size for file in run.files())), None)
     if run is None:
         raise RecordingError(f"There are no recorded runs under {root} yet", hint='Start one with `massgen-tracing run "your question"`')
     return run
 
 
-def newest(root: Path | str) -> tuple[str, tuple[Path, ...]]:
-    """The name and the recordings of the newest run; where there is none, of the newest recording of work outside of runs.
-
-    Raises:
-        RecordingError: if nothing is recorded.
-    """
-    try:
-        run = newest_run(root)
-    except RecordingError:
-        outside = [path for path in catalogue.files(root) if path.stat().st_size]
-        if not outside:
-            raise
-        path = max(outside, key=lambda path: path.stat().st_mtime_ns)
-        return path.name, (path,)
-    return run.run_id, run.files()
-
-
 def place_named(root: Path | str, name: str) -> Path | None:
-    """The run or the recording that *name* means: a path, or a run's directory name under *root*; None for neither."""
-    candidates = (Path(name), Path(root) / layout.LOGS_DIR / name, Path(root) / name)
-    return next((path for path in candidates if path.exists() or any(layout.sealed_beside(path))), None)
+    """The run or the recording that *name* means: a path, or the name of a run's directory, or of a recording, under *root*; None for neither."""
+    candidates = (Path(name), Path(root) / layout.LOGS_DIR / name, Path(root) / layout.TRACES_DIR / name, Path(root) / name)
+    return next((path for path in candidates if path.exists() or any(layout.sealed_beside(path)) or catalogue.outside_named(path)), None)
 
 
 def trace(root: Path | str, trace_id: str) -> Recording:

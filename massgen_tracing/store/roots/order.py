@@ -62,7 +62,7 @@ def _by_name(run: Run) -> float:
 def _by_directory(run: Run, latest: float) -> float:
     """The same, as its directory tells, which was there when it began; in whole minutes, so that of a copied root the latest names come first."""
     try:
-        return min(latest, math.ceil(os.stat(run.log_dir).st_mtime / 60) * 60)
+        return min(latest, math.ceil(os.stat(run.path).st_mtime / 60) * 60)
     except OSError:
         return latest
 

@@ -33,8 +33,6 @@ PACKAGES: Final = {
     "opentelemetry-sdk": "tracing",
     "opentelemetry-exporter-otlp": "export to a collector",
     "logfire": "export to Logfire",
-    "openai": "the coordinator's model calls",
-    "mcp": "the coordinator's tools",
     "datafusion": "SQL",
     "pyarrow": "SQL",
     "sqlglot": "SQL",
@@ -43,6 +41,9 @@ PACKAGES: Final = {
 
 ANSWER_TIMEOUT: Final = 2.0
 """Seconds that a backend has to answer, the look-up of its name included."""
+
+OF_COORDINATOR: Final = ("openai", "mcp", "starlette", "uvicorn")
+"""What only `massgen-tracing run` needs."""
 
 LITTLE_DISK: Final = 200 * 1024**2
 _READ_AT_MOST: Final = 4 * 1024**2
@@ -140,7 +141,11 @@ def examine(root: str | None = None, environ: Mapping[str, str] | None = None) -
     place = Path(values["root"])
     problems, unreadable = read_problems(place / layout.PROBLEMS_FILE)
     return Report(
-        versions=(Finding("massgen_tracing", __version__), Finding("python", platform.python_version()), *map(_version, PACKAGES)),
+        versions=(
+            Finding("massgen_tracing", __version__),
+            Finding("python", platform.python_version()),
+            *map(_version, (*PACKAGES, *OF_COORDINATOR)),
+        ),
         settings=setting_findings,
         places=(
             _root(place),
@@ -199,6 +204,8 @@ def _version(package: str) -> Finding:
     try:
         return Finding(package, metadata.version(package))
     except metadata.PackageNotFoundError:
+        if package in OF_COORDINATOR:
+            return Finding(package, 'not installed; for `massgen-tracing run`: pip install "massgen_tracing[coordinator]"')
         return Finding(package, "not installed", hint=f"Needed for {PACKAGES[package]}: pip install {package}")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +36,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A run as its directory tells it."""
+    """A run as its directory tells it; work without a session has no questions."""
 
     run: catalogue.Run
     turns: tuple[Turn, ...]
@@ -63,11 +62,9 @@ def run(args: argparse.Namespace) -> int:
     if args.limit < 1:
         raise QueryError("--limit cannot be right", expected="a number from 1", got=args.limit)
     known = catalogue.runs(args.root)
-    ordered, many = order.newest_first(known), len(known)
-    listed: Iterable[Listed] = map(_listed, ordered)
+    listed = (_listed(item) for item in order.newest_first(known) if not item.is_nested)
     if args.analyzed or args.unanalyzed:
-        listed = wanted = [item for item in listed if item.is_analyzed is args.analyzed]
-        many = len(wanted)
+        listed = (item for item in listed if item.turns and item.is_analyzed is args.analyzed)
     shown = [(item, _read(item.run)) for item in itertools.islice(listed, args.limit)]
     if args.format == "json":
         print(json.dumps([_object(item, summary) for item, summary in shown], ensure_ascii=False, indent=1))
@@ -77,18 +74,21 @@ def run(args: argparse.Namespace) -> int:
         options.note(COMMAND, f"none of the {len(known):,} runs is {'analyzed' if args.analyzed else 'unanalyzed'}")
     else:
         _draw(shown)
-    if many > len(shown):
-        options.note(COMMAND, f"the newest {len(shown)} of {many:,} runs; see more with --limit")
+    if any(True for _ in listed):
+        options.note(COMMAND, f"the newest {len(shown)} of {len(known):,} runs; see more with --limit")
     return 0
 
 
 def _listed(item: catalogue.Run) -> Listed:
+    if item.log_dir is None:
+        return Listed(item, ())
     attempts: dict[int, int] = {}
-    for attempt in item.attempts():
+    for attempt in layout.attempts(item.log_dir):
         attempts[attempt.turn] = attempts.get(attempt.turn, 0) + 1
     if not attempts:  # older layouts have no attempts, or no turns either
         return Listed(item, (Turn(1, 1, _report(item.log_dir / "turn_1") or _report(item.log_dir)),))
-    return Listed(item, tuple(Turn(turn, many, _report(item.log_dir / f"{layout.TURN_PREFIX}{turn}")) for turn, many in sorted(attempts.items())))
+    turns = ((turn, many, item.log_dir / f"{layout.TURN_PREFIX}{turn}") for turn, many in sorted(attempts.items()))
+    return Listed(item, tuple(Turn(turn, many, _report(folder)) for turn, many, folder in turns))
 
 
 def _report(folder: Path) -> Path | None:
@@ -113,7 +113,7 @@ def _draw(shown: list[tuple[Listed, Summary | None]]) -> None:
         for item, summary in shown
     ]
     # Turns and reports are left out where all runs have one and none; in a narrow terminal, what the run's name and its tree tell too.
-    plain = {name for name, value in (("turns", "1"), ("report", "no")) if all(row[name] == value for row in rows)}
+    plain = {name for name, value in (("turns", "1"), ("report", "no")) if all(row[name] in {value, ""} for row in rows)}
     room = _ROOMY + sum(_MORE[name] for name in _MORE if name not in plain)
     columns = [name for name in rows[0] if name not in plain and (out.width >= room or name not in {"when", "agents"})]
     cells = [[row[name] for name in columns] for row in rows]
@@ -123,10 +123,14 @@ def _draw(shown: list[tuple[Listed, Summary | None]]) -> None:
 def _turns(item: Listed) -> str:
     """How many questions, and where some were attempted more than once, how many attempts."""
     attempts = sum(turn.attempts for turn in item.turns)
+    if not item.turns:
+        return ""
     return str(len(item.turns)) + (f" ({attempts} attempts)" if attempts > len(item.turns) else "")
 
 
 def _reports(item: Listed) -> str:
+    if not item.turns:
+        return ""
     made = sum(turn.report is not None for turn in item.turns)
     return "yes" if made == len(item.turns) else f"{made} of {len(item.turns)}" if made else "no"
 
@@ -142,9 +146,9 @@ def _cells(summary: Summary | None) -> dict[str, str]:
     names = ("question", "agents", "duration", "outcome", "tokens", "cost")
     if summary is None:
         return dict.fromkeys(names, "") | {"outcome": "no recording"}
-    winner = f"{summary.winner} won" if summary.winner else "no winner"
+    winner = f"{summary.winner} won" if summary.winner else "ended" if summary.work else "no winner"
     values = (
-        text.shorten(summary.question, _QUESTION_WIDTH),
+        text.shorten(summary.question or summary.work, _QUESTION_WIDTH),
         str(len(summary.agents)),
         text.duration(summary.seconds),
         winner if summary.state == "ended" else summary.state,
@@ -162,7 +166,7 @@ def _object(listed: Listed, summary: Summary | None) -> dict[str, Any]:
         started = datetime.fromtimestamp(summary.start_ns / 1e9, UTC)
     known: dict[str, Any] = {
         "run": item.run_id,
-        "directory": str(item.log_dir),
+        "directory": None if item.log_dir is None else str(item.log_dir),
         "started": None if started is None else started.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "state": None,
         "analyzed": listed.is_analyzed,
@@ -176,6 +180,7 @@ def _object(listed: Listed, summary: Summary | None) -> dict[str, Any]:
         "state": summary.state,
         "trace_ids": list(summary.trace_ids),
         "question": summary.question or None,
+        "work": summary.work or None,
         "agents": list(summary.agents),
         "seconds": summary.seconds,
         "winner": summary.winner or None,

@@ -35,7 +35,7 @@ def run(root: str, name: str | None) -> int:
 
 def _attempts(root: str, name: str | None) -> Iterator[tuple[layout.RunDirectory, bool]]:
     """What was asked for, and of each attempt whether it is the newest of its run."""
-    place = lookup.newest_run(root).log_dir if name is None else lookup.place_named(root, name)
+    place = lookup.newest_run(root, with_directory=True).path if name is None else lookup.place_named(root, name)
     asked = None if place is None else layout.run_of(place)
     if place is None or asked is None or not asked.log_dir.is_dir():
         raise RecordingError(

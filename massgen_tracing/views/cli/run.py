@@ -94,6 +94,7 @@ class _Run:
 
     def __init__(self, args: argparse.Namespace) -> None:
         from massgen_tracing import settings
+        from massgen_tracing.runs.coordinator import packages
 
         self._args = args
         # Who asks for the lines that name the files asks for the files.
@@ -109,6 +110,8 @@ class _Run:
         if args.run is not None:
             self._continue(args.run)
         self._config = _config(args, self._question)
+        with_tools = any(agent.tool_servers for agent in self._config.agents)
+        packages.check("openai", *(["mcp"] if with_tools else []), *(["starlette", "uvicorn"] if args.dry_run else []))
 
     def carry_out(self) -> int:
         args = self._args

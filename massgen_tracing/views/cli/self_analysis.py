@@ -56,9 +56,10 @@ def run(args: argparse.Namespace, subject: Subject) -> int:
 def _judge(args: argparse.Namespace, subject: Subject, computed: Path) -> tuple[Coordination, str]:
     """Carry the analysis run to its end; returns it, and the models that took part."""
     import massgen_tracing as mt
-    from massgen_tracing.runs.coordinator import judging
+    from massgen_tracing.runs.coordinator import judging, packages
     from massgen_tracing.views.report.prompt import NEUTRAL, QUESTIONS
 
+    packages.check("openai", "mcp", *(["starlette", "uvicorn"] if args.dry_run else []))
     config = judging.configured(_given(args), computed, sys.executable)
     models = ", ".join(f"{agent.id}: {agent.model}" for agent in config.agents)
     # Logfire's plugin for pydantic would load Logfire with the first model class, which costs half a second and does nothing here.

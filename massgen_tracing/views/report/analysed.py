@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -51,14 +52,19 @@ def find(root: str, wanted: str | None, turn: int | None = None) -> Found:
     Raises:
         RecordingError: if there is no such thing, or nothing in it.
     """
-    place = lookup.newest_run(root).log_dir if wanted is None else lookup.place_named(root, wanted)
+    if wanted is None:
+        newest = lookup.newest_run(root)
+        if newest.log_dir is None:
+            return _checked(Found(newest.run_id, root, None, None, 0, newest.files(), reader.read(newest.files())))
+        return _checked(_question(root, newest.log_dir, turn))
+    place = lookup.place_named(root, wanted)
     if place is None:
-        return _checked(Found(f"trace {wanted}", root, None, None, 0, (), lookup.trace(root, wanted or "")))
+        return _checked(Found(f"trace {wanted}", root, None, None, 0, (), lookup.trace(root, wanted)))
     run = layout.run_of(place)
     if run is None:
         files = catalogue.files(place)
         return _checked(Found(place.name, root, None, None, 0, files, reader.read(files)))
-    return _checked(_question(root if wanted is None else str(run.root), run.log_dir, turn if turn is not None else _named_turn(place, run)))
+    return _checked(_question(str(run.root), run.log_dir, turn if turn is not None else _named_turn(place, run)))
 
 
 def _named_turn(place: Path, run: layout.RunDirectory) -> int | None:
@@ -67,8 +73,10 @@ def _named_turn(place: Path, run: layout.RunDirectory) -> int | None:
 
 
 def _question(root: str, log_dir: Path, turn: int | None) -> Found:
-    files = catalogue.run_at(log_dir).files()
-    turns = sorted({place.turn for file in files if (place := layout.run_of(file)) is not None})
+    places = {
+        file: run for file in catalogue.files(log_dir) if (run := layout.run_of(file)) is not None and run.log_dir == Path(os.path.abspath(log_dir))
+    }
+    turns = sorted({place.turn for place in places.values()})
     if not turns:
         raise RecordingError(
             f"There are no recordings in {log_dir}", hint=f"Where MassGen's own logs lie there: massgen-tracing logs import {log_dir}"
@@ -76,9 +84,11 @@ def _question(root: str, log_dir: Path, turn: int | None) -> Found:
     if turn is not None and turn not in turns:
         raise RecordingError(f"The run {log_dir.name} has no recording of turn {turn}", expected=f"one of {', '.join(map(str, turns))}", got=turn)
     chosen = turns[-1] if turn is None else turn
-    own = tuple(file for file in files if (place := layout.run_of(file)) is not None and place.turn == chosen)
-    attempts = len({place.attempt for file in own if (place := layout.run_of(file)) is not None})
-    return Found(log_dir.name, root, log_dir, chosen, attempts, own, reader.read(own))
+    own = [file for file, place in places.items() if place.turn == chosen]
+    attempts = [attempt for attempt in layout.attempts(log_dir) if attempt.turn == chosen]
+    nested = [file for attempt in attempts for directory in layout.nested_in(attempt) for file in catalogue.files(directory)]
+    files = (*own, *dict.fromkeys(nested))
+    return Found(log_dir.name, root, log_dir, chosen, len({places[file].attempt for file in own}), files, reader.read(files))
 
 
 def _checked(found: Found) -> Found:
@@ -103,7 +113,8 @@ def _earlier(found: Found, own: Configuration) -> Iterator[Earlier]:
         return
     left = max(_LEAST_BYTES, sum(_size(file) for file in found.files))
     begun = min(span.start_ns for span in found.recording.spans)
-    others = (run for run in order.newest_first(catalogue.runs(str(found.log_dir.parent.parent))) if run.log_dir != found.log_dir)
+    runs = order.newest_first(catalogue.runs(found.log_dir.parent.parent))
+    others = (run for run in runs if run.log_dir not in {None, found.log_dir} and not run.is_nested)
     for run in itertools.islice(others, _MOST_EARLIER):
         files = run.files()
         left -= sum(_size(file) for file in files)

@@ -26,6 +26,7 @@ def summary(subject: Subject) -> Iterator[Section]:
     analysis = subject.analysis
     found, last = analysis.summary, analysis.last
     task = f"The task was {quoted(found.question, 300)}." if found.question else "What was asked is not recorded."
+    task = f"This is work without a session, which began with {quoted(found.work)}." if found.work else task
     spent = f"It took {seconds(found.seconds)} and cost {money(found.usage, found.costless_calls)}"
     wasted = sum(rnd.usage.cost or 0.0 for rnd, _, _ in analysis.wasted)
     lost = f", of which {text.cost(wasted)} went into {len(analysis.wasted)} round(s) that were thrown away" if wasted else ""
