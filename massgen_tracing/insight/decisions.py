@@ -154,7 +154,7 @@ def _shown(parts: Parts, rounds: Sequence[SpanRecord]) -> dict[str, tuple[str, .
 
 def is_afterwards(span: SpanRecord) -> bool:
     """Whether a round presents the final answer, or judges it: nobody votes in it any more."""
-    return span.attributes.get(semconv.ROUND_TYPE) in {"presentation", "post_evaluation"} or span.name.endswith(".presentation")
+    return text(span.attributes.get(semconv.ROUND_TYPE)) in {"presentation", "post_evaluation"} or span.name.endswith(".presentation")
 
 
 def words_of(said: str) -> list[str]:

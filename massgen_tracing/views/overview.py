@@ -12,6 +12,7 @@ from massgen_tracing.insight.overview import Overview, Wasted
 from massgen_tracing.insight.summary import Round
 from massgen_tracing.model import Usage
 from massgen_tracing.views import run_json, terminal, text
+from massgen_tracing.views.report import facts
 
 _MOST: Final = 5
 """Rows of a table; how many more there are is said."""
@@ -122,4 +123,5 @@ def document(found: Overview, *, title: str) -> dict[str, Any]:
             }
             for each in found.failures
         ],
+        "findings": [facts.finding(each) for each in found.findings],
     }

@@ -79,6 +79,8 @@ def test_what_cannot_be_analyzed_is_said(root: Path, capsys: pytest.CaptureFixtu
     assert "logs import" in capsys.readouterr().err
     run("logs", "analyze", "--mode", "self", "--root", str(root), code=1)
     assert "--dry-run" in capsys.readouterr().err
+    run("logs", "analyze", "--mode", "prompt", "--format", "json", "--root", str(root), code=1)
+    assert "no data of its own" in capsys.readouterr().err
 
 
 def test_a_bare_recording_has_its_report_printed(root: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -132,6 +134,22 @@ def test_two_runs_side_by_side(root: Path, capsys: pytest.CaptureFixture[str]) -
     run("logs", "compare", RUN, f"{OTHER}:2", "--root", str(root))
     out = capsys.readouterr().out
     assert re.search(r"rounds\s+7\s+16\s+\+129%\s+7 to 7\s+beyond it", out)
+
+
+def test_a_relative_path_names_a_question_too(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a shell completes it."""
+    monkeypatch.chdir(root / "massgen_logs")
+    for name, turn in ((OTHER, 2), (f"{OTHER}/turn_1", 1), (f"{OTHER}/turn_1/attempt_1/trace.otlp.jsonl", 1)):
+        assert printed(capsys, "logs", "analyze", name, "--root", str(root), "--format", "json")["turn"] == turn
+
+
+def test_the_summary_has_the_findings(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its table and as data, by the thresholds of the environment."""
+    run("summary", OTHER, "--root", str(root))
+    assert "wasted_round" in capsys.readouterr().out
+    assert [each["code"] for each in printed(capsys, "summary", RUN, "--root", str(root), "--format", "json")["findings"]] == []
+    monkeypatch.setenv("MASSGEN_TRACING_STALL_SECONDS", "1.5")
+    assert {each["code"] for each in printed(capsys, "summary", RUN, "--root", str(root), "--format", "json")["findings"]} == {"stall"}
 
 
 def test_a_link_is_where_the_run_was_sent(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import random
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from importlib import resources
@@ -14,15 +16,17 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from massgen_tracing import store
+from massgen_tracing.insight.analysis import Analysis
 from massgen_tracing.insight.findings import KINDS
+from massgen_tracing.thresholds import Thresholds
 from massgen_tracing.views import dashboards
 from massgen_tracing.views.report import analysed, build, facts, judgement, markdown, page, prompt
 from massgen_tracing.views.report.subject import Subject
-from tests.insight.planted import FAULTS, TEXTS, Play, record
+from tests.insight.planted import FAULTS, TEXTS, Play, play, record
 from tests.store import otlp
 
 RUN = "log_20270115_080000_000000"
@@ -283,3 +287,32 @@ def test_the_prompt_has_what_is_known_and_what_to_judge(subject: Subject) -> Non
     assert all(code in said for code in KINDS)
     assert "turn_1/attempt_1/trace.otlp.jsonl" in said
     assert f"--query NAME --trace {subject.trace_id}" in said
+
+
+EVERYTHING = play(*FAULTS)
+VALUES = st.sampled_from([
+    None, True, -1, 2**63 - 1, 0.5, float("nan"), float("inf"), "", "\ud800", "x" * 3000, b"\xff", [], [1, None, "a"], {}, {"": [{}]}, "{", "[1",
+    '{"success": []}', '["a", 1]', "agent1.1", "a", {"agents": [1, {"backend": 3}], "limits": []}, '[{"parts": [{"type": "text", "content": 7}]}]',
+])  # fmt: skip
+"""What another writer may have put in the place of anything."""
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32), VALUES, st.floats(0, 0.5))
+def test_whatever_stands_in_the_places_of_a_run_has_findings_and_a_report(seed: int, value: Any, share: float) -> None:
+    """Values of any kind, spans that are missing, that have not ended, or whose parents are others: as Markdown, as a page, as data, as a prompt."""
+    dice = random.Random(seed)
+    mangled = []
+    for span in EVERYTHING:
+        attributes = {key: value if dice.random() < share else kept for key, kept in span.attributes.items()}
+        parent = dice.choice(EVERYTHING).span_id if dice.random() < share / 4 else span.parent_span_id
+        end, state = (None, dice.choice(["open", "interrupted"])) if dice.random() < share / 4 else (span.end_ns, span.state)
+        if dice.random() >= share / 8:
+            mangled.append(replace(span, attributes=attributes, parent_span_id=parent, end_ns=end, state=state))  # type: ignore[arg-type]
+    made = Subject("run", ".", None, None, 0, (), Analysis(mangled, Thresholds()), NOW)
+    report = build(made)
+    assert markdown.render(report).encode("utf-8", "backslashreplace")
+    assert page.render(report)
+    assert prompt.render(made)
+    document = json.loads(json.dumps(facts.document(made), allow_nan=False))
+    jsonschema.validate(document, schema("analysis"))

@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.run is not None and args.log_dir is not None:
         raise ConfigError("RUN and --log-dir name two runs", expected="one of them")
+    if args.format == "json" and args.mode != "report":
+        raise ConfigError(f"--mode {args.mode} has no data of its own", hint="The facts as data are those of --mode report")
     found = analysed.find(args.root, args.run if args.log_dir is None else args.log_dir, args.turn)
     if found.recording.report.sentence:
         options.note(COMMAND, found.recording.report.sentence)

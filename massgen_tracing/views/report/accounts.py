@@ -134,7 +134,8 @@ def appendix(subject: Subject) -> Iterator[Section]:
     session = analysis.last.session if analysis.last is not None else None
     config = mapping(session.attributes.get(semconv.RUN_CONFIG)) if session is not None else {}
     lines = []
-    for agent in config.get("agents") or ():
+    agents = config.get("agents")
+    for agent in agents if isinstance(agents, list | tuple) else ():
         told_agent = mapping(agent)
         backend = mapping(told_agent.get("backend"))
         lines.append(f"{told_agent.get('id')}: {backend.get('type')}, {backend.get('model')}")

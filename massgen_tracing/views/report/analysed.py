@@ -69,7 +69,8 @@ def find(root: str, wanted: str | None, turn: int | None = None) -> Found:
 
 def _named_turn(place: Path, run: layout.RunDirectory) -> int | None:
     """The turn that a path names; None for a whole run's."""
-    return run.turn if Path(place).resolve() != run.log_dir.resolve() and layout.TURN_PREFIX in str(place)[len(str(run.log_dir.parent)) :] else None
+    below = Path(os.path.abspath(place)).relative_to(run.log_dir).parts
+    return run.turn if below and below[0].startswith(layout.TURN_PREFIX) else None
 
 
 def _question(root: str, log_dir: Path, turn: int | None) -> Found:
