@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from massgen_tracing import conventions, semconv
 from massgen_tracing.insight.calls import ModelCall
 from massgen_tracing.insight.parts import Parts
 from massgen_tracing.model import SpanRecord, Usage
 from massgen_tracing.projection.values import integer, text, usage_of
+
+_PLAIN: Final = frozenset({int, float, bool, type(None)})
+"""Kinds of values in which nothing can stand."""
 
 RunState = Literal["live", "interrupted", "ended"]
 
@@ -120,16 +123,22 @@ def total(parts: Parts) -> Summary:
 
 
 def _scrubbed(span: SpanRecord) -> int:
-    texts = [span.name, span.status_message, *(event.name for event in span.events)]
-    held = [span.attributes, *(event.attributes for event in span.events), *(link.attributes for link in span.links)]
-    return sum(_marks(each) for each in (*texts, *held))
+    found = span.name.count(semconv.SCRUBBED) + span.status_message.count(semconv.SCRUBBED) + _marks(span.attributes)
+    for event in span.events:
+        found += event.name.count(semconv.SCRUBBED) + _marks(event.attributes)
+    return found + sum(_marks(link.attributes) for link in span.links)
 
 
 def _marks(value: object) -> int:
     if isinstance(value, str):
         return value.count(semconv.SCRUBBED)
     if isinstance(value, Mapping):
-        return sum(_marks(item) for pair in value.items() for item in pair)
+        found = 0
+        for key, item in value.items():
+            found += key.count(semconv.SCRUBBED)
+            if type(item) not in _PLAIN:
+                found += _marks(item)
+        return found
     return sum(map(_marks, value)) if isinstance(value, Sequence) and not isinstance(value, bytes) else 0
 
 
