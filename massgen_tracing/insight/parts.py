@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
+from operator import attrgetter
 from typing import Final
 
 from massgen_tracing import conventions, semconv
@@ -13,6 +14,9 @@ from massgen_tracing.insight.calls import Key, ModelCall, Tree, errors, model_ca
 from massgen_tracing.insight.tools import ToolCall
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.projection.values import integer
+
+_ORDER: Final = attrgetter("start_ns", "trace_id", "span_id")
+"""Spans that start at once have an order too, whichever that is: the same run says the same."""
 
 _TYPES: Final = {
     semconv.ANSWER_NAME: "answer",
@@ -40,7 +44,7 @@ class Parts:
     """
 
     def __init__(self, spans: Sequence[SpanRecord]) -> None:
-        self.spans = sorted(spans, key=lambda span: span.start_ns)
+        self.spans = sorted(spans, key=_ORDER)
         self.tree = Tree(self.spans)
 
     @cached_property

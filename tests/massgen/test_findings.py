@@ -24,7 +24,6 @@ CALLS = {"missing_usage", "unpriced_calls", "exception", "retry_storm"}
 """What only single model calls tell, which log files do not have."""
 
 EXPECTED: dict[str, set[str]] = {
-    "votes that come too late": {"wasted_round", "vote_ignored"},
     "replies that need enforcement": {"enforcement"},
     "an agent that is refused": {"agent_error", "incomplete_coordination", "enforcement"},
     "all agents refused": {"agent_error", "incomplete_coordination"},

@@ -290,7 +290,7 @@ def test_the_prompt_has_what_is_known_and_what_to_judge(subject: Subject) -> Non
 
 
 EVERYTHING = play(*FAULTS)
-VALUES = st.sampled_from([
+VALUES: st.SearchStrategy[Any] = st.sampled_from([
     None, True, -1, 2**63 - 1, 0.5, float("nan"), float("inf"), "", "\ud800", "x" * 3000, b"\xff", [], [1, None, "a"], {}, {"": [{}]}, "{", "[1",
     '{"success": []}', '["a", 1]', "agent1.1", "a", {"agents": [1, {"backend": 3}], "limits": []}, '[{"parts": [{"type": "text", "content": 7}]}]',
 ])  # fmt: skip
