@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -73,8 +73,3 @@ def slow(parts: Parts, limits: Thresholds) -> Iterator[Finding]:
             name, share = words.name(step.span), step.seconds / whole if whole else 0.0
             said = f"{where(parts.agent_of(step.span), parts.number_of(step.span))}: {name} took {step.seconds:.1f} s, {share:.0%} of the run"
             yield finding("slow_operation", f"The run waited {step.seconds:.1f} s for {name}", [at(parts, step.span, said)], Cost(step.seconds))
-
-
-def total_seconds(steps: Sequence[Step]) -> float:
-    """How long the run waited for all of these."""
-    return sum(step.seconds for step in steps)
