@@ -7,8 +7,10 @@ files, no catalogue, no settings.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import dataclasses
 import re
+import time
 import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,9 +30,10 @@ from massgen_tracing.store.engine.damage import gone, of_storage, unreadable
 from massgen_tracing.store.engine.first import First
 from massgen_tracing.store.engine.sources import Sources, Window, choose, tables
 from massgen_tracing.store.reading.report import Report
-from massgen_tracing.store.roots import catalogue
+from massgen_tracing.store.roots import compaction, segments
 from massgen_tracing.store.roots.contents import Wanted
-from massgen_tracing.store.sealing import seal
+from massgen_tracing.store.roots.segments import Found
+from massgen_tracing.store.sealing import seal, segment
 from massgen_tracing.store.sql import dialect, direct, functions, lengths, parameters, schema
 from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT, ClickHouse, Value
 
@@ -82,16 +85,29 @@ def answer(
         fetched = _answer_from_clickhouse(ClickHouse(**clickhouse), seconds, question, on_stage)
         return fetched.head, fetched.body, None
     wanted = Wanted(question.traces, min_us, max_us)
-    files = first.few(question.first, sources, limit + 1) if wanted.everything else None
-    answered = None if files is None else _answer_from(files, sources, question, lambda: None)
-    if files is None or answered is None or not answered.is_enough(question):
+    few = first.few(question.first, sources, limit + 1) if wanted.everything else None
+    answered = None if few is None else _answer_from(lambda: Found(few), sources, question, lambda: None)
+    if few is None or answered is None or not answered.is_enough(question):
         on_stage("reading")
         # What columns there are can be asked before there is any recording.
         only_schema = schema.NAME in statement.text.lower() and not found.reads_any
-        files = () if only_schema else tuple(path for place in sources for path in catalogue.files_with(place, wanted))
-        answered = _answer_from(files, sources, question, lambda: on_stage("asking"))
-    live = [path for path in files if not layout.is_sealed(path)]
-    return answered.head, answered.body, partial(seal.seal_settled, live, seconds=_SEALING_SECONDS) if live else None
+        places = () if only_schema else sources
+        answered = _answer_from(lambda: _found(places, wanted), sources, question, lambda: on_stage("asking"))
+    return answered.head, answered.body, partial(_seal, sources, answered.live) if answered.live else None
+
+
+def _found(sources: Sequence[str], wanted: Wanted) -> Found:
+    found = [segments.found(place, wanted) for place in sources]
+    return Found(tuple(path for each in found for path in each.files), tuple(chosen for each in found for chosen in each.segments))
+
+
+def _seal(sources: Sequence[str], live: Sequence[Path]) -> None:
+    """Seal what has ended a while ago, for a while."""
+    until = time.monotonic() + _SEALING_SECONDS
+    for source in sources:
+        with contextlib.suppress(RecordingError):
+            compaction.compact(Path(source), until=until, only=seal.has_settled)
+    seal.seal_settled(live, seconds=until - time.monotonic())
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +130,7 @@ class _Answered:
     rows: int
     cut: Cut
     report: Report
+    live: tuple[Path, ...]
 
     @property
     def head(self) -> dict[str, Any]:
@@ -125,12 +142,14 @@ class _Answered:
         return bool(self.cut) or (question.first is not None and self.rows >= question.first.enough(question.limit + 1))
 
 
-def _answer_from(files: Sequence[Path], sources: Sequence[str], question: _Question, on_read: Callable[[], None]) -> _Answered:
-    """The answer that *files* give, without those of them that turn out to be gone or damaged."""
+def _answer_from(find: Callable[[], Found], sources: Sequence[str], question: _Question, on_read: Callable[[], None]) -> _Answered:
+    """The answer that files give, without those of them that turn out to be gone or damaged."""
     named = set(map(Path, sources))
     lost: dict[Path, str] = {}
     while True:
-        chosen = choose((path for path in files if path not in lost), named=named, traces=question.traces, window=question.window)
+        there = find()
+        files = [path for path in there.files if path not in lost]
+        chosen = choose(files, there.segments, named=named, traces=question.traces, window=question.window)
         if not lost:
             on_read()
         try:
@@ -141,14 +160,16 @@ def _answer_from(files: Sequence[Path], sources: Sequence[str], question: _Quest
             if not found:
                 report = chosen.recording.report
                 report.lost |= {str(path): reason for path, reason in lost.items()}
-                return _Answered(body, table.num_rows, cut, report)
+                return _Answered(body, table.num_rows, cut, report, tuple(path for path in files if not layout.is_sealed(path)))
         except QueryError as error:
             # A file may turn out to be damaged after it was chosen: the others have an answer all the same.
             suspects = [path for path, _ in chosen.sealed if path not in named] if of_storage(error) else []
             found = gone(suspects) or unreadable(suspects)
             if not found:
                 raise
-        lost |= found
+        for path in filter(segment.is_segment, found):
+            segment.distrust(path)  # what it has is elsewhere, too
+        lost |= {path: reason for path, reason in found.items() if not segment.is_segment(path)}
 
 
 def _answer_from_clickhouse(place: ClickHouse, seconds: float, question: _Question, on_stage: Callable[[str], None]) -> _Answered:
@@ -163,7 +184,7 @@ def _answer_from_clickhouse(place: ClickHouse, seconds: float, question: _Questi
         if step.enough is None or cut or table.num_rows >= step.enough:
             break  # the last step is enough in any case
         on_stage("fetching")
-    return _Answered(body, table.num_rows, cut, step.sources.recording.report)
+    return _Answered(body, table.num_rows, cut, step.sources.recording.report, ())
 
 
 def _streamed(table: pa.Table) -> pa.Buffer:

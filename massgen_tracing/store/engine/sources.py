@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -26,7 +26,8 @@ from massgen_tracing import layout
 from massgen_tracing.store.engine.engines import EMPTY, Engine
 from massgen_tracing.store.reading.recording import Recording
 from massgen_tracing.store.roots.reader import Reader
-from massgen_tracing.store.sealing import seal, sealed, typed
+from massgen_tracing.store.roots.segments import Chosen
+from massgen_tracing.store.sealing import seal, sealed, segment, typed
 from massgen_tracing.store.sealing.sealed import Index
 from massgen_tracing.store.sealing.typed import Typed
 from massgen_tracing.store.sql.direct import Access, Direct
@@ -54,20 +55,28 @@ class Sources:
         sealed: the sealed files that the engine reads, and what they say of themselves; the newest rows first, so that a query for the
             newest can leave out those of most other files.
         rows: rows of `records_all` that come from no file.
+        dead: of segments among the sealed files, the traces whose rows do not count; of most there are none.
     """
 
     recording: Recording
     sealed: tuple[tuple[Path, Index], ...] = ()
     rows: tuple[pa.RecordBatch, ...] = ()
+    dead: Mapping[Path, frozenset[str]] = field(default_factory=dict)
 
 
 def choose(
-    paths: Iterable[Path], *, named: Collection[Path] | None = None, traces: frozenset[str] | None = None, window: Window | None = None
+    paths: Iterable[Path],
+    segments: Iterable[Chosen] = (),
+    *,
+    named: Collection[Path] | None = None,
+    traces: frozenset[str] | None = None,
+    window: Window | None = None,
 ) -> Sources:
     """Read live files, and choose among the sealed ones.
 
     Args:
         paths: live and sealed files.
+        segments: what has the rows of further ones.
         named: those whose errors are the caller's; others that cannot be read are reported and passed over. None for all.
         traces: the only traces that are asked for; None for all.
         window: the only times that are asked for.
@@ -82,11 +91,14 @@ def choose(
             if layout.is_sealed(path):
                 index = sealed.index(path)
                 if index is not None:
-                    wanted = traces is None or any(map(index.may_have, traces))
-                    if wanted and (window is None or window.may_have(index)):
+                    wanted = (traces is None or any(map(index.may_have, traces))) and (window is None or window.may_have(index))
+                    if wanted and layout.is_small(path):
+                        reader.add_sealed(path)
+                    elif wanted:
                         columnar.append((path, index))
             elif traces is None or not seal.is_own(path) or _mentions(path, traces):
                 reader.add_file(path)
+    chosen = _apart(reader, columnar, segments)
     for path in _sharing(reader, columnar):
         with reader.surviving(path):
             reader.add_sealed(path)
@@ -95,8 +107,33 @@ def choose(
     for path, index in columnar:
         recording.report.add_sealed(str(path), lines=index.lines, skipped=index.skipped)
         recording.report.spans += index.spans
+    for each in chosen:
+        files, lines, spans = each.segment.counts(each.members)
+        recording.report.files += files
+        recording.report.lines += lines
+        recording.report.spans += spans
+        columnar.append((each.segment.rows, each.segment.index))
     columnar.sort(key=lambda file: file[1].last_us, reverse=True)
-    return Sources(recording, tuple(columnar))
+    return Sources(recording, tuple(columnar), dead={each.segment.rows: each.dead for each in chosen if each.dead})
+
+
+def _apart(reader: Reader, columnar: Sequence[tuple[Path, Index]], segments: Iterable[Chosen]) -> list[Chosen]:
+    """Segments without those of their members that have a trace which another file has too; these are read."""
+    found = list(segments)
+    if not found:
+        return []
+    keys = reader.keys()
+    traces = {trace for trace, _ in keys}.union(*(_traces(path, index) for path, index in columnar))
+    for place, each in enumerate(found):
+        known = each.segment.by_trace
+        few, many = (traces, known) if len(traces) < len(known) else (known, traces)
+        shared = {known[trace] for trace in few if trace in many} & each.members
+        for path in (path for number in shared for path in each.files(number)):
+            with reader.surviving(path):
+                reader.add_sealed(path)
+        dead = {trace for number in shared for trace in each.segment.traces[number]}
+        found[place] = replace(each, members=each.members - shared, dead=each.dead | dead)
+    return found
 
 
 def _mentions(path: Path, traces: frozenset[str]) -> bool:
@@ -153,7 +190,7 @@ def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct) -
         asked: what is asked of the tables.
     """
     context, recording = engine.context, sources.recording
-    groups = _alike(sources.sealed, asked.accesses)
+    groups = _alike(sources, asked.accesses)
     links = [_linked(tuple((os.path.abspath(path), _stamp(path)) for path in paths)) for paths in groups.values()]
     live = list(sources.rows)
     if recording.spans or recording.logs:
@@ -162,7 +199,7 @@ def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct) -
         views = _views(context, live, groups, links, window, asked)
     else:
         # The same files are the same rows; the statement's text does not say which keys its columns stand for.
-        key = (*asked.accesses, *asked.tables.items(), asked.plain, asked.names, window, *(link.directory for link in links))
+        key = (*asked.accesses, *asked.tables.items(), asked.plain, asked.names, window, *groups, *(link.directory for link in links))
         views, _ = engine.once(key, lambda: (_views(context, [], groups, links, window, asked), links))
     for name, view in views.items():
         context.register_view(name, view)
@@ -193,7 +230,7 @@ def _views(
     if live or not groups:
         rows.append(_Rows(context.read_batches(list(live) or [EMPTY[records.TABLE]]), text))
     for alike, link in zip(groups, links, strict=True):
-        frame = _within(context.read_parquet(link.directory, schema=alike.schema(columns)), window)
+        frame = alike.frame(_within(context.read_parquet(link.directory, schema=alike.schema(columns)), window), columns)
         said = [typed.expression(access.function, known) for access, known in zip(accesses, alike.keys, strict=True)]
         rows.append(_Rows(frame, [one or other for one, other in zip(said, text, strict=True)], pending=alike.pending))
         if alike.begun and starts:
@@ -258,21 +295,43 @@ class _Alike:
         keys: for each access, the column that its key has; None where the text has to be read.
         pending: whether they may have pending spans as rows.
         begun: whether rows may tell how their spans began.
+        segments: whether they are segments.
+        dead: the traces whose rows do not count.
     """
 
     keys: tuple[Typed | None, ...]
     pending: bool
     begun: bool
+    segments: bool
+    dead: frozenset[str]
 
     def schema(self, columns: Sequence[str]) -> pa.Schema:
         """What is read of the files for these columns of records; what a file does not have is empty."""
         further = {known.column: known.field for known in self.keys if known is not None and known.column}
         own = sealed.SCHEMA if len(columns) == len(records.SCHEMA) else [records.SCHEMA.field(name) for name in columns]
+        if self.segments:
+            derived = [records.SCHEMA.field(name) for name in (*_DERIVED_FROM, *(["trace_id"] if self.dead else []))]
+            own = [item for item in (*own, *derived) if item.name not in segment.DERIVED]
         return pa.schema({item.name: item for item in (*own, *further.values())}.values())
 
+    def frame(self, frame: DataFrame, columns: Sequence[str]) -> DataFrame:
+        """The rows that count, with all of the columns of records."""
+        if not self.segments:
+            return frame
+        if self.dead:
+            frame = frame.filter(datafusion.functions.in_list(datafusion.col("trace_id"), list(map(datafusion.lit, sorted(self.dead))), negated=True))
+        for name in columns:
+            if name in segment.DERIVED:
+                frame = frame.with_column(name, frame.parse_sql_expr(segment.DERIVED[name]))
+        return frame
 
-def _alike(files: Sequence[tuple[Path, Index]], accesses: Sequence[Access]) -> dict[_Alike, list[Path]]:
+
+_DERIVED_FROM: Final = ("kind", "start_timestamp", "end_timestamp")
+
+
+def _alike(sources: Sources, accesses: Sequence[Access]) -> dict[_Alike, list[Path]]:
     """Sealed files by how they answer the accesses."""
+    files = sources.sealed
     known = {access.key: dict.fromkeys(index.column_of(access.key) for _, index in files) for access in accesses}
     groups: dict[_Alike, list[Path]] = {}
     for path, index in files:
@@ -284,7 +343,8 @@ def _alike(files: Sequence[tuple[Path, Index]], accesses: Sequence[Access]) -> d
                 others = (other for other in known[access.key] if other not in {None, typed.ABSENT} and index.lacks(other.column))
                 key = next(others, key)
             keys.append(key)
-        groups.setdefault(_Alike(tuple(keys), index.pending > 0, index.begun > 0), []).append(path)
+        dead = sources.dead.get(path, frozenset())
+        groups.setdefault(_Alike(tuple(keys), index.pending > 0, index.begun > 0, segment.is_segment(path), dead), []).append(path)
     return groups
 
 
