@@ -20,7 +20,7 @@ MANY = 70
 
 def run(root: Path, number: int, spans: int = 2) -> Path:
     """A run with so many spans; returns its directory."""
-    lines = [otlp.line(otlp.span(each + 1, "work", trace=f"{number + 1:032x}")) for each in range(spans)]
+    lines = [otlp.line(otlp.span(number * 100 + each + 1, "work", trace=f"{number + 1:032x}")) for each in range(spans)]
     return otlp.write_run(root, f"log_20270115_08{number // 60:02}{number % 60:02}_000000", lines)
 
 
@@ -45,7 +45,7 @@ def test_each_row_has_the_name_of_its_run(kept: str, tmp_path: Path) -> None:
     shutil.rmtree(renamed)
     assert by_run(tmp_path) == {each.name: 2 for each in (runs[0], *runs[2:])}
     rows = store.query(
-        "SELECT a.span_id FROM records a JOIN records_all b USING (massgen_run) WHERE massgen_run = $run", tmp_path, params={"run": runs[0].name}
+        "SELECT a.span_id FROM records a JOIN records_all b USING (massgen_run) WHERE a.massgen_run = $run", tmp_path, params={"run": runs[0].name}
     ).rows
     assert len(rows) == 4
 
@@ -79,3 +79,16 @@ def test_clickhouse_does_not_know_it(tmp_path: Path) -> None:
     """Which is said before anything is asked of it."""
     with pytest.raises(QueryError, match=r"massgen_run is known of recordings only.*gen_ai\.conversation\.id"):
         store.query(BY_RUN, backend=store.ClickHouse.named("http://127.0.0.1:9"))
+
+
+def test_spans_of_many_runs_may_have_the_same_ids(tmp_path: Path) -> None:
+    """As where a program has seeded its generator of ids: each run keeps its rows, before compaction and after it."""
+    lines = [otlp.line(otlp.span(each + 1, "work", trace="{:032x}")) for each in range(2)]
+    names = []
+    for number in range(MANY):
+        own = [line.replace(b"{:032x}", f"{number + 1:032x}".encode()) for line in lines]
+        names.append(otlp.write_run(tmp_path, f"log_20270115_08{number // 60:02}{number % 60:02}_000000", own).name)
+    before = by_run(tmp_path)
+    assert before == dict.fromkeys(names, 2)
+    compaction.compact(tmp_path)
+    assert by_run(tmp_path) == before
