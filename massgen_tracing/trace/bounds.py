@@ -126,8 +126,18 @@ def _prune(value: Any, length: int, items: int, known: dict[str, tuple[str, bool
         return kept
     if isinstance(value, list):
         some = [_prune(item, length, items, known) for item in value[:items]]
-        return [*some, f"… [cut, {len(value)} items]"] if len(value) > items else some
+        return [*some, _note(some, len(value))] if len(value) > items else some
     return value
+
+
+def _note(kept: list[Any], count: int) -> Any:
+    """What says how many items a list had; in a list of messages, or of their parts, it is one itself."""
+    note: Any = f"… [cut, {count} items]"
+    if isinstance(kept[0], dict) and "type" in kept[0]:
+        return {"type": "cut", "content": note}
+    if isinstance(kept[0], dict) and {"role", "parts"} <= kept[0].keys():
+        return {"role": "cut", "parts": [{"type": "text", "content": note}]}
+    return note
 
 
 def _shorter(text: str, length: int, known: dict[str, tuple[str, bool]]) -> str:

@@ -60,7 +60,7 @@ def message(item: Mapping[str, Any]) -> dict[str, Any]:
         return {"role": "tool", "parts": [response(item.get("call_id"), item.get("output"))]}
     if kind == "reasoning":
         return {"role": "assistant", "parts": _reasonings(item)}
-    if role == "tool":
+    if role == "tool" and not item.get("parts"):
         return {"role": role, "parts": [response(item.get("tool_call_id"), _plain(item.get("content")))]}
     parts = [*parts_of(item.get("content")), *parts_of(item.get("parts")), *_calls_of(item)]
     only_responses = bool(parts) and all(part["type"] == "tool_call_response" for part in parts)
@@ -77,7 +77,7 @@ def parts_of(content: object) -> list[Part]:
 
 
 def part(block: Mapping[str, Any]) -> Part:
-    """A block of a message's content, of Anthropic, OpenAI or Gemini."""
+    """A block of a message's content, of Anthropic, OpenAI, Gemini or LangChain, or a part already."""
     kind = str(block.get("type") or "")
     called = block.get("functionCall") or block.get("function_call")
     if isinstance(called, Mapping):
@@ -85,17 +85,29 @@ def part(block: Mapping[str, Any]) -> Part:
     answered = block.get("functionResponse") or block.get("function_response")
     if isinstance(answered, Mapping):
         return response(answered.get("id"), answered.get("response"))
-    if kind.endswith("tool_use"):
-        return call(block.get("id"), block.get("name"), block.get("input"))
+    if kind == "tool_call" or kind.endswith("tool_use"):
+        return call(block.get("id"), block.get("name"), _first(block, "input", "arguments", "args"))
     if kind.endswith("tool_result"):
         return response(block.get("tool_use_id"), _plain(block.get("content")))
+    if kind == "tool_call_response":
+        return response(block.get("id"), block.get("response"))
     if kind in {"thinking", "reasoning"}:
-        return reasoning(str(block.get("thinking") or block.get("text") or ""))
+        return reasoning(_said(block, "thinking", "text", "content"))
     if kind == "refusal":
-        return text(str(block.get("refusal") or ""))
-    if isinstance(said := block.get("text"), str) and (kind in _TEXTS or not kind):
+        return text(_said(block, "refusal"))
+    if kind in _TEXTS or (not kind and "text" in block):
+        said = _said(block, "text", "content")
         return reasoning(said) if block.get("thought") else text(said)
     return {"type": kind or next((str(key) for key in block), "unknown")}
+
+
+def _first(block: Mapping[str, Any], *keys: str) -> Any:
+    return next((block[key] for key in keys if block.get(key) is not None), None)
+
+
+def _said(block: Mapping[str, Any], *keys: str) -> str:
+    said = _first(block, *keys)
+    return said if isinstance(said, str) else ""
 
 
 def _calls_of(item: Mapping[str, Any]) -> list[Part]:

@@ -5,10 +5,8 @@ Each test holds for every run of `rehearsal.cases`; a run is carried out once, w
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,6 +15,7 @@ from massgen_tracing.model import SpanRecord
 from rehearsal.run import QUESTION, Ran
 from tests.massgen import evidence
 from tests.massgen.evidence import Tree, agent_of, end
+from tests.messages import checked
 
 pytestmark = pytest.mark.massgen
 
@@ -112,29 +111,15 @@ def test_what_models_are_sent_and_say_is_in_the_conventions_terms(ran: Ran, tree
     """Of every backend: messages with a role and parts; of a reply its tool calls too, of one that is nothing else."""
     found, _ = evidence.requests_and_spans(ran, tree)
     for request, span in found:
-        sent = _messages(span.attributes["gen_ai.input.messages"])
+        sent = checked(span.attributes["gen_ai.input.messages"])
         assert {message["role"] for message in sent} <= {"system", "user", "assistant", "tool"}
         if request["finished"] and request["status"] == 200:
-            (said,) = _messages(span.attributes["gen_ai.output.messages"])
+            (said,) = checked(span.attributes["gen_ai.output.messages"], output=True)
             assert said["role"] == "assistant"
             called = [part["name"] for part in said["parts"] if part["type"] == "tool_call"]
             # Of Gemini MassGen asks for answers and votes as JSON text.
             assert called == request["calls"] or (span.attributes["gen_ai.provider.name"] == "gcp.gemini" and said["parts"][-1]["type"] == "text")
             assert said.get("finish_reason") or not span.attributes.get("gen_ai.response.finish_reasons")
-
-
-PARTS = {"text": {"content"}, "reasoning": {"content"}, "tool_call": {"name"}, "tool_call_response": {"response"}}
-"""What a part of each type has at least, by the conventions' schema."""
-
-
-def _messages(recorded: object) -> list[dict[str, Any]]:
-    """Recorded messages, which have what the conventions ask for."""
-    messages = [message for message in json.loads(str(recorded)) if isinstance(message, dict)]  # not the note that says how many there were
-    for message in messages:
-        for part in message["parts"]:
-            if isinstance(part, dict) and part["type"] in PARTS:
-                assert part.keys() >= PARTS[part["type"]]
-    return messages
 
 
 @pytest.mark.part("calls")

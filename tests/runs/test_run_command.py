@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -198,7 +199,7 @@ def test_configuration_errors(tmp_path, monkeypatch, capsys, args, message):
 @pytest.mark.parametrize("package", ["openai", "mcp", "starlette", "uvicorn"])
 def test_without_the_extra(tmp_path, monkeypatch, capsys, package):
     """Where a package is missing that only runs need, one line says so and how to install it, before anything is started or written."""
-    find = packages.find_spec
+    find = importlib.util.find_spec
     monkeypatch.setattr(packages, "find_spec", lambda name: None if name == package else find(name))
     assert main(["run", "--dry-run", "--root", str(tmp_path / "root"), "Why?"]) == 1
     said = capsys.readouterr()

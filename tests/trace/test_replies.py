@@ -23,6 +23,7 @@ from massgen_tracing.testing import Captured, capture
 from massgen_tracing.trace import conversation
 from massgen_tracing.trace.replies import Reply
 from rehearsal.interfaces import INTERFACES
+from tests.messages import checked
 from tests.trace.test_facade import attributes
 
 EACH = pytest.mark.parametrize("interface", [INTERFACES[0], *INTERFACES[3:]], ids=lambda interface: type(interface).__name__)
@@ -47,7 +48,7 @@ def call_of(captured: Captured) -> dict[str, Any]:
     (span,) = [span for span in captured.ended if span.name.startswith("llm.")]
     found = {"outcome": "error" if span.status.status_code is StatusCode.ERROR else "ok", **attributes(span)}
     said = found.get("gen_ai.output.messages")
-    return {**found, "output": json.loads(said) if isinstance(said, str) else said}
+    return {**found, "output": None if said is None else checked(said, output=True)}
 
 
 def texts(message: dict[str, Any]) -> str:
@@ -232,11 +233,30 @@ def mangled(draw: st.DrawFn) -> dict[str, Any]:
 @settings(max_examples=500)
 @given(st.lists(mangled() | st.dictionaries(st.sampled_from(KEYS), JSON, max_size=6), max_size=5))
 def test_no_event_is_an_error(events: list[Any]) -> None:
-    """Whatever a provider sends, something comes of it that JSON can hold, or nothing; the consumer gets it as it was."""
+    """Whatever a provider sends, messages come of it that are the conventions', or nothing; the consumer gets it as it was."""
     with capture() as captured:
         assert [*captured.tracer.llm_call("any").wrap(iter(events))] == events
-    for event in events:
-        json.dumps(conversation.of_request(event), allow_nan=True)
+        for event in events:
+            with captured.tracer.llm_call("any") as call:
+                call.record_content(input=conversation.of_request(event))
+    for span in captured.ended:
+        found = attributes(span)
+        for key in {"gen_ai.input.messages", "gen_ai.output.messages"} & found.keys():
+            checked(found[key], output="output" in key)
+
+
+def test_of_many_messages_the_first_are_kept_and_a_note() -> None:
+    """What is left out is a message that says so, where a list of messages was cut, and a part where their parts were."""
+    many = [{"role": "user", "parts": [{"type": "text", "content": "Why?"}]}] * 500
+    parts = [{"role": "user", "parts": [{"type": "text", "content": "Why?"}] * 500}]
+    with capture() as captured:
+        for given in (many, parts):
+            with captured.tracer.llm_call("any") as call:
+                call.record_content(input=given)
+    first, second = (json.loads(attributes(span)["gen_ai.input.messages"]) for span in captured.ended)
+    checked(json.dumps(first))
+    assert first[-1] == {"role": "cut", "parts": [{"type": "text", "content": "… [cut, 500 items]"}]}
+    assert checked(json.dumps(second))[0]["parts"][-1] == {"type": "cut", "content": "… [cut, 500 items]"}
 
 
 def test_a_reply_of_many_megabytes_is_kept_in_part() -> None:
@@ -286,6 +306,17 @@ def test_a_reply_of_many_megabytes_is_kept_in_part() -> None:
         ),
         (
             {
+                "role": "assistant",
+                "parts": [{"type": "reasoning", "content": "Hm."}, {"type": "tool_call", "id": "c1", "name": "f", "arguments": [1]}],
+            },
+            ("assistant", [{"type": "reasoning", "content": "Hm."}, {"type": "tool_call", "name": "f", "id": "c1", "arguments": [1]}]),
+        ),
+        (
+            {"role": "tool", "parts": [{"type": "tool_call_response", "id": "c1", "response": "42"}, {"type": "text", "content": "Done."}]},
+            ("tool", [{"type": "tool_call_response", "id": "c1", "response": "42"}, {"type": "text", "content": "Done."}]),
+        ),
+        (
+            {
                 "role": "user",
                 "content": [{"type": "text", "text": "See:"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}],
             },
@@ -297,6 +328,7 @@ def test_messages_of_every_interface_are_the_conventions(given: dict[str, Any], 
     """Role and parts, whoever has written them; of an image there is the kind."""
     message = conversation.message(given)
     assert (message["role"], message["parts"]) == parts
+    checked(json.dumps([message]))
 
 
 def test_an_object_that_is_no_dict_is_heard_too() -> None:

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 
 from massgen_tracing import layout
 from massgen_tracing.errors import QueryError, RecordingError
-from massgen_tracing.store.engine import engines, first, limits, refusals, remote
+from massgen_tracing.store.engine import engines, first, limits, refusals, remote, runs
 from massgen_tracing.store.engine.answer import Cut
 from massgen_tracing.store.engine.damage import gone, of_storage, unreadable
 from massgen_tracing.store.engine.first import First
@@ -35,6 +35,7 @@ from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.roots.segments import Found
 from massgen_tracing.store.sealing import seal, segment
 from massgen_tracing.store.sql import dialect, direct, functions, lengths, parameters, schema
+from massgen_tracing.store.tables.meanings import RUN
 from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT, ClickHouse, Value
 
 _SEALING_SECONDS: Final = 0.5
@@ -154,7 +155,10 @@ def _answer_from(find: Callable[[], Found], sources: Sequence[str], question: _Q
             on_read()
         try:
             with limits.memory():
-                table, cut, asked = ask(question.statement, chosen, window=question.window, limit=question.limit, max_bytes=question.max_bytes)
+                known = runs.of_traces(there) if _names_run(question.statement.text) else None
+                table, cut, asked = ask(
+                    question.statement, chosen, window=question.window, limit=question.limit, max_bytes=question.max_bytes, known_runs=known
+                )
                 body = _streamed(table)
             found = gone(asked)
             if not found:
@@ -174,6 +178,9 @@ def _answer_from(find: Callable[[], Found], sources: Sequence[str], question: _Q
 
 def _answer_from_clickhouse(place: ClickHouse, seconds: float, question: _Question, on_stage: Callable[[str], None]) -> _Answered:
     """The answer that the spans in ClickHouse give."""
+    if _names_run(question.statement.text):
+        hint = "Ask for attributes->>'gen_ai.conversation.id', which sessions and agents' rounds have"
+        raise QueryError(f"{RUN} is known of recordings only, and ClickHouse has none", hint=hint)
     on_stage("fetching")
     of = remote.source(question.statement, place, seconds, question.window)
     for step in remote.steps(question.first, of, question.limit + 1):
@@ -202,10 +209,12 @@ def ask(
     limit: int = DEFAULT_LIMIT,
     max_bytes: int = DEFAULT_MAX_BYTES,
     typed_columns: bool = True,
+    known_runs: pa.RecordBatch | None = None,
 ) -> tuple[pa.Table, Cut, tuple[Path, ...]]:
     """The answer of one translated statement, how it was cut, and the sealed files that it is from.
 
-    Without *typed_columns*, attributes are read from their JSON text only; the answer is the same.
+    Without *typed_columns*, attributes are read from their JSON text only; the answer is the same. *known_runs* are the runs of traces, where the
+    statement names them.
 
     Raises:
         QueryError: if the engine refuses the statement or fails at it.
@@ -214,12 +223,12 @@ def ask(
         text = _exact(statement)
         asked = direct.find(text) if typed_columns and sources.sealed else direct.Direct(text)
         try:
-            return _ask(statement, asked, sources, window, limit, max_bytes)
+            return _ask(statement, asked, sources, window, limit, max_bytes, known_runs)
         except Exception as error:
             if not (asked.tables and refusals.is_own_fault(error)):
                 raise
             # The engine has lost its way among the typed columns; the text says the same.
-            return _ask(statement, direct.Direct(text), sources, window, limit, max_bytes)
+            return _ask(statement, direct.Direct(text), sources, window, limit, max_bytes, known_runs)
     except (KeyboardInterrupt, SystemExit, GeneratorExit, QueryError, RecordingError):
         raise
     except BaseException as error:
@@ -228,13 +237,19 @@ def ask(
 
 
 def _ask(
-    statement: dialect.Statement, asked: direct.Direct, sources: Sources, window: Window, limit: int, max_bytes: int
+    statement: dialect.Statement,
+    asked: direct.Direct,
+    sources: Sources,
+    window: Window,
+    limit: int,
+    max_bytes: int,
+    known_runs: pa.RecordBatch | None,
 ) -> tuple[pa.Table, Cut, tuple[Path, ...]]:
     """The same, with the engine's own errors; *asked* is the statement, or the same with typed columns."""
     titles = _titles(statement)
     with engines.taken(lists=statement.lists) as engine:
         for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
-            with tables(engine, step.sources, window=step.window, asked=asked):
+            with tables(engine, step.sources, window=step.window, asked=asked, runs=known_runs):
                 frame = _plan(engine.context, asked.text, statement.params)
                 batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
                 table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(titles)
@@ -254,10 +269,14 @@ def _plan(context: datafusion.SessionContext, text: str, params: Mapping[str, Va
     return context.sql_with_options(text, _OPTIONS, param_values=parameters.bound(params))
 
 
+def _names_run(text: str) -> bool:
+    return RUN in text.lower()
+
+
 @lru_cache(maxsize=16)
 def _titles(statement: dialect.Statement) -> Sequence[str]:
     """The names of the answer's columns. The statement is planned as it was written first: its errors and its titles are those that people know."""
-    planned = _plan(engines.planner(lists=statement.lists), statement.text, statement.params)
+    planned = _plan(engines.planner(lists=statement.lists, runs=_names_run(statement.text)), statement.text, statement.params)
     return [functions.plain(name) for name in planned.schema().names]
 
 
@@ -271,7 +290,7 @@ def _exact(statement: dialect.Statement) -> str:
     def type_of(text: str) -> str | None:
         try:
             # Some types, such as those of conditions, are looked at when the plan is optimised.
-            _plan(engines.planner(lists=statement.lists), text, statement.params).optimized_logical_plan()
+            _plan(engines.planner(lists=statement.lists, runs=_names_run(statement.text)), text, statement.params).optimized_logical_plan()
         except Exception as error:  # noqa: BLE001 - what else may be wrong is said where the statement itself is planned
             found = _PROBED.search(str(error))
             return None if found is None else found[1]

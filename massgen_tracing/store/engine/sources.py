@@ -32,6 +32,7 @@ from massgen_tracing.store.sealing.sealed import Index
 from massgen_tracing.store.sealing.typed import Typed
 from massgen_tracing.store.sql.direct import Access, Direct
 from massgen_tracing.store.tables import metrics, records
+from massgen_tracing.store.tables.meanings import RUN
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def _apart(reader: Reader, columnar: Sequence[tuple[Path, Index]], segments: Ite
     if not found:
         return []
     keys = reader.keys()
-    traces = {trace for trace, _ in keys}.union(*(_traces(path, index) for path, index in columnar))
+    traces = {trace for trace, _ in keys}.union(*(traces_of(path, index) for path, index in columnar))
     for place, each in enumerate(found):
         known = each.segment.by_trace
         few, many = (traces, known) if len(traces) < len(known) else (known, traces)
@@ -149,7 +150,7 @@ def _sharing(reader: Reader, columnar: Sequence[tuple[Path, Index]]) -> list[Pat
     live = reader.keys()
     holders: dict[str, list[int]] = {}
     for number, (path, index) in enumerate(columnar):
-        for trace in _traces(path, index):
+        for trace in traces_of(path, index):
             holders.setdefault(trace, []).append(number)
     in_live = {trace for trace, _ in live}
     shared = {trace for trace, numbers in holders.items() if len(numbers) > 1 or trace in in_live}
@@ -168,7 +169,8 @@ def _sharing(reader: Reader, columnar: Sequence[tuple[Path, Index]]) -> list[Pat
     return [columnar[number][0] for number in sorted(sharing)]
 
 
-def _traces(path: Path, index: Index) -> Iterable[str]:
+def traces_of(path: Path, index: Index) -> Iterable[str]:
+    """The traces that a sealed file has."""
     if index.traces is not None:
         return index.traces
     found: list[str] = parquet.read_table(path, columns=["trace_id"], partitioning=None).column(0).unique().to_pylist()
@@ -179,8 +181,13 @@ _FEW_FILES: Final = 64
 """Views of more are not kept: each holds the statistics of all columns of its files."""
 
 
+_RUN_TRACE: Final = "massgen_run_trace"
+RUNS: Final = pa.schema([(_RUN_TRACE, pa.string()), (RUN, pa.string())])
+"""Which run a trace belongs to."""
+
+
 @contextlib.contextmanager
-def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct) -> Iterator[None]:
+def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct, runs: pa.RecordBatch | None = None) -> Iterator[None]:
     """Make `records_all`, `records` and `metrics` known to an engine, as far as they are asked for, for as long as the block runs.
 
     Args:
@@ -188,6 +195,7 @@ def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct) -
         sources: what there is to read.
         window: rows outside of it are left out.
         asked: what is asked of the tables.
+        runs: of `RUNS`, where rows are to have a column for it.
     """
     context, recording = engine.context, sources.recording
     groups = _alike(sources, asked.accesses)
@@ -201,6 +209,12 @@ def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct) -
         # The same files are the same rows; the statement's text does not say which keys its columns stand for.
         key = (*asked.accesses, *asked.tables.items(), asked.plain, asked.names, window, *groups, *(link.directory for link in links))
         views, _ = engine.once(key, lambda: (_views(context, [], groups, links, window, asked), links))
+    if runs is not None:
+        known = context.create_dataframe([[runs]])
+        views = {
+            name: view.join(known, left_on="trace_id", right_on=_RUN_TRACE, how="left").select(*view.schema().names, RUN)
+            for name, view in views.items()
+        }
     for name, view in views.items():
         context.register_view(name, view)
     if asked.reads(metrics.TABLE):
@@ -274,7 +288,8 @@ _ALWAYS: Final = frozenset({"attributes", "kind", "start_timestamp"})
 def _columns(asked: Direct) -> Sequence[str]:
     """The columns of records that are read: planning costs as much as there are, and few statements read many."""
     everything = asked.reads(records.TABLE_ALL) or not asked.plain.isdisjoint({records.TABLE, records.TABLE_ALL})
-    return [name for name in records.SCHEMA.names if everything or name in _ALWAYS or name in asked.names]
+    by_run = RUN in asked.names
+    return [name for name in records.SCHEMA.names if everything or name in _ALWAYS or name in asked.names or (by_run and name == "trace_id")]
 
 
 def _table(name: str, rows: Sequence[_Rows], frames: Sequence[DataFrame]) -> DataFrame:

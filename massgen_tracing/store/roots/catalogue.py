@@ -60,8 +60,12 @@ class Run:
         """Whether it was started in another run, whose tree it belongs to."""
         return self.log_dir is not None and layout.outer_of(self.log_dir) is not None
 
+    def own_files(self) -> tuple[Path, ...]:
+        """Its recordings; empty when it was not traced."""
+        return self.outside or tuple(_own(self.path))
+
     def files(self) -> tuple[Path, ...]:
-        """Its recordings, and those of the runs that were started in it; empty when it was not traced."""
+        """Its recordings, and those of the runs that were started in it."""
         return self.outside or tuple(file for directory in with_nested(self.path) for file in _own(directory))
 
 

@@ -93,7 +93,7 @@ def _here(run: Run, latest: float) -> float:
 
 def _by_recording(run: Run) -> float | None:
     """When it began, as its recording says; None where it does not."""
-    return next((began for began in map(_began, run.files()) if began is not None), None)
+    return next((began for began in map(_began, run.own_files()) if began is not None), None)
 
 
 def _began(path: Path) -> float | None:
