@@ -304,6 +304,22 @@ def test_of_many_runs_some_are_looked_into_in_turn(tmp_path: Path, monkeypatch: 
     assert not segments.found(tmp_path, Wanted()).files
 
 
+def test_questions_put_runs_together_in_passing(tmp_path: Path) -> None:
+    """Those that were left alone for a while, after the answer."""
+    for seed in range(4):
+        path = write_run(tmp_path, seed) / "turn_1" / "attempt_1" / TRACE
+        if seed:
+            os.utime(path, (time.time() - 120, time.time() - 120))
+    _, _, afterwards = execute.answer(
+        "SELECT 1 FROM records", [str(tmp_path)], params={}, min_us=None, max_us=None, limit=9, max_bytes=9999, on_stage=lambda _: None
+    )
+    assert afterwards is not None
+    afterwards()
+    found = segments.found(tmp_path, Wanted())
+    assert len(found.segments[0].members) == 3
+    assert [path.name for path in found.files] == [TRACE]
+
+
 def test_few_segments_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small ones become one, and those go most of whose runs are gone."""
     monkeypatch.setattr(compaction, "_FEW_SEGMENTS", 2)

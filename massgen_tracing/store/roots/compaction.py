@@ -86,7 +86,7 @@ def compact(root: Path, *, until: float | None = None, only: Callable[[Path], bo
 
     Args:
         root: where they lie; any other directory is left alone.
-        until: the monotonic time from which on no more are begun.
+        until: the monotonic time from which on no more are looked for; then segments stay as they are, too. None for no end.
         only: whether a live file may be sealed.
 
     Raises:
@@ -146,7 +146,8 @@ class _Compaction:
             entries = catalogue.entries(self._root)
             runs = (self._run(name, entries[name]) for name in outside if name in entries)
             self._outcome.runs += self._put(filter(None, runs), as_of, least=MANY)
-        self._join(standing)
+        if self._until is None:
+            self._join(standing)
 
     def _clear(self) -> None:
         """Remove what was left of segments that were not finished."""
@@ -237,13 +238,12 @@ class _Compaction:
         few = [each for each, numbers in standing.valid.items() if len(numbers) * 2 < _MOST_RUNS]
         dying = [each for each, numbers in standing.valid.items() if len(numbers) * 8 < len(each.names) * 7]
         old = dict.fromkeys([*(few if len(few) > _FEW_SEGMENTS else []), *dying])
-        if not old or (self._until is not None and time.monotonic() > self._until):
+        if not old:
             return
         as_of = time.time_ns()
         entries = catalogue.entries(self._root)
         names = [each.names[number] for each in old for number in sorted(standing.valid[each])]
         self._taken -= {trace for each in old for number in standing.valid[each] for trace in each.traces[number]}
-        self._until = None
         self._put(filter(None, (self._run(name, entries[name]) for name in names if name in entries)), as_of, least=1)
         for each in old:
             segment.remove(each.rows)
