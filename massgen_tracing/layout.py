@@ -56,10 +56,22 @@ NESTED_FILE: Final = ".nested_runs"
 OUTER_FILE: Final = ".outer_run"
 """In the directory of such a run: the directory of that attempt, seen from there."""
 
+TIMED: Final = re.compile(r"(?:log|trace)_(\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])_(?:[01]\d|2[0-3])[0-5]\d[0-5]\d(?:_\d{6})?)(?![^_])")
+"""The names of runs and of recordings outside of them that tell a time, which is as its digits are."""
+
 RECORDING_STEM: Final = "trace"
 RECORDING_SUFFIX: Final = ".otlp.jsonl"
 SEALED_SUFFIX: Final = ".parquet"
 """Ends a sealed recording's name, in place of `RECORDING_SUFFIX`."""
+
+SMALL_SUFFIX: Final = ".spans"
+"""The same, of one that is too small for a Parquet file, where there are many such."""
+
+SEGMENTS_DIR: Final = ".segments"
+"""In a root: the rows of many small sealed recordings together, for questions about many of them; may be deleted at any time."""
+
+AGAIN_SUFFIX: Final = ".again"
+"""Among the segments: ends the name of a file that says of a run, by its own name and its time, that it goes on after it was put into one."""
 
 STATUS_FILE: Final = "status.json"
 MASSGEN_LOG: Final = "massgen.log"
@@ -176,11 +188,11 @@ def run_of(path: Path) -> RunDirectory | None:
 
 def is_in_run(directory: Path) -> bool:
     """Whether a directory is where a run's recording lies: an attempt's or, in older layouts, a turn's or the run's itself."""
-    names = [folder.name for folder in (Path(os.path.abspath(directory)), *Path(os.path.abspath(directory)).parents)]
-    for prefix in ("attempt_", "turn_"):
-        if names[0].startswith(prefix):
-            del names[0]
-    return bool(names) and names[0].startswith(RUN_PREFIX)
+    rest, _, name = os.path.abspath(directory).rpartition(os.sep)
+    for prefix in (ATTEMPT_PREFIX, TURN_PREFIX):
+        if name.startswith(prefix):
+            rest, _, name = rest.rpartition(os.sep)
+    return name.startswith(RUN_PREFIX)
 
 
 def started_at(name: str) -> datetime | None:
@@ -345,7 +357,7 @@ def name_outside(recording: Path) -> str:
 
 def is_recording(name: str) -> bool:
     """Whether a file of this name is a recording of ours, live or sealed."""
-    return name.endswith(RECORDING_SUFFIX) or (name.startswith(RECORDING_STEM) and name.endswith(SEALED_SUFFIX))
+    return name.endswith(RECORDING_SUFFIX) or (name.startswith(RECORDING_STEM) and name.endswith((SEALED_SUFFIX, SMALL_SUFFIX)))
 
 
 def sealed_names(recording: Path) -> Iterator[Path]:
@@ -356,11 +368,47 @@ def sealed_names(recording: Path) -> Iterator[Path]:
         yield recording.with_name(f"{stem}.part{number}{SEALED_SUFFIX}")
 
 
+def small_name(sealed: Path) -> Path:
+    """What a sealed file is called where it is a small one."""
+    return sealed.with_suffix(SMALL_SUFFIX)
+
+
 def sealed_beside(recording: Path) -> Iterator[Path]:
     """The sealed files that a live file has beside it, in order."""
-    return itertools.takewhile(Path.exists, sealed_names(recording))
+    for name in sealed_names(recording):
+        found = next(filter(Path.exists, (name, small_name(name))), None)
+        if found is None:
+            return
+        yield found
+
+
+def next_sealed(recording: Path) -> Path:
+    """What the sealed form of a live file will be called, if it is a Parquet file."""
+    return next(name for name in sealed_names(recording) if not name.exists() and not small_name(name).exists())
 
 
 def is_sealed(recording: Path) -> bool:
     """Whether the name is that of a sealed recording."""
-    return recording.name.endswith(SEALED_SUFFIX)
+    return recording.name.endswith((SEALED_SUFFIX, SMALL_SUFFIX))
+
+
+def is_small(recording: Path) -> bool:
+    """Whether the name is that of a small sealed recording, which is no Parquet file."""
+    return recording.name.endswith(SMALL_SUFFIX)
+
+
+def goes_on(recording: Path) -> None:
+    """Say that a run goes on in a new recording, where it may be in a segment already: questions then look into its directory again.
+
+    To be called when the recording is there: whoever puts the run into a segment then sees either the recording or this. Where it cannot be said,
+    questions find the recording later.
+    """
+    run = run_of(recording)
+    segments = None if run is None else run.root / SEGMENTS_DIR
+    with contextlib.suppress(OSError):
+        if run is not None and segments is not None and segments.is_dir() and _has_small(run.log_dir):
+            (segments / f"{run.run_id}{AGAIN_SUFFIX}").touch()
+
+
+def _has_small(log_dir: Path) -> bool:
+    return any(name.endswith(SMALL_SUFFIX) for attempt in attempts(log_dir) for name in os.listdir(attempt.attempt_dir))

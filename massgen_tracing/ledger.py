@@ -201,7 +201,7 @@ def path_for(recording: Path, name: str) -> Path:
 
 
 def _part(recording: Path) -> Path:
-    return recording if layout.is_sealed(recording) else next(name for name in layout.sealed_names(recording) if not name.exists())
+    return recording.with_suffix(layout.SEALED_SUFFIX) if layout.is_sealed(recording) else layout.next_sealed(recording)
 
 
 def entries(recording: Path) -> Iterator[Entry]:

@@ -164,6 +164,9 @@ FINISH_DETAILS: Final = "massgen.finish_details"
 UTC_OFFSET: Final = "massgen.utc_offset"
 """int, seconds. How far local time was ahead of UTC when the session began: names of directories carry local time."""
 
+ANALYSIS_OF: Final = "massgen.analysis_of"
+"""str. On the session of a run that analyses another one: the trace of that one, to whose session it has a link."""
+
 RUN_CONFIG: Final = "massgen.config"
 """map. What the coordination was configured with, secrets removed."""
 

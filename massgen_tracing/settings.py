@@ -5,15 +5,17 @@ An argument wins over its variable, a variable over the default. `massgen-tracin
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from massgen_tracing import guard, layout
 from massgen_tracing.errors import UsageError, compose
+from massgen_tracing.thresholds import VARIABLES, Thresholds
 
 PREFIX: Final = "MASSGEN_TRACING_"
 """What the names of this package's own variables begin with."""
@@ -184,7 +186,39 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str] | None = None) 
     return values
 
 
+def thresholds(environ: Mapping[str, str] | None = None) -> Thresholds:
+    """From where on something is worth a finding, as the environment says; a variable that holds no number is said once and passed over.
+
+    Args:
+        environ: the environment; None: this process's.
+    """
+    environ = os.environ if environ is None else environ
+    given: dict[str, Any] = {}
+    for each in fields(Thresholds):
+        if text := environ.get(VARIABLES[each.name], ""):
+            whole = isinstance(each.default, int)
+            number = _number(text, int if whole else float)
+            if number is None:
+                problem, expected = (
+                    f"The environment variable {VARIABLES[each.name]} is wrong",
+                    "a whole number from 0" if whole else "a number from 0",
+                )
+                guard.report(f"settings.{each.name}", compose(problem, expected, text, f"The default is used, {each.default!r}"))
+            else:
+                given[each.name] = number
+    return Thresholds(**given)
+
+
+def _number(text: str, kind: Callable[[str], float]) -> float | None:
+    try:
+        number = kind(text)
+    except ValueError:
+        return None
+    return number if 0 <= number < math.inf else None
+
+
 def unknown(environ: Mapping[str, str]) -> list[str]:
     """The variables that look like settings of this package and are none."""
-    known = {setting.variable for setting in SETTINGS} | {layout.RUN_VARIABLE, layout.OUTER_VARIABLE, layout.TOOL_LOG_VARIABLE}
+    own = {layout.RUN_VARIABLE, layout.OUTER_VARIABLE, layout.TOOL_LOG_VARIABLE, *VARIABLES.values()}
+    known = {setting.variable for setting in SETTINGS} | own
     return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)

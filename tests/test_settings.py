@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from massgen_tracing import guard, settings
+from massgen_tracing.thresholds import Thresholds
 
 GIVEN: dict[str, Any] = {
     "enabled": (False, "true", True),
@@ -92,3 +93,13 @@ def test_what_python_warns_of_in_a_pattern_is_no_error() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert settings.resolve({}, {"MASSGEN_TRACING_SCRUB_PATTERNS": "[[a]"})["scrub_patterns"] == ("[[a]",)
+
+
+def test_thresholds_of_findings_are_settings_too(swallowed: list[str]) -> None:
+    """Each has a variable of its own, which is known; what is no number is said once, and the default holds."""
+    given = {"MASSGEN_TRACING_STALL_SECONDS": "2.5", "MASSGEN_TRACING_REPEATED_CALLS": "4", "MASSGEN_TRACING_STORM_CALLS": "2.5"}
+    found = settings.thresholds(given)
+    assert (found.stall_seconds, found.repeated_calls, found.storm_calls) == (2.5, 4, Thresholds().storm_calls)
+    assert settings.unknown(given) == []
+    assert swallowed == ["settings.storm_calls"]
+    swallowed.clear()

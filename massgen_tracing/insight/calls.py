@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from massgen_tracing import conventions, prices, semconv
 from massgen_tracing.model import SpanRecord, Usage
@@ -47,6 +48,12 @@ class Tree:
 
     def __init__(self, spans: Iterable[SpanRecord]) -> None:
         self.spans: dict[Key, SpanRecord] = {span.key: span for span in spans}
+        self._rounds: dict[Key, SpanRecord | None] = {}
+
+    @cached_property
+    def kinds(self) -> Mapping[Key, conventions.Kind | None]:
+        """What each span is."""
+        return {key: conventions.kind_of(span.name, span.attributes) for key, span in self.spans.items()}
 
     def above(self, span: SpanRecord) -> Iterator[SpanRecord]:
         """The spans that a span is within, the nearest first; each once, also where parents go in a circle."""
@@ -61,12 +68,28 @@ class Tree:
 
     def round_of(self, span: SpanRecord) -> SpanRecord | None:
         """The agent's round that a span is within, the nearest one."""
-        return next((parent for parent in self.above(span) if parent.name.startswith(semconv.AGENT_PREFIX)), None)
+        known, passed = self._rounds, [span.key]
+        if span.key in known:
+            return known[span.key]
+        found, last = None, span
+        for last in self.above(span):
+            if last.name.startswith(semconv.AGENT_PREFIX):
+                found = last
+                break
+            if last.key in known:
+                found = known[last.key]
+                break
+            passed.append(last.key)
+        else:
+            if (last.trace_id, last.parent_span_id) in self.spans:  # a circle, which looks different from each of its spans
+                return None
+        known.update(dict.fromkeys(passed, found))
+        return found
 
 
 def model_calls(tree: Tree) -> list[ModelCall]:
     """The model calls, each once, by their starts."""
-    found = [span for span in tree.spans.values() if conventions.kind_of(span.name, span.attributes) == "model"]
+    found = [span for key, span in tree.spans.items() if tree.kinds[key] == "model"]
     said = {span.key: conventions.usage_of(span.attributes) for span in found}
     calls = _without_records(found, said)
     inner: dict[Key, list[Key]] = defaultdict(list)
@@ -99,7 +122,7 @@ def model_calls(tree: Tree) -> list[ModelCall]:
 
 def tool_calls(tree: Tree) -> list[SpanRecord]:
     """The tool calls, each once."""
-    kinds: Mapping[Key, conventions.Kind | None] = {key: conventions.kind_of(span.name, span.attributes) for key, span in tree.spans.items()}
+    kinds = tree.kinds
 
     def is_wrapped(span: SpanRecord) -> bool:
         nearest = (kind for parent in tree.above(span) if (kind := kinds[parent.key]) is not None)

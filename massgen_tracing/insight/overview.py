@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from massgen_tracing import conventions, semconv
 from massgen_tracing.insight import words
-from massgen_tracing.insight.calls import ModelCall, Tree, errors, model_calls, tool_calls
-from massgen_tracing.insight.summary import Round, Summary, is_costless, summarise
-from massgen_tracing.insight.tree import Node, trees
+from massgen_tracing.insight.calls import ModelCall
+from massgen_tracing.insight.findings import Finding, find
+from massgen_tracing.insight.findings.coordination import thrown_away
+from massgen_tracing.insight.parts import Parts
+from massgen_tracing.insight.summary import Round, Summary, is_costless, round_of, total
+from massgen_tracing.insight.tools import ToolCall
 from massgen_tracing.model import SpanRecord, Usage
-from massgen_tracing.projection.values import integer, text
+from massgen_tracing.thresholds import Thresholds
 
 GAP_SECONDS: Final = 1.0
 """A shorter time without any work is what a coordinator takes between calls."""
-
-_THROWN_AWAY: Final = frozenset({"restarted", "timeout", "error", "cancelled"})
-"""Outcomes of rounds that neither answer nor vote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,7 @@ class Wasted:
     """A round whose work was thrown away; `by` is the agent whose answer did that, empty where that is not recorded or not the cause."""
 
     round: Round
+    cause: str
     by: str
 
 
@@ -88,6 +88,7 @@ class Overview:
         tools: those that took longest in all first.
         gaps: the longest first.
         failures: in order of start.
+        findings: the most severe first.
     """
 
     summary: Summary
@@ -96,75 +97,64 @@ class Overview:
     tools: tuple[ToolUse, ...]
     gaps: tuple[Gap, ...]
     failures: tuple[Failure, ...]
+    findings: tuple[Finding, ...]
 
 
-def overview(spans: Sequence[SpanRecord]) -> Overview:
+def overview(spans: Sequence[SpanRecord], limits: Thresholds | None = None) -> Overview:
     """What to look at in the spans of one run."""
-    summary = summarise(spans)
-    tree = Tree(sorted(spans, key=lambda span: span.start_ns))
+    parts = Parts(spans)
+    summary = total(parts)
     return Overview(
         summary,
-        used=tuple(_used(tree)),
-        wasted=tuple(_wasted(tree, summary)),
-        tools=tuple(_tools(tree)),
-        gaps=tuple(sorted(_gaps(trees(spans)), key=lambda gap: -gap.seconds)),
-        failures=tuple(Failure(span, *_whose(tree, span), words.error(span) or words.name(span)) for span in errors(tree)),
+        used=tuple(used(parts)),
+        wasted=tuple(Wasted(round_of(parts, rnd), cause, by) for rnd, cause, by in thrown_away(parts)),
+        tools=tuple(tools(parts)),
+        gaps=tuple(sorted((gap for rnd in parts.rounds for gap in _gaps_of(parts, rnd)), key=lambda gap: -gap.seconds)),
+        failures=tuple(failures(parts)),
+        findings=tuple(find(parts, limits or Thresholds(), summary=summary)),
     )
 
 
-def _whose(tree: Tree, span: SpanRecord) -> tuple[str, int | None]:
-    """The agent and the number of the round that a span is in, or is itself."""
-    of = span if span.name.startswith(semconv.AGENT_PREFIX) else tree.round_of(span) or span
-    return words.agent(of), integer(of.attributes.get(semconv.ROUND))
+def failures(parts: Parts) -> Iterator[Failure]:
+    """What failed of itself, in order of start."""
+    for span in parts.errors:
+        yield Failure(span, parts.agent_of(span), parts.number_of(span), words.error(span) or words.name(span))
 
 
-def _used(tree: Tree) -> list[Used]:
+def used(parts: Parts) -> list[Used]:
+    """What was used by whom, the most expensive first."""
     found: dict[tuple[str, str], list[ModelCall]] = defaultdict(list)
-    for call in model_calls(tree):
-        found[_whose(tree, call.span)[0], call.model].append(call)
-    used = [
+    for call in parts.calls:
+        found[parts.agent_of(call.span), call.model].append(call)
+    told = [
         Used(agent_id, model, len(calls), sum(map(is_costless, calls)), sum((call.usage for call in calls), Usage()))
         for (agent_id, model), calls in found.items()
     ]
     return sorted(
-        used, key=lambda each: (-(each.usage.cost or 0.0), -((each.usage.input or 0) + (each.usage.output or 0)), each.agent_id, each.model)
+        told, key=lambda each: (-(each.usage.cost or 0.0), -((each.usage.input or 0) + (each.usage.output or 0)), each.agent_id, each.model)
     )
 
 
-def _wasted(tree: Tree, summary: Summary) -> Iterator[Wasted]:
-    by = {span.parent_span_id: cause for span in tree.spans.values() if (cause := text(span.attributes.get(semconv.RESTART_BY)))}
-    for rnd in summary.rounds:
-        if rnd.outcome in _THROWN_AWAY:
-            yield Wasted(rnd, by.get(rnd.span_id, ""))
-
-
-def _tools(tree: Tree) -> list[ToolUse]:
-    found: dict[str, list[SpanRecord]] = defaultdict(list)
-    for span in tool_calls(tree):
-        found[conventions.text_of(span.attributes, conventions.TOOL) or words.name(span)].append(span)
-    used = []
+def tools(parts: Parts) -> list[ToolUse]:
+    """The calls of each tool, those that took longest in all first."""
+    found: dict[str, list[ToolCall]] = defaultdict(list)
+    for call in parts.tools:
+        found[call.tool].append(call)
+    told = []
     for name, calls in found.items():
-        taken = [span.seconds or 0.0 for span in calls]
-        used.append(ToolUse(name, len(calls), sum(map(words.has_failed, calls)), sum(taken), max(taken)))
-    return sorted(used, key=lambda each: (-each.seconds, each.name))
+        taken = [call.seconds for call in calls]
+        told.append(ToolUse(name, len(calls), sum(words.has_failed(call.span) or call.failed for call in calls), sum(taken), max(taken)))
+    return sorted(told, key=lambda each: (-each.seconds, each.name))
 
 
-def _gaps(roots: Iterable[Node]) -> Iterator[Gap]:
-    for root in roots:
-        for _, node in root.walk():
-            if node.span.name.startswith(semconv.AGENT_PREFIX):
-                yield from _gaps_of(node)
-
-
-def _gaps_of(rnd: Node) -> Iterator[Gap]:
+def _gaps_of(parts: Parts, span: SpanRecord) -> Iterator[Gap]:
     """The times in a round that no span below it covers, as far as they are long."""
-    span = rnd.span
-    below = sorted((node.span for _, node in rnd.walk() if node is not rnd), key=lambda each: each.start_ns)
+    below = parts.within[span.key]
     until, after = span.start_ns, ""
     end = span.end_ns if span.end_ns is not None else max((each.end_ns or each.start_ns for each in below), default=span.start_ns)
     for start_ns, end_ns, name in (*((each.start_ns, each.end_ns, words.name(each)) for each in below), (end, end, "")):
         if (min(start_ns, end) - until) / 1e9 >= GAP_SECONDS:
-            yield Gap(words.agent(span), integer(span.attributes.get(semconv.ROUND)), until, (min(start_ns, end) - until) / 1e9, after)
+            yield Gap(words.agent(span), parts.number_of(span), until, (min(start_ns, end) - until) / 1e9, after)
         if end_ns is None:  # nobody knows how long it went on: it may have been all the time
             return
         if end_ns >= until:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from massgen_tracing import conventions, semconv
-from massgen_tracing.insight.calls import Key, ModelCall, Tree, errors, model_calls, tool_calls
+from massgen_tracing.insight.calls import ModelCall
+from massgen_tracing.insight.parts import Parts
 from massgen_tracing.model import SpanRecord, Usage
 from massgen_tracing.projection.values import integer, text, usage_of
+
+_PLAIN: Final = frozenset({int, float, bool, type(None)})
+"""Kinds of values in which nothing can stand."""
 
 RunState = Literal["live", "interrupted", "ended"]
 
@@ -83,17 +86,18 @@ class Summary:
 
 def summarise(spans: Sequence[SpanRecord]) -> Summary:
     """The totals of the spans of one run."""
-    ordered = sorted(spans, key=lambda span: span.start_ns)
-    tree = Tree(ordered)
-    sessions = _sessions(tree)
+    return total(Parts(spans))
+
+
+def total(parts: Parts) -> Summary:
+    """The totals of a run that is taken apart."""
+    ordered, sessions = parts.spans, parts.sessions
     session = sessions[-1] if sessions else None
     about: Mapping[str, Any] = session.attributes if session is not None else {}
-    calls = model_calls(tree)
-    rounds = [span for span in ordered if span.name.startswith(semconv.AGENT_PREFIX)]
-    total = Usage()
-    for usage in (call.usage for call in calls) if calls else map(usage_of, rounds):
-        total += usage
-    calls_of = _by_round(tree, calls)
+    calls = parts.calls
+    used = Usage()
+    for usage in (call.usage for call in calls) if calls else map(usage_of, parts.rounds):
+        used += usage
     open_count = sum(span.state == "open" for span in ordered)
     interrupted = sum(span.state == "interrupted" for span in ordered)
     return Summary(
@@ -104,14 +108,14 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
         seconds=_seconds(sessions, ordered),
         state=_state(session, open_count, interrupted),
         agents=_agents(about, ordered),
-        rounds=tuple(_round(span, calls_of[span.key]) for span in rounds),
+        rounds=tuple(round_of(parts, span) for span in parts.rounds),
         winner=text(about.get(semconv.WINNER)),
         winner_label=text(about.get(semconv.WINNER_LABEL)),
-        usage=total,
+        usage=used,
         llm_calls=len(calls),
         costless_calls=sum(map(is_costless, calls)),
-        tool_calls=len(tool_calls(tree)),
-        errors=len(errors(tree)),
+        tool_calls=len(parts.tools),
+        errors=len(parts.errors),
         scrubbed=sum(map(_scrubbed, ordered)),
         open=open_count,
         interrupted=interrupted,
@@ -119,21 +123,28 @@ def summarise(spans: Sequence[SpanRecord]) -> Summary:
 
 
 def _scrubbed(span: SpanRecord) -> int:
-    texts = [span.name, span.status_message, *(event.name for event in span.events)]
-    held = [span.attributes, *(event.attributes for event in span.events), *(link.attributes for link in span.links)]
-    return sum(_marks(each) for each in (*texts, *held))
+    found = span.name.count(semconv.SCRUBBED) + span.status_message.count(semconv.SCRUBBED) + _marks(span.attributes)
+    for event in span.events:
+        found += event.name.count(semconv.SCRUBBED) + _marks(event.attributes)
+    return found + sum(_marks(link.attributes) for link in span.links)
 
 
 def _marks(value: object) -> int:
     if isinstance(value, str):
         return value.count(semconv.SCRUBBED)
     if isinstance(value, Mapping):
-        return sum(_marks(item) for pair in value.items() for item in pair)
+        found = 0
+        for key, item in value.items():
+            found += key.count(semconv.SCRUBBED)
+            if type(item) not in _PLAIN:
+                found += _marks(item)
+        return found
     return sum(map(_marks, value)) if isinstance(value, Sequence) and not isinstance(value, bytes) else 0
 
 
-def _round(span: SpanRecord, calls: Sequence[ModelCall]) -> Round:
-    values = span.attributes
+def round_of(parts: Parts, span: SpanRecord) -> Round:
+    """What the span of a round says, and the calls in it."""
+    values, calls = span.attributes, parts.calls_of[span.key]
     usage = usage_of(span)
     # A round that was killed has no sums yet, and none has what other instrumentations than the facade report; the calls still tell.
     for call in calls:
@@ -153,26 +164,10 @@ def _round(span: SpanRecord, calls: Sequence[ModelCall]) -> Round:
     )
 
 
-def _by_round(tree: Tree, calls: Sequence[ModelCall]) -> Mapping[Key, list[ModelCall]]:
-    """The model calls of each round."""
-    found: dict[Key, list[ModelCall]] = defaultdict(list)
-    for call in calls:
-        rnd = tree.round_of(call.span)
-        if rnd is not None:
-            found[rnd.key].append(call)
-    return found
-
-
 def is_costless(call: ModelCall) -> bool:
     """Whether nobody knows what an ended call cost; one that failed without having used anything cost nothing."""
     span = call.span
     return call.usage.cost is None and span.state == "ended" and not (span.status_code == 2 and call.usage == Usage())
-
-
-def _sessions(tree: Tree) -> list[SpanRecord]:
-    """The sessions that are in no other one, by their starts: a run has one for each of its turns and attempts."""
-    found = [span for span in tree.spans.values() if span.name == semconv.SESSION]
-    return [span for span in found if not any(above.name == semconv.SESSION for above in tree.above(span))]
 
 
 def _first_start(sessions: Sequence[SpanRecord], ordered: Sequence[SpanRecord]) -> int | None:

@@ -11,6 +11,8 @@ from massgen_tracing import conventions, semconv
 from massgen_tracing.model import SpanRecord, Usage
 
 _CUT: Final = re.compile(r"… \[cut, (\d+) characters\]\Z")
+_CUTS: Final = re.compile(r"(?:… |\"…\": \"?)\[cut, (\d+) (?:characters|items)\]")
+"""Where texts, lists and mappings were cut within a JSON text."""
 
 
 def text(value: object) -> str:
@@ -55,6 +57,11 @@ def length(value: object) -> int:
     said = text(value)
     cut = _CUT.search(said)
     return len(said) if cut is None else int(cut[1])
+
+
+def cuts(said: str) -> list[int]:
+    """How long each part of a text was that was cut, in characters or items; none for a text that is whole."""
+    return [int(number) for number in _CUTS.findall(said)]
 
 
 def usage_of(span: SpanRecord) -> Usage:

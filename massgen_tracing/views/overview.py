@@ -12,6 +12,7 @@ from massgen_tracing.insight.overview import Overview, Wasted
 from massgen_tracing.insight.summary import Round
 from massgen_tracing.model import Usage
 from massgen_tracing.views import run_json, terminal, text
+from massgen_tracing.views.report import facts
 
 _MOST: Final = 5
 """Rows of a table; how many more there are is said."""
@@ -43,6 +44,8 @@ def draw(out: Console, found: Overview, *, title: str) -> None:
     _table(out, "Nothing went on", ("round", "for", "from", "after"), gaps)
     failures = [(_place(each.agent_id, each.round), each.span.name, text.shorten(each.error, run_json.MOST_TEXT)) for each in found.failures]
     _table(out, "Errors", ("round", "what", "error"), failures)
+    told = [(each.severity, each.code, text.shorten(each.what, run_json.MOST_TEXT)) for each in found.findings]
+    _table(out, "Findings", ("severity", "code", "what"), told)
 
 
 def _table(out: Console, title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -76,8 +79,8 @@ def _place(agent_id: str, number: int | None) -> str:
 
 def _why(wasted: Wasted) -> str:
     if wasted.by:
-        return f"{wasted.round.outcome} by {wasted.by}"
-    return ": ".join(filter(None, (wasted.round.outcome, text.shorten(wasted.round.error, 80))))
+        return f"{wasted.cause} by {wasted.by}"
+    return ": ".join(filter(None, (wasted.cause, text.shorten(wasted.round.error, 80))))
 
 
 def document(found: Overview, *, title: str) -> dict[str, Any]:
@@ -95,7 +98,7 @@ def document(found: Overview, *, title: str) -> dict[str, Any]:
             }
             for each in found.used
         ],
-        "wasted": [{**run_json.of_round(each.round), "by": each.by or None} for each in found.wasted],
+        "wasted": [{**run_json.of_round(each.round), "cause": each.cause, "by": each.by or None} for each in found.wasted],
         "tools": [
             {"tool": each.name, "calls": each.calls, "failures": each.failures, "seconds": each.seconds, "longest_seconds": each.longest}
             for each in found.tools
@@ -120,4 +123,5 @@ def document(found: Overview, *, title: str) -> dict[str, Any]:
             }
             for each in found.failures
         ],
+        "findings": [facts.finding(each) for each in found.findings],
     }

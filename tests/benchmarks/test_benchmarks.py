@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import scale, store
+from benchmarks import many_runs, scale, store
 from benchmarks._measure import Figure, Samples, interleave, report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +34,19 @@ def test_the_benchmark_of_the_store_prints_sealing_queries_and_memory() -> None:
     asked = store.queries("trace").values()
     assert len(rows) == len(asked) + sum(map(store.uses_attributes, asked))
     assert done.stderr == ""
+
+
+def test_the_benchmark_of_many_runs_compares_each_statement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one file of the same rows, where DuckDB understands it; and all that lies on the disk is counted."""
+    root = tmp_path / "many"
+    many_runs.write(root, range(3))
+    shipped = {"slow_tools", "token_usage_by_agent", "tool_error_rate"}
+    assert many_runs.statements(root).keys() > shipped | many_runs.QUESTIONS.keys()
+    some = {name: sql for name, sql in many_runs.statements(root).items() if name in shipped}
+    monkeypatch.setattr(many_runs, "statements", lambda _root: some)
+    figures = list(many_runs.beside_one_file(root, tmp_path / "one", 1))
+    assert [figure.target for figure in figures] == [2.0, 2.0, None]
+    assert many_runs.size(tmp_path / "one") == (tmp_path / "one" / "all.parquet").stat().st_size
 
 
 def test_rounds_are_interleaved_and_the_first_is_not_counted() -> None:

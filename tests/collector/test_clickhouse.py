@@ -21,6 +21,7 @@ from tools.backends import clickhouse, running
 from tools.backends.binaries import CONFIGURATION
 from tools.backends.clickhouse import Served
 from tools.backends.running import Collector
+from tools.dashboards import values_for
 
 pytestmark = [pytest.mark.binaries, pytest.mark.skipif(not clickhouse.installed(), reason=clickhouse.MISSING)]
 
@@ -77,7 +78,8 @@ def test_a_run_has_the_same_answers(served: Served, exporting: Collector, tmp_pa
         "as a Collector says it": f"SELECT otel_scope_attributes, otel_resource_attributes, process_pid {mine} LIMIT 1",
     }
     for name, written in statements.items():
-        here, there = (store.query(written.replace("[TRACE_ID]", trace), root, backend=backend) for backend in (None, served.place))
+        statement, params = written.replace("[TRACE_ID]", trace), values_for(written)
+        here, there = (store.query(statement, root, params=params, backend=backend) for backend in (None, served.place))
         assert there.table.schema == here.table.schema, name
         assert sorted(map(comparable, there.rows)) == sorted(map(comparable, here.rows)), name
 

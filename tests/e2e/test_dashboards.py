@@ -23,6 +23,7 @@ from massgen_tracing.store.sealing import seal
 from tests.store import exported, otlp
 from tests.store.test_queries import QUERIES
 from tools.backends import clickhouse
+from tools.dashboards import values_for
 
 FOLDER = Path(__file__).parents[2] / "dashboards"
 DEAD = "d" * 32
@@ -304,7 +305,8 @@ def test_clickhouse_has_the_same_answers(root: Path, spans: list[SpanRecord], tm
         assert not served.answer(sql, rows=rows)
         for name, written in statements.items():
             statement = written.replace("[TRACE_ID]", trace)
-            here, there = store.query(statement, root), store.query(statement, backend=served.place)
+            params = values_for(statement)
+            here, there = store.query(statement, root, params=params), store.query(statement, backend=served.place, params=params)
             assert there.table.schema == here.table.schema, name
             # What begins at the same time has no order.
             assert sorted(map(comparable, there.rows)) == sorted(map(comparable, here.rows)), name

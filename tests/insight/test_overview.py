@@ -25,7 +25,7 @@ def span(number: int, name: str, start: float, end: float | None, parent: int = 
         "cost": semconv.OPERATION_COST, "tool": semconv.GEN_AI_TOOL_NAME,
     }  # fmt: skip
     return SpanRecord(
-        "a" * 32, f"{number:016x}", f"{parent:016x}" if parent else "", name, int(start * SECOND), None if end is None else int(end * SECOND),
+        "a" * 32, f"{number:016x}", f"{parent:016x}" if parent else "", name, round(start * SECOND), None if end is None else round(end * SECOND),
         status_code=2 if failed else 0, attributes={keys[key]: value for key, value in attributes.items()},
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from massgen_tracing.store.roots import catalogue, reader
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.views.cli import main
 from tests.massgen import runs
+from tools.dashboards import values_for
 
 DASHBOARDS = sorted((Path(__file__).parents[2] / "dashboards" / "sql").glob("*.sql"))
 
@@ -151,7 +152,8 @@ def test_the_dashboards_queries_answer_over_an_import(name: str, tmp_path: Path,
     root = runs.copy(name, tmp_path)
     said(capsys, root)
     trace = f"{runs.spans(runs.read(root), semconv.SESSION)[0].trace_id:032x}"
-    answers = {path.stem: store.query(path.read_text().replace("[TRACE_ID]", trace), root).rows for path in DASHBOARDS}
+    statements = {path.stem: path.read_text().replace("[TRACE_ID]", trace) for path in DASHBOARDS}
+    answers = {name: store.query(sql, root, params=values_for(sql)).rows for name, sql in statements.items()}
     telling = ("recent_sessions", "agent_comparison", "coordination_flow", "trace_hierarchy", "tool_calls", "slow_tools", "token_usage_by_agent")
     assert [query for query in telling if not answers[query]] == []
     tokens = store.query(

@@ -12,10 +12,11 @@ from tools import readme_tables
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_readme_has_the_tables_that_the_code_makes() -> None:
-    """Those of settings and of versions of MassGen, between their markers; `python -m tools.readme_tables` writes them."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text == readme_tables.in_place(text)
+def test_the_documents_have_the_tables_that_the_code_makes() -> None:
+    """Those of settings, versions of MassGen, findings and thresholds, between their markers; `python -m tools.readme_tables` writes them."""
+    for path, tables in readme_tables.DOCUMENTS.items():
+        text = path.read_text(encoding="utf-8")
+        assert text == readme_tables.in_place(text, tables)
 
 
 def test_the_table_has_a_row_for_each_setting() -> None:

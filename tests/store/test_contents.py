@@ -145,7 +145,7 @@ def test_other_runs_files_are_not_opened(root: Path, opened: list[str], question
         answered = ask(COUNT, root, min_us=micros(begin), max_us=micros(end))
     elif question == "since":
         for later in range(number + 1, RUNS):
-            for path in catalogue.Run(root / "massgen_logs" / f"log_20270115_08{later:02}00_000000", None).files():
+            for path in catalogue.Run(root / "massgen_logs" / f"log_20270115_08{later:02}00_000000").own_files():
                 path.unlink()
         answered = ask(COUNT, root, min_us=micros(begin))
     else:

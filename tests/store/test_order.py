@@ -30,7 +30,9 @@ BEGUN = st.lists(st.tuples(st.integers(0, 40 * 60), st.sampled_from(ZONES)), min
 
 def run_in(root: Path, began: datetime, zone: str, *, recorded: bool = True, kept: bool = True) -> Path:
     """A run whose name is of a zone; *kept* where its directory has the times of its making."""
-    log_dir = root / layout.LOGS_DIR / began.astimezone(ZoneInfo(zone)).strftime(layout.RUN_TIME_FORMAT)
+    place = root / layout.LOGS_DIR
+    several = len(list(place.iterdir())) if place.is_dir() else 0  # of several zones may have the same name else
+    log_dir = place / (began + timedelta(microseconds=several)).astimezone(ZoneInfo(zone)).strftime(layout.RUN_TIME_FORMAT)
     attempt = log_dir / "turn_1" / "attempt_1"
     attempt.mkdir(parents=True)
     if recorded:

@@ -10,6 +10,7 @@ import pytest
 from massgen_tracing import store
 from massgen_tracing.errors import QueryError
 from massgen_tracing.store.tables import metrics, records
+from massgen_tracing.store.tables.meanings import RUN
 from massgen_tracing.views.cli import main
 
 SHOWN = ("table_catalog", "table_schema", "table_name", "column_name", "data_type", "is_nullable", "description")
@@ -31,7 +32,10 @@ def test_a_tables_columns_are_shown_with_what_they_mean(root: Path, sql: str, co
     """In the order of the table, with the engine's names of their types."""
     result = store.query(sql, root)
     assert result.columns == columns
-    assert [row["column_name"] for row in result.rows] == table.SCHEMA.names  # type: ignore[attr-defined]
+    assert [row["column_name"] for row in result.rows] == [
+        *table.SCHEMA.names,  # type: ignore[attr-defined]
+        *([RUN] if table is records else []),
+    ]
     assert all(row["description"] for row in result.rows)
 
 
@@ -50,16 +54,16 @@ def test_the_information_schema_is_asked_as_any_table(root: Path) -> None:
     tables = [row["table_name"] for row in store.query("SELECT * FROM information_schema.tables ORDER BY table_name", root).rows]
     assert tables == [row["table_name"] for row in store.query("SHOW TABLES", root).rows] == ["metrics", "records", "records_all"]
     beside = "SELECT count(*) AS n, (SELECT count(*) FROM information_schema.columns WHERE table_name = 'records') AS columns FROM records"
-    assert store.query(beside, root).rows == [{"n": 17, "columns": len(records.SCHEMA)}]
+    assert store.query(beside, root).rows == [{"n": 17, "columns": len(records.SCHEMA) + 1}]
 
 
 def test_columns_can_be_asked_before_there_are_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No recording is read for them, and there need not be any."""
-    assert len(store.query("SHOW COLUMNS FROM records", tmp_path / "none")) == len(records.SCHEMA)
+    assert len(store.query("SHOW COLUMNS FROM records", tmp_path / "none")) == len(records.SCHEMA) + 1
     assert main(["sql", "--schema", "--root", str(tmp_path / "none"), "--format", "csv"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "table_name,column_name,data_type,is_nullable,description"
-    assert len(lines) == 1 + 2 * len(records.SCHEMA) + len(metrics.SCHEMA)
+    assert len(lines) == 1 + 2 * (len(records.SCHEMA) + 1) + len(metrics.SCHEMA)
 
 
 @pytest.mark.parametrize(

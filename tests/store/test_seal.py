@@ -30,7 +30,7 @@ from massgen_tracing.sinks.recording.file import AppendFile
 from massgen_tracing.store.reading import encode
 from massgen_tracing.store.reading.lines import LineDecoder
 from massgen_tracing.store.roots import catalogue, lookup, reader
-from massgen_tracing.store.sealing import seal, sealed, typed, written
+from massgen_tracing.store.sealing import regular, seal, sealed, typed, written
 from tests.store import otlp
 
 # --- values ------------------------------------------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ def test_shapes_give_what_the_total_reader_gives(tmp_path_factory: pytest.TempPa
 def refuse(_sealing: Any) -> Iterator[Any]:
     """Stands for reading lines by their shape."""
     if _sealing is not None:
-        raise seal._Irregular
+        raise regular.Irregular
     yield
 
 
@@ -381,7 +381,7 @@ def test_sealing_gives_the_same_bytes_each_time(tmp_path: Path) -> None:
 
 def test_many_row_groups_are_one_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spans are streamed in groups; none is lost at their borders."""
-    monkeypatch.setattr(seal, "_GROUP_LINES", 8)
+    monkeypatch.setattr(regular, "GROUP_LINES", 8)
     monkeypatch.setattr(seal, "_BLOCK_BYTES", 2000)
     path = live(tmp_path, otlp.sample_lines())
     before = reader.read([path]).spans

@@ -13,9 +13,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from opentelemetry.trace import SpanContext, TraceFlags
+
 from massgen_tracing.errors import ConfigError, EndpointError, RunError, RunTimeout
 from massgen_tracing.layout import RunDirectory
-from massgen_tracing.semconv import EVENT_DETAILS, FinishReason
+from massgen_tracing.semconv import ANALYSIS_OF, EVENT_DETAILS, FinishReason
 from massgen_tracing.trace.borders import bind_stream
 from massgen_tracing.trace.session import Session
 from massgen_tracing.trace.tracer import Tracer
@@ -84,6 +86,7 @@ class Coordination:
         run: the run's directory; None lets the tracer make one.
         history: what was asked and answered in earlier turns, which the agents are told.
         on_progress: told of everything worth showing.
+        of: the trace and the span, in hex, of another run that this one is about; its session links to it.
 
     Attributes:
         trace_id: 32 hex digits; empty before the start, and where nothing is traced.
@@ -103,6 +106,7 @@ class Coordination:
         run: RunDirectory | None = None,
         history: Sequence[Exchange] = (),
         on_progress: OnProgress = _ignore,
+        of: tuple[str, str] | None = None,
     ) -> None:
         if not question.strip():
             raise ConfigError("The question is empty", expected="a question", hint="Give it as the last argument")
@@ -114,6 +118,7 @@ class Coordination:
         self._history = tuple(history)
         self._tracer = tracer
         self._on_progress = on_progress
+        self._of = of
 
     async def run(self) -> RunResult:
         """Carry the run to its end.
@@ -137,6 +142,9 @@ class Coordination:
         agents = [agent.id for agent in self._config.agents]
         with self._tracer.session(self._question, agents=agents, run=self.directory, attributes=described(self._config)) as session:
             self.trace_id = session.trace_id if self._tracer.enabled else ""
+            if self._of is not None:
+                session.set(ANALYSIS_OF, self._of[0])
+                session.span.add_link(_remote(*self._of), {ANALYSIS_OF: self._of[0]})
             self.directory = session.run or self.directory
             pulse = Pulse(self._on_progress)
             pulse(Progress("started", "", session.trace_id))
@@ -296,3 +304,8 @@ def _reason(error: BaseException) -> FinishReason:
     if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
         return "interrupted"
     return "timeout" if isinstance(error, RunTimeout) else "error"
+
+
+def _remote(trace_id: str, span_id: str) -> SpanContext:
+    """A span of another run, for a link."""
+    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))

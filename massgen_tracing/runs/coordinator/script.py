@@ -52,7 +52,7 @@ class DryRunScript:
     def __call__(self, asked: Asked) -> Turn:
         """The reply to one request."""
         turn = self._reply(asked)
-        return Turn(turn.text, turn.calls, turn.seconds, _usage(asked, turn))
+        return Turn(turn.text, turn.calls, turn.seconds, usage_of(asked, turn))
 
     def _reply(self, asked: Asked) -> Turn:
         prompt = str(asked.messages[1]["content"])
@@ -139,7 +139,7 @@ def _final(question: str, answers: int) -> str:
     return f"Final answer to: {question}\n\nDrawn together from {answers} answer(s):\n{points}"
 
 
-def _usage(asked: Asked, turn: Turn) -> Usage:
+def usage_of(asked: Asked, turn: Turn) -> Usage:
     """Tokens as a provider would count them, about four characters each; earlier turns of a conversation are read from the cache."""
     sizes = [len(str(message.get("content") or "")) + len(str(message.get("tool_calls") or "")) for message in asked.messages]
     fresh = 1200 + sum(sizes) // 4  # the tools' descriptions count too

@@ -15,7 +15,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -108,7 +108,10 @@ class Tools:
         return path
 
 
-TOOLS: Final[Mapping[str, tuple[str, dict[str, Any], tuple[str, ...], Callable[[Tools, Mapping[str, Any]], Awaitable[str]]]]] = {
+Tool = tuple[str, dict[str, Any], tuple[str, ...], Callable[[Any, Mapping[str, Any]], Awaitable[str]]]
+"""A tool's description, its properties, the required ones, and the method."""
+
+TOOLS: Final[Mapping[str, Tool]] = {
     "write_file": (
         "Write a text file in the workspace.",
         {"path": {"type": "string"}, "content": {"type": "string"}},
@@ -124,15 +127,15 @@ TOOLS: Final[Mapping[str, tuple[str, dict[str, Any], tuple[str, ...], Callable[[
         Tools.execute_command,
     ),
 }
-"""Name: description, properties, required ones, and the method."""
+"""By name."""
 
 
-async def call(tools: Tools, name: str, arguments: Mapping[str, Any]) -> tuple[str, bool]:
+async def call(tools: Any, name: str, arguments: Mapping[str, Any], table: Mapping[str, Tool] = TOOLS) -> tuple[str, bool]:
     """One tool call; returns the bounded text and whether it is an error."""
-    if name not in TOOLS:
-        return f"There is no tool {name}; there are {', '.join(TOOLS)}", True
+    if name not in table:
+        return f"There is no tool {name}; there are {', '.join(table)}", True
     try:
-        text = await TOOLS[name][3](tools, arguments)
+        text = await table[name][3](tools, arguments)
     except ToolFailure as failure:
         return _bounded(str(failure)), True
     except (OSError, ValueError, TypeError) as error:
@@ -181,8 +184,13 @@ def _log(name: str, arguments: Mapping[str, Any], meta: Mapping[str, Any]) -> No
         log.write(json.dumps(line, default=str) + "\n")
 
 
-async def serve(root: Path) -> None:
-    """Serve MCP over stdin and stdout until stdin ends."""
+async def serve(tools: Callable[[Mapping[str, Any]], Any], table: Mapping[str, Tool] = TOOLS) -> None:
+    """Serve MCP over stdin and stdout until stdin ends.
+
+    Args:
+        tools: gives what the methods of the table are called on, told the `_meta` of the request.
+        table: the tools by name.
+    """
     from mcp import types
     from mcp.server.lowlevel import Server
     from mcp.server.stdio import stdio_server
@@ -191,14 +199,14 @@ async def serve(root: Path) -> None:
         {
             "tools": [
                 {"name": name, "description": text, "inputSchema": {"type": "object", "properties": properties, "required": list(required)}}
-                for name, (text, properties, required, _) in TOOLS.items()
+                for name, (text, properties, required, _) in table.items()
             ]
         }
     )
 
     async def answer(name: str, arguments: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> Any:
         _log(name, arguments or {}, meta)
-        text, is_error = await call(Tools(root, meta), name, arguments or {})
+        text, is_error = await call(tools(meta), name, arguments or {}, table)
         return types.CallToolResult.model_validate({"content": [{"type": "text", "text": text}], "isError": is_error})
 
     server = _server_of_mcp_1(Server, types, listed, answer) if hasattr(Server, "call_tool") else _server_of_mcp_2(Server, listed, answer)
@@ -242,10 +250,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.root.is_dir():
         print(f"tool_server: {args.root} is not a directory; create it, or give another --root", file=sys.stderr)  # noqa: T201 - stdout is MCP's
         return 1
+    return until_stdin_ends(serve(lambda meta: Tools(args.root, meta)))
+
+
+def until_stdin_ends(serving: Coroutine[Any, Any, None]) -> int:
+    """Serve in this process; returns its exit code."""
     # Logfire installs a plugin for pydantic; loading it would take a third of this process's start.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
-        asyncio.run(serve(args.root))
+        asyncio.run(serving)
     except KeyboardInterrupt:
         return 130
     return 0

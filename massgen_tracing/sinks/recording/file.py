@@ -193,6 +193,8 @@ class AppendFile:
                 if fcntl is None or self._lock(file):
                     size = os.fstat(file.number).st_size
                     self._torn = size > 0 and os.pread(file.number, 1, size - 1) != b"\n"
+                    if size == 0:
+                        layout.goes_on(self.path)
                     kept = True
                     return file, size
                 # Sealed into another file just now: what follows begins a new one.

@@ -15,7 +15,7 @@ from massgen_tracing.store.engine import limits
 from massgen_tracing.store.sql import functions, lengths, measures, schema
 from massgen_tracing.store.sql.tokens import MOST_LEVELS
 from massgen_tracing.store.tables import metrics, records
-from massgen_tracing.store.tables.meanings import METRICS, RECORDS
+from massgen_tracing.store.tables.meanings import METRICS, RECORDS, RUN
 
 EMPTY: Final = {
     records.TABLE: pa.RecordBatch.from_pylist([], schema=records.SCHEMA),
@@ -58,13 +58,18 @@ def taken(*, lists: bool) -> Iterator[Engine]:
     kept.append(engine)
 
 
-@lru_cache(maxsize=2)
-def planner(*, lists: bool) -> datafusion.SessionContext:
-    """An engine whose tables are empty, to plan with and never to ask."""
+@lru_cache(maxsize=4)
+def planner(*, lists: bool, runs: bool = False) -> datafusion.SessionContext:
+    """An engine whose tables are empty, to plan with and never to ask; with *runs* rows of records have their run."""
     context = _new(lists=lists)
-    for name, empty in EMPTY.items():
-        context.register_record_batches(name, [[empty]])
+    _register_empty(context, runs=runs)
     return context
+
+
+def _register_empty(context: datafusion.SessionContext, *, runs: bool) -> None:
+    for name, empty in EMPTY.items():
+        with_run = runs and name != metrics.TABLE
+        context.register_record_batches(name, [[empty.append_column(RUN, pa.array([], pa.string())) if with_run else empty]])
 
 
 def know_schema(context: datafusion.SessionContext) -> None:
@@ -81,8 +86,7 @@ def know_schema(context: datafusion.SessionContext) -> None:
 def _information() -> dict[str, pa.Table]:
     """What the engine itself says of the tables, and what their columns mean."""
     context = datafusion.SessionContext(datafusion.SessionConfig().with_information_schema(enabled=True))
-    for name, empty in EMPTY.items():
-        context.register_record_batches(name, [[empty]])
+    _register_empty(context, runs=True)
     of_columns = "SELECT * FROM information_schema.columns WHERE table_schema = 'public' ORDER BY table_name, ordinal_position"
     columns = context.sql(of_columns).to_arrow_table()
     names = zip(columns["table_name"].to_pylist(), columns["column_name"].to_pylist(), strict=True)

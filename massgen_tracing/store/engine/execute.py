@@ -7,8 +7,10 @@ files, no catalogue, no settings.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import dataclasses
 import re
+import time
 import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,16 +24,18 @@ import pyarrow.compute as pc
 
 from massgen_tracing import layout
 from massgen_tracing.errors import QueryError, RecordingError
-from massgen_tracing.store.engine import engines, first, limits, refusals, remote
+from massgen_tracing.store.engine import engines, first, limits, refusals, remote, runs
 from massgen_tracing.store.engine.answer import Cut
 from massgen_tracing.store.engine.damage import gone, of_storage, unreadable
 from massgen_tracing.store.engine.first import First
 from massgen_tracing.store.engine.sources import Sources, Window, choose, tables
 from massgen_tracing.store.reading.report import Report
-from massgen_tracing.store.roots import catalogue
+from massgen_tracing.store.roots import catalogue, compaction, segments
 from massgen_tracing.store.roots.contents import Wanted
-from massgen_tracing.store.sealing import seal
+from massgen_tracing.store.roots.segments import Found
+from massgen_tracing.store.sealing import seal, segment
 from massgen_tracing.store.sql import dialect, direct, functions, lengths, parameters, schema
+from massgen_tracing.store.tables.meanings import RUN
 from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT, ClickHouse, Value
 
 _SEALING_SECONDS: Final = 0.5
@@ -82,18 +86,32 @@ def answer(
         fetched = _answer_from_clickhouse(ClickHouse(**clickhouse), seconds, question, on_stage)
         return fetched.head, fetched.body, None
     wanted = Wanted(question.traces, min_us, max_us)
-    files = first.few(question.first, sources, limit + 1) if wanted.everything else None
-    answered = None if files is None else _answer_from(files, sources, question, lambda: None)
-    if files is None or answered is None or not answered.is_enough(question):
+    few = first.few(question.first, sources, limit + 1) if wanted.everything else None
+    answered = None if few is None else _answer_from(lambda: Found(few), sources, question, lambda: None)
+    if few is None or answered is None or not answered.is_enough(question):
         on_stage("reading")
         # What columns there are can be asked before there is any recording.
         only_schema = schema.NAME in statement.text.lower() and not found.reads_any
-        files = () if only_schema else tuple(path for place in sources for path in catalogue.files_with(place, wanted))
-        answered = _answer_from(files, sources, question, lambda: on_stage("asking"))
-        if not files and not only_schema:
+        places = () if only_schema else sources
+        answered = _answer_from(lambda: _found(places, wanted), sources, question, lambda: on_stage("asking"))
+        if not answered.report.files and not only_schema:
             answered.report.empty += [place for place in sources if catalogue.is_without_recordings(place)]
-    live = [path for path in files if not layout.is_sealed(path)]
-    return answered.head, answered.body, partial(seal.seal_settled, live, seconds=_SEALING_SECONDS) if live else None
+    return answered.head, answered.body, partial(_seal, sources, answered.live) if answered.live else None
+
+
+def _found(sources: Sequence[str], wanted: Wanted) -> Found:
+    found = [segments.found(place, wanted) for place in sources]
+    return Found(tuple(path for each in found for path in each.files), tuple(chosen for each in found for chosen in each.segments))
+
+
+def _seal(sources: Sequence[str], live: Sequence[Path]) -> None:
+    """Seal what has ended a while ago, for a while."""
+    begun = time.monotonic()
+    for source in sources:
+        with contextlib.suppress(RecordingError):
+            # What is found in a fifth of the time is sealed in the rest of it.
+            compaction.compact(Path(source), until=begun + _SEALING_SECONDS / 5, only=seal.has_settled)
+    seal.seal_settled(live, seconds=begun + _SEALING_SECONDS - time.monotonic())
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +134,7 @@ class _Answered:
     rows: int
     cut: Cut
     report: Report
+    live: tuple[Path, ...]
 
     @property
     def head(self) -> dict[str, Any]:
@@ -127,34 +146,44 @@ class _Answered:
         return bool(self.cut) or (question.first is not None and self.rows >= question.first.enough(question.limit + 1))
 
 
-def _answer_from(files: Sequence[Path], sources: Sequence[str], question: _Question, on_read: Callable[[], None]) -> _Answered:
-    """The answer that *files* give, without those of them that turn out to be gone or damaged."""
+def _answer_from(find: Callable[[], Found], sources: Sequence[str], question: _Question, on_read: Callable[[], None]) -> _Answered:
+    """The answer that files give, without those of them that turn out to be gone or damaged."""
     named = frozenset(map(Path, sources))
     lost: dict[Path, str] = {}
     while True:
-        chosen = choose((path for path in files if path not in lost), named=named, traces=question.traces, window=question.window)
+        there = find()
+        files = [path for path in there.files if path not in lost]
+        chosen = choose(files, there.segments, named=named, traces=question.traces, window=question.window)
         if not lost:
             on_read()
         try:
             with limits.memory():
-                table, cut, asked = ask(question.statement, chosen, window=question.window, limit=question.limit, max_bytes=question.max_bytes)
+                known = runs.of_traces(there) if _names_run(question.statement.text) else None
+                table, cut, asked = ask(
+                    question.statement, chosen, window=question.window, limit=question.limit, max_bytes=question.max_bytes, known_runs=known
+                )
                 body = _streamed(table)
             found = gone(asked)
             if not found:
                 report = chosen.recording.report
                 report.lost |= {str(path): reason for path, reason in lost.items()}
-                return _Answered(body, table.num_rows, cut, report)
+                return _Answered(body, table.num_rows, cut, report, tuple(path for path in files if not layout.is_sealed(path)))
         except QueryError as error:
             # A file may turn out to be damaged after it was chosen: the others have an answer all the same.
             suspects = [path for path, _ in chosen.sealed if path not in named] if of_storage(error) else []
             found = gone(suspects) or unreadable(suspects)
             if not found:
                 raise
-        lost |= found
+        for path in filter(segment.is_segment, found):
+            segment.distrust(path)  # what it has is elsewhere, too
+        lost |= {path: reason for path, reason in found.items() if not segment.is_segment(path)}
 
 
 def _answer_from_clickhouse(place: ClickHouse, seconds: float, question: _Question, on_stage: Callable[[str], None]) -> _Answered:
     """The answer that the spans in ClickHouse give."""
+    if _names_run(question.statement.text):
+        hint = "Ask for attributes->>'gen_ai.conversation.id', which sessions and agents' rounds have"
+        raise QueryError(f"{RUN} is known of recordings only, and ClickHouse has none", hint=hint)
     on_stage("fetching")
     of = remote.source(question.statement, place, seconds, question.window)
     for step in remote.steps(question.first, of, question.limit + 1):
@@ -165,7 +194,7 @@ def _answer_from_clickhouse(place: ClickHouse, seconds: float, question: _Questi
         if step.enough is None or cut or table.num_rows >= step.enough:
             break  # the last step is enough in any case
         on_stage("fetching")
-    return _Answered(body, table.num_rows, cut, step.sources.recording.report)
+    return _Answered(body, table.num_rows, cut, step.sources.recording.report, ())
 
 
 def _streamed(table: pa.Table) -> pa.Buffer:
@@ -183,10 +212,12 @@ def ask(
     limit: int = DEFAULT_LIMIT,
     max_bytes: int = DEFAULT_MAX_BYTES,
     typed_columns: bool = True,
+    known_runs: pa.RecordBatch | None = None,
 ) -> tuple[pa.Table, Cut, tuple[Path, ...]]:
     """The answer of one translated statement, how it was cut, and the sealed files that it is from.
 
-    Without *typed_columns*, attributes are read from their JSON text only; the answer is the same.
+    Without *typed_columns*, attributes are read from their JSON text only; the answer is the same. *known_runs* are the runs of traces, where the
+    statement names them.
 
     Raises:
         QueryError: if the engine refuses the statement or fails at it.
@@ -195,12 +226,12 @@ def ask(
         text = _exact(statement)
         asked = direct.find(text) if typed_columns and sources.sealed else direct.Direct(text)
         try:
-            return _ask(statement, asked, sources, window, limit, max_bytes)
+            return _ask(statement, asked, sources, window, limit, max_bytes, known_runs)
         except Exception as error:
             if not (asked.tables and refusals.is_own_fault(error)):
                 raise
             # The engine has lost its way among the typed columns; the text says the same.
-            return _ask(statement, direct.Direct(text), sources, window, limit, max_bytes)
+            return _ask(statement, direct.Direct(text), sources, window, limit, max_bytes, known_runs)
     except (KeyboardInterrupt, SystemExit, GeneratorExit, QueryError, RecordingError):
         raise
     except BaseException as error:
@@ -209,13 +240,19 @@ def ask(
 
 
 def _ask(
-    statement: dialect.Statement, asked: direct.Direct, sources: Sources, window: Window, limit: int, max_bytes: int
+    statement: dialect.Statement,
+    asked: direct.Direct,
+    sources: Sources,
+    window: Window,
+    limit: int,
+    max_bytes: int,
+    known_runs: pa.RecordBatch | None,
 ) -> tuple[pa.Table, Cut, tuple[Path, ...]]:
     """The same, with the engine's own errors; *asked* is the statement, or the same with typed columns."""
     titles = _titles(statement)
     with engines.taken(lists=statement.lists) as engine:
         for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
-            with tables(engine, step.sources, window=step.window, asked=asked):
+            with tables(engine, step.sources, window=step.window, asked=asked, runs=known_runs):
                 frame = _plan(engine.context, asked.text, statement.params)
                 batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
                 table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(titles)
@@ -235,10 +272,14 @@ def _plan(context: datafusion.SessionContext, text: str, params: Mapping[str, Va
     return context.sql_with_options(text, _OPTIONS, param_values=parameters.bound(params))
 
 
+def _names_run(text: str) -> bool:
+    return RUN in text.lower()
+
+
 @lru_cache(maxsize=16)
 def _titles(statement: dialect.Statement) -> Sequence[str]:
     """The names of the answer's columns. The statement is planned as it was written first: its errors and its titles are those that people know."""
-    planned = _plan(engines.planner(lists=statement.lists), statement.text, statement.params)
+    planned = _plan(engines.planner(lists=statement.lists, runs=_names_run(statement.text)), statement.text, statement.params)
     return [functions.plain(name) for name in planned.schema().names]
 
 
@@ -252,7 +293,7 @@ def _exact(statement: dialect.Statement) -> str:
     def type_of(text: str) -> str | None:
         try:
             # Some types, such as those of conditions, are looked at when the plan is optimised.
-            _plan(engines.planner(lists=statement.lists), text, statement.params).optimized_logical_plan()
+            _plan(engines.planner(lists=statement.lists, runs=_names_run(statement.text)), text, statement.params).optimized_logical_plan()
         except Exception as error:  # noqa: BLE001 - what else may be wrong is said where the statement itself is planned
             found = _PROBED.search(str(error))
             return None if found is None else found[1]

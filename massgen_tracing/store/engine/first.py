@@ -160,6 +160,8 @@ def few(first: First | None, places: Sequence[str], limit: int) -> tuple[Path, .
     """
     if first is None or first.newest or not first.every:
         return None
+    if any(catalogue.has_segments(Path(place)) for place in places):
+        return None  # which have the rows of many runs
     listed = [catalogue.newest_first(place) for place in places]
     runs = list(itertools.chain.from_iterable(listed))
     if not all(listed) or len(runs) < _MANY_RUNS:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -29,11 +29,13 @@ from massgen_tracing.store.reading import live, liveness
 from massgen_tracing.store.reading.recording import Recording
 from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.roots.reader import Reader, is_beside_runs, is_columnar, no_otlp
-from massgen_tracing.store.sealing import exported, seal, sealed, typed
+from massgen_tracing.store.roots.segments import Chosen
+from massgen_tracing.store.sealing import exported, seal, sealed, segment, typed
 from massgen_tracing.store.sealing.sealed import Index
 from massgen_tracing.store.sealing.typed import Typed
 from massgen_tracing.store.sql.direct import Access, Direct
 from massgen_tracing.store.tables import metrics, records
+from massgen_tracing.store.tables.meanings import RUN
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Sources:
         tables: directories of Parquet files, or such files, that have rows of `records_all`.
         points: the same with rows of `metrics`, if any.
         held: what the files of these go away with.
+        dead: of segments among the sealed files, the traces whose rows do not count; of most there are none.
     """
 
     recording: Recording
@@ -68,15 +71,22 @@ class Sources:
     tables: tuple[str, ...] = ()
     points: str | None = None
     held: Spilled | None = None
+    dead: Mapping[Path, frozenset[str]] = field(default_factory=dict)
 
 
 def choose(
-    paths: Iterable[Path], *, named: frozenset[Path] | None = None, traces: frozenset[str] | None = None, window: Window | None = None
+    paths: Iterable[Path],
+    segments: Iterable[Chosen] = (),
+    *,
+    named: frozenset[Path] | None = None,
+    traces: frozenset[str] | None = None,
+    window: Window | None = None,
 ) -> Sources:
     """Read live files, and choose among the sealed ones.
 
     Args:
         paths: live and sealed files.
+        segments: what has the rows of further ones.
         named: those whose errors are the caller's; others that cannot be read are reported and passed over. None for all.
         traces: the only traces that are asked for; None for all.
         window: the only times that are asked for.
@@ -84,8 +94,8 @@ def choose(
     Raises:
         RecordingError: if a file cannot be read.
     """
-    paths = tuple(dict.fromkeys(paths))
-    alone = _from_others(paths, named)
+    paths, segments = tuple(dict.fromkeys(paths)), tuple(segments)
+    alone = None if segments else _from_others(paths, named)
     if alone is not None:
         return alone
     reader = Reader(named)
@@ -96,15 +106,19 @@ def choose(
                 index = sealed.index(path)
                 if index is None:
                     reader.add_sealed(path)
-                else:
-                    wanted = traces is None or any(map(index.may_have, traces))
-                    if wanted and (window is None or window.may_have(index)):
-                        columnar.append((path, index))
+                    continue
+                wanted = (traces is None or any(map(index.may_have, traces))) and (window is None or window.may_have(index))
+                if wanted and layout.is_small(path):
+                    reader.add_sealed(path)
+                elif wanted:
+                    columnar.append((path, index))
             elif traces is None or not seal.is_own(path) or _mentions(path, traces):
                 reader.add_file(path)
-    reader.fail_if_all_are_lost(paths)
+    if not segments:
+        reader.fail_if_all_are_lost(paths)
     if named is not None and named.issuperset(paths) and not columnar:
         reader.fail_if_nothing_was_read()
+    chosen = _apart(reader, columnar, segments)
     for path in _sharing(reader, columnar):
         with reader.surviving(path):
             reader.add_sealed(path)
@@ -113,8 +127,33 @@ def choose(
     for path, index in columnar:
         recording.report.add_sealed(str(path), lines=index.lines, skipped=index.skipped)
         recording.report.spans += index.spans
+    for each in chosen:
+        files, lines, spans = each.segment.counts(each.members)
+        recording.report.files += files
+        recording.report.lines += lines
+        recording.report.spans += spans
+        columnar.append((each.segment.rows, each.segment.index))
     columnar.sort(key=lambda file: file[1].last_us, reverse=True)
-    return Sources(recording, tuple(columnar))
+    return Sources(recording, tuple(columnar), dead={each.segment.rows: each.dead for each in chosen if each.dead})
+
+
+def _apart(reader: Reader, columnar: Sequence[tuple[Path, Index]], segments: Iterable[Chosen]) -> list[Chosen]:
+    """Segments without those of their members that have a trace which another file has too; these are read."""
+    found = list(segments)
+    if not found:
+        return []
+    keys = reader.keys()
+    traces = {trace for trace, _ in keys}.union(*(traces_of(path, index) for path, index in columnar))
+    for place, each in enumerate(found):
+        known = each.segment.by_trace
+        few, many = (traces, known) if len(traces) < len(known) else (known, traces)
+        shared = {known[trace] for trace in few if trace in many} & each.members
+        for path in (path for number in shared for path in each.files(number)):
+            with reader.surviving(path):
+                reader.add_sealed(path)
+        dead = {trace for number in shared for trace in each.segment.traces[number]}
+        found[place] = replace(each, members=each.members - shared, dead=each.dead | dead)
+    return found
 
 
 def _from_others(paths: Sequence[Path], named: frozenset[Path] | None) -> Sources | None:
@@ -158,7 +197,7 @@ def _sharing(reader: Reader, columnar: Sequence[tuple[Path, Index]]) -> list[Pat
     read = reader.keys()
     holders: dict[str, list[int]] = {}
     for number, (path, index) in enumerate(columnar):
-        for trace in _traces(path, index):
+        for trace in traces_of(path, index):
             holders.setdefault(trace, []).append(number)
     in_read = {trace for trace, _ in read}
     shared = {trace for trace, numbers in holders.items() if len(numbers) > 1 or trace in in_read}
@@ -177,7 +216,8 @@ def _sharing(reader: Reader, columnar: Sequence[tuple[Path, Index]]) -> list[Pat
     return [columnar[number][0] for number in sorted(sharing)]
 
 
-def _traces(path: Path, index: Index) -> Iterable[str]:
+def traces_of(path: Path, index: Index) -> Iterable[str]:
+    """The traces that a sealed file has."""
     if index.traces is not None:
         return index.traces
     found: list[str] = parquet.read_table(path, columns=["trace_id"], partitioning=None).column(0).unique().to_pylist()
@@ -188,8 +228,13 @@ _FEW_FILES: Final = 64
 """Views of more are not kept: each holds the statistics of all columns of its files."""
 
 
+_RUN_TRACE: Final = "massgen_run_trace"
+RUNS: Final = pa.schema([(_RUN_TRACE, pa.string()), (RUN, pa.string())])
+"""Which run a trace belongs to."""
+
+
 @contextlib.contextmanager
-def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct) -> Iterator[None]:
+def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct, runs: pa.RecordBatch | None = None) -> Iterator[None]:
     """Make `records_all`, `records` and `metrics` known to an engine, as far as they are asked for, for as long as the block runs.
 
     Args:
@@ -197,9 +242,10 @@ def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct) -
         sources: what there is to read.
         window: rows outside of it are left out.
         asked: what is asked of the tables.
+        runs: of `RUNS`, where rows are to have a column for it.
     """
     context, recording = engine.context, sources.recording
-    groups = _alike(sources.sealed, asked.accesses)
+    groups = _alike(sources, asked.accesses)
     links = [_linked(tuple((os.path.abspath(path), _stamp(path)) for path in paths)) for paths in groups.values()]
     in_memory = list(sources.rows)
     if recording.spans or recording.logs:
@@ -208,8 +254,14 @@ def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct) -
         views = _views(context, in_memory, groups, links, window, asked, sources.tables)
     else:
         # The same files are the same rows; the statement's text does not say which keys its columns stand for.
-        key = (*asked.accesses, *asked.tables.items(), asked.plain, asked.names, window, *(link.directory for link in links))
+        key = (*asked.accesses, *asked.tables.items(), asked.plain, asked.names, window, *groups, *(link.directory for link in links))
         views, _ = engine.once(key, lambda: (_views(context, [], groups, links, window, asked), links))
+    if runs is not None:
+        known = context.create_dataframe([[runs]])
+        views = {
+            name: view.join(known, left_on="trace_id", right_on=_RUN_TRACE, how="left").select(*view.schema().names, RUN)
+            for name, view in views.items()
+        }
     for name, view in views.items():
         context.register_view(name, view)
     if asked.reads(metrics.TABLE) and sources.points is not None:
@@ -242,7 +294,7 @@ def _views(
     if in_memory or not (groups or others):
         rows.append(_Rows(context.read_batches(list(in_memory) or [EMPTY[records.TABLE]]), text))
     for alike, link in zip(groups, links, strict=True):
-        frame = _within(context.read_parquet(link.directory, schema=alike.schema(columns)), window)
+        frame = alike.frame(_within(context.read_parquet(link.directory, schema=alike.schema(columns)), window), columns)
         said = [typed.expression(access.function, known) for access, known in zip(accesses, alike.keys, strict=True)]
         rows.append(_Rows(frame, [one or other for one, other in zip(said, text, strict=True)], pending=alike.pending))
         if alike.begun and starts:
@@ -287,7 +339,8 @@ _ALWAYS: Final = frozenset({"attributes", "kind", "start_timestamp"})
 def _columns(asked: Direct) -> Sequence[str]:
     """The columns of records that are read: planning costs as much as there are, and few statements read many."""
     everything = asked.reads(records.TABLE_ALL) or not asked.plain.isdisjoint({records.TABLE, records.TABLE_ALL})
-    return [name for name in records.SCHEMA.names if everything or name in _ALWAYS or name in asked.names]
+    by_run = RUN in asked.names
+    return [name for name in records.SCHEMA.names if everything or name in _ALWAYS or name in asked.names or (by_run and name == "trace_id")]
 
 
 def _table(name: str, rows: Sequence[_Rows], frames: Sequence[DataFrame]) -> DataFrame:
@@ -308,21 +361,43 @@ class _Alike:
         keys: for each access, the column that its key has; None where the text has to be read.
         pending: whether they may have pending spans as rows.
         begun: whether rows may tell how their spans began.
+        segments: whether they are segments.
+        dead: the traces whose rows do not count.
     """
 
     keys: tuple[Typed | None, ...]
     pending: bool
     begun: bool
+    segments: bool
+    dead: frozenset[str]
 
     def schema(self, columns: Sequence[str]) -> pa.Schema:
         """What is read of the files for these columns of records; what a file does not have is empty."""
         further = {known.column: known.field for known in self.keys if known is not None and known.column}
         own = sealed.SCHEMA if len(columns) == len(records.SCHEMA) else [records.SCHEMA.field(name) for name in columns]
+        if self.segments:
+            derived = [records.SCHEMA.field(name) for name in (*_DERIVED_FROM, *(["trace_id"] if self.dead else []))]
+            own = [item for item in (*own, *derived) if item.name not in segment.DERIVED]
         return pa.schema({item.name: item for item in (*own, *further.values())}.values())
 
+    def frame(self, frame: DataFrame, columns: Sequence[str]) -> DataFrame:
+        """The rows that count, with all of the columns of records."""
+        if not self.segments:
+            return frame
+        if self.dead:
+            frame = frame.filter(datafusion.functions.in_list(datafusion.col("trace_id"), list(map(datafusion.lit, sorted(self.dead))), negated=True))
+        for name in columns:
+            if name in segment.DERIVED:
+                frame = frame.with_column(name, frame.parse_sql_expr(segment.DERIVED[name]))
+        return frame
 
-def _alike(files: Sequence[tuple[Path, Index]], accesses: Sequence[Access]) -> dict[_Alike, list[Path]]:
+
+_DERIVED_FROM: Final = ("kind", "start_timestamp", "end_timestamp")
+
+
+def _alike(sources: Sources, accesses: Sequence[Access]) -> dict[_Alike, list[Path]]:
     """Sealed files by how they answer the accesses."""
+    files = sources.sealed
     known = {access.key: dict.fromkeys(index.column_of(access.key) for _, index in files) for access in accesses}
     groups: dict[_Alike, list[Path]] = {}
     for path, index in files:
@@ -334,7 +409,8 @@ def _alike(files: Sequence[tuple[Path, Index]], accesses: Sequence[Access]) -> d
                 others = (other for other in known[access.key] if other not in {None, typed.ABSENT} and index.lacks(other.column))
                 key = next(others, key)
             keys.append(key)
-        groups.setdefault(_Alike(tuple(keys), index.pending > 0, index.begun > 0), []).append(path)
+        dead = sources.dead.get(path, frozenset())
+        groups.setdefault(_Alike(tuple(keys), index.pending > 0, index.begun > 0, segment.is_segment(path), dead), []).append(path)
     return groups
 
 

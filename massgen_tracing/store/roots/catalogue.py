@@ -10,12 +10,12 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
-from typing import Final
+from typing import Final, overload
 
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
@@ -41,15 +41,18 @@ class Run:
 
     Attributes:
         path: its directory, or one of those recordings, absolute.
-        started: when it started, local time as its name says; None when the name says nothing.
         outside: recordings without a session.
         name: of a recording that lies elsewhere, its place, seen from what was listed.
     """
 
     path: Path
-    started: datetime | None
     outside: tuple[Path, ...] = ()
     name: str = ""
+
+    @property
+    def started(self) -> datetime | None:
+        """When it started, local time as its name says; None when the name says nothing."""
+        return layout.started_at(self.run_id)
 
     @property
     def run_id(self) -> str:
@@ -66,8 +69,12 @@ class Run:
         """Whether it was started in another run, whose tree it belongs to."""
         return self.log_dir is not None and layout.outer_of(self.log_dir) is not None
 
+    def own_files(self) -> tuple[Path, ...]:
+        """Its recordings; empty when it was not traced."""
+        return self.outside or tuple(_own(self.path))
+
     def files(self) -> tuple[Path, ...]:
-        """Its recordings, and those of the runs that were started in it; empty when it was not traced."""
+        """Its recordings, and those of the runs that were started in it."""
         return self.outside or tuple(file for directory in with_nested(self.path) for file in _own(directory))
 
 
@@ -79,7 +86,38 @@ def with_nested(log_dir: Path) -> list[Path]:
     return found
 
 
-def runs(root: Path | str) -> list[Run]:
+class Runs(Sequence[Run]):
+    """Runs of one root, made when they are looked at: of ten thousand most never are.
+
+    Args:
+        directory: where the directories of runs lie.
+        outside: recordings without a session, by what begins their names.
+        names: of all of them.
+    """
+
+    def __init__(self, directory: Path, outside: Mapping[str, tuple[Path, ...]], names: Sequence[str]) -> None:
+        self.directory = directory
+        self.names = names
+        self._outside = outside
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, place: int) -> Run: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Run]: ...
+
+    def __getitem__(self, place: int | slice) -> Run | list[Run]:
+        return [self._named(name) for name in self.names[place]] if isinstance(place, slice) else self._named(self.names[place])
+
+    def _named(self, name: str) -> Run:
+        outside = self._outside.get(name, ())
+        return Run(outside[0], outside) if outside else Run(self.directory / name)
+
+
+def runs(root: Path | str) -> Runs:
     """The runs under *root*, the latest name first; reads nothing but the names in two directories. `order.newest_first` knows their times.
 
     Raises:
@@ -92,29 +130,28 @@ def runs(root: Path | str) -> list[Run]:
     directory = logs if logs.is_dir() else path
     with os.scandir(directory) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(layout.RUN_PREFIX) and entry.is_dir()]
-    found = [Run(directory / name, layout.started_at(name)) for name in names]
-    together: dict[str, list[Path]] = {}
+    together: dict[str, tuple[Path, ...]] = {}
     for file in _own(path / layout.TRACES_DIR):
-        together.setdefault(layout.name_outside(file), []).append(file)
-    found += [Run(files[0], layout.started_at(name), tuple(files)) for name, files in together.items()]
-    return sorted(found, key=_by_name, reverse=True)
+        name = layout.name_outside(file)
+        together[name] = (*together.get(name, ()), file)
+    return Runs(directory, together, sorted([*names, *together], key=_by_name, reverse=True))
 
 
-def listed(root: Path | str) -> list[Run]:
+def listed(root: Path | str) -> Sequence[Run]:
     """What is listed of *root*: the runs under it; where there are none, the run that it is; where it is none, each of its recordings.
 
     Raises:
         RecordingError: if *root* does not exist.
     """
     path = _existing(root)
-    found = runs(path) if path.is_dir() else []
+    found: Sequence[Run] = runs(path) if path.is_dir() else []
     if found or is_root(path):
         return found
     absolute = Path(os.path.abspath(path))
-    if path.is_dir() and (started := layout.started_at(absolute.name)) is not None:
-        return [Run(absolute, started)]
+    if path.is_dir() and layout.started_at(absolute.name) is not None:
+        return [Run(absolute)]
     recordings = [Path(os.path.abspath(file)) for file in files(path)]
-    return [Run(file, None, (file,), os.path.relpath(file, absolute) if path.is_dir() else file.name) for file in recordings]
+    return [Run(file, (file,), os.path.relpath(file, absolute) if path.is_dir() else file.name) for file in recordings]
 
 
 def is_whole(source: Path | str) -> bool:
@@ -123,8 +160,10 @@ def is_whole(source: Path | str) -> bool:
     return path.exists() and not is_root(path) and (path.is_file() or (not runs(path) and bool(files(path))))
 
 
-def _by_name(run: Run) -> tuple[datetime, str]:
-    return run.started or datetime.max, run.run_id  # noqa: DTZ901 - names carry local time
+def _by_name(name: str) -> tuple[str, str]:
+    """The time that a name tells, as its digits; what tells none comes last."""
+    said = layout.TIMED.match(name)
+    return said[1] if said else "~", name
 
 
 def outside_named(source: Path) -> tuple[Path, ...]:
@@ -201,6 +240,31 @@ def below(entry: str | Path) -> tuple[Path, ...]:
     return tuple(_own(entry)) if isinstance(entry, str) else (entry,)
 
 
+def entries(root: Path) -> Mapping[str, int]:
+    """By its name in a root, the inode of each run and of what else is recorded; the same object where nothing has changed."""
+    parts = [_inodes(os.path.join(root, part), part) for part in _PARTS]
+    known = _known_entries.get(str(root))
+    if known is None or any(one is not other for one, other in zip(known[0], parts, strict=True)):
+        known = parts, {name: inode for part in parts for name, inode in part.items()}
+        _known_entries[str(root)] = known
+    return known[1]
+
+
+_NOTHING: Final[dict[str, int]] = {}
+_known_entries: Final[dict[str, tuple[list[dict[str, int]], Mapping[str, int]]]] = {}
+
+
+def below_name(root: Path, name: str) -> tuple[Path, ...]:
+    """The recordings of one of the `entries` of a root."""
+    path = os.path.join(root, name)
+    return (Path(path),) if layout.is_recording(name.rpartition("/")[2]) and not os.path.isdir(path) else tuple(_own(path))
+
+
+def has_segments(source: Path) -> bool:
+    """Whether a source is a root that has segments."""
+    return (source / layout.SEGMENTS_DIR).is_dir() and is_root(source)
+
+
 def is_root(path: Path) -> bool:
     """Whether *path* is where runs are recorded."""
     return any((path / part).is_dir() for part in _PARTS)
@@ -260,6 +324,31 @@ def _entries(path: str) -> tuple[str | Path, ...]:
             _listings.clear()
         _listings[path] = _Listing(stamp, listed)
     return listed
+
+
+_known_inodes: Final[dict[str, tuple[tuple[int, ...], dict[str, int]]]] = {}
+
+
+def _inodes(path: str, part: str) -> dict[str, int]:
+    """What a directory of a root has, by name in the root; the same object as before where nothing has changed."""
+    try:
+        status = os.stat(path)
+        stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+        known = _known_inodes.get(path)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        now = time.time_ns()
+        with os.scandir(path) as listed:
+            inodes = {
+                f"{part}/{entry.name}": entry.inode() for entry in listed if entry.is_dir(follow_symlinks=False) or layout.is_recording(entry.name)
+            }
+    except OSError:
+        return _NOTHING
+    if known is not None and known[1] == inodes:
+        inodes = known[1]
+    if now - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
+        _known_inodes[path] = stamp, inodes
+    return inodes
 
 
 def _existing(source: Path | str) -> Path:

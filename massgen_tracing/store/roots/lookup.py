@@ -57,7 +57,7 @@ def trace(root: Path | str, trace_id: str) -> Recording:
             expected=f"a run's directory, a recording, or at least {_SHORTEST_ID} digits of a trace id",
             hint=f"`massgen-tracing logs list --root {root}` shows the runs",
         )
-    files = catalogue.files_with(root, Wanted(traces=(wanted,)))
+    files = _files_with(Path(root), Wanted(traces=(wanted,)))
     # Looking for the id's bytes is far cheaper than decoding; but other writers may spell ids in another way.
     reader = Reader(named=[Path(root)])
     for path in files:
@@ -80,6 +80,14 @@ def trace(root: Path | str, trace_id: str) -> Recording:
         recording.report,
         begin=lambda: tuple(span for span in recording.starts if span.trace_id == found[0]),
     )
+
+
+def _files_with(root: Path, wanted: Wanted) -> tuple[Path, ...]:
+    if not catalogue.has_segments(root):
+        return catalogue.files_with(root, wanted)
+    from massgen_tracing.store.roots import segments  # loads Arrow
+
+    return segments.files_with(root, wanted)
 
 
 def _mentions(path: Path, trace_id: str) -> bool:

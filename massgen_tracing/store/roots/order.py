@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import itertools
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC
-from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
-from massgen_tracing.store.roots.catalogue import Run
+from massgen_tracing.store.roots import catalogue
+from massgen_tracing.store.roots.catalogue import Run, Runs
+from massgen_tracing.store.roots.contents import SETTLED_NS
 
 _WEST_SECONDS: Final = 12 * 3600
 """A zone is behind UTC by so much at most."""
+
+_SET_BACK_SECONDS: Final = 2 * SETTLED_NS / 1e9
+"""How far compaction may have set back a directory's time."""
 
 _MOST_OPENED: Final = 256
 """Recordings that are opened; of further runs what is known without has to do. It comes to that where many runs of a day have been copied."""
@@ -31,20 +36,25 @@ _BEGINNING: Final = 65_536
 _START: Final = re.compile(rb'"startTimeUnixNano":"([0-9]{1,19})"')
 
 
-def newest_first(runs: Sequence[Run]) -> Iterator[Run]:
-    """Runs in the order of their times, found out as far as it is asked for.
-
-    Args:
-        runs: the latest name first, as `catalogue.runs` gives them.
-    """
-    waiting = sorted(((_by_name(run), -place, run) for place, run in enumerate(runs)), key=itemgetter(0, 1))
+def newest_first(runs: Runs) -> Iterator[Run]:
+    """Runs in the order of their times, found out as far as it is asked for."""
+    told = _told(runs.directory)
+    odd = [place for place, name in enumerate(runs.names) if not layout.TIMED.match(name)]
+    without_time = set(odd)
+    waiting = itertools.chain(odd, (place for place in range(len(runs)) if place not in without_time))
+    following = next(waiting, None)
     # The negative of when it began, or of when it began at the latest; place; whether that is known; run.
     known: list[tuple[float, int, bool, Run]] = []
     opened = 0
-    while waiting or known:
-        while waiting and (not known or waiting[-1][0] >= -known[0][0]):
-            latest, place, run = waiting.pop()
-            heapq.heappush(known, (-_by_directory(run, latest), -place, False, run))
+    while following is not None or known:
+        while following is not None:
+            run = runs[following]
+            latest = _by_name(run)
+            if known and latest < -known[0][0]:
+                break
+            began = told.get(run.run_id)
+            heapq.heappush(known, (-(_by_directory(run, latest) if began is None else began), following, began is not None, run))
+            following = next(waiting, None)
         latest, place, sure, run = heapq.heappop(known)
         if sure:
             yield run
@@ -52,6 +62,15 @@ def newest_first(runs: Sequence[Run]) -> Iterator[Run]:
             began = _by_recording(run) if opened < _MOST_OPENED else None
             opened += 1
             heapq.heappush(known, (-(_here(run, -latest) if began is None else began), place, True, run))
+
+
+def _told(directory: Path) -> Mapping[str, float]:
+    """When runs began, by their names, of those of which that is known without opening them."""
+    if not catalogue.has_segments(directory.parent):
+        return {}
+    from massgen_tracing.store.roots import segments  # loads Arrow
+
+    return segments.began(directory.parent)
 
 
 def _by_name(run: Run) -> float:
@@ -62,7 +81,7 @@ def _by_name(run: Run) -> float:
 def _by_directory(run: Run, latest: float) -> float:
     """The same, as its directory tells, which was there when it began; in whole minutes, so that of a copied root the latest names come first."""
     try:
-        return min(latest, math.ceil(os.stat(run.path).st_mtime / 60) * 60)
+        return min(latest, math.ceil((os.stat(run.path).st_mtime + _SET_BACK_SECONDS) / 60) * 60)
     except OSError:
         return latest
 
@@ -74,7 +93,7 @@ def _here(run: Run, latest: float) -> float:
 
 def _by_recording(run: Run) -> float | None:
     """When it began, as its recording says; None where it does not."""
-    return next((began for began in map(_began, run.files()) if began is not None), None)
+    return next((began for began in map(_began, run.own_files()) if began is not None), None)
 
 
 def _began(path: Path) -> float | None:

@@ -18,25 +18,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import pyarrow as pa
 
 from massgen_tracing import layout, ledger
 from massgen_tracing.errors import RecordingError
-from massgen_tracing.model import SpanRecord
-from massgen_tracing.store.reading import liveness, otlp, recording
-from massgen_tracing.store.reading.lines import LineDecoder
-from massgen_tracing.store.sealing import groups, sealed, written
-from massgen_tracing.store.sealing.columns import NotPlain
+from massgen_tracing.store.reading import liveness, recording
+from massgen_tracing.store.sealing import groups, regular, sealed, written
 from massgen_tracing.store.sealing.groups import Part
-from massgen_tracing.store.sealing.shapes import Left, Shapes
-
-_GROUP_LINES: Final = 65_536
-"""Lines whose spans make a row group, nearly; so many are held in memory."""
-
-_GROUP_BYTES: Final = 2**27
-"""The same, where lines are long."""
+from massgen_tracing.store.sealing.regular import Irregular, Regular
 
 _BLOCK_BYTES: Final = 2**21
 """Bytes of the live file that are read at once."""
@@ -72,12 +63,8 @@ class Outcome:
     reason: str = ""
 
 
-class _Left(Exception):
+class Left(Exception):
     """The live file stays; the text says why."""
-
-
-class _Irregular(Exception):
-    """Not only lines as our own writer writes them; the total reader has to read them."""
 
 
 def seal(path: Path) -> Outcome:
@@ -96,7 +83,7 @@ def seal(path: Path) -> Outcome:
             try:
                 with _only_sealer(path.parent):
                     return _Sealing(path, live).run()
-            except _Left as reason:
+            except Left as reason:
                 return Outcome(path, before=os.fstat(live.fileno()).st_size, reason=str(reason))
     except FileNotFoundError:
         return Outcome(path, reason="it is gone")
@@ -114,12 +101,17 @@ def seal_settled(files: Iterable[Path], *, seconds: float) -> None:
         if left <= 0:
             return
         with contextlib.suppress(RecordingError, OSError):
-            if not is_own(path):
-                continue
-            status = path.stat()
-            settled = time.time() - status.st_mtime > _SETTLED_SECONDS
-            if settled and status.st_size <= left * _BYTES_A_SECOND and os.access(path.parent, os.W_OK):
+            if is_own(path) and has_settled(path) and path.stat().st_size <= left * _BYTES_A_SECOND and os.access(path.parent, os.W_OK):
                 seal(path)
+
+
+def has_settled(path: Path) -> bool:
+    """Whether a recording has been left alone for a while.
+
+    Raises:
+        OSError: if it is gone.
+    """
+    return time.time() - path.stat().st_mtime > _SETTLED_SECONDS
 
 
 def is_own(path: Path) -> bool:
@@ -146,11 +138,12 @@ def _lock(descriptor: int, otherwise: str) -> None:
     """Take the exclusive lock, or leave the file; a file system without locks is an error, for then a writer may be there."""
     assert liveness.fcntl is not None
     for attempt in range(liveness.ATTEMPTS):
-        time.sleep(liveness.PAUSE_SECONDS if attempt else 0)
+        if attempt:
+            time.sleep(liveness.PAUSE_SECONDS)
         with contextlib.suppress(BlockingIOError):
             liveness.fcntl.flock(descriptor, liveness.fcntl.LOCK_EX | liveness.fcntl.LOCK_NB)
             return
-    raise _Left(otherwise)
+    raise Left(otherwise)
 
 
 class _Sealing:
@@ -165,39 +158,22 @@ class _Sealing:
 
     def run(self) -> Outcome:
         if liveness.writer_alive(self._path):
-            raise _Left("its writer still runs")
+            raise Left("its writer still runs")
         if not self._size:
-            raise _Left("it is empty")
-        target = self._target()
-        temporary = target.with_name(f".{target.name}.tmp")
+            raise Left("it is empty")
+        name = target(self._path, self._live, self._size)
+        temporary = name.with_name(f".{name.name}.tmp")
         try:
             try:
                 self._write(temporary, self._regular(), once=True)
-            except _Irregular:
+            except Irregular:
                 self._write(temporary, self._irregular(), once=False)
-            self._replace(lambda: os.replace(temporary, target))
+            self._replace(lambda: os.replace(temporary, name))
+            layout.small_name(name).unlink(missing_ok=True)  # of the same bytes
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        return Outcome(self._path, target, self._size, target.stat().st_size)
-
-    def _target(self) -> Path:
-        """The sealed file's name: a new one, or that of a file which was made of this one's beginning by a sealer that died too early."""
-        for candidate in layout.sealed_names(self._path):
-            if not candidate.exists():
-                return candidate
-            known = sealed.index(candidate)
-            if known is not None and 0 < known.source_bytes <= self._size and known.source_digest == self._digest(known.source_bytes):
-                return candidate
-        raise AssertionError  # the names never end
-
-    def _digest(self, length: int) -> str:
-        """Tells the live file's first bytes from those of any other; spans have random ids, so both ends of them are enough."""
-        digest = hashlib.blake2b(digest_size=16)
-        for begin in (0, max(0, length - _ENDS)):
-            self._live.seek(begin)
-            digest.update(self._live.read(min(length, _ENDS)))
-        return digest.hexdigest()
+        return Outcome(self._path, name, self._size, name.stat().st_size)
 
     # --- reading -----------------------------------------------------------------------------------------------------------------
 
@@ -222,25 +198,10 @@ class _Sealing:
             buffer[:kept] = buffer[whole:length]
 
     def _regular(self) -> Iterator[list[Part]]:
-        """The rows of lines as our own writer writes them, group by group; only open spans are kept in memory longer."""
-        decoder = LineDecoder(otlp.Decoder())
-        plain = Shapes(decoder)
-        lines = held = 0
-        try:
-            for buffer, length in self._blocks():
-                plain.add(buffer, length)
-                held += length
-                if plain.lines - lines >= _GROUP_LINES or held >= _GROUP_BYTES:
-                    lines, held = plain.lines, 0
-                    yield _parts(decoder, *plain.take())
-            self._lines = plain.lines
-            parts = _parts(decoder, *plain.take())
-            unfinished = groups.of_spans((recording.unfinished(_started(decoder, line), "interrupted"), None) for line in plain.unfinished())
-            parts += [] if unfinished is None else [unfinished]
-            if parts:
-                yield parts
-        except NotPlain:
-            raise _Irregular from None
+        """The rows of lines as our own writer writes them, group by group."""
+        reader = Regular()
+        yield from reader.groups(self._blocks())
+        self._lines = reader.lines
 
     def _irregular(self) -> Iterator[list[Part]]:
         """The rows of any lines, in memory; a file is left where something whole in it is no span, for that would be lost."""
@@ -259,12 +220,12 @@ class _Sealing:
         found = collected.recording()
         self._skipped = found.report.skipped
         if self._skipped > torn:
-            raise _Left("it has lines that are no spans")
+            raise Left("it has lines that are no spans")
         if found.logs or found.points:
-            raise _Left("it has logs or metrics, which a sealed recording cannot hold")
+            raise Left("it has logs or metrics, which a sealed recording cannot hold")
         starts = {(start.trace_id, start.span_id): start for start in found.starts}
         spans = ((span, starts.get((span.trace_id, span.span_id))) for span in found.spans)
-        while part := groups.of_spans(itertools.islice(spans, _GROUP_LINES // 2)):
+        while part := groups.of_spans(itertools.islice(spans, regular.GROUP_LINES // 2)):
             yield [part]
 
     # --- writing -----------------------------------------------------------------------------------------------------------------
@@ -281,7 +242,7 @@ class _Sealing:
         tables = map(made.table, parts)
         first, following = next(tables, None), next(tables, None)
         if first is None:
-            raise _Left("it has no spans")
+            raise Left("it has no spans")
         # In a small file, columns without values would otherwise take more than those with.
         empty = {name for name in first.column_names if first.column(name).null_count == len(first)} if following is None else set()
         rest = tables if following is None else itertools.chain([following], tables)
@@ -292,8 +253,10 @@ class _Sealing:
                         writer.write_table(table, row_group_size=len(table))
                         copies.add(table)
                     if once and made.repeats():
-                        raise _Irregular
-                    index = made.index(lines=self._lines, skipped=self._skipped, source_bytes=self._size, source_digest=self._digest(self._size))
+                        raise Irregular
+                    index = made.index(
+                        lines=self._lines, skipped=self._skipped, source_bytes=self._size, source_digest=digest(self._live, self._size)
+                    )
                     writer.add_key_value_metadata(index.metadata())
                 file.flush()
                 os.fsync(file.fileno())
@@ -301,39 +264,59 @@ class _Sealing:
 
     def _replace(self, rename: Callable[[], None]) -> None:
         """Give the sealed file its name and remove the live one, while no writer can come."""
-        descriptor = self._live.fileno()
-        _lock(descriptor, "its writer still runs")
-        status = os.fstat(descriptor)
-        if liveness.vouched_for(self._path, status.st_ino):
-            raise _Left("its writer still runs")
-        if status.st_size != self._size or not os.path.samestat(status, self._path.stat()):
-            raise _Left("it has changed meanwhile")
-        rename()
-        _sync(self._path.parent)
-        self._path.unlink()
-        layout.Voucher.path(self._path).unlink(missing_ok=True)  # of a writer that was killed
-        _sync(self._path.parent)
+        replace(self._path, self._live.fileno(), self._size, rename)
 
 
-def _parts(decoder: LineDecoder, parts: list[Part], left: list[Left]) -> list[Part]:
-    """All rows of a group: those of plain lines, and of the others that were left."""
-    others = groups.of_spans((_ended(decoder, line), None if start is None else _started(decoder, start)) for line, start in left)
-    return parts if others is None else [*parts, others]
+def target(path: Path, live: BinaryIO, size: int) -> Path:
+    """What the Parquet file of a live file is called: a new name, or that of what a sealer that died too early has made of its beginning.
+
+    Args:
+        path: the live file.
+        live: the same, open.
+        size: how many bytes of it are to be sealed.
+    """
+    for name in layout.sealed_names(path):
+        present = next(filter(Path.exists, (name, layout.small_name(name))), None)
+        if present is None:
+            return name
+        known = sealed.index(present)
+        if known is not None and 0 < known.source_bytes <= size and digest(live, known.source_bytes).startswith(known.source_digest):
+            return name
+    raise AssertionError  # the names never end
 
 
-def _ended(decoder: LineDecoder, line: bytes) -> SpanRecord:
-    span = decoder.span(line)
-    if span is None or span.end_ns is None or otlp.is_pending(span):
-        raise _Irregular
-    return span
+def digest(live: BinaryIO, length: int) -> str:
+    """Tells the first bytes of a live file from those of any other; spans have random ids, so both ends of them are enough."""
+    made = hashlib.blake2b(digest_size=16)
+    for begin in (0, max(0, length - _ENDS)):
+        live.seek(begin)
+        made.update(live.read(min(length, _ENDS)))
+    return made.hexdigest()
 
 
-def _started(decoder: LineDecoder, line: bytes) -> SpanRecord:
-    pending = decoder.span(line)
-    start = None if pending is None else otlp.started(pending)
-    if start is None:
-        raise _Irregular
-    return start
+def replace(path: Path, descriptor: int, size: int, rename: Callable[[], None]) -> None:
+    """Give a sealed file its name and remove the live one, while no writer can come.
+
+    Args:
+        path: the live file.
+        descriptor: the same, open.
+        size: how many bytes of it were sealed.
+        rename: gives the sealed file its name.
+
+    Raises:
+        Left: if the live file has to stay.
+        OSError: if a file cannot be removed.
+    """
+    _lock(descriptor, "its writer still runs")
+    status = os.fstat(descriptor)
+    if liveness.vouched_for(path, status.st_ino):
+        raise Left("its writer still runs")
+    if status.st_size != size or not os.path.samestat(status, path.stat()):
+        raise Left("it has changed meanwhile")
+    rename()
+    _sync(path.parent)
+    path.unlink()
+    layout.Voucher.path(path).unlink(missing_ok=True)  # of a writer that was killed
 
 
 def _is_torn(line: bytes) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,10 +18,11 @@ from typing import Any, Final
 import pyarrow as pa
 from pyarrow import parquet
 
-from massgen_tracing import semconv
+from massgen_tracing import layout, semconv
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.model import EMPTY, Attributes, Resource, Scope, SpanRecord
-from massgen_tracing.store.sealing import rest, typed
+from massgen_tracing.store.sealing import rest, small, typed
+from massgen_tracing.store.sealing.small import Small
 from massgen_tracing.store.tables import records
 
 FORMAT: Final = 1
@@ -42,6 +43,9 @@ _WHOLE: Final = (
 """What makes the rows whole spans: OTLP's numbers, the nanoseconds within the microsecond, the rest, and how much of `attributes` was there
 at the span's start (a start that is told so has no row of its own).
 """
+
+WHOLE_ONLY: Final = frozenset(item.name for item in _WHOLE) - {"start_length"}
+"""Those of them that no table is asked for."""
 
 _TYPED: Final = tuple(known.field for known in typed.COLUMNS.values())
 SCHEMA: Final = pa.schema([*records.SCHEMA, *_WHOLE, *_TYPED, *typed.SPARE_FIELDS])
@@ -121,6 +125,8 @@ def index(path: Path) -> Index | None:
 
 @lru_cache(maxsize=16384)
 def _index(path: Path, inode: int, size: int, changed: int) -> Index | None:  # noqa: ARG001 - what changes with the file
+    if layout.is_small(path):
+        return _index_of_small(small.decode(path.read_bytes()))
     metadata = parquet.read_metadata(path).metadata or {}
     text = metadata.get(_METADATA)
     if text is None:
@@ -130,6 +136,26 @@ def _index(path: Path, inode: int, size: int, changed: int) -> Index | None:  # 
         raise RecordingError(f"The sealed recording {path} has a format that this version does not know", hint="Update massgen_tracing")
     traces = said.pop("traces")
     return Index(traces=None if traces is None else tuple(traces), **said)
+
+
+def _index_of_small(said: Small) -> Index:
+    columns = said.columns
+    starts = columns["start_timestamp"]
+    kinds = columns["kind"]
+    return Index(
+        spans=len(set(columns["span_id"])),
+        pending=kinds.count(records.PENDING),
+        begun=sum(length is not None for length in columns["start_length"]),
+        lines=said.lines,
+        skipped=0,
+        first_us=min(starts),
+        last_us=max(starts),
+        traces=tuple(sorted(set(columns["trace_id"]))),
+        keys=None,
+        columns={},
+        source_bytes=said.source_bytes,
+        source_digest=said.source_digest,
+    )
 
 
 def rows(span: SpanRecord, start: SpanRecord | None) -> Iterator[tuple[records.Row, Attributes]]:
@@ -237,11 +263,12 @@ BEGUN_SQL: Final[dict[str, str]] = {
 """The same for the engine: what else than `BEGUN` is not as at the end."""
 
 
-_READ: Final = [
+WHOLE: Final = [
     *("trace_id", "span_id", "parent_span_id", "span_name", "kind", "start_timestamp", "end_timestamp", "attributes", "otel_events", "otel_links"),
     *("otel_status_code", "otel_status_message", "otel_resource_attributes", "otel_scope_name", "otel_scope_version", "otel_scope_attributes"),
     *(item.name for item in _WHOLE),
 ]
+"""The columns that spans are made of again; those of events are in their spans' rows."""
 
 
 def spans(path: Path, trace_prefix: str = "") -> Iterator[SpanRecord]:
@@ -251,17 +278,24 @@ def spans(path: Path, trace_prefix: str = "") -> Iterator[SpanRecord]:
         RecordingError: if the file cannot be read.
     """
     try:
+        if layout.is_small(path):
+            yield from _rebuilt(small.decode(path.read_bytes()).rows(), trace_prefix)
+            return
         file = parquet.ParquetFile(path, pre_buffer=False)
         for number in range(file.num_row_groups):
             if trace_prefix and not _may_have(file.metadata.row_group(number), trace_prefix):
                 continue
-            table = file.read_row_group(number, columns=_READ, use_threads=False)
-            for name in ("start_timestamp", "end_timestamp"):
-                at = table.schema.get_field_index(name)
-                table = table.set_column(at, name, table.column(at).cast(pa.int64()))
-            yield from _rebuilt(table, trace_prefix)
-    except (OSError, pa.ArrowException) as error:
+            yield from _rebuilt(plain(file.read_row_group(number, columns=WHOLE, use_threads=False)).to_pylist(), trace_prefix)
+    except (OSError, pa.ArrowException, ValueError) as error:
         raise RecordingError(f"The sealed recording {path} cannot be read ({error})", hint="Check that the file is whole and readable") from error
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """A table with its times as whole numbers of microseconds."""
+    for number, item in enumerate(table.schema):
+        if pa.types.is_timestamp(item.type):
+            table = table.set_column(number, item.name, table.column(number).cast(pa.int64()))
+    return table
 
 
 def _may_have(group: Any, trace_prefix: str) -> bool:
@@ -274,9 +308,9 @@ def _may_have(group: Any, trace_prefix: str) -> bool:
     return True
 
 
-def _rebuilt(table: pa.Table, trace_prefix: str) -> Iterator[SpanRecord]:
+def _rebuilt(rows: Iterable[dict[str, Any]], trace_prefix: str) -> Iterator[SpanRecord]:
     homes: dict[tuple[Any, ...], tuple[Resource, Scope]] = {}
-    for row in table.to_pylist():
+    for row in rows:
         if row["kind"] == records.SPAN_EVENT or not row["trace_id"].startswith(trace_prefix):
             continue
         more = {} if row["otlp_rest"] is None else json.loads(row["otlp_rest"])

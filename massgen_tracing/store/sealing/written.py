@@ -33,13 +33,22 @@ _COPY_BYTES: Final = 2**26
 """How much of what was written is kept in memory until it is compared; more goes to a temporary file."""
 
 
-def writer(file: IO[bytes], schema: pa.Schema, *, empty: Collection[str] = ()) -> parquet.ParquetWriter:
-    """Writes a sealed file; *empty* are the columns that will have no values."""
+def writer(file: IO[bytes], schema: pa.Schema, *, empty: Collection[str] = (), level: int | None = None) -> parquet.ParquetWriter:
+    """Writes a sealed file.
+
+    Args:
+        file: where.
+        schema: its columns.
+        empty: those that will have no values.
+        level: how much of the compressor's time is worth a smaller file; None for its own choice.
+    """
     plain = {*_WITHOUT_DICTIONARY, *empty, *(each.name for each in schema if pa.types.is_floating(each.type))}
+    compressed = [name for name in schema.names if name not in _FEW_VALUES and name not in empty]
     return parquet.ParquetWriter(
         file,
         schema,
-        compression={name: "none" if name in _FEW_VALUES or name in empty else "zstd" for name in schema.names},
+        compression={name: "zstd" if name in compressed else "none" for name in schema.names},
+        compression_level=None if level is None else dict.fromkeys(compressed, level),
         use_dictionary=[name for name in schema.names if name not in plain],
         write_statistics=[name for name in schema.names if name in _WITH_STATISTICS],
         store_schema=False,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+RUN: Final = "massgen_run"
+"""A column of `records` and `records_all` that Logfire does not have. It is among those of a `*` only where a statement names it."""
+
 _SHARED: Final = {
     "attributes_json_schema": "internal: the types of attributes, from logfire.json_schema",
     "created_at": "internal: when the row was made; ask start_timestamp instead",
@@ -39,6 +42,7 @@ RECORDS: Final[dict[str, str]] = _SHARED | {
     "level": "severity number; compared with names: level >= 'warn'",
     "log_body": "body of an OpenTelemetry log",
     "message": "the text that is shown: logfire.msg, or the span's name",
+    RUN: "ours, not Logfire's: the name of the run that the row belongs to; in * only where the statement names it",
     "otel_events": "JSON array: events of the span, exceptions among them",
     "otel_links": "JSON array: links to other spans",
     "otel_status_code": "UNSET, OK or ERROR",

@@ -1,30 +1,32 @@
-"""`massgen-tracing logs`: `list` the recorded runs, newest first; `import` runs of MassGen that were not traced; `rebuild` a run's files."""
+"""`massgen-tracing logs`: `list`, `analyze`, `compare` and `link` runs; `import` those of MassGen that were not traced; `rebuild` files."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import json
-from datetime import UTC, datetime
-from typing import Any, Final
+import importlib
+from typing import Final
 
-from massgen_tracing.errors import QueryError, RecordingError
-from massgen_tracing.insight.summary import Summary, summarise
-from massgen_tracing.store.roots import catalogue, order, reader
-from massgen_tracing.views import options, text
+from massgen_tracing.views import options
+from massgen_tracing.views.cli import listing
 
-COMMAND: Final = "logs"
-_DEFAULT_LIMIT: Final = 20
-_QUESTION_WIDTH: Final = 48
-_ROOMY: Final = 110
+_MODULES: Final = {
+    "analyze": "write a run's report, computed: ANALYSIS_REPORT.md",
+    "compare": "two runs, or two questions, side by side, and what is beyond the spread of earlier runs",
+    "link": "where a run's trace can be looked at",
+}
+"""Actions with a module of their own."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    _add_list_arguments(parser)
-    actions = parser.add_subparsers(dest="action", metavar="{list,import,rebuild}")
-    listing = actions.add_parser("list", help="list the runs, newest first (this is what `logs` alone does)", argument_default=argparse.SUPPRESS)
-    _add_list_arguments(listing)
+    listing.add_arguments(parser)
+    actions = parser.add_subparsers(dest="action", metavar="{list,analyze,compare,link,import,rebuild}")
+    listing.add_arguments(
+        actions.add_parser("list", help="list the runs, newest first (this is what `logs` alone does)", argument_default=argparse.SUPPRESS)
+    )
+    for name, help_text in _MODULES.items():
+        module = importlib.import_module(f"massgen_tracing.views.cli.{name}")
+        module.add_arguments(actions.add_parser(name, help=help_text, argument_default=argparse.SUPPRESS))
     importing = actions.add_parser("import", help="make recordings of MassGen runs that were not traced, beside their logs")
     importing.add_argument("paths", nargs="+", metavar="PATH", help="a .massgen, a massgen_logs, a log_… directory, or a turn or attempt of one")
     rebuilding = actions.add_parser(
@@ -36,14 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_root(rebuilding, "where the runs are recorded")
 
 
-def _add_list_arguments(parser: argparse.ArgumentParser) -> None:
-    options.add_root(parser, "where the runs are recorded")
-    parser.add_argument("--limit", type=int, default=_DEFAULT_LIMIT, metavar="N", help=f"the newest N runs (default: {_DEFAULT_LIMIT})")
-    parser.add_argument("--format", choices=("table", "json"), default="table", help="how the runs are printed (default: table)")
-
-
 def run(args: argparse.Namespace) -> int:
     """Carry out what was asked for."""
+    if args.action in _MODULES:
+        return int(importlib.import_module(f"massgen_tracing.views.cli.{args.action}").run(args))
     if args.action == "import":
         from massgen_tracing.views.cli import imports
 
@@ -52,106 +50,4 @@ def run(args: argparse.Namespace) -> int:
         from massgen_tracing.views.cli import rebuild
 
         return rebuild.run(args.root, args.run)
-    return _list(args)
-
-
-def _list(args: argparse.Namespace) -> int:
-    """List the runs; only the recordings of those that are shown are read."""
-    if args.limit < 1:
-        raise QueryError("--limit cannot be right", expected="a number from 1", got=args.limit)
-    known = catalogue.listed(args.root)
-    roots = (item for item in order.newest_first(known) if not item.is_nested)
-    shown = [(item, _read(item, alone=len(known) == 1 and item.started is None)) for item in itertools.islice(roots, args.limit)]
-    if args.format == "json":
-        print(json.dumps([_object(item, summary) for item, summary in shown], ensure_ascii=False, indent=1))
-    elif not known:
-        options.note(COMMAND, f'there are no runs under {args.root} yet; start one with `massgen-tracing run "your question"`')
-    else:
-        _draw(shown)
-    if any(True for _ in roots):
-        options.note(COMMAND, f"the newest {len(shown)} of {len(known):,} runs; see more with --limit")
-    return 0
-
-
-def _read(item: catalogue.Run, *, alone: bool) -> Summary | None:
-    """The totals of a run; None where nothing was recorded, or cannot be read, unless it is the only one that was asked for.
-
-    Raises:
-        RecordingError: if it is, and cannot be read.
-    """
-    try:
-        recording = reader.read(item.files())
-    except RecordingError as error:
-        if alone:
-            raise
-        options.note(COMMAND, str(error))
-        return None
-    if recording.report.sentence:
-        options.note(COMMAND, recording.report.sentence)
-    return summarise(recording.spans) if recording.spans else None
-
-
-def _draw(shown: list[tuple[catalogue.Run, Summary | None]]) -> None:
-    from massgen_tracing.views import terminal
-
-    out = terminal.console()
-    rows = [{"run": item.run_id, "when": text.moment(_when(item, summary)), **_cells(summary)} for item, summary in shown]
-    # In a narrow terminal, what the run's name and its tree tell too is left out.
-    columns = [name for name in rows[0] if out.width >= _ROOMY or name not in {"when", "agents"}]
-    cells = [[row[name] for name in columns] for row in rows]
-    terminal.draw_table(out, columns, cells, numeric=frozenset({"agents", "duration", "cost"}), whole=frozenset(columns) - {"question"})
-
-
-def _when(item: catalogue.Run, summary: Summary | None) -> datetime | None:
-    """When a run began, in this machine's zone; as its name tells where nothing was recorded."""
-    if summary is None or summary.start_ns is None:
-        return item.started
-    return datetime.fromtimestamp(summary.start_ns / 1e9, UTC).astimezone()
-
-
-def _cells(summary: Summary | None) -> dict[str, str]:
-    names = ("question", "agents", "duration", "outcome", "tokens", "cost")
-    if summary is None:
-        return dict.fromkeys(names, "") | {"outcome": "no recording"}
-    winner = f"{summary.winner} won" if summary.winner else "ended" if summary.work else "no winner"
-    values = (
-        text.shorten(summary.question or summary.work, _QUESTION_WIDTH),
-        str(len(summary.agents)),
-        text.duration(summary.seconds),
-        winner if summary.state == "ended" else summary.state,
-        text.tokens(summary.usage.input, summary.usage.output).removesuffix(" tok"),
-        text.cost(summary.usage.cost, at_least=summary.costless_calls > 0),
-    )
-    return dict(zip(names, values, strict=True))
-
-
-def _object(item: catalogue.Run, summary: Summary | None) -> dict[str, Any]:
-    """One run for programs; what is not known is null."""
-    started = item.started.astimezone(UTC) if item.started is not None else None
-    if summary is not None and summary.start_ns is not None:
-        started = datetime.fromtimestamp(summary.start_ns / 1e9, UTC)
-    known: dict[str, Any] = {
-        "run": item.run_id,
-        "directory": None if item.log_dir is None else str(item.log_dir),
-        "started": None if started is None else started.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "state": None,
-    }
-    if summary is None:
-        return known
-    return known | {
-        "state": summary.state,
-        "trace_ids": list(summary.trace_ids),
-        "question": summary.question or None,
-        "work": summary.work or None,
-        "agents": list(summary.agents),
-        "seconds": summary.seconds,
-        "winner": summary.winner or None,
-        "winner_label": summary.winner_label or None,
-        "input_tokens": summary.usage.input,
-        "output_tokens": summary.usage.output,
-        "cost_usd": summary.usage.cost,
-        "calls_of_unknown_cost": summary.costless_calls,
-        "errors": summary.errors,
-        "open": summary.open,
-        "interrupted": summary.interrupted,
-    }
+    return listing.run(args)

@@ -19,12 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print it."""
+    from massgen_tracing import settings
     from massgen_tracing.insight.overview import overview
     from massgen_tracing.views import overview as views
     from massgen_tracing.views import terminal
 
     title, recording = wanted.find(args)
-    found = overview(recording.spans)
+    found = overview(recording.spans, settings.thresholds())
     if args.format == "json":
         print(json.dumps(views.document(found, title=title), ensure_ascii=False, indent=1, allow_nan=False))
     else:

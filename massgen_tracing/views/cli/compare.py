@@ -1,0 +1,119 @@
+"""`massgen-tracing logs compare`: two runs, or two questions of runs, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from massgen_tracing.views import options, text
+from massgen_tracing.views.cli import EXIT_OK
+
+if TYPE_CHECKING:
+    from massgen_tracing.insight.comparison import Comparison, Line
+    from massgen_tracing.views.report.subject import Subject
+
+COMMAND: Final = "logs compare"
+_TURN: Final = re.compile(r"(.+):(\d+)")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    for name in ("first", "second"):
+        parser.add_argument(
+            name, metavar="RUN", help="a run's name or directory, a recording or a trace; RUN:N for its question N (default: the last)"
+        )
+    options.add_root(parser, "where the runs are recorded")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="how it is printed (default: table)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print it."""
+    from massgen_tracing.insight.comparison import compare
+
+    first, second = (_subject(args.root, wanted) for wanted in (args.first, args.second))
+    found = compare(first.analysis, second.analysis, second.analysis.earlier)
+    if args.format == "json":
+        print(json.dumps(_document(first, second, found), ensure_ascii=False, indent=1, allow_nan=False))
+    else:
+        _draw(first, second, found)
+    return EXIT_OK
+
+
+def _subject(root: str, wanted: str) -> Subject:
+    from massgen_tracing.store.roots import lookup
+    from massgen_tracing.views.report import analysed
+
+    turn = _TURN.fullmatch(wanted)
+    if turn is None or lookup.place_named(root, wanted) is not None:
+        return analysed.subject(analysed.find(root, wanted))
+    return analysed.subject(analysed.find(root, turn[1], int(turn[2])))
+
+
+def _title(subject: Subject) -> str:
+    return subject.title + ("" if subject.turn is None else f":{subject.turn}")
+
+
+def _draw(first: Subject, second: Subject, found: Comparison) -> None:
+    from massgen_tracing.views import terminal
+
+    out = terminal.console()
+    titles = (_title(first), _title(second))
+    print(f"A: {titles[0]}\nB: {titles[1]}")
+    if not found.same_configuration:
+        print("They are of different configurations: other agents, or other models.")
+    columns = ("what", "A", "B", "change", "earlier runs", "")
+    rows = [
+        (line.name, _value(line, line.first), _value(line, line.second), _change(line), _spread(line), "beyond it" if line.beyond else "")
+        for line in found.lines
+    ]
+    terminal.draw_table(out, columns, rows, numeric=frozenset({"A", "B", "change"}))
+    for title, counts in (("tool calls", found.tools), ("findings", found.findings)):
+        if counts:
+            print()
+            terminal.draw_table(out, (title, "A", "B"), [(name, str(one), str(other)) for name, one, other in counts], numeric=frozenset({"A", "B"}))
+
+
+def _value(line: Line, value: float | None) -> str:
+    if value is None:
+        return "not recorded"
+    if line.unit == "s":
+        return text.duration(value)
+    return text.cost(value) if line.unit == "USD" else f"{value:,.0f}"
+
+
+def _change(line: Line) -> str:
+    if line.first is None or line.second is None or line.first == line.second:
+        return ""
+    if not line.first:
+        return f"+{_value(line, line.second)}"
+    return f"{(line.second - line.first) / line.first:+.0%}"
+
+
+def _spread(line: Line) -> str:
+    return "" if line.spread is None else f"{_value(line, line.spread[0])} to {_value(line, line.spread[1])}"
+
+
+def _document(first: Subject, second: Subject, found: Comparison) -> dict[str, Any]:
+    """The same as data: `massgen_tracing/views/schemas/comparison.schema.json` says what it is."""
+    runs = [{"run": each.title, "turn": each.turn, "trace_id": each.trace_id or None} for each in (first, second)]
+    return {
+        "first": runs[0],
+        "second": runs[1],
+        "same_configuration": found.same_configuration,
+        "measures": [
+            {
+                "name": line.name,
+                "unit": line.unit or None,
+                "first": line.first,
+                "second": line.second,
+                "spread": None if line.spread is None else list(line.spread),
+                "beyond_spread": line.beyond,
+            }
+            for line in found.lines
+        ],
+        "tools": [{"tool": name, "first": one, "second": other} for name, one, other in found.tools],
+        "findings": [{"code": name, "first": one, "second": other} for name, one, other in found.findings],
+        "compared_with": [each.run for each in second.analysis.earlier],
+    }

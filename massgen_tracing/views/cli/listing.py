@@ -1,0 +1,205 @@
+"""`massgen-tracing logs list`: the recorded runs, newest first, with what came of them and whether they were analyzed."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from massgen_tracing import layout
+from massgen_tracing.errors import QueryError, RecordingError
+from massgen_tracing.insight.summary import Summary, summarise
+from massgen_tracing.store.roots import catalogue, order, reader
+from massgen_tracing.views import options, text
+from massgen_tracing.views.report import FILE
+
+COMMAND: Final = "logs"
+_DEFAULT_LIMIT: Final = 20
+_QUESTION_WIDTH: Final = 48
+_ROOMY: Final = 110
+_MORE: Final = {"turns": 16, "report": 10}
+"""Columns of a terminal that these take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question of a run: how often it was attempted, and its report; None where there is none."""
+
+    turn: int
+    attempts: int
+    report: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A run as its directory tells it; work without a session has no questions."""
+
+    run: catalogue.Run
+    turns: tuple[Turn, ...]
+
+    @property
+    def is_analyzed(self) -> bool:
+        """Whether each of its questions has a report."""
+        return bool(self.turns) and all(turn.report is not None for turn in self.turns)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    options.add_root(parser, "where the runs are recorded")
+    parser.add_argument("--limit", type=int, default=_DEFAULT_LIMIT, metavar="N", help=f"the newest N runs (default: {_DEFAULT_LIMIT})")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="how the runs are printed (default: table)")
+    analyzed = parser.add_mutually_exclusive_group()
+    analyzed.add_argument("--analyzed", action="store_true", default=False, help="only runs each of whose questions has a report")
+    analyzed.add_argument("--unanalyzed", action="store_true", default=False, help="only runs of which some question has no report yet")
+
+
+def run(args: argparse.Namespace) -> int:
+    """List the runs; only the recordings of those that are shown are read."""
+    if args.limit < 1:
+        raise QueryError("--limit cannot be right", expected="a number from 1", got=args.limit)
+    known = catalogue.listed(args.root)
+    listed = (_listed(item) for item in (order.newest_first(known) if isinstance(known, catalogue.Runs) else known) if not item.is_nested)
+    if args.analyzed or args.unanalyzed:
+        listed = (item for item in listed if item.turns and item.is_analyzed is args.analyzed)
+    shown = [(item, _read(item.run, alone=len(known) == 1 and item.run.started is None)) for item in itertools.islice(listed, args.limit)]
+    if args.format == "json":
+        print(json.dumps([_object(item, summary) for item, summary in shown], ensure_ascii=False, indent=1))
+    elif not known:
+        options.note(COMMAND, f'there are no runs under {args.root} yet; start one with `massgen-tracing run "your question"`')
+    elif not shown:
+        options.note(COMMAND, f"none of the {len(known):,} runs is {'analyzed' if args.analyzed else 'unanalyzed'}")
+    else:
+        _draw(shown)
+    if any(True for _ in listed):
+        options.note(COMMAND, f"the newest {len(shown)} of {len(known):,} runs; see more with --limit")
+    return 0
+
+
+def _listed(item: catalogue.Run) -> Listed:
+    if item.log_dir is None:
+        return Listed(item, ())
+    attempts: dict[int, int] = {}
+    for attempt in layout.attempts(item.log_dir):
+        attempts[attempt.turn] = attempts.get(attempt.turn, 0) + 1
+    if not attempts:  # older layouts have no attempts, or no turns either
+        return Listed(item, (Turn(1, 1, _report(item.log_dir / "turn_1") or _report(item.log_dir)),))
+    turns = ((turn, many, item.log_dir / f"{layout.TURN_PREFIX}{turn}") for turn, many in sorted(attempts.items()))
+    return Listed(item, tuple(Turn(turn, many, _report(folder)) for turn, many, folder in turns))
+
+
+def _report(folder: Path) -> Path | None:
+    path = folder / FILE
+    return path if path.is_file() else None
+
+
+def _read(item: catalogue.Run, *, alone: bool) -> Summary | None:
+    """The totals of a run; None where nothing was recorded, or cannot be read, unless it is the only one that was asked for.
+
+    Raises:
+        RecordingError: if it is, and cannot be read.
+    """
+    try:
+        recording = reader.read(item.files())
+    except RecordingError as error:
+        if alone:
+            raise
+        options.note(COMMAND, str(error))
+        return None
+    if recording.report.sentence:
+        options.note(COMMAND, recording.report.sentence)
+    return summarise(recording.spans) if recording.spans else None
+
+
+def _draw(shown: list[tuple[Listed, Summary | None]]) -> None:
+    from massgen_tracing.views import terminal
+
+    out = terminal.console()
+    rows = [
+        {"run": item.run.run_id, "when": text.moment(_when(item.run, summary)), **_cells(summary), "turns": _turns(item), "report": _reports(item)}
+        for item, summary in shown
+    ]
+    # Turns and reports are left out where all runs have one and none; in a narrow terminal, what the run's name and its tree tell too.
+    plain = {name for name, value in (("turns", "1"), ("report", "no")) if all(row[name] in {value, ""} for row in rows)}
+    room = _ROOMY + sum(_MORE[name] for name in _MORE if name not in plain)
+    columns = [name for name in rows[0] if name not in plain and (out.width >= room or name not in {"when", "agents"})]
+    cells = [[row[name] for name in columns] for row in rows]
+    terminal.draw_table(out, columns, cells, numeric=frozenset({"agents", "duration", "cost", "turns"}), whole=frozenset(columns) - {"question"})
+
+
+def _turns(item: Listed) -> str:
+    """How many questions, and where some were attempted more than once, how many attempts."""
+    attempts = sum(turn.attempts for turn in item.turns)
+    if not item.turns:
+        return ""
+    return str(len(item.turns)) + (f" ({attempts} attempts)" if attempts > len(item.turns) else "")
+
+
+def _reports(item: Listed) -> str:
+    if not item.turns:
+        return ""
+    made = sum(turn.report is not None for turn in item.turns)
+    return "yes" if made == len(item.turns) else f"{made} of {len(item.turns)}" if made else "no"
+
+
+def _when(item: catalogue.Run, summary: Summary | None) -> datetime | None:
+    """When a run began, in this machine's zone; as its name tells where nothing was recorded."""
+    if summary is None or summary.start_ns is None:
+        return item.started
+    return datetime.fromtimestamp(summary.start_ns / 1e9, UTC).astimezone()
+
+
+def _cells(summary: Summary | None) -> dict[str, str]:
+    names = ("question", "agents", "duration", "outcome", "tokens", "cost")
+    if summary is None:
+        return dict.fromkeys(names, "") | {"outcome": "no recording"}
+    winner = f"{summary.winner} won" if summary.winner else "ended" if summary.work else "no winner"
+    values = (
+        text.shorten(summary.question or summary.work, _QUESTION_WIDTH),
+        str(len(summary.agents)),
+        text.duration(summary.seconds),
+        winner if summary.state == "ended" else summary.state,
+        text.tokens(summary.usage.input, summary.usage.output).removesuffix(" tok"),
+        text.cost(summary.usage.cost, at_least=summary.costless_calls > 0),
+    )
+    return dict(zip(names, values, strict=True))
+
+
+def _object(listed: Listed, summary: Summary | None) -> dict[str, Any]:
+    """One run for programs; what is not known is null."""
+    item = listed.run
+    started = item.started.astimezone(UTC) if item.started is not None else None
+    if summary is not None and summary.start_ns is not None:
+        started = datetime.fromtimestamp(summary.start_ns / 1e9, UTC)
+    known: dict[str, Any] = {
+        "run": item.run_id,
+        "directory": None if item.log_dir is None else str(item.log_dir),
+        "started": None if started is None else started.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "state": None,
+        "analyzed": listed.is_analyzed,
+        "turns": [
+            {"turn": turn.turn, "attempts": turn.attempts, "report": None if turn.report is None else str(turn.report)} for turn in listed.turns
+        ],
+    }
+    if summary is None:
+        return known
+    return known | {
+        "state": summary.state,
+        "trace_ids": list(summary.trace_ids),
+        "question": summary.question or None,
+        "work": summary.work or None,
+        "agents": list(summary.agents),
+        "seconds": summary.seconds,
+        "winner": summary.winner or None,
+        "winner_label": summary.winner_label or None,
+        "input_tokens": summary.usage.input,
+        "output_tokens": summary.usage.output,
+        "cost_usd": summary.usage.cost,
+        "calls_of_unknown_cost": summary.costless_calls,
+        "errors": summary.errors,
+        "open": summary.open,
+        "interrupted": summary.interrupted,
+    }
