@@ -389,8 +389,6 @@ def test_a_value_is_understood_where_its_meaning_is_plain(tmp_path: Path, value:
     "fields",
     [
         {"attributes": [{"key": "k", "value": {"intValue": "many"}}]},
-        {"attributes": [{"key": "k", "value": {"intValue": str(2**70)}}]},
-        {"attributes": [{"key": "k", "value": {"intValue": 2**70}}]},
         {"attributes": [{"key": "k", "value": {"boolValue": "perhaps"}}]},
         {"attributes": [{"key": "k", "value": {"bytesValue": "?"}}]},
         {"attributes": [{"key": "k", "value": {"stringValue": [1]}}]},

@@ -89,7 +89,7 @@ class Said:
 
     def add(self, lines: Iterable[bytes], *, alive: bool = False) -> None:
         """Add lines; *alive* says whether their writer may still be in the middle of the last one."""
-        self._decoder.complain = self._skip
+        self._decoder.complain = self._skip_part
         for line in lines:
             self.number += 1
             start = self._fast.start(line)
@@ -181,6 +181,10 @@ class Said:
             self.starts[span.trace_id, span.span_id] = span
         else:
             self.ended.add(span)
+
+    def _skip_part(self, reason: str) -> None:
+        self.report.partly += 1
+        self._skip(reason)
 
     def _skip(self, reason: str) -> None:
         self.report.skip(self.source, self.number, reason)

@@ -24,7 +24,8 @@ class Report:
 
     Attributes:
         files, lines, spans, logs, points: how many were read; a started span that never ended counts as one.
-        skipped: how many lines or records could not be read.
+        skipped: how many lines, records or parts of records could not be read.
+        partly: how many of these were parts of records that were read.
         first_skips: the first of them.
         lost: files that could not be read at all, each with the reason.
         empty: places that were asked and have no recordings.
@@ -36,6 +37,7 @@ class Report:
     logs: int = 0
     points: int = 0
     skipped: int = 0
+    partly: int = 0
     first_skips: list[Skip] = field(default_factory=list)
     lost: dict[str, str] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
@@ -51,6 +53,7 @@ class Report:
         self.files += other.files
         self.lines += other.lines
         self.skipped += other.skipped
+        self.partly += other.partly
         self.first_skips += other.first_skips[: _KEPT_SKIPS - len(self.first_skips)]
 
     def add_sealed(self, source: str, *, lines: int, skipped: int) -> None:

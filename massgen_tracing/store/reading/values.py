@@ -109,7 +109,7 @@ def _text(value: object, complain: Complain) -> str | None:
 
 def _integer(value: object, complain: Complain) -> int | None:
     number = value if type(value) is int else as_int(value)
-    if number is None or not -(2**63) <= number < 2**64:
+    if number is None or (isinstance(value, float) and abs(value) >= 2**63):  # which the parser has rounded
         _unreadable("integer of 64 bits", value, complain)
         return None
     return number

@@ -219,7 +219,7 @@ class _Sealing:
         collected.add_lines(lines(), source=str(self._path))
         found = collected.recording()
         self._skipped = found.report.skipped
-        if self._skipped > torn:
+        if self._skipped - found.report.partly > torn:
             raise Left("it has lines that are no spans")
         if found.logs or found.points:
             raise Left("it has logs or metrics, which a sealed recording cannot hold")
