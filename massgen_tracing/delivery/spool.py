@@ -198,7 +198,7 @@ class Spool:
     def _of_odd_line(self, line: bytes) -> tuple[list[EncodedSpan], int]:
         said = Said(str(self.path))
         said.add((line,))
-        return [self._form.record(each) for each in said.ended.values()], said.report.skipped
+        return [self._form.record(each) for each in said.ended], said.report.skipped
 
     def _of_record(self, record: SpanRecord) -> list[EncodedSpan]:
         if otlp.is_pending(record):

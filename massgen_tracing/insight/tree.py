@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from massgen_tracing.model import SpanRecord
+from massgen_tracing.store.reading.spans import identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +27,23 @@ class Node:
             waiting += [(depth + 1, child) for child in reversed(node.children)]
 
 
+_CALLING: Final = frozenset({3, 4})
+"""OTLP's kinds of spans on the calling side: CLIENT and PRODUCER."""
+
+
 def trees(spans: Iterable[SpanRecord]) -> list[Node]:
     """The trees of the spans, each span in exactly one place, roots by start time.
 
     A span whose parent is not among the spans is a root, and so is the earliest span of a circle of parents. Where an id comes twice in
-    a trace, the first one counts.
+    a trace, as client and server of one call have it in some tracers, the one that called is above the others; the same span twice is one.
     """
     nodes: dict[tuple[str, str], Node] = {}
-    for span in sorted(spans, key=lambda span: (span.start_ns, span.trace_id, span.span_id)):
-        nodes.setdefault(span.key, Node(span))
+    twins: dict[tuple[str, str], list[Node]] = {}
+    for span in sorted(spans, key=lambda span: (span.start_ns, span.trace_id, span.span_id, span.kind not in _CALLING)):
+        node = Node(span)
+        first = nodes.setdefault(span.key, node)
+        if first is not node and identity(span) not in {identity(other.span) for other in (first, *twins.get(span.key, ()))}:
+            twins.setdefault(span.key, []).append(node)
     roots: list[Node] = []
     for (trace_id, _), node in nodes.items():
         parent = nodes.get((trace_id, node.span.parent_span_id))
@@ -42,11 +52,17 @@ def trees(spans: Iterable[SpanRecord]) -> list[Node]:
     for node in nodes.values():
         if id(node) in reached:
             continue
-        first = _earliest_of_circle(node, nodes)
-        parent = nodes[first.span.trace_id, first.span.parent_span_id]
-        parent.children[:] = [child for child in parent.children if child is not first]
-        roots.append(first)
-        reached |= {id(below) for _, below in first.walk()}
+        earliest = _earliest_of_circle(node, nodes)
+        parent = nodes[earliest.span.trace_id, earliest.span.parent_span_id]
+        parent.children[:] = [child for child in parent.children if child is not earliest]
+        roots.append(earliest)
+        reached |= {id(below) for _, below in earliest.walk()}
+    for key, others in twins.items():
+        outer = nodes[key]
+        others[-1].children[:], outer.children[:] = outer.children, []
+        for inner in others:
+            outer.children.append(inner)
+            outer = inner
     return sorted(roots, key=lambda node: node.span.start_ns)
 
 

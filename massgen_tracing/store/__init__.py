@@ -1,4 +1,4 @@
-"""In: recordings as records, and SQL over them. Reads files of any OTLP/JSON writer, also while a run still writes.
+"""In: recordings as records, and SQL over them. Reads files of any OTLP writer, also while a run still writes.
 
     terms       what a query may be given
     reading     lines of files -> records
@@ -46,7 +46,7 @@ def query(
 
     Args:
         sql: one SELECT (or WITH … SELECT) over `records`, `records_all` and `metrics`.
-        root: a root, a run's directory, any directory of recordings, one OTLP/JSON-lines file, or several of these.
+        root: a root, a run's directory, any directory of recordings, a file of OTLP, or several of these.
         params: a value for each `$name` of the statement. Values are bound, never put into the text; a time is an ISO 8601 text, a list is
             for `= ANY($name)` and functions of arrays.
         min_timestamp: leave out what started before; a naive time is UTC.
@@ -62,7 +62,7 @@ def query(
 
     Raises:
         QueryError: if the statement is refused, fails, or takes too long, or the backend does not answer.
-        RecordingError: if *root* does not exist or a recording cannot be opened.
+        RecordingError: if *root* does not exist, has files that are no recordings and no others, or cannot be read.
     """
     from massgen_tracing.store.process import sandbox
 

@@ -38,7 +38,7 @@ def again(args: argparse.Namespace) -> Callable[[], tuple[str, Recording]]:
     Raises:
         RecordingError: if there is none.
     """
-    if args.trace is None and not Path(args.root).is_file():
+    if args.trace is None and not catalogue.is_whole(args.root):
         run = lookup.newest_run(args.root)
         return lambda: (run.run_id, reader.read(run.files()))
     return lambda: _find(args.root, args.trace)
@@ -50,8 +50,8 @@ def _find(root: str, wanted: str | None) -> tuple[str, Recording]:
             "TRACE is empty", expected="a trace id or its first digits, a run's directory, or a recording", hint="Leave it out for the newest run"
         )
     if wanted is None:
-        if Path(root).is_file():
-            return Path(root).name, reader.read([Path(root)])
+        if catalogue.is_whole(root):
+            return Path(root).name, reader.read(catalogue.files(root))
         run = lookup.newest_run(root)
         return run.run_id, reader.read(run.files())
     place = lookup.place_named(root, wanted)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from massgen_tracing.insight.tree import Node, bounded, only, trees
 from massgen_tracing.model import SpanRecord
+from massgen_tracing.store.reading.spans import identity
 
 
 def span(number: int, parent: int = 0, *, start: int | None = None, trace: str = "a" * 32) -> SpanRecord:
@@ -41,8 +44,14 @@ def test_circles_are_cut_at_their_earliest_span() -> None:
 def test_every_span_is_in_exactly_one_place(made: list[tuple[int, int, int]]) -> None:
     """Whatever the parents are, each span is drawn once."""
     spans = [span(number, parent, start=start) for number, parent, start in made]
-    drawn = [node.span.span_id for root in trees(spans) for _, node in root.walk()]
-    assert sorted(drawn) == sorted({item.span_id for item in spans})
+    drawn = [identity(node.span) for root in trees(spans) for _, node in root.walk()]
+    assert sorted(drawn) == sorted(set(map(identity, spans)))
+
+
+def test_a_server_with_the_id_of_its_client_is_below_it() -> None:
+    """And what the server has done is below the server."""
+    client, server = replace(span(2, 1), kind=3), replace(span(2, 1), kind=2, name="server")
+    assert shape(trees([server, span(3, 2), client, span(1)])) == [["s1", ["s2", ["server", ["s3"]]]]]
 
 
 def test_a_chain_of_ten_thousand_spans_is_a_tree() -> None:

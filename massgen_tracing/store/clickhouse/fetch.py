@@ -15,7 +15,7 @@ from massgen_tracing.store.clickhouse import http
 from massgen_tracing.store.clickhouse.spans import Spans, columns
 from massgen_tracing.store.clickhouse.wanted import Wanted, within
 from massgen_tracing.store.reading import otlp
-from massgen_tracing.store.reading.lines import SpanKey
+from massgen_tracing.store.reading.spans import SpanKey
 from massgen_tracing.store.tables import records
 from massgen_tracing.store.terms import ClickHouse
 

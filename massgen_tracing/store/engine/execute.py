@@ -30,7 +30,7 @@ from massgen_tracing.store.engine.damage import gone, of_storage, unreadable
 from massgen_tracing.store.engine.first import First
 from massgen_tracing.store.engine.sources import Sources, Window, choose, tables
 from massgen_tracing.store.reading.report import Report
-from massgen_tracing.store.roots import compaction, segments
+from massgen_tracing.store.roots import catalogue, compaction, segments
 from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.roots.segments import Found
 from massgen_tracing.store.sealing import seal, segment
@@ -74,7 +74,7 @@ def answer(
 
     Raises:
         QueryError: if the statement is refused or fails.
-        RecordingError: if a source does not exist or a recording cannot be opened.
+        RecordingError: if a source does not exist, or what it has is no recording, or cannot be opened.
     """
     # Before any file is read: a statement that is refused costs nothing.
     statement = dialect.translate(sql, params)
@@ -94,6 +94,8 @@ def answer(
         only_schema = schema.NAME in statement.text.lower() and not found.reads_any
         places = () if only_schema else sources
         answered = _answer_from(lambda: _found(places, wanted), sources, question, lambda: on_stage("asking"))
+        if not answered.report.files and not only_schema:
+            answered.report.empty += [place for place in sources if catalogue.is_without_recordings(place)]
     return answered.head, answered.body, partial(_seal, sources, answered.live) if answered.live else None
 
 
@@ -146,7 +148,7 @@ class _Answered:
 
 def _answer_from(find: Callable[[], Found], sources: Sequence[str], question: _Question, on_read: Callable[[], None]) -> _Answered:
     """The answer that files give, without those of them that turn out to be gone or damaged."""
-    named = set(map(Path, sources))
+    named = frozenset(map(Path, sources))
     lost: dict[Path, str] = {}
     while True:
         there = find()

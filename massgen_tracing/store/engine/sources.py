@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,10 +24,13 @@ from pyarrow import parquet
 
 from massgen_tracing import layout
 from massgen_tracing.store.engine.engines import EMPTY, Engine
+from massgen_tracing.store.engine.spilled import LARGE, Spilled, spilled
+from massgen_tracing.store.reading import live, liveness
 from massgen_tracing.store.reading.recording import Recording
-from massgen_tracing.store.roots.reader import Reader
+from massgen_tracing.store.reading.report import Report
+from massgen_tracing.store.roots.reader import Reader, is_beside_runs, is_columnar, no_otlp
 from massgen_tracing.store.roots.segments import Chosen
-from massgen_tracing.store.sealing import seal, sealed, segment, typed
+from massgen_tracing.store.sealing import exported, seal, sealed, segment, typed
 from massgen_tracing.store.sealing.sealed import Index
 from massgen_tracing.store.sealing.typed import Typed
 from massgen_tracing.store.sql.direct import Access, Direct
@@ -56,12 +59,18 @@ class Sources:
         sealed: the sealed files that the engine reads, and what they say of themselves; the newest rows first, so that a query for the
             newest can leave out those of most other files.
         rows: rows of `records_all` that come from no file.
+        tables: directories of Parquet files, or such files, that have rows of `records_all`.
+        points: the same with rows of `metrics`, if any.
+        held: what the files of these go away with.
         dead: of segments among the sealed files, the traces whose rows do not count; of most there are none.
     """
 
     recording: Recording
     sealed: tuple[tuple[Path, Index], ...] = ()
     rows: tuple[pa.RecordBatch, ...] = ()
+    tables: tuple[str, ...] = ()
+    points: str | None = None
+    held: Spilled | None = None
     dead: Mapping[Path, frozenset[str]] = field(default_factory=dict)
 
 
@@ -69,7 +78,7 @@ def choose(
     paths: Iterable[Path],
     segments: Iterable[Chosen] = (),
     *,
-    named: Collection[Path] | None = None,
+    named: frozenset[Path] | None = None,
     traces: frozenset[str] | None = None,
     window: Window | None = None,
 ) -> Sources:
@@ -85,20 +94,30 @@ def choose(
     Raises:
         RecordingError: if a file cannot be read.
     """
+    paths, segments = tuple(dict.fromkeys(paths)), tuple(segments)
+    alone = None if segments else _from_others(paths, named)
+    if alone is not None:
+        return alone
     reader = Reader(named)
     columnar: list[tuple[Path, Index]] = []
-    for path in dict.fromkeys(paths):
+    for path in paths:
         with reader.surviving(path):
-            if layout.is_sealed(path):
+            if is_columnar(path):
                 index = sealed.index(path)
-                if index is not None:
-                    wanted = (traces is None or any(map(index.may_have, traces))) and (window is None or window.may_have(index))
-                    if wanted and layout.is_small(path):
-                        reader.add_sealed(path)
-                    elif wanted:
-                        columnar.append((path, index))
+                if index is None:
+                    reader.add_sealed(path)
+                    continue
+                wanted = (traces is None or any(map(index.may_have, traces))) and (window is None or window.may_have(index))
+                if wanted and layout.is_small(path):
+                    reader.add_sealed(path)
+                elif wanted:
+                    columnar.append((path, index))
             elif traces is None or not seal.is_own(path) or _mentions(path, traces):
                 reader.add_file(path)
+    if not segments:
+        reader.fail_if_all_are_lost(paths)
+    if named is not None and named.issuperset(paths) and not columnar:
+        reader.fail_if_nothing_was_read()
     chosen = _apart(reader, columnar, segments)
     for path in _sharing(reader, columnar):
         with reader.surviving(path):
@@ -137,6 +156,34 @@ def _apart(reader: Reader, columnar: Sequence[tuple[Path, Index]], segments: Ite
     return found
 
 
+def _from_others(paths: Sequence[Path], named: frozenset[Path] | None) -> Sources | None:
+    """What the engine itself can read of other programs' files, where there are no others; None where the reader has to read them.
+
+    Raises:
+        RecordingError: if one that is named, or all of them, are no recordings.
+    """
+    reader = Reader(named)
+    if len(paths) == 1 and is_columnar(paths[0]) and sealed.index(paths[0]) is None and not is_beside_runs(paths[0]) and exported.is_whole(paths[0]):
+        return Sources(Recording((), Report(files=1, spans=parquet.read_metadata(paths[0]).num_rows)), tables=(os.path.abspath(paths[0]),))
+    if any(path.name.endswith((layout.RECORDING_SUFFIX, layout.SEALED_SUFFIX)) for path in paths):
+        return None
+    try:
+        large = sum(os.stat(path).st_size for path in paths) >= LARGE
+        if not large or any(is_columnar(path) or liveness.writer_alive(path) or not live.is_foreign(path) for path in paths):
+            return None
+        found = spilled(tuple((path, _stamp(path)) for path in paths))
+    except OSError:
+        return None  # the reader says what is wrong
+    if found is None:
+        return None
+    for path, foreign in found.foreign.items():
+        with reader.surviving(path):
+            raise no_otlp(path, foreign)
+    reader.fail_if_all_are_lost(paths)
+    recording = Recording((), replace(found.report, lost=reader.report.lost))
+    return Sources(recording, tables=() if found.records is None else (found.records,), points=found.metrics, held=found)
+
+
 def _mentions(path: Path, traces: frozenset[str]) -> bool:
     try:
         content = path.read_bytes()
@@ -147,13 +194,13 @@ def _mentions(path: Path, traces: frozenset[str]) -> bool:
 
 def _sharing(reader: Reader, columnar: Sequence[tuple[Path, Index]]) -> list[Path]:
     """The sealed files that have a span which another file has too."""
-    live = reader.keys()
+    read = reader.keys()
     holders: dict[str, list[int]] = {}
     for number, (path, index) in enumerate(columnar):
         for trace in traces_of(path, index):
             holders.setdefault(trace, []).append(number)
-    in_live = {trace for trace, _ in live}
-    shared = {trace for trace, numbers in holders.items() if len(numbers) > 1 or trace in in_live}
+    in_read = {trace for trace, _ in read}
+    shared = {trace for trace, numbers in holders.items() if len(numbers) > 1 or trace in in_read}
     seen: dict[tuple[str, str], int] = {}
     sharing: set[int] = set()
     for number in sorted({number for trace in shared for number in holders[trace]}):
@@ -164,7 +211,7 @@ def _sharing(reader: Reader, columnar: Sequence[tuple[Path, Index]]) -> list[Pat
             other = seen.setdefault(key, number)
             if other != number:
                 sharing |= {number, other}
-            elif key in live:
+            elif key in read:
                 sharing.add(number)
     return [columnar[number][0] for number in sorted(sharing)]
 
@@ -200,11 +247,11 @@ def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct, r
     context, recording = engine.context, sources.recording
     groups = _alike(sources, asked.accesses)
     links = [_linked(tuple((os.path.abspath(path), _stamp(path)) for path in paths)) for paths in groups.values()]
-    live = list(sources.rows)
+    in_memory = list(sources.rows)
     if recording.spans or recording.logs:
-        live += records.table(recording, starts=asked.reads(records.TABLE_ALL), min_us=window.min_us, max_us=window.max_us).to_batches()
-    if live or len(sources.sealed) > _FEW_FILES:
-        views = _views(context, live, groups, links, window, asked)
+        in_memory += records.table(recording, starts=asked.reads(records.TABLE_ALL), min_us=window.min_us, max_us=window.max_us).to_batches()
+    if in_memory or sources.tables or len(sources.sealed) > _FEW_FILES:
+        views = _views(context, in_memory, groups, links, window, asked, sources.tables)
     else:
         # The same files are the same rows; the statement's text does not say which keys its columns stand for.
         key = (*asked.accesses, *asked.tables.items(), asked.plain, asked.names, window, *groups, *(link.directory for link in links))
@@ -217,7 +264,9 @@ def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct, r
         }
     for name, view in views.items():
         context.register_view(name, view)
-    if asked.reads(metrics.TABLE):
+    if asked.reads(metrics.TABLE) and sources.points is not None:
+        context.register_view(metrics.TABLE, _within(context.read_parquet(sources.points, schema=metrics.SCHEMA), window, "recorded_timestamp"))
+    elif asked.reads(metrics.TABLE):
         points = metrics.table(recording.points, min_us=window.min_us, max_us=window.max_us).to_batches() if recording.points else []
         context.register_record_batches(metrics.TABLE, [points or [EMPTY[metrics.TABLE]]])
     try:
@@ -229,11 +278,12 @@ def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct, r
 
 def _views(
     context: SessionContext,
-    live: Sequence[pa.RecordBatch],
+    in_memory: Sequence[pa.RecordBatch],
     groups: Mapping[_Alike, Sequence[Path]],
     links: Sequence[_Links],
     window: Window,
     asked: Direct,
+    others: Sequence[str] = (),
 ) -> dict[str, DataFrame]:
     """The tables of spans by the names that they are read under."""
     accesses = asked.accesses
@@ -241,14 +291,15 @@ def _views(
     text = [f"{access.function}(attributes, '{_quoted(access.key)}')" for access in accesses]
     columns = _columns(asked)
     rows: list[_Rows] = []
-    if live or not groups:
-        rows.append(_Rows(context.read_batches(list(live) or [EMPTY[records.TABLE]]), text))
+    if in_memory or not (groups or others):
+        rows.append(_Rows(context.read_batches(list(in_memory) or [EMPTY[records.TABLE]]), text))
     for alike, link in zip(groups, links, strict=True):
         frame = alike.frame(_within(context.read_parquet(link.directory, schema=alike.schema(columns)), window), columns)
         said = [typed.expression(access.function, known) for access, known in zip(accesses, alike.keys, strict=True)]
         rows.append(_Rows(frame, [one or other for one, other in zip(said, text, strict=True)], pending=alike.pending))
         if alike.begun and starts:
             rows.append(_Rows(_begun(frame), text, starts=True))
+    rows += (_Rows(_within(context.read_parquet(place, schema=records.SCHEMA), window), text) for place in others)
     views: dict[str, DataFrame] = {}
     if plain := asked.plain - {metrics.TABLE}:
         frames = [each.frame.select(*records.SCHEMA.names) for each in rows]
@@ -380,8 +431,8 @@ def _quoted(text: str) -> str:
     return text.replace("'", "''")
 
 
-def _within(frame: DataFrame, window: Window) -> DataFrame:
-    start = datafusion.col("start_timestamp")
+def _within(frame: DataFrame, window: Window, time: str = "start_timestamp") -> DataFrame:
+    start = datafusion.col(time)
     for border, keep in ((window.min_us, start.__ge__), (window.max_us, start.__le__)):
         if border is not None:
             frame = frame.filter(keep(datafusion.lit(pa.scalar(border, pa.timestamp("us", "UTC")))))

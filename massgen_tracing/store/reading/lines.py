@@ -14,6 +14,8 @@ import orjson
 from massgen_tracing import semconv
 from massgen_tracing.model import Resource, Scope, SpanRecord
 from massgen_tracing.store.reading import otlp
+from massgen_tracing.store.reading.spans import SpanKey
+from massgen_tracing.store.reading.values import Malformed
 
 _SPANS: Final = b'"spans":[{'
 """Begins the list of spans; inside of a JSON text the quotes would be escaped."""
@@ -33,9 +35,6 @@ _MAX_HEADS: Final = 256
 
 _IDS: Final = re.compile(rb'"traceId":"([0-9a-f]{32})","spanId":"[0-9a-f]{16}","parentSpanId":"([0-9a-f]{16})",')
 
-SpanKey = tuple[str, str]
-"""Trace id and span id."""
-
 Home = tuple[Resource, Scope]
 
 
@@ -54,8 +53,8 @@ class LineDecoder:
         if head is None or home is None or line.count(_INTEGER) != line.count(_INTEGER + b'"'):
             return None
         try:
-            return otlp.span_record(orjson.loads(line[len(head) - 1 : -len(_TAIL) + 1]), *home)
-        except (ValueError, otlp.Malformed, RecursionError):
+            return otlp.span_record(orjson.loads(line[len(head) - 1 : -len(_TAIL) + 1]), *home, self._decoder.complain)
+        except (ValueError, Malformed, RecursionError):
             return None
 
     def start(self, line: bytes) -> SpanKey | None:

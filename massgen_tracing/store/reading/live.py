@@ -1,7 +1,8 @@
 """What the lines of one live file say, and keeping it, for a file that only grows need not be read twice.
 
 A file is read from where the last reading in this process ended, as long as it is the same file and still has what was read last before that
-place. Starts of spans are kept as lines: most are followed by their span's end, and then nobody asks for them.
+place. Starts of spans are kept as lines: most are followed by their span's end, and then nobody asks for them. Files that are not written as our own
+writer writes are read by `foreign`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
+from massgen_tracing import layout
 from massgen_tracing.model import LogRecord, MetricPoint, SpanRecord
-from massgen_tracing.store.reading import otlp, signals
-from massgen_tracing.store.reading.lines import LineDecoder, SpanKey
+from massgen_tracing.store.reading import foreign, otlp, signals, sources
+from massgen_tracing.store.reading.envelopes import Envelopes
+from massgen_tracing.store.reading.lines import LineDecoder
 from massgen_tracing.store.reading.report import Report
+from massgen_tracing.store.reading.signals import Record
+from massgen_tracing.store.reading.spans import Ended, SpanKey
+from massgen_tracing.store.reading.values import Malformed
 
-_SIGNALS: Final = ("resourceSpans", "resourceLogs", "resourceMetrics")
 _LINE_START: Final = re.compile(rb'\{"resource(?:Spans|Logs|Metrics)"')
 _NOISE: Final = b"\0 \t\r\n\xef\xbb\xbf"
 """What may stand around a line without harm: white space, a byte order mark, the NULs that a power loss leaves."""
@@ -60,7 +65,7 @@ class Said:
     """
 
     source: str
-    ended: dict[SpanKey, SpanRecord] = field(default_factory=dict)
+    ended: Ended = field(default_factory=Ended)
     starts: dict[SpanKey, SpanRecord | bytes] = field(default_factory=dict)
     logs: dict[LogId, LogRecord] = field(default_factory=dict)
     points: dict[str, MetricPoint] = field(default_factory=dict)
@@ -69,19 +74,22 @@ class Said:
     _same: Counter[str] = field(default_factory=Counter)
     _decoder: otlp.Decoder = field(default_factory=otlp.Decoder)
     _fast: LineDecoder = field(init=False)
+    _envelopes: Envelopes = field(init=False)
 
     def __post_init__(self) -> None:
         self._fast = LineDecoder(self._decoder)
+        self._envelopes = Envelopes(self._skip)
 
     def copy(self) -> Said:
         """The same as it is now; what is added to the one is not added to the other."""
-        copy = Said(self.source, dict(self.ended), dict(self.starts), dict(self.logs), dict(self.points), Report(), self.number, Counter(self._same))
+        copy = Said(self.source, self.ended.copy(), dict(self.starts), dict(self.logs), dict(self.points), Report(), self.number, Counter(self._same))
         copy.report.add(self.report)
         copy._decoder, copy._fast = self._decoder, self._fast
         return copy
 
     def add(self, lines: Iterable[bytes], *, alive: bool = False) -> None:
         """Add lines; *alive* says whether their writer may still be in the middle of the last one."""
+        self._decoder.complain = self._skip
         for line in lines:
             self.number += 1
             start = self._fast.start(line)
@@ -98,12 +106,31 @@ class Said:
             if not content:
                 continue
             self.report.lines += 1
-            documents = _documents(content)
-            for document in documents:
+            known = self._envelopes.known
+            for document in _documents(content):
                 self._add_document(document)
             # A live writer may be in the middle of its last line: nothing is lost yet.
-            if not documents and not (alive and not line.endswith(b"\n")):
+            if self._envelopes.known == known and not (alive and not line.endswith(b"\n")):
                 self._skip("a torn line" if not line.endswith(b"\n") else "not a line of OTLP/JSON")
+
+    def add_foreign(self, path: Path) -> None:
+        """Add what a file of another program says.
+
+        Raises:
+            OSError: if it cannot be opened or read.
+            Foreign: if it is no OTLP.
+        """
+        document = foreign.Document(path)
+        for record in document.records():
+            self._add(record)
+        self.report.add(document.report)
+
+    def add_located(self, record: Record | tuple[LogId, LogRecord]) -> None:
+        """Add a record; a log may be given with its ids."""
+        if isinstance(record, tuple):
+            self.logs[record[0]] = record[1]
+        else:
+            self._add(record)
 
     def start(self, key: SpanKey) -> SpanRecord | None:
         """A span at its start; None where the line says so at its ends only, and is damaged in between."""
@@ -112,29 +139,36 @@ class Said:
             pending = self._fast.span(found)
             if pending is None:
                 documents = _documents(found.strip(_NOISE))
-                pending = next((span for document in documents for span in self._decoder.spans(document) if isinstance(span, SpanRecord)), None)
+                said = (
+                    record for document in documents for group in self._envelopes.groups(document) for record in signals.records(self._decoder, group)
+                )
+                pending = next((record for record in said if isinstance(record, SpanRecord)), None)
             started = None if pending is None else otlp.started(pending)
             if started is None:
                 return None
             found = self.starts[key] = started
         return found
 
-    def _add_document(self, document: dict[str, Any]) -> None:
-        decoder = self._decoder
+    def _add_document(self, document: Any) -> None:
         try:
-            for found in itertools.chain(decoder.spans(document), signals.logs(decoder, document), signals.points(decoder, document)):
-                match found:
-                    case otlp.Malformed():
+            for group in self._envelopes.groups(document):
+                for found in signals.records(self._decoder, group):
+                    if isinstance(found, Malformed):
                         self._skip(str(found))
-                    case SpanRecord():
-                        self._add_span(found)
-                    case LogRecord():
-                        digest = _digest(found, self._same)
-                        self.logs[LogId(found.trace_id or digest[:32], digest[32:])] = found
-                    case MetricPoint():
-                        self.points[_digest(found, self._same)] = found
+                    else:
+                        self._add(found)
         except RecursionError:
             self._skip("values nested too deep")
+
+    def _add(self, record: Record) -> None:
+        match record:
+            case SpanRecord():
+                self._add_span(record)
+            case LogRecord():
+                ids = log_id(record, self._same)
+                self.logs[ids] = record
+            case MetricPoint():
+                self.points[digest(record, self._same)] = record
 
     def _add_span(self, span: SpanRecord) -> None:
         if otlp.is_pending(span):
@@ -146,7 +180,7 @@ class Said:
         elif span.end_ns is None:
             self.starts[span.trace_id, span.span_id] = span
         else:
-            self.ended[span.trace_id, span.span_id] = span
+            self.ended.add(span)
 
     def _skip(self, reason: str) -> None:
         self.report.skip(self.source, self.number, reason)
@@ -170,6 +204,23 @@ class _Kept:
         return file.read(len(self.landmark)) == self.landmark
 
 
+_LONGEST_OWN: Final = 2**18
+"""Bytes of a line: our own writer's are shorter."""
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a file has something, and is not written as our own writer writes, a span a line.
+
+    Raises:
+        OSError: if it cannot be opened or read.
+    """
+    with path.open("rb") as file:
+        line = file.readline(_LONGEST_OWN)
+    if path.name.endswith(layout.RECORDING_SUFFIX):  # and may have been damaged, or just been begun
+        return len(line) == _LONGEST_OWN or line.strip() in {b"{", b"["} or line.startswith((sources.GZIP, sources.ZSTD))
+    return bool(line) and LineDecoder(otlp.Decoder()).head(line) is None
+
+
 _kept: OrderedDict[str, _Kept] = OrderedDict()
 _lock: Final = threading.Lock()
 
@@ -183,6 +234,7 @@ def read(path: Path, *, alive: bool) -> Said:
 
     Raises:
         OSError: if it cannot be opened or read.
+        Foreign: if it is no OTLP.
     """
     source = str(path)
     with _lock, path.open("rb") as file:
@@ -190,6 +242,10 @@ def read(path: Path, *, alive: bool) -> Said:
         known = _kept.pop(source, None)
         if known is None or not known.is_of(file, status):
             known = _Kept(Said(source), status.st_ino)
+            file.seek(0)
+            if not alive and is_foreign(path):
+                known.said.add_foreign(path)
+                return known.said
         known.changed_ns = status.st_mtime_ns
         file.seek(known.end)
         rest: list[bytes] = []
@@ -216,17 +272,23 @@ def _whole(file: IO[bytes], known: _Kept, rest: list[bytes]) -> Iterator[bytes]:
         yield line
 
 
-def _digest(record: LogRecord | MetricPoint, same: Counter[str]) -> str:
+def log_id(log: LogRecord, same: Counter[str]) -> LogId:
+    """The ids of a log record; *same* counts what its file has said before."""
+    words = digest(log, same)
+    return LogId(log.trace_id or words[:32], words[32:])
+
+
+def digest(record: LogRecord | MetricPoint, same: Counter[str]) -> str:
     """48 hex digits that follow from what a record says and how often its file has said it before."""
-    digest = hashlib.blake2b(repr(record).encode("utf-8", "replace"), digest_size=24)
-    words = digest.hexdigest()
+    made = hashlib.blake2b(repr(record).encode("utf-8", "replace"), digest_size=24)
+    words = made.hexdigest()
     if same[words]:
-        digest.update(same[words].to_bytes(8, "big"))
+        made.update(same[words].to_bytes(8, "big"))
     same[words] += 1
-    return digest.hexdigest()
+    return made.hexdigest()
 
 
-def _documents(content: bytes) -> list[dict[str, Any]]:
+def _documents(content: bytes) -> list[Any]:
     """The documents of one line: one as a rule; what follows a torn one that another process's line was glued to; none for garbage."""
     document = _document(content)
     if document is not None:
@@ -241,7 +303,7 @@ def _pieces(content: bytes) -> Iterator[bytes]:
         yield content[begin:end].strip(_NOISE)
 
 
-def _document(content: bytes) -> dict[str, Any] | None:
+def _document(content: bytes) -> Any:
     text = content.decode("utf-8", "replace")
     try:
         value = json.loads(text)
@@ -251,4 +313,4 @@ def _document(content: bytes) -> dict[str, Any] | None:
             value = json.loads(whole)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) and any(isinstance(value.get(signal), list) for signal in _SIGNALS) else None
+    return value if isinstance(value, dict | list) else None

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from massgen_tracing import semconv
 from massgen_tracing.model import LogRecord, MetricPoint, SpanRecord, SpanState
-from massgen_tracing.store.reading.lines import SpanKey
 from massgen_tracing.store.reading.live import LogId, Said
 from massgen_tracing.store.reading.report import Report
+from massgen_tracing.store.reading.spans import Ended, SpanKey
 
-_order: Final = attrgetter("start_ns", "trace_id", "span_id")
+_order: Final = attrgetter("start_ns", "trace_id", "span_id", "kind")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Collector:
     def __init__(self) -> None:
         self.report = Report()
         self._files: list[tuple[Said, SpanState]] = []
-        self._ended: dict[SpanKey, SpanRecord] = {}
+        self._ended = Ended()
         self._unended: dict[SpanKey, SpanRecord] = {}
 
     def add_lines(self, lines: Iterable[bytes], *, source: str, alive: bool = False) -> None:
@@ -65,8 +65,10 @@ class Collector:
     def add_spans(self, spans: Iterable[SpanRecord]) -> None:
         """Add spans as they are."""
         for span in spans:
-            known = self._unended if span.end_ns is None else self._ended
-            known[span.trace_id, span.span_id] = span
+            if span.end_ns is None:
+                self._unended[span.trace_id, span.span_id] = span
+            else:
+                self._ended.add(span)
 
     def add_said(self, said: Said, *, alive: bool) -> None:
         """Add what the lines of a live file say."""
@@ -76,20 +78,25 @@ class Collector:
 
     def keys(self) -> set[SpanKey]:
         """Trace and span id of every span that was added."""
-        return {*self._ended, *self._unended}.union(*((*said.ended, *said.starts) for said, _ in self._files))
+        return self._ended.keys().union(self._unended, *((*said.ended.keys(), *said.starts) for said, _ in self._files))
+
+    def says_nothing(self) -> bool:
+        """Whether no file says anything, or is still being written."""
+        said_something = any(said.ended or said.starts or said.logs or said.points or state == "open" for said, state in self._files)
+        return not (said_something or self._ended or self._unended)
 
     def recording(self) -> Recording:
         """Everything that was added."""
-        ended = dict(self._ended)
+        ended = self._ended.copy()
         logs: dict[LogId, LogRecord] = {}
         points: dict[str, MetricPoint] = {}
         starts: dict[SpanKey, tuple[Said, SpanState]] = {}
         for said, state in self._files:
-            ended |= said.ended
+            ended.update(said.ended)
             logs |= said.logs
             points |= said.points
             starts |= dict.fromkeys(said.starts, (said, state))
-        spans = list(ended.values())
+        spans = list(ended)
         for key, (said, state) in starts.items():
             if key not in ended:
                 start = said.start(key)

@@ -27,6 +27,7 @@ class Report:
         skipped: how many lines or records could not be read.
         first_skips: the first of them.
         lost: files that could not be read at all, each with the reason.
+        empty: places that were asked and have no recordings.
     """
 
     files: int = 0
@@ -37,6 +38,7 @@ class Report:
     skipped: int = 0
     first_skips: list[Skip] = field(default_factory=list)
     lost: dict[str, str] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
 
     def skip(self, source: str, line: int, reason: str) -> None:
         """Count one line or span that was not read."""
@@ -61,7 +63,7 @@ class Report:
     @property
     def sentence(self) -> str:
         """One line for people; empty when everything was read."""
-        said = []
+        said = [f"there are no recordings in {place} yet" for place in self.empty]
         if self.lost:
             what = "1 recording" if len(self.lost) == 1 else f"{len(self.lost)} recordings"
             source, reason = next(iter(self.lost.items()))

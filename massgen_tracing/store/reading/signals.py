@@ -1,4 +1,4 @@
-"""OTLP/JSON of logs and metrics, as Python records: what lines of other writers say beside spans.
+"""OTLP/JSON of any signal as Python records; here, what files of other writers say beside spans.
 
 As with spans, what any writer may have put there is accepted; a record without a time is refused with `Malformed`.
 """
@@ -8,9 +8,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from massgen_tracing.model import Buckets, Exemplar, Exponential, LogRecord, MetricPoint, MetricType, Resource, Scope, Temporality
-from massgen_tracing.store.reading import otlp
-from massgen_tracing.store.reading.otlp import Malformed
+from massgen_tracing.model import (
+    Buckets,
+    Exemplar,
+    Exponential,
+    LogRecord,
+    MetricPoint,
+    MetricType,
+    Resource,
+    Scope,
+    SpanRecord,
+    Temporality,
+)
+from massgen_tracing.store.reading import names, otlp
+from massgen_tracing.store.reading.envelopes import Group
+from massgen_tracing.store.reading.values import (
+    Complain,
+    Malformed,
+    any_value,
+    as_float,
+    as_int,
+    as_text,
+    attributes,
+    hex_id,
+    items,
+    moment,
+    objects,
+)
 
 _SEVERITIES: Final = {
     f"{name}{number or ''}": first + max(number - 1, 0)
@@ -27,43 +51,56 @@ _TEMPORALITIES: Final[dict[object, Temporality]] = {
 }
 
 
-def logs(decoder: otlp.Decoder, document: dict[str, Any]) -> Iterator[LogRecord | Malformed]:
-    """Every log record of one decoded line; one that cannot be read comes as its `Malformed`."""
-    for resource, scope, found in decoder.groups(document, "Logs", "logRecords"):
-        for value in found:
-            try:
-                yield _log(value, resource, scope)
-            except Malformed as problem:
-                yield problem
+Record = SpanRecord | LogRecord | MetricPoint
 
 
-def points(decoder: otlp.Decoder, document: dict[str, Any]) -> Iterator[MetricPoint | Malformed]:
-    """Every data point of one decoded line; one that cannot be read comes as its `Malformed`."""
-    for resource, scope, found in decoder.groups(document, "Metrics", "metrics"):
-        for metric in found:
-            if not isinstance(metric, dict):
-                yield Malformed("a metric that is not an object")
-                continue
-            for key, (kind, decode) in _KINDS.items():
-                data = metric.get(key)
-                if isinstance(data, dict):
-                    common = _common(metric, kind, data, resource, scope)
-                    yield from (_point(value, common, decode) for value in otlp.items(data.get("dataPoints")))
+def records(decoder: otlp.Decoder, group: Group) -> Iterator[Record | Malformed]:
+    """Every span, log record and data point of a group; one that cannot be read comes as its `Malformed`."""
+    resource, scope, complain = decoder.resource(group.resource), decoder.scope(group.scope), decoder.complain
+    if group.signal == "metrics":
+        for metric in group.values:
+            yield from _points(metric, resource, scope, complain)
+        return
+    decode = otlp.span_record if group.signal == "spans" else _log
+    for value in group.values:
+        try:
+            yield decode(value, resource, scope, complain)
+        except Malformed as problem:
+            yield problem
 
 
-def _log(value: object, resource: Resource, scope: Scope) -> LogRecord:
+def _points(metric: Any, resource: Resource, scope: Scope, complain: Complain) -> Iterator[MetricPoint | Malformed]:
+    if not isinstance(metric, dict):
+        yield Malformed("a metric that is not an object")
+        return
+    known = [kind for kind in _KINDS if isinstance(metric.get(kind), dict)]
+    if not known or any("dataPoints" not in metric[kind] for kind in known):
+        metric = names.usual(metric)
+        known = [kind for kind in _KINDS if isinstance(metric.get(kind), dict)]
+    if not known:
+        yield Malformed(f"a metric of no known kind: {as_text(metric.get('name'))}")
+    for key in known:
+        data = metric[key]
+        kind, decode = _KINDS[key]
+        common = _common(metric, kind, data, resource, scope)
+        yield from (_point(value, common, decode, complain) for value in items(data.get("dataPoints")))
+
+
+def _log(value: Any, resource: Resource, scope: Scope, complain: Complain) -> LogRecord:
     if not isinstance(value, dict):
         raise Malformed("a log record that is not an object")
-    time = otlp.moment(value.get("timeUnixNano")) or otlp.moment(value.get("observedTimeUnixNano"))
+    if "timeUnixNano" not in value:
+        value = names.usual(value)
+    time = moment(value.get("timeUnixNano")) or moment(value.get("observedTimeUnixNano"))
     if time is None:
         raise Malformed("a log record without a time")
     return LogRecord(
         time_ns=time,
         severity=_severity(value.get("severityNumber")),
-        severity_text=otlp.as_text(value.get("severityText")),
-        body=otlp.any_value(value.get("body")),
-        event_name=otlp.as_text(value.get("eventName")),
-        attributes=otlp.attributes(value.get("attributes")),
+        severity_text=as_text(value.get("severityText")),
+        body=any_value(value.get("body"), complain),
+        event_name=as_text(value.get("eventName")),
+        attributes=attributes(value.get("attributes"), complain),
         trace_id=_known_id(value.get("traceId"), 32),
         span_id=_known_id(value.get("spanId"), 16),
         resource=resource,
@@ -72,16 +109,17 @@ def _log(value: object, resource: Resource, scope: Scope) -> LogRecord:
 
 
 def _severity(value: object) -> int:
-    if isinstance(value, str) and value.startswith("SEVERITY_NUMBER_"):
-        return _SEVERITIES.get(value.removeprefix("SEVERITY_NUMBER_"), 0)
-    number = otlp.as_int(value)
+    named = _SEVERITIES.get(value.upper().removeprefix("SEVERITY_NUMBER_")) if isinstance(value, str) else None
+    if named is not None:
+        return named
+    number = as_int(value)
     return number if number is not None and 0 < number <= _MOST_SEVERE else 0
 
 
 def _known_id(value: object, digits: int) -> str:
     """An id, empty where there is none or none that can be one: the record is worth more than its place."""
     try:
-        return otlp.hex_id(value, digits, optional=True)
+        return hex_id(value, digits, optional=True)
     except Malformed:
         return ""
 
@@ -90,11 +128,11 @@ def _common(metric: dict[str, Any], kind: MetricType, data: dict[str, Any], reso
     """What all data points of a metric share."""
     monotonic = data.get("isMonotonic")
     return {
-        "name": otlp.as_text(metric.get("name")),
+        "name": as_text(metric.get("name")),
         "type": kind,
-        "description": otlp.as_text(metric.get("description")),
-        "unit": otlp.as_text(metric.get("unit")),
-        "temporality": _TEMPORALITIES.get(data.get("aggregationTemporality")),
+        "description": as_text(metric.get("description")),
+        "unit": as_text(metric.get("unit")),
+        "temporality": _TEMPORALITIES.get(temporality if isinstance(temporality := data.get("aggregationTemporality"), int | str) else None),
         # Protobuf's JSON leaves out what is false.
         "is_monotonic": monotonic is True if kind == "sum" else None,
         "resource": resource,
@@ -105,33 +143,33 @@ def _common(metric: dict[str, Any], kind: MetricType, data: dict[str, Any], reso
 _Fields = dict[str, Any]
 
 
-def _point(value: object, common: _Fields, decode: Callable[[_Fields], _Fields]) -> MetricPoint | Malformed:
+def _point(value: object, common: _Fields, decode: Callable[[_Fields], _Fields], complain: Complain) -> MetricPoint | Malformed:
     if not isinstance(value, dict):
         return Malformed("a data point that is not an object")
-    time = otlp.moment(value.get("timeUnixNano"))
+    time = moment(value.get("timeUnixNano"))
     if time is None:
         return Malformed("a data point without a time")
     return MetricPoint(
         **common,
         time_ns=time,
-        start_ns=otlp.moment(value.get("startTimeUnixNano")),
-        attributes=otlp.attributes(value.get("attributes")),
-        exemplars=tuple(_exemplar(exemplar, time) for exemplar in otlp.objects(value.get("exemplars"))),
+        start_ns=moment(value.get("startTimeUnixNano")),
+        attributes=attributes(value.get("attributes"), complain),
+        exemplars=tuple(_exemplar(exemplar, time) for exemplar in objects(value.get("exemplars"))),
         **decode(value),
     )
 
 
 def _number(value: _Fields) -> float | None:
-    return otlp.as_float(value["asInt"] if "asInt" in value else value.get("asDouble"))
+    return as_float(value["asInt"] if "asInt" in value else value.get("asDouble"))
 
 
 def _exemplar(value: _Fields, default_ns: int) -> Exemplar:
     return Exemplar(
-        time_ns=otlp.moment(value.get("timeUnixNano")) or default_ns,
+        time_ns=moment(value.get("timeUnixNano")) or default_ns,
         value=_number(value),
         trace_id=_known_id(value.get("traceId"), 32),
         span_id=_known_id(value.get("spanId"), 16),
-        attributes=otlp.attributes(value.get("filteredAttributes")),
+        attributes=attributes(value.get("filteredAttributes")),
     )
 
 
@@ -141,15 +179,15 @@ def _scalar(value: _Fields) -> _Fields:
 
 def _totals(value: _Fields) -> _Fields:
     """Count and sum; the protobuf JSON mapping leaves a count of 0 out."""
-    return {"count": _whole(value.get("count", 0)), "sum": otlp.as_float(value.get("sum"))}
+    return {"count": _whole(value.get("count", 0)), "sum": as_float(value.get("sum"))}
 
 
 def _extremes(value: _Fields) -> _Fields:
-    return {"min": otlp.as_float(value.get("min")), "max": otlp.as_float(value.get("max"))}
+    return {"min": as_float(value.get("min")), "max": as_float(value.get("max"))}
 
 
 def _histogram(value: _Fields) -> _Fields:
-    bounds = tuple(bound for item in otlp.items(value.get("explicitBounds")) if (bound := otlp.as_float(item)) is not None)
+    bounds = tuple(bound for item in items(value.get("explicitBounds")) if (bound := as_float(item)) is not None)
     return {**_totals(value), **_extremes(value), "bucket_counts": _counts(value.get("bucketCounts")), "bounds": bounds}
 
 
@@ -157,7 +195,7 @@ def _exponential(value: _Fields) -> _Fields:
     exponential = Exponential(
         scale=_short(value.get("scale")),
         zero_count=_whole(value.get("zeroCount", 0)),
-        zero_threshold=otlp.as_float(value.get("zeroThreshold")) or 0.0,
+        zero_threshold=as_float(value.get("zeroThreshold")) or 0.0,
         positive=_buckets(value.get("positive")),
         negative=_buckets(value.get("negative")),
     )
@@ -166,9 +204,7 @@ def _exponential(value: _Fields) -> _Fields:
 
 def _summary(value: _Fields) -> _Fields:
     """A summary; its quantiles 0 and 1 are, as OpenTelemetry says, the smallest and the largest value."""
-    quantiles = {
-        otlp.as_float(item.get("quantile", 0.0)): otlp.as_float(item.get("value", 0.0)) for item in otlp.objects(value.get("quantileValues"))
-    }
+    quantiles = {as_float(item.get("quantile", 0.0)): as_float(item.get("value", 0.0)) for item in objects(value.get("quantileValues"))}
     total = _totals(value)
     return {**total, "sum": 0.0 if total["sum"] is None else total["sum"], "min": quantiles.get(0.0), "max": quantiles.get(1.0)}
 
@@ -179,17 +215,17 @@ def _buckets(value: object) -> Buckets:
 
 def _short(value: object) -> int:
     """A number of 32 bits, as OTLP's are; 0 for anything else."""
-    number = otlp.as_int(value)
+    number = as_int(value)
     return number if number is not None and -(2**31) <= number < 2**31 else 0
 
 
 def _counts(value: object) -> tuple[int, ...]:
-    return tuple(_whole(item) for item in otlp.items(value))
+    return tuple(_whole(item) for item in items(value))
 
 
 def _whole(value: object) -> int:
     """A count of 64 bits; what no column can hold is 0."""
-    number = otlp.as_int(value)
+    number = as_int(value)
     return number if number is not None and 0 <= number < 2**63 else 0
 
 

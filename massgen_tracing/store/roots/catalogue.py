@@ -6,7 +6,9 @@ trace or a time is known from `contents`. A directory that has not changed is no
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +21,13 @@ from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.roots.contents import SETTLED_NS, Wanted, relevant
 
-_FOREIGN_SUFFIXES: Final = (".jsonl", ".json")
-"""How other writers' OTLP/JSON-lines files end; looked for only where none of our own recordings lies."""
+_FOREIGN_ENDINGS: Final = (".json", ".jsonl", ".ndjson", ".otlp", ".pb", ".binpb", ".proto", ".protobuf", ".parquet")
+_FOREIGN_NAME: Final = re.compile(rf"(?:{'|'.join(map(re.escape, _FOREIGN_ENDINGS))}|\.zst|\.gz)(?=[.-]|$)", re.IGNORECASE)
+"""What names of other programs' files have, also of those that were put aside (`traces.json.1`, `traces-2026-01-31T00-00-00.000.json.zst`); looked
+for only where none of our own recordings lies."""
+
+_MOST_FOREIGN: Final = 10_000
+"""Files of other programs that are taken of a directory."""
 
 _MOST_LISTINGS: Final = 2**16
 """Directories whose listings are kept; of one run there are three."""
@@ -35,10 +42,12 @@ class Run:
     Attributes:
         path: its directory, or one of those recordings, absolute.
         outside: recordings without a session.
+        name: of a recording that lies elsewhere, its place, seen from what was listed.
     """
 
     path: Path
     outside: tuple[Path, ...] = ()
+    name: str = ""
 
     @property
     def started(self) -> datetime | None:
@@ -47,8 +56,8 @@ class Run:
 
     @property
     def run_id(self) -> str:
-        """The name of the directory, which is the run's id, or what begins the names of the recordings."""
-        return layout.name_outside(self.path) if self.outside else self.path.name
+        """The name of the directory, which is the run's id, or what begins the names of the recordings, or where the only one lies."""
+        return self.name or (layout.name_outside(self.path) if self.outside else self.path.name)
 
     @property
     def log_dir(self) -> Path | None:
@@ -128,6 +137,29 @@ def runs(root: Path | str) -> Runs:
     return Runs(directory, together, sorted([*names, *together], key=_by_name, reverse=True))
 
 
+def listed(root: Path | str) -> Sequence[Run]:
+    """What is listed of *root*: the runs under it; where there are none, the run that it is; where it is none, each of its recordings.
+
+    Raises:
+        RecordingError: if *root* does not exist.
+    """
+    path = _existing(root)
+    found: Sequence[Run] = runs(path) if path.is_dir() else []
+    if found or is_root(path):
+        return found
+    absolute = Path(os.path.abspath(path))
+    if path.is_dir() and layout.started_at(absolute.name) is not None:
+        return [Run(absolute)]
+    recordings = [Path(os.path.abspath(file)) for file in files(path)]
+    return [Run(file, (file,), os.path.relpath(file, absolute) if path.is_dir() else file.name) for file in recordings]
+
+
+def is_whole(source: Path | str) -> bool:
+    """Whether a source is looked at as one, for it is, or has, recordings and no runs."""
+    path = Path(source)
+    return path.exists() and not is_root(path) and (path.is_file() or (not runs(path) and bool(files(path))))
+
+
 def _by_name(name: str) -> tuple[str, str]:
     """The time that a name tells, as its digits; what tells none comes last."""
     said = layout.TIMED.match(name)
@@ -156,7 +188,36 @@ def files(source: Path | str) -> tuple[Path, ...]:
     if is_root(path):
         return tuple(file for part in _PARTS for file in _own(path / part))
     found = tuple(file for directory in with_nested(path) for file in _own(directory))
-    return found or tuple(sorted(child for child in path.iterdir() if child.suffix in _FOREIGN_SUFFIXES and child.is_file()))
+    return found or tuple(itertools.islice(_foreign(path), _MOST_FOREIGN))
+
+
+def _foreign(directory: Path) -> Iterator[Path]:
+    """Files of other programs anywhere below a directory, by name; hidden ones are not looked at."""
+    try:
+        with os.scandir(directory) as entries:
+            found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=attrgetter("name"))
+    except OSError:  # another user's, or gone
+        return
+    for entry in found:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _foreign(Path(entry.path))
+        elif _FOREIGN_NAME.search(entry.name) and entry.is_file():
+            yield Path(entry.path)
+
+
+def is_without_recordings(source: Path | str) -> bool:
+    """Whether a root, a run or an empty directory has none.
+
+    Raises:
+        RecordingError: if it is another directory, which has something, and that is no recording.
+    """
+    path = Path(source)
+    if files(path):
+        return False
+    if not is_root(path) and not layout.is_in_run(path) and any(path.iterdir()):
+        others = f"files of OTLP (their names have {', '.join(_FOREIGN_ENDINGS)})"
+        raise RecordingError(f"There are no recordings in {source}", expected=f"a root that has {layout.LOGS_DIR}/, a run's directory, or {others}")
+    return True
 
 
 def files_with(source: Path | str, wanted: Wanted) -> tuple[Path, ...]:

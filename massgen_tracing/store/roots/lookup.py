@@ -10,7 +10,7 @@ from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.reading.recording import Recording
 from massgen_tracing.store.roots import catalogue, order
 from massgen_tracing.store.roots.contents import Wanted
-from massgen_tracing.store.roots.reader import Reader
+from massgen_tracing.store.roots.reader import Reader, is_columnar
 
 _HEX: Final = frozenset("0123456789abcdef")
 _SHORTEST_ID: Final = 6
@@ -58,13 +58,13 @@ def trace(root: Path | str, trace_id: str) -> Recording:
             hint=f"`massgen-tracing logs list --root {root}` shows the runs",
         )
     files = _files_with(Path(root), Wanted(traces=(wanted,)))
-    # Looking for the id's bytes is far cheaper than decoding; a single file may come from a writer that spells ids in another way.
+    # Looking for the id's bytes is far cheaper than decoding; but other writers may spell ids in another way.
     reader = Reader(named=[Path(root)])
     for path in files:
         with reader.surviving(path):
-            if layout.is_sealed(path):
+            if is_columnar(path):
                 reader.add_sealed(path, wanted)
-            elif path == Path(root) or _mentions(path, wanted):
+            elif not path.name.endswith(layout.RECORDING_SUFFIX) or _mentions(path, wanted):
                 reader.add_file(path)
     recording = reader.recording()
     found = sorted({span.trace_id for span in recording.spans if span.trace_id.startswith(wanted)})

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from massgen_tracing.model import EMPTY, Attributes, AttributeValue, Event, Link, Resource, Scope, SpanRecord
-from massgen_tracing.store.reading import encode, otlp
+from massgen_tracing.store.reading import encode
+from massgen_tracing.store.reading.values import attributes as from_otlp
 from massgen_tracing.store.tables import jsontext
 
 
@@ -46,7 +47,7 @@ def exact(value: AttributeValue) -> bool:
 def attributes(text: str, rest: list[dict[str, Any]]) -> Attributes:
     """The attributes that a JSON column and its rest say."""
     values = {key: _plain(value) for key, value in json.loads(text).items()}
-    values.update(otlp.attributes(rest))
+    values.update(from_otlp(rest))
     return values or EMPTY
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
+
+import orjson
 
 MARK: Final = {b"is_json": b"true"}
 """Metadata of a result's column whose texts are JSON values. Arrow's own mark for that turns the column into another type."""
@@ -14,12 +16,26 @@ MARK: Final = {b"is_json": b"true"}
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
+_ALIKE: Final = frozenset({str, int, bool, type(None), float})
+"""Types whose values both encoders write alike; the other one does so in a tenth of the time."""
+
+
 def dumps(value: Any) -> str:
     """JSON text of an attribute value: bytes as base64, and NaN and the infinities as text, as OTLP/JSON writes them."""
+    try:
+        if type(value) is dict and (types := set(map(type, value.values()))) <= _ALIKE and (float not in types or _are_plain(value.values())):
+            return orjson.dumps(value).decode()
+    except TypeError:  # halves of surrogate pairs, numbers of more than 64 bits
+        pass
     try:
         return _ENCODER.encode(value)
     except (TypeError, ValueError):
         return _ENCODER.encode(plain(value))
+
+
+def _are_plain(values: Iterable[Any]) -> bool:
+    """Whether all numbers with a fraction are such as are written without an exponent."""
+    return all(1e-4 <= abs(value) < 1e16 for value in values if type(value) is float)
 
 
 def plain(value: Any) -> Any:

@@ -121,12 +121,13 @@ def table(points: Sequence[MetricPoint], *, min_us: int | None = None, max_us: i
         max_us: keep only what was recorded at or before this one.
     """
     rows = [
-        _row(point) for point in points if (min_us is None or point.time_ns // 1000 >= min_us) and (max_us is None or point.time_ns // 1000 <= max_us)
+        row(point) for point in points if (min_us is None or point.time_ns // 1000 >= min_us) and (max_us is None or point.time_ns // 1000 <= max_us)
     ]
     return records.to_table(rows, SCHEMA)
 
 
-def _row(point: MetricPoint) -> dict[str, Any]:
+def row(point: MetricPoint) -> dict[str, Any]:
+    """The row of a data point; times are Unix microseconds."""
     recorded = point.time_ns // 1000
     return {
         **records.home_columns(point.resource, point.scope),

@@ -86,27 +86,27 @@ PROJECT: Final = "local"
 """Logfire says here which of its projects a row belongs to."""
 
 _UNKNOWN_SERVICE: Final = "unknown_service"
-_STATUS_NAMES: Final = {0: "UNSET", 1: "OK", 2: "ERROR"}
+STATUS_NAMES: Final = {0: "UNSET", 1: "OK", 2: "ERROR"}
 _OTHER_NAMES: Final = {"warning": "warn", "err": "error", "critical": "fatal"}
 """Names of severities that other languages' loggers give, and Logfire's."""
 
 _SERVER: Final = 2
 _CLIENT: Final = 3
-_TAKEN_OUT: Final = frozenset({semconv.LOGFIRE_MSG, semconv.LOGFIRE_TAGS, semconv.LOGFIRE_LEVEL, semconv.LOGFIRE_JSON_SCHEMA})
+TAKEN_OUT: Final = frozenset({semconv.LOGFIRE_MSG, semconv.LOGFIRE_TAGS, semconv.LOGFIRE_LEVEL, semconv.LOGFIRE_JSON_SCHEMA})
 """Attributes that have a column of their own and are not repeated in `attributes`."""
 
-_HTTP: Final = frozenset(
-    {
-        semconv.HTTP_METHOD,
-        semconv.HTTP_STATUS,
-        semconv.HTTP_STATUS_OLD,
-        semconv.HTTP_ROUTE,
-        semconv.URL_FULL,
-        semconv.HTTP_URL,
-        semconv.URL_PATH,
-        semconv.URL_QUERY,
-    }
-)
+HTTP_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "http_method": (semconv.HTTP_METHOD,),
+    "http_response_status_code": (semconv.HTTP_STATUS, semconv.HTTP_STATUS_OLD),
+    "http_route": (semconv.HTTP_ROUTE,),
+    "url_full": (semconv.URL_FULL, semconv.HTTP_URL),
+    "url_path": (semconv.URL_PATH,),
+    "url_query": (semconv.URL_QUERY,),
+}
+"""Columns that say what attributes of HTTP say, and which: the first that there is."""
+
+HTTP: Final = frozenset(key for keys in HTTP_COLUMNS.values() for key in keys)
+HTTP_STATUS: Final = "http_response_status_code"
 _DAY_US: Final = 86_400_000_000
 _SPREAD: Final = 0x9E3779B97F4A7C15
 """Sets the ids of a span's events far apart from those of spans, which may be counted up (2**64 by the golden ratio, odd)."""
@@ -116,7 +116,7 @@ _MAX_HOMES: Final = 256
 Row = dict[str, Any]
 
 _NO_EXCEPTION: Final[Row] = dict.fromkeys(("exception_message", "exception_stacktrace", "exception_type"))
-_NO_HTTP: Final[Row] = dict.fromkeys(("http_method", "http_response_status_code", "http_route", "url_full", "url_path", "url_query"))
+NO_HTTP: Final[Row] = dict.fromkeys(HTTP_COLUMNS)
 
 
 def table(recording: Recording, *, starts: bool = True, min_us: int | None = None, max_us: int | None = None) -> pa.Table:
@@ -151,7 +151,7 @@ def rows(recording: Recording, *, starts: bool = True) -> Iterator[Row]:
         for row, _ in span_rows(span):
             yield row
     for ids, log in recording.logs.items():
-        yield _log_row(ids, log)
+        yield log_row(ids, log)
 
 
 def span_rows(span: SpanRecord) -> Iterator[tuple[Row, Attributes]]:
@@ -164,7 +164,7 @@ def span_rows(span: SpanRecord) -> Iterator[tuple[Row, Attributes]]:
 
 
 def _shown(attributes: Attributes) -> Attributes:
-    return attributes if _TAKEN_OUT.isdisjoint(attributes) else {key: value for key, value in attributes.items() if key not in _TAKEN_OUT}
+    return attributes if TAKEN_OUT.isdisjoint(attributes) else {key: value for key, value in attributes.items() if key not in TAKEN_OUT}
 
 
 def _span_row(span: SpanRecord, shown: Attributes) -> Row:
@@ -173,7 +173,7 @@ def _span_row(span: SpanRecord, shown: Attributes) -> Row:
     end = None if span.end_ns is None else span.end_ns // 1000
     kind = _kind(span)
     exception = next((event for event in span.events if event.name == semconv.EXCEPTION_EVENT), None) if span.events else None
-    http = _NO_HTTP if _HTTP.isdisjoint(attributes) else _http_columns(attributes)
+    http = NO_HTTP if HTTP.isdisjoint(attributes) else http_columns(attributes)
     return {
         **home_columns(span.resource, span.scope),
         **http,
@@ -186,12 +186,12 @@ def _span_row(span: SpanRecord, shown: Attributes) -> Row:
         "is_exception": exception is not None,
         **(_NO_EXCEPTION if exception is None else _exception_columns(exception.attributes)),
         "kind": kind,
-        "level": _level(span, http["http_response_status_code"]),
+        "level": level(_integer(attributes.get(semconv.LOGFIRE_LEVEL)), span.status_code, span.kind, http[HTTP_STATUS]),
         "log_body": None,
         "message": text(attributes.get(semconv.LOGFIRE_MSG)) or span.name,
         "otel_events": events_text(span.events),
         "otel_links": jsontext.dumps([_link_json(link) for link in span.links]) if span.links else "[]",
-        "otel_status_code": _STATUS_NAMES[span.status_code],
+        "otel_status_code": STATUS_NAMES[span.status_code],
         "otel_status_message": span.status_message or None,
         "parent_span_id": span.parent_span_id or None,
         "project_id": PROJECT,
@@ -212,10 +212,10 @@ def _event_rows(span: SpanRecord, row: Row) -> Iterator[tuple[Row, Attributes]]:
         if event.name == semconv.EXCEPTION_EVENT:
             continue
         time = event.time_ns // 1000
-        level = _integer(event.attributes.get(semconv.LOGFIRE_LEVEL))
+        stated = _integer(event.attributes.get(semconv.LOGFIRE_LEVEL))
         shown = _shown(event.attributes)
         own = {
-            **(_NO_HTTP if _HTTP.isdisjoint(event.attributes) else _http_columns(event.attributes)),
+            **(NO_HTTP if HTTP.isdisjoint(event.attributes) else http_columns(event.attributes)),
             "attributes": jsontext.dumps(shown),
             "attributes_json_schema": text(event.attributes.get(semconv.LOGFIRE_JSON_SCHEMA)),
             "created_at": time,
@@ -225,11 +225,11 @@ def _event_rows(span: SpanRecord, row: Row) -> Iterator[tuple[Row, Attributes]]:
             "is_exception": False,
             **_NO_EXCEPTION,
             "kind": SPAN_EVENT,
-            "level": semconv.LEVELS["info"] if level is None else level,
+            "level": semconv.LEVELS["info"] if stated is None else stated,
             "message": text(event.attributes.get(semconv.LOGFIRE_MSG)) or event.name,
             "otel_events": "[]",
             "otel_links": "[]",
-            "otel_status_code": _STATUS_NAMES[0],
+            "otel_status_code": STATUS_NAMES[0],
             "otel_status_message": None,
             "parent_span_id": span.span_id,
             "span_id": f"{int(span.span_id, 16) ^ (number + 1) * _SPREAD % 2**64:016x}",
@@ -240,12 +240,12 @@ def _event_rows(span: SpanRecord, row: Row) -> Iterator[tuple[Row, Attributes]]:
         yield row | own, shown
 
 
-def _log_row(ids: LogId, log: LogRecord) -> Row:
+def log_row(ids: LogId, log: LogRecord) -> Row:
     """The row of a log record: a child of the span that it was written in, or a trace of its own; it says of its end what it says of its start."""
     attributes = log.attributes
     time = log.time_ns // 1000
     body = text(log.body)
-    http = _NO_HTTP if _HTTP.isdisjoint(attributes) else _http_columns(attributes)
+    http = NO_HTTP if HTTP.isdisjoint(attributes) else http_columns(attributes)
     # OpenTelemetry's logs have their exception in attributes, for they have no events.
     is_exception = semconv.EXCEPTION_TYPE in attributes or semconv.EXCEPTION_MESSAGE in attributes
     name = log.event_name or (log.body if isinstance(log.body, str) else "")
@@ -266,7 +266,7 @@ def _log_row(ids: LogId, log: LogRecord) -> Row:
         "message": text(attributes.get(semconv.LOGFIRE_MSG)) or body or log.event_name,
         "otel_events": "[]",
         "otel_links": "[]",
-        "otel_status_code": _STATUS_NAMES[0],
+        "otel_status_code": STATUS_NAMES[0],
         "otel_status_message": None,
         "parent_span_id": log.span_id or None,
         "project_id": PROJECT,
@@ -294,15 +294,15 @@ def _kind(span: SpanRecord) -> str:
     return semconv.SPAN_TYPE_LOG if stated == semconv.SPAN_TYPE_LOG else semconv.SPAN_TYPE_SPAN
 
 
-def _level(span: SpanRecord, http_status: int | None) -> int:
-    stated = _integer(span.attributes.get(semconv.LOGFIRE_LEVEL))
+def level(stated: int | None, status_code: int, kind: int, http_status: int | None) -> int:
+    """A span's level: what it states itself, else what its status and its kind's HTTP status say, else `info`."""
     if stated is not None:
         return stated
-    if span.status_code == 2:
+    if status_code == 2:
         return semconv.LEVELS["error"]
-    if http_status is not None and span.kind == _SERVER:
+    if http_status is not None and kind == _SERVER:
         return semconv.LEVELS["error" if http_status >= 500 else "warn" if http_status >= 400 else "info"]
-    if http_status is not None and span.kind == _CLIENT and http_status >= 400:
+    if http_status is not None and kind == _CLIENT and http_status >= 400:
         return semconv.LEVELS["error"]
     return semconv.LEVELS["info"]
 
@@ -319,15 +319,18 @@ def _exception_columns(attributes: Attributes) -> Row:
     return {column: text(attributes.get(key)) for column, key in EXCEPTION.items()}
 
 
-def _http_columns(attributes: Attributes) -> Row:
-    return {
-        "http_method": text(attributes.get(semconv.HTTP_METHOD)),
-        "http_response_status_code": _integer(_first(attributes, semconv.HTTP_STATUS, semconv.HTTP_STATUS_OLD)),
-        "http_route": text(attributes.get(semconv.HTTP_ROUTE)),
-        "url_full": text(_first(attributes, semconv.URL_FULL, semconv.HTTP_URL)),
-        "url_path": text(attributes.get(semconv.URL_PATH)),
-        "url_query": text(attributes.get(semconv.URL_QUERY)),
-    }
+def http_columns(attributes: Attributes) -> Row:
+    """The columns that say what attributes of HTTP say."""
+    return {column: http_column(column, attributes) for column in HTTP_COLUMNS}
+
+
+def http_column(column: str, attributes: Attributes) -> Any:
+    """What one of these columns says."""
+    for key in HTTP_COLUMNS[column]:
+        value = attributes.get(key)
+        if value is not None:
+            return _integer(value) if column == HTTP_STATUS else text(value)
+    return None
 
 
 _homes: dict[tuple[int, int], tuple[Resource, Scope, Row]] = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from massgen_tracing import layout
-from massgen_tracing.errors import QueryError
+from massgen_tracing.errors import QueryError, RecordingError
 from massgen_tracing.insight.summary import Summary, summarise
 from massgen_tracing.store.roots import catalogue, order, reader
 from massgen_tracing.views import options, text
@@ -61,11 +61,11 @@ def run(args: argparse.Namespace) -> int:
     """List the runs; only the recordings of those that are shown are read."""
     if args.limit < 1:
         raise QueryError("--limit cannot be right", expected="a number from 1", got=args.limit)
-    known = catalogue.runs(args.root)
-    listed = (_listed(item) for item in order.newest_first(known) if not item.is_nested)
+    known = catalogue.listed(args.root)
+    listed = (_listed(item) for item in (order.newest_first(known) if isinstance(known, catalogue.Runs) else known) if not item.is_nested)
     if args.analyzed or args.unanalyzed:
         listed = (item for item in listed if item.turns and item.is_analyzed is args.analyzed)
-    shown = [(item, _read(item.run)) for item in itertools.islice(listed, args.limit)]
+    shown = [(item, _read(item.run, alone=len(known) == 1 and item.run.started is None)) for item in itertools.islice(listed, args.limit)]
     if args.format == "json":
         print(json.dumps([_object(item, summary) for item, summary in shown], ensure_ascii=False, indent=1))
     elif not known:
@@ -96,9 +96,19 @@ def _report(folder: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def _read(item: catalogue.Run) -> Summary | None:
-    """The totals of a run; None where nothing was recorded."""
-    recording = reader.read(item.files())
+def _read(item: catalogue.Run, *, alone: bool) -> Summary | None:
+    """The totals of a run; None where nothing was recorded, or cannot be read, unless it is the only one that was asked for.
+
+    Raises:
+        RecordingError: if it is, and cannot be read.
+    """
+    try:
+        recording = reader.read(item.files())
+    except RecordingError as error:
+        if alone:
+            raise
+        options.note(COMMAND, str(error))
+        return None
     if recording.report.sentence:
         options.note(COMMAND, recording.report.sentence)
     return summarise(recording.spans) if recording.spans else None

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='the value of $NAME in the statement: a number, true, false, null, a list as [1, 2] or ["a", "b"], or else a text;'
         " in double quotes always a text (may be repeated)",
     )
-    options.add_root(parser, "a root, a run's directory, any directory of recordings, or one OTLP/JSON-lines file")
+    options.add_root(parser, "a root, a run's directory, any directory of recordings, or a file of OTLP, whoever wrote it")
     parser.add_argument("--backend", choices=("clickhouse",), help="ask what the Collector has written into ClickHouse, instead of recordings")
     parser.add_argument(
         "--url",
