@@ -163,6 +163,12 @@ CLAIMS = {
         "views/test_prompt",
         "e2e/test_dashboards",
     ),
+    "`--root` of `sql`": ("store/test_foreign", "views/test_cli"),
+    "- OTLP in JSON": ("store/test_foreign",),
+    "- OTLP in protobuf": ("store/test_foreign",),
+    "- any of these compressed": ("store/test_foreign",),
+    "- sealed recordings under any name": ("store/test_foreign",),
+    "Memory does not grow with such a file.": ("store/test_spilled", "store/test_foreign"),
     "`massgen-tracing logs analyze` writes": (
         "views/test_logs_commands::a_report_is_written_beside_the_attempts_and_not_over_another",
         "insight/test_findings::a_planted_fault_is_found_and_nothing_else",
