@@ -97,6 +97,7 @@ CLAIMS = {
         "libraries/test_programs::in_a_program_of_ones_own_configure_does_the_same",
     ),
     "Spans of other instrumentations": (
+        "trace/test_outside::a_stream_that_was_not_bound_is_told_of",
         "libraries/test_programs::each_call_counts_once_with_its_tokens",
         "autostart/test_start::spans_of_plain_opentelemetry_are_recorded",
     ),
@@ -143,6 +144,8 @@ CLAIMS = {
     ),
     "An argument of `configure()` wins": ("test_settings::an_argument_wins_over_the_variable_and_that_over_the_default",),
     "`.massgen/massgen_logs/log_": (
+        "views/test_without_session::a_recording_without_a_session_is_listed_and_drawn",
+        "views/test_without_session::child_processes_are_in_their_parents_tree_and_line",
         "sinks/test_format",
         "trace/test_scrub::nothing_of_a_span_carries_a_secret",
         "trace/test_scrub::patterns_of_ones_own_are_scrubbed_like_the_rest",
