@@ -393,7 +393,7 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     return make(
         SHARED.facade_tracer(semconv.SCOPE, __version__),
         open_run=partial(_open_run, root, surroundings.run_of_parent(), run),
-        place=partial(_place, root, recordings),
+        place=partial(_place, root, recordings[0].outside if recordings else ""),
         cleans=cleans,
     )
 
@@ -416,7 +416,7 @@ def _set_up_beside(provider: TracerProvider, values: dict[str, Any], make: parti
     return make(
         provider.get_tracer(semconv.SCOPE, __version__),
         open_run=partial(_open_run, root, surroundings.run_of_parent(), run),
-        place=partial(_place, root, recordings),
+        place=partial(_place, root, recordings[0].outside if recordings else ""),
         cleans=False,
     )
 
@@ -437,12 +437,17 @@ def _run_files(recordings: list[Recording], run: layout.RunDirectory | None, val
     return [LiveFiles(run)]
 
 
-def _place(root: str | None, recordings: list[Recording]) -> str | None:
-    """Where a child process of the current span is told that it was started in; None where nothing is recorded."""
+def _place(root: str | None, outside: str) -> str | None:
+    """Where a child process of the current span is told that it was started in; None where nothing is recorded.
+
+    Args:
+        root: where runs lie.
+        outside: begins the name of the recording of what is in no run.
+    """
     if root is None:
         return None
     run = current().get(RUN_CONTEXT_KEY)
-    return str(run.attempt_dir) if isinstance(run, layout.RunDirectory) else os.path.join(root, layout.TRACES_DIR, recordings[0].outside)
+    return str(run.attempt_dir) if isinstance(run, layout.RunDirectory) else os.path.join(root, layout.TRACES_DIR, outside)
 
 
 def _open_run(
