@@ -311,7 +311,7 @@ def nest(run: RunDirectory, outer: RunDirectory) -> None:
         OSError: if that cannot be written.
     """
     noted = run.log_dir / OUTER_FILE
-    if noted.exists():  # another attempt at it, or another turn
+    if _is_there(noted):  # another attempt at it, or another turn
         return
     noted.write_text(f"{os.path.relpath(outer.attempt_dir, run.log_dir)}\n", encoding="utf-8", errors="surrogateescape")
     with (outer.attempt_dir / NESTED_FILE).open("a", encoding="utf-8", errors="surrogateescape") as file:
@@ -401,13 +401,25 @@ def goes_on(recording: Path) -> None:
     """Say that a run goes on in a new recording, where it may be in a segment already: questions then look into its directory again.
 
     To be called when the recording is there: whoever puts the run into a segment then sees either the recording or this. Where it cannot be said,
-    questions find the recording later.
+    questions find the recording later. It keeps no error, as `Path.touch` and `Path.is_dir` do: a signal handler of the program may have raised it.
+
+    Raises:
+        OSError: if it cannot be said.
     """
     run = run_of(recording)
-    segments = None if run is None else run.root / SEGMENTS_DIR
-    with contextlib.suppress(OSError):
-        if run is not None and segments is not None and segments.is_dir() and _has_small(run.log_dir):
-            (segments / f"{run.run_id}{AGAIN_SUFFIX}").touch()
+    if run is None or not _is_there(run.root / SEGMENTS_DIR) or not _has_small(run.log_dir):
+        return
+    mark = run.root / SEGMENTS_DIR / f"{run.run_id}{AGAIN_SUFFIX}"
+    os.close(os.open(mark, os.O_CREAT | os.O_WRONLY, 0o644))
+    os.utime(mark)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _has_small(log_dir: Path) -> bool:

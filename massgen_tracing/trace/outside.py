@@ -68,7 +68,7 @@ def tell() -> None:
     began = "call began" if number == 1 else "calls began"
     problem = f"{number:,} {began} outside of every agent's round although rounds were open, and count for no agent: {shown}{more}"
     hint = "Wrap agents' streams in bind_stream(…), what runs in tasks and threads in bind(…), or open calls on the round: rnd.llm_call(…)"
-    guard.report("calls.outside", compose(problem, hint=hint))
+    guard.report("usage.outside", compose(problem, hint=hint))
 
 
 def _is_open(session: InSession | None) -> bool:

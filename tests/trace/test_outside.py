@@ -28,9 +28,9 @@ def tracer(tmp_path: Path) -> Iterator[Tracer]:
 def told(swallowed: list[str]) -> list[str]:
     """What is said of it when tracing is shut down."""
     mt.shutdown()
-    kinds = [kind for kind in swallowed if kind == "calls.outside"]
-    swallowed[:] = [kind for kind in swallowed if kind != "calls.outside"]
-    return [problem.message for problem in guard.problems() if problem.kind == "calls.outside"] if kinds else []
+    kinds = [kind for kind in swallowed if kind == "usage.outside"]
+    swallowed[:] = [kind for kind in swallowed if kind != "usage.outside"]
+    return [problem.message for problem in guard.problems() if problem.kind == "usage.outside"] if kinds else []
 
 
 def agent(tracer: Tracer, calls: int) -> AsyncIterator[int]:
@@ -62,7 +62,7 @@ def test_a_stream_that_was_not_bound_is_told_of(tracer: Tracer, swallowed: list[
     assert message.startswith("12 calls began outside of every agent's round although rounds were open")
     assert "llm.openai.stream (6), mcp.files.read (6)" in message
     assert "bind_stream" in message
-    assert [problem.kind for problem in doctor.examine(str(tmp_path / "root")).problems] == ["calls.outside"]
+    assert [problem.kind for problem in doctor.examine(str(tmp_path / "root")).problems] == ["usage.outside"]
 
 
 def test_bound_streams_are_not(tracer: Tracer, swallowed: list[str]) -> None:

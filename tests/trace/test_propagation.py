@@ -58,5 +58,5 @@ def test_the_programs_find_what_bare_generators_get_wrong(monkeypatch: pytest.Mo
     with capture() as captured:
         asyncio.run(run_program(program, captured.tracer))
     assert len(misnested(captured.ended)) >= 4
-    assert swallowed == ["calls.outside"]
+    assert swallowed == ["usage.outside"]
     swallowed.clear()

@@ -194,7 +194,8 @@ class AppendFile:
                     size = os.fstat(file.number).st_size
                     self._torn = size > 0 and os.pread(file.number, 1, size - 1) != b"\n"
                     if size == 0:
-                        layout.goes_on(self.path)
+                        with guard.ignored(OSError):
+                            layout.goes_on(self.path)
                     kept = True
                     return file, size
                 # Sealed into another file just now: what follows begins a new one.

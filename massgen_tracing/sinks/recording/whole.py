@@ -9,7 +9,7 @@ from pathlib import Path
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from massgen_tracing import layout
+from massgen_tracing import guard, layout
 from massgen_tracing.sinks.recording.lines import SpanLines, head
 
 
@@ -37,7 +37,8 @@ def write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        layout.goes_on(path)
+        with guard.ignored(OSError):
+            layout.goes_on(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
