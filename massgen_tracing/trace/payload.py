@@ -325,7 +325,8 @@ def _bound(value: AttributeValue, max_bytes: int) -> AttributeValue:
     """A converted value that fits, or the JSON text of what of it fits."""
     if isinstance(value, list | dict):
         text = dump(value)
-        if len(text) > max_bytes // 4 and size(text) > max_bytes:
+        # Infinities and NaN are longer than the null that stands for them in JSON text.
+        if len(text) > max_bytes // 4 and size(json.dumps(value, ensure_ascii=False, default=repr)) > max_bytes:
             return fit(json.loads(text), max_bytes, size)
     return value
 

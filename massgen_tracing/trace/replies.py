@@ -167,12 +167,17 @@ class Reply:
     def _add(self, index: int, key: object, kind: str, piece: object) -> None:
         """More of a text."""
         if isinstance(piece, str) and piece:
-            part = self._parts.setdefault(index, {}).setdefault(key, {"type": kind, "content": ""})
-            part["content"] = f"{part.get('content', '')}{self._kept(piece)}"
+            parts = self._parts.setdefault(index, {})
+            if parts.get(key, {}).get("type") != kind:
+                parts[key] = {"type": kind, "content": ""}
+            parts[key]["content"] += self._kept(piece)
 
     def _call(self, index: int, key: object, id: object, name: object, arguments: object) -> None:  # noqa: A002 - the conventions' name
         """More of a tool call."""
-        part = self._parts.setdefault(index, {}).setdefault(key, {"type": "tool_call", "name": ""})
+        parts = self._parts.setdefault(index, {})
+        if parts.get(key, {}).get("type") != "tool_call":
+            parts[key] = {"type": "tool_call", "name": ""}
+        part = parts[key]
         if id:
             part["id"] = str(id)
         if name:

@@ -322,7 +322,7 @@ def test_a_broken_document_hurts_no_other(tmp_path: Path, blocks: None) -> None:
         ("stdout.json", b'{"Name":"x","SpanContext":{"TraceID":"1"},"Parent":{}}', "console"),
         ("utf16.json", json.dumps({"resourceSpans": []}).encode("utf-16"), "UTF-16"),
         ("utf16le.json", json.dumps({"resourceSpans": []}).encode("utf-16-le"), "UTF-16"),
-        ("text.gz", gzip.compress(b"hello\n"), "gzip"),
+        ("text.gz", gzip.compress(b"hello\n", mtime=0), "gzip"),
         ("text.zst", shapes.zstd(b"hello\n"), "zstd"),
         ("chrome.json", b'{"traceEvents":[{"ph":"X"}]}', "Chrome"),
         ("words.txt", b"hello there\nmore\n", "no JSON"),

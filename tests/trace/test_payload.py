@@ -22,7 +22,7 @@ from unittest.mock import MagicMock, Mock
 
 import pydantic
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from opentelemetry import trace as otel_trace
 
@@ -268,6 +268,7 @@ anything = st.recursive(
 
 
 @given(st.dictionaries(st.text() | st.integers(), anything, max_size=5), st.integers(600, 4000), st.integers(1, 100))
+@example({"": (None, math.inf)}, 600, 34)
 @settings(max_examples=200)
 def test_any_attributes_are_safe_and_bounded(attributes: Mapping[Any, Any], limit: int, times: int) -> None:
     """For any attributes and any bound of bytes: safe, within the bound (a text of up to 128 characters is never cut), and None is left out."""
