@@ -196,8 +196,8 @@ def test_where_the_newest_runs_turn_out_to_be_lost_others_are_read(tmp_path: Pat
     newest = next((tmp_path / "massgen_logs" / "log_20270121_080000_000000").rglob("*.parquet"))
     choose = sources.choose
 
-    def deleted(paths: Iterable[Path], **given: Any) -> sources.Sources:
-        chosen = choose(list(paths), **given)
+    def deleted(paths: Iterable[Path], *more: Any, **given: Any) -> sources.Sources:
+        chosen = choose(list(paths), *more, **given)
         newest.unlink(missing_ok=True)
         return chosen
 

@@ -329,7 +329,7 @@ def test_configure_takes_anything(options: dict[str, Any], args: list[Any]) -> N
             mt.shutdown()
             guard.observe(observed)
     # What switches Logfire on finds no token here, and a busy machine may take longer to stop it than it has.
-    expected = ("usage.", "prices.file", "logfire.token", "shutdown.timeout")
+    expected = ("usage.", "prices.file", "logfire.token", "shutdown.timeout", "libraries.")
     assert [problem for problem in guard.problems() if not problem.kind.startswith(expected)] == []
     guard.reset()
     assert ("unknown" not in options and not args) or "usage.arguments.configure" in kinds

@@ -93,7 +93,7 @@ def test_a_bare_recording_has_its_report_printed(root: Path, capsys: pytest.Capt
     assert "- " + str(bare) in out
 
 
-def test_the_list_says_which_runs_are_analyzed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_says_which_runs_are_analyzed(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Questions, attempts and reports of each; a run is analyzed when each of its questions is."""
     listed = ["logs", "list", "--root", str(root), "--format", "json"]
     run("logs", "analyze", RUN, "--root", str(root))
@@ -109,10 +109,16 @@ def test_the_list_says_which_runs_are_analyzed(root: Path, capsys: pytest.Captur
     ]
     assert [each["run"] for each in printed(capsys, *listed, "--analyzed")] == [RUN]
     assert [each["run"] for each in printed(capsys, *listed, "--unanalyzed")] == [OTHER]
+    monkeypatch.setenv("COLUMNS", "120")
     run("logs", "list", "--root", str(root))
     out = capsys.readouterr().out
     assert re.search(rf"{OTHER}.*2 \(3 attempts\).*1 of 2", out)
     assert re.search(rf"{RUN}.*1 .*yes", out)
+    monkeypatch.setenv("COLUMNS", "80")
+    run("logs", "list", "--root", str(root))
+    out = capsys.readouterr().out
+    assert OTHER in out
+    assert RUN in out
 
 
 def test_two_runs_side_by_side(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

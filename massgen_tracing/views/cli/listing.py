@@ -22,6 +22,8 @@ _DEFAULT_LIMIT: Final = 20
 _QUESTION_WIDTH: Final = 48
 _ROOMY: Final = 110
 _MORE: Final = {"turns": 16, "report": 10}
+_BESIDE: Final = 30
+"""Characters that are won by leaving out when a run began, and its agents."""
 """Columns of a terminal that these take."""
 
 
@@ -122,10 +124,12 @@ def _draw(shown: list[tuple[Listed, Summary | None]]) -> None:
         {"run": item.run.run_id, "when": text.moment(_when(item.run, summary)), **_cells(summary), "turns": _turns(item), "report": _reports(item)}
         for item, summary in shown
     ]
-    # Turns and reports are left out where all runs have one and none; in a narrow terminal, what the run's name and its tree tell too.
+    # Turns and reports are left out where all runs have one and none; in a narrow terminal, what the run's name and its tree tell too; and in a very
+    # narrow one all that does not fit beside the name.
     plain = {name for name, value in (("turns", "1"), ("report", "no")) if all(row[name] in {value, ""} for row in rows)}
     room = _ROOMY + sum(_MORE[name] for name in _MORE if name not in plain)
-    columns = [name for name in rows[0] if name not in plain and (out.width >= room or name not in {"when", "agents"})]
+    left_out = plain | ({"when", "agents"} if out.width < room else set()) | (set(_MORE) if out.width < room - _BESIDE else set())
+    columns = [name for name in rows[0] if name not in left_out]
     cells = [[row[name] for name in columns] for row in rows]
     terminal.draw_table(out, columns, cells, numeric=frozenset({"agents", "duration", "cost", "turns"}), whole=frozenset(columns) - {"question"})
 
