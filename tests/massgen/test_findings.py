@@ -23,6 +23,9 @@ OF_NEWEST = [run for run in RUNS if run[0] == NEWEST]
 CALLS = {"missing_usage", "unpriced_calls", "exception", "retry_storm"}
 """What only single model calls tell, which log files do not have."""
 
+SHARES = {"wasted_round"}
+"""What is found from a share of time or cost on, which log files tell less exactly: what lies at the threshold may be found in one of the two only."""
+
 EXPECTED: dict[str, set[str]] = {
     "replies that need enforcement": {"enforcement"},
     "an agent that is refused": {"agent_error", "incomplete_coordination", "enforcement"},
@@ -43,7 +46,9 @@ def by_whom(found: list[Finding]) -> set[tuple[str, tuple[str, ...]]]:
 
 def imported(ran: Ran, tmp_path: Path) -> tuple[SpanRecord, ...]:
     """What the run's log files tell, without its recording."""
-    copy = shutil.copytree(ran.place / layout.DEFAULT_ROOT, tmp_path / "logs", ignore=shutil.ignore_patterns(f"{layout.RECORDING_STEM}*"))
+    files = ran.place / layout.DEFAULT_ROOT
+    # MassGen clears workspaces that links in the logs lead to.
+    copy = shutil.copytree(files, tmp_path / "logs", symlinks=True, ignore=shutil.ignore_patterns(f"{layout.RECORDING_STEM}*"))
     found = Reader()
     for place in imports.find(copy):
         found.add_lines(whole.encode(imports.read(place).spans).splitlines(keepends=True), source=str(place.directory))
@@ -55,7 +60,7 @@ def imported(ran: Ran, tmp_path: Path) -> tuple[SpanRecord, ...]:
 def test_the_same_is_found_in_the_trace_and_in_the_log_files(ran: Ran, tmp_path: Path) -> None:
     """Of the same agents; but for single model calls, what a failed run never wrote down, and tools whose failures MassGen logs as successes."""
     traced, logged = (by_whom(find(Parts(spans), Thresholds())) for spans in (ran.spans, imported(ran, tmp_path)))
-    only_traced = {code for code, _ in traced - logged} - CALLS
+    only_traced = {code for code, _ in traced - logged} - CALLS - SHARES
     only_logged = {code for code, _ in logged - traced} - CALLS
     if any(span.attributes.get("massgen.winner") for span in ran.spans):
         assert only_traced == set()
