@@ -24,7 +24,7 @@ CALLS = {"missing_usage", "unpriced_calls", "exception", "retry_storm"}
 """What only single model calls tell, which log files do not have."""
 
 SHARES = {"wasted_round"}
-"""What is found from a share of time or cost on, which log files tell less exactly: what lies at the threshold may be found in one of the two only."""
+"""What is found from a share of time or cost on, which log files tell less exactly: at the threshold it may be found in one of them only."""
 
 EXPECTED: dict[str, set[str]] = {
     "replies that need enforcement": {"enforcement"},
