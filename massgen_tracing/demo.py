@@ -53,10 +53,11 @@ def main() -> int:
         code = code or command(["sql", "--root", DEFAULT_ROOT, "--since", "1m", query])
     heading("Where to look next")
     if shutil.which("massgen-tracing") is None:
-        say(f"  . {Path(sys.prefix) / 'bin' / 'activate'}    first, for the command to be found")
+        say(f"  first, for the command to be found:  . {Path(sys.prefix) / 'bin' / 'activate'}")
     say("  massgen-tracing logs list           every run so far")
     say("  massgen-tracing trace RUN           the tree of one of them")
     say("  massgen-tracing summary RUN         what it cost, what was thrown away, what was slow, what failed")
+    say("  massgen-tracing report RUN -o FILE  a page with pictures: findings, rounds, votes, cost")
     say("  massgen-tracing doctor              what works here, and what to do about the rest")
     say("  massgen-tracing sql --query NAME    more questions: one of the queries of dashboards/")
     say("  .massgen/massgen_logs/              beside each recording: status.json, answers, metrics, logs")

@@ -98,31 +98,28 @@ def test_a_variable_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch, caps
     assert said.endswith("1 thing to look at, each marked with !\n")
 
 
-def test_a_missing_package_is_named_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package that is not there says what it is needed for."""
+def found_without(package: str, monkeypatch: pytest.MonkeyPatch) -> doctor.Finding:
+    """What is said of a package that is not installed."""
     version = metadata.version
 
-    def without(package: str) -> str:
-        if package == "datafusion":
+    def without(asked: str) -> str:
+        if asked == package:
             raise metadata.PackageNotFoundError(package)
-        return version(package)
+        return version(asked)
 
     monkeypatch.setattr(metadata, "version", without)
-    finding = found(doctor.examine().versions, "datafusion")
+    return found(doctor.examine().versions, package)
+
+
+def test_a_missing_package_is_named_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that is not there says what it is needed for."""
+    finding = found_without("datafusion", monkeypatch)
     assert finding == doctor.Finding("datafusion", "not installed", hint="Needed for SQL: pip install datafusion")
 
 
 def test_what_only_the_coordinator_needs_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says how to install it, and is nothing that needs doing."""
-    version = metadata.version
-
-    def without(package: str) -> str:
-        if package == "mcp":
-            raise metadata.PackageNotFoundError(package)
-        return version(package)
-
-    monkeypatch.setattr(metadata, "version", without)
-    finding = found(doctor.examine().versions, "mcp")
+    finding = found_without("mcp", monkeypatch)
     assert finding.value == 'not installed; for `massgen-tracing run`: pip install "massgen_tracing[coordinator]"'
     assert finding.hint is None
 
