@@ -19,6 +19,7 @@ from massgen_tracing._version import __version__
 from massgen_tracing.configuration import problems, surroundings
 from massgen_tracing.configuration.delivering import Deliveries
 from massgen_tracing.configuration.neighbours import Neighbours
+from massgen_tracing.configuration.places import Places, outer_recording, outer_run, run_of_parent
 from massgen_tracing.errors import UsageError, compose, one_of
 from massgen_tracing.model import RUN_CONTEXT_KEY
 from massgen_tracing.trace import (
@@ -362,7 +363,7 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     from massgen_tracing.trace.pipeline import Pipeline
     from massgen_tracing.trace.provider import SHARED
 
-    root, run = values["root"] if values["record"] else None, surroundings.outer_run()
+    root, run = values["root"] if values["record"] else None, outer_run()
     recordings = _recording(root, run)
     collectors = _deliveries.to_collector(recordings, run, values, given_endpoint) if given_endpoint else ()
     processors = [*recordings, *_run_files(recordings, run, values), *collectors]
@@ -390,12 +391,8 @@ def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str |
     SHARED.install(_pipeline, shown, delegate)
     # A Logfire that is given its token later takes the spans then, and cleans nothing.
     cleans = not values["logfire"]
-    return make(
-        SHARED.facade_tracer(semconv.SCOPE, __version__),
-        open_run=partial(_open_run, root, surroundings.run_of_parent(), run),
-        place=partial(_place, root, recordings[0].outside if recordings else ""),
-        cleans=cleans,
-    )
+    places = _places(root, recordings, run)
+    return make(SHARED.facade_tracer(semconv.SCOPE, __version__), open_run=partial(_open_run, places), place=places.of_child, cleans=cleans)
 
 
 def _set_up_beside(provider: TracerProvider, values: dict[str, Any], make: partial[Tracer], *, record: bool) -> Tracer:
@@ -404,7 +401,7 @@ def _set_up_beside(provider: TracerProvider, values: dict[str, Any], make: parti
     from massgen_tracing.trace.pipeline import Pipeline
     from massgen_tracing.trace.provider import SHARED
 
-    root, run = values["root"] if record else None, surroundings.outer_run()
+    root, run = values["root"] if record else None, outer_run()
     recordings = _recording(root, run)
     processors = [*recordings, *_run_files(recordings, run, values)]
     resource = surroundings.resource("")
@@ -413,12 +410,8 @@ def _set_up_beside(provider: TracerProvider, values: dict[str, Any], make: parti
         _neighbours.follow()
         _neighbours.follow_provider(provider)
     SHARED.install(_pipeline, Pipeline(resource, processors), provider)
-    return make(
-        provider.get_tracer(semconv.SCOPE, __version__),
-        open_run=partial(_open_run, root, surroundings.run_of_parent(), run),
-        place=partial(_place, root, recordings[0].outside if recordings else ""),
-        cleans=False,
-    )
+    places = _places(root, recordings, run)
+    return make(provider.get_tracer(semconv.SCOPE, __version__), open_run=partial(_open_run, places), place=places.of_child, cleans=False)
 
 
 def _recording(root: str | None, run: layout.RunDirectory | None) -> list[Recording]:
@@ -426,7 +419,7 @@ def _recording(root: str | None, run: layout.RunDirectory | None) -> list[Record
         return []
     from massgen_tracing.sinks.recording import Recording
 
-    return [Recording(root, run, surroundings.outer_recording())]
+    return [Recording(root, run, outer_recording())]
 
 
 def _run_files(recordings: list[Recording], run: layout.RunDirectory | None, values: dict[str, Any]) -> list[LiveFiles]:
@@ -437,62 +430,14 @@ def _run_files(recordings: list[Recording], run: layout.RunDirectory | None, val
     return [LiveFiles(run)]
 
 
-def _place(root: str | None, outside: str) -> str | None:
-    """Where a child process of the current span is told that it was started in; None where nothing is recorded.
-
-    Args:
-        root: where runs lie.
-        outside: begins the name of the recording of what is in no run.
-    """
-    if root is None:
-        return None
-    run = current().get(RUN_CONTEXT_KEY)
-    return str(run.attempt_dir) if isinstance(run, layout.RunDirectory) else os.path.join(root, layout.TRACES_DIR, outside)
+def _places(root: str | None, recordings: list[Recording], run: layout.RunDirectory | None) -> Places:
+    return Places(root, recordings[0].outside if recordings else "", run_of_parent(), run)
 
 
-def _open_run(
-    root: str | None,
-    parent: layout.RunDirectory | None,
-    around: layout.RunDirectory | None,
-    given: layout.RunDirectory | None,
-    outer: layout.RunDirectory | None,
-) -> layout.RunDirectory | None:
-    """The directory of a session; none is made without a root.
-
-    Args:
-        root: where runs lie; None where nothing is recorded.
-        parent: the run that this process belongs to.
-        around: the run that this process was started in.
-        given: the directory that it has already; None: *parent*, or a new one.
-        outer: the run of the session that this one is in; None: *around*.
-    """
+def _open_run(places: Places, given: layout.RunDirectory | None, outer: layout.RunDirectory | None) -> layout.RunDirectory | None:
     if _pipeline is not None:
         _neighbours.notice()
-    if root is None:
-        return given
-    run, outer = given or parent or _new_run(root), outer or around
-    if run is not None and outer is not None and run.log_dir != outer.log_dir:
-        try:
-            layout.nest(run, outer)
-        except (OSError, ValueError) as error:  # ValueError: on another drive
-            guard.passing(error)
-            guard.logger.debug("that %s was started in %s cannot be noted", run.log_dir, outer.log_dir, exc_info=True)
-    return run
-
-
-def _new_run(root: str) -> layout.RunDirectory | None:
-    try:
-        return layout.new_run(root)
-    except (OSError, ValueError) as error:
-        guard.passing(error)
-        reason = getattr(error, "strerror", None) or error
-        guard.report(
-            "recording.directory",
-            f"No run directory can be made under {root} ({reason}). The run goes on without being recorded."
-            " Make it writable, or choose another with root=….",
-            error=error,
-        )
-        return None
+    return places.opened(given, outer)
 
 
 def _after_fork() -> None:

@@ -6,12 +6,11 @@ import os
 import socket
 import tempfile
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import trace as otel_trace
 
-from massgen_tracing import guard, layout, semconv, settings
+from massgen_tracing import guard, semconv, settings
 from massgen_tracing.errors import compose, one_of
 from massgen_tracing.trace import carriers
 
@@ -67,24 +66,6 @@ def absolute(root: str | os.PathLike[str]) -> str:
         problem = f"The working directory is gone, so the root {os.fspath(root)!r} cannot be there; runs are recorded under {place}"
         guard.report("recording.root", compose(problem, hint="Name an absolute one with root=…, or MASSGEN_TRACING_ROOT"))
         return place
-
-
-def run_of_parent() -> layout.RunDirectory | None:
-    """The run that this process belongs to, if it was told: its sessions are this run's."""
-    attempt = os.environ.get(layout.RUN_VARIABLE)
-    return layout.run_of(Path(attempt)) if attempt else None
-
-
-def outer_run() -> layout.RunDirectory | None:
-    """The run that this process was started in, if it was told: its sessions are runs in that one."""
-    place = os.environ.get(layout.OUTER_VARIABLE)
-    return run_of_parent() or (layout.run_of(Path(place)) if place and not outer_recording() else None)
-
-
-def outer_recording() -> str | None:
-    """What begins the name of the recording that this process was started in without a session, if it was told."""
-    place = Path(os.environ.get(layout.OUTER_VARIABLE, ""))
-    return place.name if place.parent.name == layout.TRACES_DIR else None
 
 
 def resource(service_name: str) -> Resource:
