@@ -25,7 +25,7 @@ def find(
     known: Sequence[Coordination] | None = None,
     earlier: Sequence[Earlier] = (),
 ) -> list[Finding]:
-    """All findings of a run, the most severe first, those of one code in order of their time.
+    """All findings of a run, the most severe first; of those, what took longest.
 
     Args:
         parts: the run.
@@ -54,4 +54,4 @@ def find(
         *spending.against_earlier(parts, total(parts) if summary is None else summary, earlier, limits),
         *spending.left_out(parts),
     ]
-    return sorted(found, key=lambda each: (SEVERITIES.index(each.severity), _ORDER[each.code]))
+    return sorted(found, key=lambda each: (SEVERITIES.index(each.severity), -(each.cost.seconds or 0), _ORDER[each.code]))

@@ -12,6 +12,10 @@ from massgen_tracing.views import text
 from massgen_tracing.views.report import charts
 from massgen_tracing.views.report.blocks import SPAN_ID, Block, Checks, Items, Paragraph, Picture, Repeat, Report, Table
 
+_FEW_COLUMNS: Final = 3
+_MANY: Final = ' class="many"'
+"""Of tables with more columns: on a narrow screen one scrolls them, rather than read words one below the other."""
+
 STYLE: Final = """
 :root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6675;--line:#d9dfe7;--paper:#fff;--wash:#f5f7fa;--accent:#2458c5;
 --answer:#2e8b57;--vote:#3b6fd4;--lost:#d9892b;--failed:#c8372d;--other:#8a94a3;--final:#7a4fc0}
@@ -25,9 +29,9 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;
 margin:0 0 18px;color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;color:var(--ink)}nav{columns:3 220px;font-size:14px;padding:12px 16px;
 background:var(--wash);border-radius:8px}
 nav a{display:block;color:var(--accent);text-decoration:none;padding:1px 0}nav a:hover{text-decoration:underline}
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:14px;margin:8px 0;min-width:50%}
+.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:14px;margin:8px 0;min-width:50%}.many{min-width:640px}
 th{text-align:left;font-weight:600;color:var(--soft)}
-th,td{padding:4px 12px 4px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}.n{text-align:right;
+th,td{padding:4px 12px 4px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:break-word;max-width:60ch}.n{text-align:right;
 font-variant-numeric:tabular-nums;white-space:nowrap}code,pre{font:13px/1.5 ui-monospace,monospace}pre{background:var(--wash);padding:8px 12px;
 border-radius:6px;overflow-x:auto;margin:8px 0}.repeat{color:var(--soft);font-size:13px;margin-top:10px}ul.checks{list-style:none;padding-left:2px}
 .yes::before{content:"✓ ";color:var(--answer)}.no::before{content:"✗ ";color:var(--failed)}.unknown::before{content:"? ";color:var(--lost)}
@@ -76,7 +80,7 @@ def _written(block: Block) -> Iterator[str]:
             yield f'<ul class="checks">{"".join(f"""<li class="{kind}">{_inline(said)}</li>""" for kind, said in told)}</ul>\n'
         case Table(columns, rows, numeric):
             marks = [' class="n"' if name in numeric else "" for name in columns]
-            yield '<div class="scroll"><table><thead><tr>'
+            yield f'<div class="scroll"><table{_MANY if len(columns) > _FEW_COLUMNS else ""}><thead><tr>'
             yield from (f"<th{mark}>{_inline(name)}</th>" for name, mark in zip(columns, marks, strict=True))
             yield "</tr></thead><tbody>"
             for row in rows:
