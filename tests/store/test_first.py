@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.engine import execute, first, sources
+from massgen_tracing.store.engine import tables as views
 from massgen_tracing.store.engine.engines import Engine
 from massgen_tracing.store.engine.first import First
 from massgen_tracing.store.reading.report import Report
@@ -117,7 +118,7 @@ def test_the_newest_rows_are_those_of_all_files(
 def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many sealed files each step asked."""
     counts: list[int] = []
-    tables = sources.tables
+    tables = views.tables
 
     def watched(engine: Engine, chosen: sources.Sources, **given: Any) -> AbstractContextManager[None]:
         counts.append(len(chosen.sealed))

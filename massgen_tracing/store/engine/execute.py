@@ -28,7 +28,8 @@ from massgen_tracing.store.engine import engines, first, limits, refusals, remot
 from massgen_tracing.store.engine.answer import Cut
 from massgen_tracing.store.engine.damage import gone, of_storage, unreadable
 from massgen_tracing.store.engine.first import First
-from massgen_tracing.store.engine.sources import Sources, Window, choose, tables
+from massgen_tracing.store.engine.sources import Sources, Window, choose
+from massgen_tracing.store.engine.tables import tables
 from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.roots import catalogue, compaction, segments
 from massgen_tracing.store.roots.contents import Wanted

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
-from massgen_tracing.store.engine.sources import RUNS, traces_of
+from massgen_tracing.store.engine.sources import traces_of
+from massgen_tracing.store.engine.tables import RUNS
 from massgen_tracing.store.roots.contents import look_into
 from massgen_tracing.store.roots.segments import Found
 from massgen_tracing.store.sealing import sealed
