@@ -32,6 +32,7 @@ from massgen_tracing.store.reading.lines import LineDecoder
 from massgen_tracing.store.roots import catalogue, lookup, reader
 from massgen_tracing.store.sealing import regular, seal, sealed, typed, written
 from tests.store import otlp
+from tests.store.dying import dying
 
 # --- values ------------------------------------------------------------------------------------------------------------------------
 
@@ -394,33 +395,14 @@ def test_many_row_groups_are_one_recording(tmp_path: Path, monkeypatch: pytest.M
 # --- stopping it, and going on -----------------------------------------------------------------------------------------------------
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL."""
-
-
 @pytest.mark.parametrize("step", range(12))
-def test_a_sealer_that_dies_between_any_two_steps_loses_and_doubles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+def test_a_sealer_that_dies_between_any_two_steps_loses_and_doubles_nothing(tmp_path: Path, step: int) -> None:
     """Whatever is on the disk then, a query gives every span once, and sealing again finishes the work."""
     path = live(tmp_path, otlp.sample_lines())
     sql = "SELECT span_id, span_name, attributes FROM records ORDER BY span_id"
     before = store.query(sql, tmp_path).rows
-    left = step
-
-    def dying(real: Any) -> Any:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal left
-            if left == 0:
-                raise Killed
-            left -= 1
-            return real(*args, **kwargs)
-
-        return call
-
-    with monkeypatch.context() as patch:
-        for owner, name in ((os, "replace"), (os, "fsync"), (written.Copies, "compare"), (seal, "_sync"), (Path, "unlink")):
-            patch.setattr(owner, name, dying(getattr(owner, name)))
-        with contextlib.suppress(Killed):
-            seal.seal(path)
+    with dying(step, ((os, "replace"), (os, "fsync"), (written.Copies, "compare"), (seal, "_sync"), (Path, "unlink"))):
+        seal.seal(path)
     assert store.query(sql, tmp_path).rows == before
     seal.seal(path)
     assert sorted(each.name for each in path.parent.iterdir() if not each.name.startswith(".")) == ["trace.parquet"]

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.sealing import batch, regular, seal, sealed, small
 from massgen_tracing.store.sealing.batch import Batch
 from tests.store import otlp
+from tests.store.dying import dying
 from tests.store.test_seal import ATTRIBUTES, exact, key_values, spans, written_lines
 
 TRACE = "trace.otlp.jsonl"
@@ -354,30 +355,8 @@ def test_what_does_not_fit_in_keeps_its_own_file(tmp_path: Path) -> None:
 # --- at any moment ------------------------------------------------------------------------------------------------------------------
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL."""
-
-
-@contextlib.contextmanager
-def dying(step: int) -> Iterator[None]:
-    """Within, the process dies when it has changed the disk so many times."""
-    left = step
-
-    def until(real: Any) -> Any:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal left
-            if left == 0:
-                raise Killed
-            left -= 1
-            return real(*args, **kwargs)
-
-        return call
-
-    with pytest.MonkeyPatch.context() as patch:
-        for owner, name in ((os, "replace"), (os, "fsync"), (os, "utime"), (Path, "unlink")):
-            patch.setattr(owner, name, until(getattr(owner, name)))
-        with contextlib.suppress(Killed):
-            yield
+CHANGES = ((os, "replace"), (os, "fsync"), (os, "utime"), (Path, "unlink"))
+"""Steps that change the disk."""
 
 
 class Root(RuleBasedStateMachine):
@@ -462,7 +441,7 @@ class Root(RuleBasedStateMachine):
 
     @rule(step=st.integers(0, 40))
     def killed_while_compacting(self, step: int) -> None:
-        with dying(step):
+        with dying(step, CHANGES):
             compaction.compact(self.place)
 
     @rule()
