@@ -57,6 +57,14 @@ def test_reading_while_it_grows_gives_what_reading_it_whole_gives(tmp_path_facto
         assert same(reader.read([path]), fresh(path))
 
 
+@pytest.mark.parametrize("torn", [b"{", b"[", LINES[0][:1] + b"\n" + LINES[0], LINES[0][:20] + b"\n" + LINES[0]])
+def test_a_recording_that_was_torn_behind_its_first_bracket_is_one(tmp_path: Path, torn: bytes) -> None:
+    """As by a disk that was full for a moment: it is read line by line, and is not taken for another program's document over several lines."""
+    path = tmp_path / "trace.otlp.jsonl"
+    path.write_bytes(torn)
+    assert len(reader.read([path]).spans) == int(LINES[0] in torn)
+
+
 class _Counting:
     """A file whose reading is counted."""
 

@@ -220,8 +220,10 @@ def is_foreign(path: Path) -> bool:
     """
     with path.open("rb") as file:
         line = file.readline(_LONGEST_OWN)
+        # A line of ours that is torn behind its bracket ends the file, or has a whole line behind it.
+        pretty = line.endswith(b"\n") and (line.strip() == b"[" or (line.strip() == b"{" and file.read(1) != b"{"))
     if path.name.endswith(layout.RECORDING_SUFFIX):  # and may have been damaged, or just been begun
-        return len(line) == _LONGEST_OWN or line.strip() in {b"{", b"["} or line.startswith((sources.GZIP, sources.ZSTD))
+        return len(line) == _LONGEST_OWN or pretty or line.startswith((sources.GZIP, sources.ZSTD))
     return bool(line) and LineDecoder(otlp.Decoder()).head(line) is None
 
 
