@@ -1,0 +1,1 @@
+"""Logfire's query API: SQL over HTTP, answered by the store."""
