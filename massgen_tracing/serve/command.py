@@ -40,11 +40,10 @@ def run(args: argparse.Namespace) -> int:
     if args.token and len(args.token) < _SHORTEST_TOKEN:
         raise ConfigError("The token is too short", expected=f"at least {_SHORTEST_TOKEN} characters")
     from massgen_tracing.serve import running
-    from massgen_tracing.serve.app import make_app
+    from massgen_tracing.serve.app import application
 
     served = Served(Path(args.root).absolute(), args.token or None)
-    app = make_app(served)
-    with running.listener(args.host, args.port) as of:
+    with running.listener(args.host, args.port) as of, application(served) as app:
         url = running.address(of)
         print(f"{url} serves {served.root}", file=sys.stderr)
         print(f"Send to it: LOGFIRE_BASE_URL={url} LOGFIRE_TOKEN={'TOKEN' if args.token else 'any'}", file=sys.stderr)

@@ -55,7 +55,7 @@ def _server(app: ASGIApp) -> uvicorn.Server:
             app,
             log_config=None,
             access_log=False,
-            lifespan="on",
+            lifespan="off",
             ws="none",
             loop="asyncio",
             limit_concurrency=_MOST_CONNECTIONS,
