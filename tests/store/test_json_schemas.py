@@ -56,7 +56,7 @@ def test_a_value_is_what_its_schema_says(tmp_path: Path, sealed: bool) -> None:
     path = otlp.write(directory / "trace.otlp.jsonl", [otlp.line(SPAN)])
     before = reader.read([path]).spans
     if sealed:
-        (path,) = (done,) if (done := seal.seal(path).sealed) else ()
+        path = seal.seal(path).sealed or path
     asked = """attributes->'plan'->>'a' AS a, (attributes->'plan'->'b'->>'c')::int AS c, json_length(attributes, 'steps') AS steps,
         attributes->'nothing' IS NULL AS nothing, (attributes->>'price')::numeric + 1 AS price, attributes->>'cut' AS cut,
         attributes->>'half' AS half, attributes->>'word' AS word, attributes ? 'absent' AS absent"""
