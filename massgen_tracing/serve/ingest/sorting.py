@@ -143,6 +143,10 @@ class Sorter:
         earlier, self._lengths = self._note, {}
         self._note = self._directory / f"{int(self._sorted[-1].name.partition('.')[0]) + 1:016d}{_NOTED}"
         self._write_note(self._note)
+        self._remove(earlier)
+
+    def _remove(self, earlier: Path) -> None:
+        """Remove what is not needed any more: arrivals, and the note before."""
         for path in (*self._sorted, earlier):
             path.unlink(missing_ok=True)
         self._sorted.clear()
