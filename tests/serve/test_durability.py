@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import signal
@@ -18,7 +17,7 @@ import httpx
 import pytest
 
 from massgen_tracing import layout, store
-from massgen_tracing.serve.ingest import sorting
+from massgen_tracing.serve.ingest import lines
 from massgen_tracing.serve.ingest.requests import SIGNALS, from_json, from_protobuf
 from massgen_tracing.serve.ingest.sorting import Sorter
 from massgen_tracing.store.reading import live
@@ -89,7 +88,7 @@ def test_a_sorter_that_dies_loses_and_doubles_nothing(root: Path, step: str, mon
     expected = everything(root)
     if step == "some":  # of the second arrival
         with monkeypatch.context() as patched, contextlib.suppress(OSError):
-            patched.setattr(sorting.lines, "of_signals", lines_that_fail(sorting.lines.of_signals))
+            patched.setattr(lines, "of_signals", lines_that_fail(lines.of_signals))
             first.sort()
     else:
         first.sort()
