@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from massgen_tracing import layout, store
-from massgen_tracing.serve.ingest import lines
+from massgen_tracing.serve.ingest import lines, tidying
 from massgen_tracing.serve.ingest.requests import SIGNALS, from_json, from_protobuf
 from massgen_tracing.serve.ingest.sorting import Sorter
 from massgen_tracing.store.reading import live
@@ -225,3 +225,22 @@ def test_a_server_that_is_killed_has_everything_that_it_has_acknowledged(tmp_pat
     assert counted() == found | {TRACE: 2}
     left = [name for name in os.listdir(tmp_path / layout.ARRIVALS_DIR) if name.endswith((layout.ARRIVAL_SUFFIX, layout.SORTED_SUFFIX))]
     assert left == []
+
+
+def test_what_is_quiet_is_sealed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Soon, and by a process of its own; a trace with an open span stays as it is, and nothing is counted twice."""
+    other = trace_id()
+    arrive(root, 1, *SENT, ("traces", spans(otlp.pending(1, "open", trace=other))))
+    expected = everything(root)
+    sorter = Sorter(root)
+    sorter.sort()
+    for path in (root / layout.TRACES_DIR).iterdir():
+        os.utime(path, (0, 0))
+    monkeypatch.setattr(tidying, "_PAUSE_SECONDS", 0.0)
+    sorter.sync()
+    process = sorter._tidier._process
+    assert process is not None
+    assert process.wait() == 0
+    assert sorted(path.suffix for path in (root / layout.TRACES_DIR).iterdir()) == [".jsonl", ".parquet"]
+    assert everything(root) == expected
+    sorter.close()

@@ -48,7 +48,8 @@ def test_logfires_sdk_sends_here(server: Client, tmp_path: Path) -> None:
         _, complaints = program.communicate("\n")
     assert complaints == ""
     asked = f"""SELECT message, level, service_name, tags, attributes->'plan'->>'a' AS a, json_length(attributes, 'plan', 'steps') AS steps,
-        (attributes->>'price')::numeric > 10 AS dear, attributes->'nothing' IS NULL AS nothing FROM records WHERE trace_id = '{trace}' AND kind = 'span'"""
+        (attributes->>'price')::numeric > 10 AS dear, attributes->'nothing' IS NULL AS nothing
+        FROM records WHERE trace_id = '{trace}' AND kind = 'span'"""
     expected = {"message": "plan of ada", "level": 9, "service_name": "program", "tags": ["t"], "a": "x", "steps": 2, "dear": True, "nothing": True}
     assert server.ask(asked) == [expected]
     assert server.ask("SELECT sum(scalar_value) AS s FROM metrics WHERE metric_name = 'answers'") == [{"s": 3.0}]

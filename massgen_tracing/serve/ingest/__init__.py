@@ -5,7 +5,7 @@ spool       the disk, before an answer; sorting then puts it into recordings, in
 requests    what of a request can be taken
 bodies      what a request may hold
 
-recordings  one a trace; lines how they are written
+recordings  one a trace; lines how they are written; tidying seals them
 """
 
 from massgen_tracing.serve.ingest.routes import routes
