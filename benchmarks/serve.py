@@ -1,8 +1,8 @@
 """What `massgen-tracing serve` takes and answers: `python -m benchmarks.serve`.
 
 Four senders post ready-made gzipped protobuf, each request when the one before is acknowledged; Jaeger with badger, which does not sync, takes others
-of the kind in turn (where `make collector` has built it). A question goes to the query interface, and to `store.query`, as the command asks it when it
-has started; each has a worker process of its own.
+of the kind in turn (where `make collector` has built it). A question goes to the query interface, and to `store.query`, as the command asks it when
+it has started; each has a worker process of its own.
 """
 
 from __future__ import annotations
