@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--host", default="127.0.0.1", help="the address to listen on; any but this machine's own needs a token (default: %(default)s)"
     )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, metavar="N", help="0 for any that is free (default: %(default)s)")
+    parser.add_argument("--grpc-port", type=int, metavar="N", help="take OTLP over gRPC as well, on this port; 4317 is its own (default: only HTTP)")
     parser.add_argument(
         "--token", metavar="TOKEN", default=os.environ.get(TOKEN_VARIABLE), help=f"what clients have to show (default: {TOKEN_VARIABLE}, or none)"
     )
@@ -43,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     from massgen_tracing.serve.app import application
 
     served = Served(Path(args.root).absolute(), args.token or None)
-    with running.listener(args.host, args.port) as of, application(served) as app:
+    grpc = None if args.grpc_port is None else (args.host, args.grpc_port)
+    with running.listener(args.host, args.port) as of, application(served, grpc=grpc) as app:
         url = running.address(of)
         print(f"{url} serves {served.root}", file=sys.stderr)
         print(f"Send to it: LOGFIRE_BASE_URL={url} LOGFIRE_TOKEN={'TOKEN' if args.token else 'any'}", file=sys.stderr)

@@ -222,6 +222,7 @@ CLAIMS = {
         "serve/test_sdk::logfires_sdk_sends_here",
         "serve/test_ingest::spans_are_asked_for_as_soon_as_they_are_acknowledged",
         "serve/test_ingest::logs_and_metrics_are_taken",
+        "serve/test_grpc",
         "serve/test_ingest::what_cannot_be_read_is_counted_and_named",
         "serve/test_ingest::an_open_span_is_pending_until_its_end_comes",
         "serve/test_durability::a_server_that_is_killed_has_everything_that_it_has_acknowledged",

@@ -1,6 +1,6 @@
 """What is sent here: OTLP of any SDK, on the disk before it is answered, and then recordings in the root.
 
-routes      OTLP/HTTP
+routes      OTLP/HTTP; over_grpc OTLP/gRPC
 spool       the disk, before an answer; sorting then puts it into recordings, in a process of its own
 requests    what of a request can be taken
 bodies      what a request may hold
