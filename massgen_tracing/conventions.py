@@ -8,7 +8,7 @@ The conventions that are understood, each by its attributes, with the versions t
 | OpenTelemetry MCP | `mcp.method.name` | the same |
 | Logfire's integrations, pydantic-ai | `gen_ai.operation.name` | logfire 5.4, pydantic-ai 2.68 |
 | OpenInference | `openinference.span.kind` | openinference-semantic-conventions 0.1.42 |
-| coding agents' own | names: `claude_code.…`, `handle_responses`, `llm_call`, `ai.….do…` | Claude Code, Codex, Gemini CLI, OpenCode of November 2026 |
+| coding agents' own | names: `claude_code.…`, `handle_responses`, `llm_call`, `ai.….do…` | Claude Code, Codex, Gemini CLI, OpenCode of 11/2026 |
 | names of the facade | `llm.…`, `mcp.…`, `Tool execution: …`, `agent.…` | recordings without any of these attributes |
 """
 
