@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from importlib.util import find_spec
@@ -33,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until it is told to end."""
+    if os.name != "posix":
+        raise ConfigError("The server needs the file locks of a POSIX system", expected="Linux, macOS, or another one", got=os.name)
     for package in ("starlette", "uvicorn"):
         if find_spec(package) is None:
             raise MissingPackageError("The server", package, extra=COMMAND)
@@ -49,5 +52,6 @@ def run(args: argparse.Namespace) -> int:
         url = running.address(of)
         print(f"{url} serves {served.root}", file=sys.stderr)
         print(f"Send to it: LOGFIRE_BASE_URL={url} LOGFIRE_TOKEN={'TOKEN' if args.token else 'any'}", file=sys.stderr)
-        running.serve(app, of)
+        with contextlib.suppress(KeyboardInterrupt):
+            running.serve(app, of)
     return 0
