@@ -157,7 +157,7 @@ def test_each_trace_is_a_run(root: Path, capsys: pytest.CaptureFixture[str]) -> 
     Sorter(root).sort()
     assert main(["logs", "list", "--root", str(root), "--format", "json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert sorted(run["work"] for run in listed) == ["another", "root"]
+    assert sorted(run["work"] for run in listed) == ["root", "shop: another"]
     assert main(["trace", other[:10], "--root", str(root)]) == 0
     assert "another" in capsys.readouterr().out
 
