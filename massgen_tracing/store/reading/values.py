@@ -70,7 +70,7 @@ def _usual(value: list[Any]) -> dict[str, AttributeValue] | None:
             if type(key) is not str:
                 return None
             if type(said) is _TYPES[kind]:
-                pairs[key] = said
+                pairs[key] = said  # type: ignore[assignment]  # mypy sees no type
             elif kind == "intValue" and type(said) is str:
                 pairs[key] = int(said)
             else:
