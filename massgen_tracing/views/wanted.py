@@ -26,7 +26,16 @@ def find(args: argparse.Namespace) -> tuple[str, Recording]:
     Raises:
         RecordingError: if there is none, or nothing in it.
     """
-    title, recording = _find(args.root, args.trace)
+    return named(args.root, args.trace)
+
+
+def named(root: str, wanted: str | None) -> tuple[str, Recording]:
+    """The same, told what `--root` and TRACE are.
+
+    Raises:
+        RecordingError: if there is none, or nothing in it.
+    """
+    title, recording = _find(root, wanted)
     if not recording.spans:
         raise RecordingError(f"There are no spans in {title}", hint=f"The reader {recording.report.sentence or 'found nothing at all in it'}")
     return title, recording

@@ -5,17 +5,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from massgen_tracing import layout
 from massgen_tracing.errors import QueryError, RecordingError
 from massgen_tracing.insight.summary import Summary, summarise
-from massgen_tracing.store.roots import catalogue, order, reader
+from massgen_tracing.store.roots import catalogue, reader
 from massgen_tracing.views import options, text
-from massgen_tracing.views.report import FILE
+from massgen_tracing.views.listed import Listed, document, newest_first
 
 COMMAND: Final = "logs"
 _DEFAULT_LIMIT: Final = 20
@@ -25,28 +22,6 @@ _MORE: Final = {"turns": 16, "report": 10}
 _BESIDE: Final = 30
 """Characters that are won by leaving out when a run began, and its agents."""
 """Columns of a terminal that these take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A question of a run: how often it was attempted, and its report; None where there is none."""
-
-    turn: int
-    attempts: int
-    report: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A run as its directory tells it; work without a session has no questions."""
-
-    run: catalogue.Run
-    turns: tuple[Turn, ...]
-
-    @property
-    def is_analyzed(self) -> bool:
-        """Whether each of its questions has a report."""
-        return bool(self.turns) and all(turn.report is not None for turn in self.turns)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,12 +39,12 @@ def run(args: argparse.Namespace) -> int:
     if args.limit < 1:
         raise QueryError("--limit cannot be right", expected="a number from 1", got=args.limit)
     known = catalogue.listed(args.root)
-    listed = (_listed(item) for item in (order.newest_first(known) if isinstance(known, catalogue.Runs) else known) if not item.is_nested)
+    listed = newest_first(known)
     if args.analyzed or args.unanalyzed:
         listed = (item for item in listed if item.turns and item.is_analyzed is args.analyzed)
     shown = [(item, _read(item.run, alone=len(known) == 1 and item.run.started is None)) for item in itertools.islice(listed, args.limit)]
     if args.format == "json":
-        print(json.dumps([_object(item, summary) for item, summary in shown], ensure_ascii=False, indent=1))
+        print(json.dumps([document(item, summary) for item, summary in shown], ensure_ascii=False, indent=1))
     elif not known:
         options.note(COMMAND, f'there are no runs under {args.root} yet; start one with `massgen-tracing run "your question"`')
     elif not shown:
@@ -79,23 +54,6 @@ def run(args: argparse.Namespace) -> int:
     if any(True for _ in listed):
         options.note(COMMAND, f"the newest {len(shown)} of {len(known):,} runs; see more with --limit")
     return 0
-
-
-def _listed(item: catalogue.Run) -> Listed:
-    if item.log_dir is None:
-        return Listed(item, ())
-    attempts: dict[int, int] = {}
-    for attempt in layout.attempts(item.log_dir):
-        attempts[attempt.turn] = attempts.get(attempt.turn, 0) + 1
-    if not attempts:  # older layouts have no attempts, or no turns either
-        return Listed(item, (Turn(1, 1, _report(item.log_dir / "turn_1") or _report(item.log_dir)),))
-    turns = ((turn, many, item.log_dir / f"{layout.TURN_PREFIX}{turn}") for turn, many in sorted(attempts.items()))
-    return Listed(item, tuple(Turn(turn, many, _report(folder)) for turn, many, folder in turns))
-
-
-def _report(folder: Path) -> Path | None:
-    path = folder / FILE
-    return path if path.is_file() else None
 
 
 def _read(item: catalogue.Run, *, alone: bool) -> Summary | None:
@@ -170,40 +128,3 @@ def _cells(summary: Summary | None) -> dict[str, str]:
         text.cost(summary.usage.cost, at_least=summary.costless_calls > 0),
     )
     return dict(zip(names, values, strict=True))
-
-
-def _object(listed: Listed, summary: Summary | None) -> dict[str, Any]:
-    """One run for programs; what is not known is null."""
-    item = listed.run
-    started = item.started.astimezone(UTC) if item.started is not None else None
-    if summary is not None and summary.start_ns is not None:
-        started = datetime.fromtimestamp(summary.start_ns / 1e9, UTC)
-    known: dict[str, Any] = {
-        "run": item.run_id,
-        "directory": None if item.log_dir is None else str(item.log_dir),
-        "started": None if started is None else started.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "state": None,
-        "analyzed": listed.is_analyzed,
-        "turns": [
-            {"turn": turn.turn, "attempts": turn.attempts, "report": None if turn.report is None else str(turn.report)} for turn in listed.turns
-        ],
-    }
-    if summary is None:
-        return known
-    return known | {
-        "state": summary.state,
-        "trace_ids": list(summary.trace_ids),
-        "question": summary.question or None,
-        "work": summary.work or None,
-        "agents": list(summary.agents),
-        "seconds": summary.seconds,
-        "winner": summary.winner or None,
-        "winner_label": summary.winner_label or None,
-        "input_tokens": summary.usage.input,
-        "output_tokens": summary.usage.output,
-        "cost_usd": summary.usage.cost,
-        "calls_of_unknown_cost": summary.costless_calls,
-        "errors": summary.errors,
-        "open": summary.open,
-        "interrupted": summary.interrupted,
-    }
