@@ -76,5 +76,5 @@ class Backend(Protocol):
     def compare(self, first: str, second: str) -> Mapping[str, Any]:
         """Two of them side by side."""
 
-    def trace_of(self, span_id: str) -> str | None:
-        """The trace that a span is in; None where nobody knows it."""
+    def traces_of(self, span_id: str) -> Sequence[str]:
+        """The traces that have a span of that id, the first of them: none where nobody knows it."""

@@ -49,7 +49,7 @@ WHERE trace_id IN ({})
 GROUP BY trace_id"""
 _BEGINNING: Final = "SELECT DISTINCT trace_id FROM records_all WHERE trace_id LIKE '{}%' LIMIT 3"
 _OF_RUN: Final = "SELECT DISTINCT trace_id FROM records_all WHERE attributes->>'gen_ai.conversation.id' = '{}' LIMIT 3"
-_OF_SPAN: Final = "SELECT trace_id FROM records_all WHERE span_id = '{}' LIMIT 1"
+_OF_SPAN: Final = "SELECT DISTINCT trace_id FROM records_all WHERE span_id = '{}' LIMIT 3"
 _SPANS: Final = """\
 SELECT {}
 FROM records_all
@@ -149,9 +149,8 @@ class Hosted:
         one, other = self.open(first).subject, self.open(second).subject
         return comparing.document(one, other, compare(one.analysis, other.analysis))
 
-    def trace_of(self, span_id: str) -> str | None:
-        found = self._rows(_OF_SPAN.format(span_id), 1) if _SPAN_ID.fullmatch(span_id) else []
-        return str(found[0]["trace_id"]) if found else None
+    def traces_of(self, span_id: str) -> Sequence[str]:
+        return [row["trace_id"] for row in self._rows(_OF_SPAN.format(span_id), 3)] if _SPAN_ID.fullmatch(span_id) else []
 
     def _rows(self, sql: str, limit: int) -> Sequence[Mapping[str, Any]]:
         return self.ask(sql, limit=limit, since=None, until=None).rows

@@ -83,9 +83,9 @@ class Local:
         one, other = comparing.subject(self.root, first), comparing.subject(self.root, second)
         return comparing.document(one, other, compare(one.analysis, other.analysis, other.analysis.earlier))
 
-    def trace_of(self, span_id: str) -> str | None:
-        found = store.query("SELECT trace_id FROM records_all WHERE span_id = $id LIMIT 1", self.root, params={"id": span_id}).rows
-        return found[0]["trace_id"] if found else None
+    def traces_of(self, span_id: str) -> Sequence[str]:
+        found = store.query("SELECT DISTINCT trace_id FROM records_all WHERE span_id = $id LIMIT 3", self.root, params={"id": span_id})
+        return [row["trace_id"] for row in found.rows]
 
 
 def _notes(sentence: str) -> tuple[str, ...]:

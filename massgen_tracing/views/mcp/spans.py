@@ -76,9 +76,12 @@ def _node(roots: Sequence[Node], span_id: str) -> Node:
 def _span(backend: Backend, given: Mapping[str, Any]) -> Answer:
     run, span_id = given["run"], given["span_id"].lower()
     if run is None:
-        run = backend.trace_of(span_id)
-        if run is None:
-            raise QueryError("There is no such span", expected="a span_id of run_tree or of records", got=given["span_id"], hint="Name its run too")
+        traces = backend.traces_of(span_id)
+        if len(traces) != 1:
+            problem = f"{len(traces)} traces have a span of that id" if traces else "There is no such span"
+            hint = f"Name its run too, such as {traces[0]}" if traces else "run_tree has the spans of a run"
+            raise QueryError(problem, expected="a span_id of run_tree or of records", got=given["span_id"], hint=hint)
+        run = traces[0]
     opened = backend.open(run)
     roots = trees(opened.subject.analysis.parts.spans)
     node = _node(roots, span_id)

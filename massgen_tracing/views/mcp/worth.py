@@ -9,7 +9,7 @@ from massgen_tracing.insight import words
 from massgen_tracing.insight.analysis import likely_cause
 from massgen_tracing.insight.findings import SEVERITIES
 from massgen_tracing.insight.findings.spending import tokens_of
-from massgen_tracing.model import Usage
+from massgen_tracing.model import SpanRecord, Usage
 from massgen_tracing.views import run_json
 from massgen_tracing.views.mcp import answers
 from massgen_tracing.views.mcp.answers import Answer, LeftOut
@@ -37,6 +37,12 @@ def _errors(backend: Backend, given: Mapping[str, Any]) -> Answer:
     opened = backend.open(given["run"])
     analysis = opened.subject.analysis
     begin = analysis.summary.start_ns or 0
+    results = {call.span.key: call.result for call in analysis.parts.tools if call.failed and call.result}
+
+    def result_of(span: SpanRecord) -> str | None:
+        """What the failed tool call that a span is, or is a layer of, has given."""
+        return next((results[layer.key] for layer in (span, *analysis.parts.tree.above(span)) if layer.key in results), None)
+
     found = [
         {
             "span_id": each.span.span_id,
@@ -46,7 +52,8 @@ def _errors(backend: Backend, given: Mapping[str, Any]) -> Answer:
             "start": (each.span.start_ns - begin) / 1e9,
             "state": each.span.state,
             "error": clipped(each.error, _ERROR),
-            "points_to": likely_cause(each.error) or None,
+            "result": clipped(result_of(each.span), _ERROR),
+            "points_to": likely_cause(result_of(each.span) or each.error) or None,
         }
         for each in analysis.failures
     ]
