@@ -31,13 +31,18 @@ def _given(name: str, run: str, span_id: str) -> dict[str, Any]:
     return {each: known[each] for each in TOOLS[name].listed(is_elsewhere=False)["inputSchema"]["required"]}
 
 
-async def test_every_tool_answers_of_a_real_run(tmp_path: Path) -> None:
-    """Started as an assistant starts it, the command serves every tool on a run of three agents, and nothing but the protocol is on its output."""
-    ran = subprocess.run(
-        [sys.executable, *COMMAND[:-1], "run", "--dry-run", "Which layout?"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A directory in which three agents have run."""
+    words = [sys.executable, *COMMAND[:-1], "run", "--dry-run", "Which layout?"]
+    ran = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    async with Client(StdioServerParameters(command=sys.executable, args=COMMAND, cwd=tmp_path, env=dict(os.environ))) as client:
+    return tmp_path
+
+
+async def test_every_tool_answers_of_a_real_run(place: Path) -> None:
+    """Started as an assistant starts it, the command serves every tool on a run of three agents, and nothing but the protocol is on its output."""
+    async with Client(StdioServerParameters(command=sys.executable, args=COMMAND, cwd=place, env=dict(os.environ))) as client:
         listed = (await client.list_tools()).tools
         assert {each.name for each in listed} == set(TOOLS)
         assert all(each.annotations is not None and each.annotations.read_only_hint for each in listed)
@@ -68,21 +73,25 @@ async def test_hosted_logfire_by_the_command(root: Path, tmp_path: Path) -> None
             assert rows["result"][0]["many"] > 0
 
 
+class Listening(uvicorn.Server):
+    """A server that says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = threading.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self.listens.set()
+
+
 @pytest.fixture
 def address(root: Path) -> Iterator[str]:
     """An application with the tools mounted."""
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=[mounted(root)]), port=0, log_level="warning", timeout_graceful_shutdown=1))
-    started = threading.Event()
-
-    class Listening(uvicorn.Server):
-        async def startup(self, sockets: Any = None) -> None:
-            await super().startup(sockets)
-            started.set()
-
-    server = Listening(server.config)
+    server = Listening(uvicorn.Config(Starlette(routes=[mounted(root)]), port=0, log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run)
     thread.start()
-    started.wait()
+    server.listens.wait()
     [listening] = server.servers
     yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     server.should_exit = True
