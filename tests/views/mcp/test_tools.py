@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+import massgen_tracing as mt
 from massgen_tracing.insight.overview import overview
 from massgen_tracing.store.roots import catalogue, reader
 from massgen_tracing.trace.round import Round
+from massgen_tracing.views.cli import main
 from massgen_tracing.views.mcp.bounded import MOST
 from massgen_tracing.views.mcp.local import Local
 from massgen_tracing.views.mcp.tools import TOOLS
 from tests.insight.planted import Play, calls, early, record
+from tests.massgen import runs
 from tests.views.mcp.conftest import FAULTY, ORDER, PLAIN, Asked
 
 ROOM = MOST + 2_000
@@ -252,6 +255,25 @@ def test_files_of_other_programs(tmp_path: Path, root: Path) -> None:
     tree = ask.recorded("run_tree", limit=3)
     assert len(tree["spans"]) == 3
     assert ask.recorded("run_span", span_id=tree["spans"][0][1])["span"]["name"] == "coordination.session"
+
+
+def test_a_live_run_and_one_that_was_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that goes on is told of as far as it has come; one that was imported from MassGen's logs says what its logs do not tell."""
+    tracer = mt.configure(root=tmp_path / "live", run_files=False)
+    live = Asked(Local(str(tmp_path / "live")))
+    with tracer.session("Which bridge?", agents=["a"]) as session, session.agent_round("a"):
+        assert live.recorded("run_list")["runs"][0]["state"] == "live"
+        assert [row[7] for row in live.recorded("run_tree")["spans"]] == ["open", "open"]
+    assert live.recorded("run_summary")["state"] == "ended"
+
+    run = runs.copy("v0_1_97_normal", tmp_path)
+    assert main(["logs", "import", str(run)]) == 0
+    capsys.readouterr()
+    imported = Asked(Local(str(run)))
+    summary = imported.recorded("run_summary", run=str(run))
+    assert summary["winner"]
+    assert any("single model calls" in each for each in summary["not_recorded"])
+    assert imported.recorded("run_tree", run=str(run))["spans"]
 
 
 def test_text_that_is_no_text(tmp_path: Path) -> None:
