@@ -29,12 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print it."""
     from massgen_tracing.insight.comparison import compare
-    from massgen_tracing.views import comparing
+    from massgen_tracing.views.report import compared
 
-    first, second = (comparing.subject(args.root, wanted) for wanted in (args.first, args.second))
+    first, second = (compared.subject(args.root, wanted) for wanted in (args.first, args.second))
     found = compare(first.analysis, second.analysis, second.analysis.earlier)
     if args.format == "json":
-        print(json.dumps(comparing.document(first, second, found), ensure_ascii=False, indent=1, allow_nan=False))
+        print(json.dumps(compared.document(first, second, found), ensure_ascii=False, indent=1, allow_nan=False))
     else:
         _draw(first, second, found)
     return EXIT_OK

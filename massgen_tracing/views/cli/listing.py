@@ -6,13 +6,13 @@ import argparse
 import itertools
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
-from massgen_tracing.errors import QueryError, RecordingError
-from massgen_tracing.insight.summary import Summary, summarise
-from massgen_tracing.store.roots import catalogue, reader
-from massgen_tracing.views import options, text
-from massgen_tracing.views.listed import Listed, document, newest_first
+from massgen_tracing.errors import QueryError
+from massgen_tracing.insight.summary import Summary
+from massgen_tracing.store.roots import catalogue
+from massgen_tracing.views import listing, options, text
 
 COMMAND: Final = "logs"
 _DEFAULT_LIMIT: Final = 20
@@ -38,43 +38,25 @@ def run(args: argparse.Namespace) -> int:
     """List the runs; only the recordings of those that are shown are read."""
     if args.limit < 1:
         raise QueryError("--limit cannot be right", expected="a number from 1", got=args.limit)
-    known = catalogue.listed(args.root)
-    listed = newest_first(known)
+    many, listed = listing.runs(args.root)
     if args.analyzed or args.unanalyzed:
         listed = (item for item in listed if item.turns and item.is_analyzed is args.analyzed)
-    shown = [(item, _read(item.run, alone=len(known) == 1 and item.run.started is None)) for item in itertools.islice(listed, args.limit)]
+    note = partial(options.note, COMMAND)
+    shown = [(item, listing.read(item.run, note, alone=many == 1 and item.run.started is None)) for item in itertools.islice(listed, args.limit)]
     if args.format == "json":
-        print(json.dumps([document(item, summary) for item, summary in shown], ensure_ascii=False, indent=1))
-    elif not known:
+        print(json.dumps([listing.document(item, summary) for item, summary in shown], ensure_ascii=False, indent=1))
+    elif not many:
         options.note(COMMAND, f'there are no runs under {args.root} yet; start one with `massgen-tracing run "your question"`')
     elif not shown:
-        options.note(COMMAND, f"none of the {len(known):,} runs is {'analyzed' if args.analyzed else 'unanalyzed'}")
+        options.note(COMMAND, f"none of the {many:,} runs is {'analyzed' if args.analyzed else 'unanalyzed'}")
     else:
         _draw(shown)
     if any(True for _ in listed):
-        options.note(COMMAND, f"the newest {len(shown)} of {len(known):,} runs; see more with --limit")
+        options.note(COMMAND, f"the newest {len(shown)} of {many:,} runs; see more with --limit")
     return 0
 
 
-def _read(item: catalogue.Run, *, alone: bool) -> Summary | None:
-    """The totals of a run; None where nothing was recorded, or cannot be read, unless it is the only one that was asked for.
-
-    Raises:
-        RecordingError: if it is, and cannot be read.
-    """
-    try:
-        recording = reader.read(item.files())
-    except RecordingError as error:
-        if alone:
-            raise
-        options.note(COMMAND, str(error))
-        return None
-    if recording.report.sentence:
-        options.note(COMMAND, recording.report.sentence)
-    return summarise(recording.spans) if recording.spans else None
-
-
-def _draw(shown: list[tuple[Listed, Summary | None]]) -> None:
+def _draw(shown: list[tuple[listing.Listed, Summary | None]]) -> None:
     from massgen_tracing.views import terminal
 
     out = terminal.console()
@@ -92,7 +74,7 @@ def _draw(shown: list[tuple[Listed, Summary | None]]) -> None:
     terminal.draw_table(out, columns, cells, numeric=frozenset({"agents", "duration", "cost", "turns"}), whole=frozenset(columns) - {"question"})
 
 
-def _turns(item: Listed) -> str:
+def _turns(item: listing.Listed) -> str:
     """How many questions, and where some were attempted more than once, how many attempts."""
     attempts = sum(turn.attempts for turn in item.turns)
     if not item.turns:
@@ -100,7 +82,7 @@ def _turns(item: Listed) -> str:
     return str(len(item.turns)) + (f" ({attempts} attempts)" if attempts > len(item.turns) else "")
 
 
-def _reports(item: Listed) -> str:
+def _reports(item: listing.Listed) -> str:
     if not item.turns:
         return ""
     made = sum(turn.report is not None for turn in item.turns)

@@ -3,9 +3,12 @@
     bounded     any value within a number of characters
     answers     what a tool answers with: what was recorded, marked as that, and what is left out
     parameters  what a tool takes
-    backend     who is asked: recordings here (`local`), or Logfire (`hosted`, by `rows` of `records`)
+    backend     who is asked: recordings here (`local`, of which some are `kept`), or Logfire (`hosted`, by `rows` of `records`)
+    tool        what clients are told of a tool
     logfire     the tools of Logfire's own server, under their old and their new names
-    runs        tools for runs, from narrow to wide
+    runs        tools for runs: which there are, what one came to, two side by side
+    spans       tools for a run's spans: its tree, one of them in full
+    worth       tools for what is worth a look: findings, errors, critical path, waste
     tools       all of them
     server      the protocol: stdio and streamable HTTP
 

@@ -13,9 +13,10 @@ from massgen_tracing import semconv, settings
 from massgen_tracing.errors import ConfigError, MissingPackageError, QueryError
 from massgen_tracing.insight.analysis import Analysis
 from massgen_tracing.insight.comparison import compare
-from massgen_tracing.views import comparing, links
+from massgen_tracing.views import links
 from massgen_tracing.views.mcp import bounded, rows
 from massgen_tracing.views.mcp.backend import Column, Opened, Rows
+from massgen_tracing.views.report import compared
 from massgen_tracing.views.report.subject import Subject
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class Hosted:
 
     def compare(self, first: str, second: str) -> Mapping[str, Any]:
         one, other = self.open(first).subject, self.open(second).subject
-        return comparing.document(one, other, compare(one.analysis, other.analysis))
+        return compared.document(one, other, compare(one.analysis, other.analysis))
 
     def traces_of(self, span_id: str) -> Sequence[str]:
         return [row["trace_id"] for row in self._rows(_OF_SPAN.format(span_id), 3)] if _SPAN_ID.fullmatch(span_id) else []

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from massgen_tracing import settings, store
+from massgen_tracing import layout, settings, store
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.insight.analysis import Analysis
 from massgen_tracing.insight.comparison import compare
-from massgen_tracing.insight.summary import Summary, summarise
-from massgen_tracing.store.roots import catalogue, reader
+from massgen_tracing.store.reading.recording import Recording
+from massgen_tracing.store.roots import catalogue, lookup
 from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.sql import schema
-from massgen_tracing.views import comparing, formats, hints, links, listed, wanted
+from massgen_tracing.views import formats, hints, links, listing, wanted
 from massgen_tracing.views.mcp.backend import Column, Opened, Rows
-from massgen_tracing.views.report import analysed
+from massgen_tracing.views.mcp.kept import Kept
+from massgen_tracing.views.report import analysed, compared
 from massgen_tracing.views.report.subject import Subject
 
+_TURN: Final = re.compile(r"(.+):(\d+)")
 _SERVED: Final = "http://127.0.0.1:4318/local/massgen"
 """Where `massgen-tracing serve` shows traces, unless it is told otherwise."""
 _ROWS: Final = 100
@@ -37,10 +40,12 @@ class Local:
     Attributes:
         root: where they are: a root, a run's directory, any directory of recordings, a file of OTLP.
         page: the address of the pages that show traces, organization and project included; empty where that is not known.
+        kept: runs that were asked for last.
     """
 
     root: str
     page: str = ""
+    kept: Kept = field(default_factory=Kept)
     default_minutes: int | None = None
     is_elsewhere: bool = False
 
@@ -66,36 +71,58 @@ class Local:
         return at_logfire[0] if at_logfire else links.of_project(os.environ.get(links.PROJECT_VARIABLE) or _SERVED, trace_id)
 
     def runs(self, limit: int, offset: int) -> tuple[Sequence[Mapping[str, Any]], bool]:
-        found = listed.newest_first(catalogue.listed(self.root))
+        _, found = listing.runs(self.root)
         shown = list(itertools.islice(found, offset, offset + limit))
-        return [listed.document(item, _summary(item.run)) for item in shown], next(found, None) is not None
+        return [listing.document(item, listing.read(item.run, lambda _: None)) for item in shown], next(found, None) is not None
 
     def open(self, run: str | None) -> Opened:
-        turn = None if run is None else comparing.turn_named(self.root, run)
+        name, turn = self._named(run)
         if turn is not None:
-            found = analysed.find(self.root, *turn)
-            return Opened(analysed.subject(found, compare=False), _notes(found.recording.report.sentence))
-        title, recording = wanted.named(self.root, run)
+            found = analysed.find(self.root, name, turn)
+            return Opened(analysed.subject(found, compare=False), _notes(found.recording))
+        located = wanted.locate(self.root, name)
+        return self.kept.get(located.title, located.files, lambda: self._opened(located))
+
+    def _opened(self, located: wanted.Located) -> Opened:
+        title, recording = wanted.checked(located)
         analysis = Analysis(recording.spans, settings.thresholds())
-        return Opened(Subject(title, self.root, None, None, 0, (), analysis, datetime.now(UTC)), _notes(recording.report.sentence))
+        return Opened(Subject(title, self.root, None, None, 0, located.files, analysis, datetime.now(UTC)), _notes(recording))
 
     def compare(self, first: str, second: str) -> Mapping[str, Any]:
-        one, other = comparing.subject(self.root, first), comparing.subject(self.root, second)
-        return comparing.document(one, other, compare(one.analysis, other.analysis, other.analysis.earlier))
+        one, other = (analysed.subject(analysed.find(self.root, *self._named(each))) for each in (first, second))
+        return compared.document(one, other, compare(one.analysis, other.analysis, other.analysis.earlier))
+
+    def _named(self, run: str | None) -> tuple[str | None, int | None]:
+        """What a name means below the root, and which of its questions: who asks is shown nothing that lies elsewhere.
+
+        Raises:
+            RecordingError: if it lies elsewhere.
+        """
+        if run is None:
+            return None, None
+        name, number = run, None
+        if self._inside(run) is None and (turn := _TURN.fullmatch(run)) is not None:
+            name, number = turn[1], int(turn[2])
+        inside = self._inside(name)
+        if inside is None and (os.sep in name or lookup.place_named(self.root, name) is not None):
+            expected = "a run's name or directory, a recording, or at least six digits of a trace's id"
+            raise RecordingError(
+                f"There is no run of that name under {self.root}", expected=expected, got=run, hint="run_list has those that there are"
+            )
+        return inside or name, number
+
+    def _inside(self, run: str) -> str | None:
+        """The path of a run or a recording that is named; None where it is not below the root."""
+        root = Path(self.root).resolve()
+        for place in (root / layout.LOGS_DIR / run, root / layout.TRACES_DIR / run, root / run, Path(run)):
+            if lookup.place_named(root, str(place)) is not None and place.resolve().is_relative_to(root):
+                return str(place)
+        return None
 
     def traces_of(self, span_id: str) -> Sequence[str]:
         found = store.query("SELECT DISTINCT trace_id FROM records_all WHERE span_id = $id LIMIT 3", self.root, params={"id": span_id})
         return [row["trace_id"] for row in found.rows]
 
 
-def _notes(sentence: str) -> tuple[str, ...]:
-    return (f"The reader {sentence}",) if sentence else ()
-
-
-def _summary(run: catalogue.Run) -> Summary | None:
-    """The totals of a run; None where nothing was recorded, or cannot be read."""
-    try:
-        spans = reader.read(run.files()).spans
-    except RecordingError:
-        return None
-    return summarise(spans) if spans else None
+def _notes(recording: Recording) -> tuple[str, ...]:
+    return (f"The reader {recording.report.sentence}",) if recording.report.sentence else ()

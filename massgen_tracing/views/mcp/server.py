@@ -10,6 +10,7 @@ from massgen_tracing import mcp_server
 from massgen_tracing._version import __version__
 from massgen_tracing.views.mcp import PATH, tools
 from massgen_tracing.views.mcp.backend import Backend
+from massgen_tracing.views.mcp.kept import Kept
 from massgen_tracing.views.mcp.local import Local
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Endpoint:
     def __init__(self, root: str, project: str) -> None:
         self._root = root
         self._project = project
+        self._kept = Kept()
         self._free = asyncio.Semaphore(_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,5 +76,5 @@ class Endpoint:
             )
             await refused(scope, receive, send)
             return
-        backend = Local(self._root, f"{Request(scope).base_url}{self._project}")
+        backend = Local(self._root, f"{Request(scope).base_url}{self._project}", self._kept)
         await mcp_server.over_http(serving(backend, self._free), scope, receive, send)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from massgen_tracing.insight import words
-from massgen_tracing.insight.analysis import likely_cause
+from massgen_tracing.insight.analysis import Waited, likely_cause
 from massgen_tracing.insight.findings import SEVERITIES
 from massgen_tracing.insight.findings.spending import tokens_of
+from massgen_tracing.insight.overview import Failure
+from massgen_tracing.insight.summary import Round
 from massgen_tracing.model import SpanRecord, Usage
 from massgen_tracing.views import run_json
 from massgen_tracing.views.mcp import answers
@@ -24,11 +26,15 @@ _ERROR: Final = 1_000
 _EVIDENCE: Final = 5
 _SPANS: Final = 20
 
+_Item = TypeVar("_Item")
 
-def _page(name: str, found: Iterable[Mapping[str, Any]], tool: str, given: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[LeftOut]]:
-    """The part of a list that was asked for and has room, and what of it is left out."""
-    rest = list(found)[given["offset"] :]
-    kept = fitting(rest, given["limit"])
+
+def _page(
+    name: str, found: Sequence[_Item], made: Callable[[_Item], Mapping[str, Any]], tool: str, given: Mapping[str, Any]
+) -> tuple[list[Mapping[str, Any]], list[LeftOut]]:
+    """What is made of the part of a list that was asked for and has room, and what of it is left out."""
+    rest = found[given["offset"] :]
+    kept = fitting((made(each) for each in rest), given["limit"])
     left = len(rest) - len(kept)
     return kept, [LeftOut(name, left, f"{tool} with offset={given['offset'] + len(kept)}")] if left else []
 
@@ -43,8 +49,9 @@ def _errors(backend: Backend, given: Mapping[str, Any]) -> Answer:
         """What the failed tool call that a span is, or is a layer of, has given."""
         return next((results[layer.key] for layer in (span, *analysis.parts.tree.above(span)) if layer.key in results), None)
 
-    found = [
-        {
+    def made(each: Failure) -> dict[str, Any]:
+        result = result_of(each.span)
+        return {
             "span_id": each.span.span_id,
             "name": clipped(words.name(each.span), NAME),
             "agent_id": clipped(each.agent_id, NAME) or None,
@@ -52,20 +59,20 @@ def _errors(backend: Backend, given: Mapping[str, Any]) -> Answer:
             "start": (each.span.start_ns - begin) / 1e9,
             "state": each.span.state,
             "error": clipped(each.error, _ERROR),
-            "result": clipped(result_of(each.span), _ERROR),
-            "points_to": likely_cause(result_of(each.span) or each.error) or None,
+            "result": clipped(result, _ERROR),
+            "points_to": likely_cause((result or each.error)[:_ERROR]) or None,
         }
-        for each in analysis.failures
-    ]
-    kept, left_out = _page("errors", found, "run_errors", given)
-    return answers.told({**named(opened), "errors": len(found), "failed": kept}, left_out, opened.notes)
+
+    kept, left_out = _page("errors", analysis.failures, made, "run_errors", given)
+    return answers.told({**named(opened), "errors": len(analysis.failures), "failed": kept}, left_out, opened.notes)
 
 
 def _path(backend: Backend, given: Mapping[str, Any]) -> Answer:
     opened = backend.open(given["run"])
     analysis = opened.subject.analysis
-    found = [
-        {
+
+    def made(each: Waited) -> dict[str, Any]:
+        return {
             "agent_id": clipped(each.agent_id, NAME) or None,
             "name": clipped(each.name, NAME),
             "count": each.count,
@@ -73,22 +80,25 @@ def _path(backend: Backend, given: Mapping[str, Any]) -> Answer:
             "longest_seconds": each.longest.seconds,
             "longest_span_id": each.longest.span.span_id,
         }
-        for each in analysis.path
-    ]
-    kept, left_out = _page("operations", found, "run_critical_path", given)
+
+    kept, left_out = _page("operations", analysis.path, made, "run_critical_path", given)
     hints = [] if analysis.parts.sessions else ["There is no session in it, so that nobody knows what the run waited for; see run_tree."]
-    whole = {"seconds": analysis.summary.seconds, "seconds_on_path": sum(each["seconds"] for each in found)}
+    whole = {"seconds": analysis.summary.seconds, "seconds_on_path": sum(each.seconds for each in analysis.path)}
     return answers.told({**named(opened), **whole, "waited_for": kept}, left_out, (*opened.notes, *hints))
 
 
 def _waste(backend: Backend, given: Mapping[str, Any]) -> Answer:
     opened = backend.open(given["run"])
     analysis = opened.subject.analysis
-    found = [values({**run_json.of_round(rnd), "cause": cause, "by": by or None}, run_json.MOST_TEXT) for rnd, cause, by in analysis.wasted]
+
+    def made(each: tuple[Round, str, str]) -> dict[str, Any]:
+        rnd, cause, by = each
+        return values({**run_json.of_round(rnd), "cause": cause, "by": by or None}, run_json.MOST_TEXT)
+
     thrown_away = sum((rnd.usage for rnd, _, _ in analysis.wasted), Usage())
     whole = {
         "rounds": len(analysis.summary.rounds),
-        "rounds_thrown_away": len(found),
+        "rounds_thrown_away": len(analysis.wasted),
         "seconds_thrown_away": sum(rnd.seconds or 0.0 for rnd, _, _ in analysis.wasted),
         "used": run_json.usage(analysis.summary.usage),
         "used_thrown_away": run_json.usage(thrown_away),
@@ -96,7 +106,7 @@ def _waste(backend: Backend, given: Mapping[str, Any]) -> Answer:
         "share_of_tokens": _share(tokens_of(thrown_away), tokens_of(analysis.summary.usage)),
         "calls_of_unknown_cost": sum(rnd.costless_calls for rnd, _, _ in analysis.wasted),
     }
-    kept, left_out = _page("rounds", found, "run_waste", given)
+    kept, left_out = _page("rounds", analysis.wasted, made, "run_waste", given)
     return answers.told({**named(opened), **whole, "thrown_away": kept}, left_out, opened.notes)
 
 
@@ -107,12 +117,8 @@ def _share(part: float | None, whole: float | None) -> float | None:
 def _findings(backend: Backend, given: Mapping[str, Any]) -> Answer:
     opened = backend.open(given["run"])
     analysis = opened.subject.analysis
-    found = [
-        _finding(facts.finding(each))
-        for each in analysis.findings
-        if given["severity"] in {None, each.severity} and given["code"] in {None, each.code}
-    ]
-    kept, left_out = _page("findings", found, "run_findings", given)
+    found = [each for each in analysis.findings if given["severity"] in {None, each.severity} and given["code"] in {None, each.code}]
+    kept, left_out = _page("findings", found, lambda each: _finding(facts.finding(each)), "run_findings", given)
     return answers.told({**named(opened), "severities": dict(analysis.severities), "findings": kept}, left_out, opened.notes)
 
 

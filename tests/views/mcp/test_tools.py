@@ -213,6 +213,8 @@ def test_all_of_what_is_left_out_can_be_had(large: Asked) -> None:
         ("run_sumary", {}, "Did you mean run_summary?"),
         ("run_summary", {"rum": PLAIN}, "Did you mean run?"),
         ("run_summary", {"run": "nothing"}, "logs list"),
+        ("run_summary", {"run": "/etc"}, "There is no run of that name under"),
+        ("run_compare", {"first": PLAIN, "second": "../../etc/passwd"}, "There is no run of that name under"),
         ("run_tree", {"depth": "deep"}, "Expected a whole number from 0, got 'deep'"),
         ("run_tree", {"limit": 0}, "from 1 to 1,000"),
         ("run_tree", {"only": "warnings"}, "one of errors"),
@@ -233,6 +235,32 @@ def test_a_call_that_cannot_be_right(ask: Asked, name: str, arguments: dict[str,
     parts = json.loads(ask.result(name, **arguments)["content"][1]["text"])
     assert parts["problem"]
     assert parts["next"]
+
+
+def test_what_lies_elsewhere_is_not_shown(tmp_path: Path, root: Path) -> None:
+    """A run of another root is none, by whichever path it is named, and whether it is there or not cannot be told."""
+    here = tmp_path / "here"
+    record(here, FAULTY, Play())
+    (here / "massgen_logs" / "way_out").symlink_to(root / "massgen_logs" / PLAIN)
+    ask = Asked(Local(str(here)))
+    assert ask.recorded("run_summary", run=str(here / "massgen_logs" / FAULTY))["winner"] == "a"
+    for other in (root / "massgen_logs" / PLAIN, root / "massgen_logs" / "log_20200101_000000_000000"):
+        said = ask.refused("run_summary", run=str(other))
+        assert said.replace(str(other), "") == ask.refused("run_summary", run=f"{other}/x").replace(f"{other}/x", "")
+    assert "There is no run" in ask.refused("run_tree", run="way_out")
+    assert "There is no run" in ask.refused("run_findings", run=f"{root / 'massgen_logs' / PLAIN}:1")
+
+
+def test_a_recording_that_grows_is_read_again(tmp_path: Path) -> None:
+    """What was read is kept for as long as nothing is written; then the answer is of what there is now."""
+    place = record(tmp_path, PLAIN, Play()) / "trace.otlp.jsonl"
+    ask = Asked(Local(str(tmp_path)))
+    lines = place.read_bytes()
+    place.write_bytes(b"".join(lines.splitlines(keepends=True)[:4]))
+    few = len(ask.recorded("run_tree")["spans"])
+    assert ask.backend.open(None) is ask.backend.open(None)
+    place.write_bytes(lines)
+    assert len(ask.recorded("run_tree")["spans"]) > few
 
 
 def test_numbers_as_models_write_them(ask: Asked) -> None:

@@ -1,4 +1,4 @@
-"""Two runs, or two questions of runs, side by side: which are meant, and what is compared, as data."""
+"""Two questions of runs side by side, as data; `massgen_tracing/views/schemas/comparison.schema.json` says what it is."""
 
 from __future__ import annotations
 
@@ -13,24 +13,20 @@ from massgen_tracing.views.report.subject import Subject
 _TURN: Final = re.compile(r"(.+):(\d+)")
 
 
-def turn_named(root: str, wanted: str) -> tuple[str, int] | None:
-    """The run and the number of its question that `RUN:N` names; None where it names something else."""
-    turn = _TURN.fullmatch(wanted)
-    return None if turn is None or lookup.place_named(root, wanted) is not None else (turn[1], int(turn[2]))
-
-
 def subject(root: str, wanted: str) -> Subject:
-    """A run's last question, or that which `RUN:N` names.
+    """What is compared: `RUN`, or `RUN:N` for its question N.
 
     Raises:
-        RecordingError: if there is no such thing, or nothing in it.
+        RecordingError: if there is no such thing.
     """
-    run, turn = turn_named(root, wanted) or (wanted, None)
-    return analysed.subject(analysed.find(root, run, turn))
+    turn = _TURN.fullmatch(wanted)
+    if turn is None or lookup.place_named(root, wanted) is not None:
+        return analysed.subject(analysed.find(root, wanted))
+    return analysed.subject(analysed.find(root, turn[1], int(turn[2])))
 
 
 def document(first: Subject, second: Subject, found: Comparison) -> dict[str, Any]:
-    """The same as data: `massgen_tracing/views/schemas/comparison.schema.json` says what it is."""
+    """The comparison of both."""
     runs = [{"run": each.title, "turn": each.turn, "trace_id": each.trace_id or None} for each in (first, second)]
     return {
         "first": runs[0],

@@ -1,16 +1,17 @@
-"""The recorded runs as their directories and their recordings tell them."""
+"""Recorded runs, newest first, with what came of them and whether they were analyzed; for the list that people see, and for programs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from massgen_tracing import layout
-from massgen_tracing.insight.summary import Summary
-from massgen_tracing.store.roots import catalogue, order
+from massgen_tracing.errors import RecordingError
+from massgen_tracing.insight.summary import Summary, summarise
+from massgen_tracing.store.roots import catalogue, order, reader
 from massgen_tracing.views.report import FILE
 
 
@@ -36,10 +37,15 @@ class Listed:
         return bool(self.turns) and all(turn.report is not None for turn in self.turns)
 
 
-def newest_first(known: Iterable[catalogue.Run]) -> Iterator[Listed]:
-    """Runs, but for those that others have started."""
-    ordered = order.newest_first(known) if isinstance(known, catalogue.Runs) else known
-    return (_listed(item) for item in ordered if not item.is_nested)
+def runs(root: str) -> tuple[int, Iterator[Listed]]:
+    """How many runs there are at most, and those that were not started in another one, found out as far as it is asked for.
+
+    Raises:
+        RecordingError: if *root* does not exist.
+    """
+    known = catalogue.listed(root)
+    ordered = order.newest_first(known) if isinstance(known, catalogue.Runs) else iter(known)
+    return len(known), (_listed(item) for item in ordered if not item.is_nested)
 
 
 def _listed(item: catalogue.Run) -> Listed:
@@ -57,6 +63,29 @@ def _listed(item: catalogue.Run) -> Listed:
 def _report(folder: Path) -> Path | None:
     path = folder / FILE
     return path if path.is_file() else None
+
+
+def read(item: catalogue.Run, note: Callable[[str], None], *, alone: bool = False) -> Summary | None:
+    """The totals of a run; None where nothing was recorded, or it cannot be read.
+
+    Args:
+        item: the run.
+        note: is told what cannot be read.
+        alone: whether it is the only one that was asked for.
+
+    Raises:
+        RecordingError: if it is, and cannot be read.
+    """
+    try:
+        recording = reader.read(item.files())
+    except RecordingError as error:
+        if alone:
+            raise
+        note(str(error))
+        return None
+    if recording.report.sentence:
+        note(recording.report.sentence)
+    return summarise(recording.spans) if recording.spans else None
 
 
 def document(listed: Listed, summary: Summary | None) -> dict[str, Any]:
