@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -16,6 +17,7 @@ from massgen_tracing.insight.comparison import compare
 from massgen_tracing.views import links
 from massgen_tracing.views.mcp import bounded, rows
 from massgen_tracing.views.mcp.backend import Column, Opened, Rows
+from massgen_tracing.views.mcp.kept import Kept
 from massgen_tracing.views.report import compared
 from massgen_tracing.views.report.subject import Subject
 
@@ -27,6 +29,8 @@ BASE_URL_VARIABLE: Final = "LOGFIRE_BASE_URL"
 
 _KEPT: Final = timedelta(days=30)
 """How long Logfire keeps spans, on its ordinary plans."""
+_FRESH_SECONDS: Final = 60.0
+"""How old at most is what is told of a run that has ended; Logfire limits requests by the minute."""
 _USUAL_ROWS: Final = 100
 _MOST_ROWS: Final = 10_000
 _MOST_SPANS: Final = 50_000
@@ -88,11 +92,13 @@ class Hosted:
 
     Attributes:
         client: its query client, for one project.
+        kept: runs that were asked for last.
     """
 
     client: LogfireQueryClient
     default_minutes: int | None = 30
     is_elsewhere: bool = True
+    kept: Kept = field(default_factory=Kept)
 
     def ask(self, sql: str, *, limit: int | None, since: datetime | None, until: datetime | None) -> Rows:
         since = since if since is not None else datetime.now(UTC) - _KEPT
@@ -134,6 +140,10 @@ class Hosted:
 
     def open(self, run: str | None) -> Opened:
         trace_id = self._trace(run)
+        # Nothing tells whether Logfire has got more of it.
+        return self.kept.get(trace_id, int(time.monotonic() / _FRESH_SECONDS), lambda: self._opened(trace_id))
+
+    def _opened(self, trace_id: str) -> Opened:
         found: list[Mapping[str, Any]] = []
         for offset in range(0, _MOST_SPANS, _MOST_ROWS):
             page = self._rows(_SPANS.format(rows.COLUMNS, trace_id, _MOST_ROWS, offset), _MOST_ROWS)

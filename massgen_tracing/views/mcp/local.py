@@ -22,7 +22,7 @@ from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.sql import schema
 from massgen_tracing.views import formats, hints, links, listing, wanted
 from massgen_tracing.views.mcp.backend import Column, Opened, Rows
-from massgen_tracing.views.mcp.kept import Kept
+from massgen_tracing.views.mcp.kept import Kept, of_files
 from massgen_tracing.views.report import analysed, compared
 from massgen_tracing.views.report.subject import Subject
 
@@ -81,7 +81,7 @@ class Local:
             found = analysed.find(self.root, name, turn)
             return Opened(analysed.subject(found, compare=False), _notes(found.recording))
         located = wanted.locate(self.root, name)
-        return self.kept.get(located.title, located.files, lambda: self._opened(located))
+        return self.kept.get(located.title, of_files(located.files), lambda: self._opened(located), trace=located.trace)
 
     def _opened(self, located: wanted.Located) -> Opened:
         title, recording = wanted.checked(located)

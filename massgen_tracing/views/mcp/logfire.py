@@ -29,15 +29,13 @@ LIMIT 10"""
 
 def _query(backend: Backend, given: Mapping[str, Any]) -> Answer:
     since, until = _window(backend, given)
-    found = backend.ask(given["query"], limit=given["limit"], since=since, until=until)
-    left_out = [LeftOut("rows", None, "a larger limit, or OFFSET in the statement")] if found.more else []
-    return _bounded(found, left_out, given)
+    return _bounded(backend.ask(given["query"], limit=given["limit"], since=since, until=until), given)
 
 
 def _exceptions(backend: Backend, given: Mapping[str, Any]) -> Answer:
     since, until = _window(backend, given)
     statement = _EXCEPTIONS_IN_FILE.format(given["filepath"].replace("'", "''"))
-    return _bounded(backend.ask(statement, limit=None, since=since, until=until), [], given)
+    return _bounded(backend.ask(statement, limit=None, since=since, until=until), given)
 
 
 def _schema(backend: Backend, _given: Mapping[str, Any]) -> Answer:
@@ -74,15 +72,17 @@ def _window(backend: Backend, given: Mapping[str, Any]) -> tuple[datetime | None
     return max(starts, default=None), min(ends, default=None)
 
 
-def _bounded(found: Rows, left_out: Sequence[LeftOut], given: Mapping[str, Any]) -> Answer:
+def _bounded(found: Rows, given: Mapping[str, Any]) -> Answer:
     """The rows that an answer has room for: values that are too long are cut, and then rows are left out."""
     first = list(found.rows[:1])
     _, width = bounded.narrowed(lambda width: [bounded.values(row, width) for row in first], bounded.MOST // 2)
     kept = bounded.fitting((bounded.values(row, width) for row in found.rows), _MOST_ROWS)
-    left_out = list(left_out)
-    if len(kept) < len(found.rows):
+    left, left_out = len(found.rows) - len(kept), []
+    if left:
         ask = f"OFFSET {len(kept)} in the statement, fewer columns, or a sum instead of rows"
-        left_out.insert(0, LeftOut("rows", len(found.rows) - len(kept), ask))
+        left_out.append(LeftOut("rows", None if found.more else left, ask))
+    elif found.more:
+        left_out.append(LeftOut("rows", None, "a larger limit, or OFFSET in the statement"))
     long = sorted({name for row in found.rows[: len(kept)] for name in bounded.cut(row, width)})
     if long:
         ask = f"substr(column, {width + 1}, {width}), or single keys as attributes->>'key'; run_span has a whole span"
