@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from massgen_tracing import layout, settings, store
-from massgen_tracing.errors import RecordingError
+from massgen_tracing.errors import QueryError, RecordingError
 from massgen_tracing.insight.analysis import Analysis
 from massgen_tracing.insight.comparison import compare
 from massgen_tracing.store.reading.recording import Recording
-from massgen_tracing.store.roots import catalogue, lookup
+from massgen_tracing.store.roots import catalogue, lookup, reader
 from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.sql import schema
 from massgen_tracing.views import formats, hints, links, listing, wanted
@@ -26,6 +26,12 @@ from massgen_tracing.views.mcp.kept import Kept, of_files
 from massgen_tracing.views.report import analysed, compared
 from massgen_tracing.views.report.subject import Subject
 
+_MOST_BYTES: Final = 2**29
+"""Of a run's recordings: about 250,000 spans."""
+_SEALED: Final = 16
+"""How much smaller sealed recordings are, about."""
+_MOST_ANSWER: Final = 2**23
+"""Bytes of rows; the answer that is made of them has far fewer."""
 _TURN: Final = re.compile(r"(.+):(\d+)")
 _SERVED: Final = "http://127.0.0.1:4318/local/massgen"
 """Where `massgen-tracing serve` shows traces, unless it is told otherwise."""
@@ -50,7 +56,7 @@ class Local:
     is_elsewhere: bool = False
 
     def ask(self, sql: str, *, limit: int | None, since: datetime | None, until: datetime | None) -> Rows:
-        result = store.query(sql, self.root, limit=limit or _ROWS, min_timestamp=since, max_timestamp=until)
+        result = store.query(sql, self.root, limit=limit or _ROWS, max_bytes=_MOST_ANSWER, min_timestamp=since, max_timestamp=until)
         notes = [result.report.sentence] if result.report.sentence else []
         if "attributes" in sql.lower() and hints.is_odd(result):
             notes += hints.unknown_keys(sql, partial(store.query, root=self.root))
@@ -81,6 +87,14 @@ class Local:
             found = analysed.find(self.root, name, turn)
             return Opened(analysed.subject(found, compare=False), _notes(found.recording))
         located = wanted.locate(self.root, name)
+        size = sum(map(_size, located.files))
+        if size > _MOST_BYTES:
+            raise QueryError(
+                f"{located.title} is too large to be read as a whole",
+                expected=f"recordings of at most {_MOST_BYTES // 2**20:,} MiB",
+                got=f"{size // 2**20:,} MiB",
+                hint="Ask SQL of it (query_run), which reads what it needs",
+            )
         return self.kept.get(located.title, of_files(located.files), lambda: self._opened(located), trace=located.trace)
 
     def _opened(self, located: wanted.Located) -> Opened:
@@ -122,6 +136,14 @@ class Local:
     def traces_of(self, span_id: str) -> Sequence[str]:
         found = store.query("SELECT DISTINCT trace_id FROM records_all WHERE span_id = $id LIMIT 3", self.root, params={"id": span_id})
         return [row["trace_id"] for row in found.rows]
+
+
+def _size(file: Path) -> int:
+    """How many bytes a recording has, or would have as lines."""
+    try:
+        return file.stat().st_size * (_SEALED if reader.is_columnar(file) else 1)
+    except OSError:
+        return 0
 
 
 def _notes(recording: Recording) -> tuple[str, ...]:

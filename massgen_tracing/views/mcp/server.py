@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from massgen_tracing import mcp_server
 from massgen_tracing._version import __version__
+from massgen_tracing.errors import MissingPackageError
 from massgen_tracing.views.mcp import PATH, tools
 from massgen_tracing.views.mcp.backend import Backend
 from massgen_tracing.views.mcp.kept import Kept
@@ -75,6 +77,10 @@ class Endpoint:
                 {"detail": "Expected POST: the server sends nothing of its own accord, and keeps no sessions."}, 405, {"Allow": "POST"}
             )
             await refused(scope, receive, send)
+            return
+        if find_spec("mcp") is None:
+            missing = MissingPackageError("The MCP server", "mcp", extra="mcp")
+            await JSONResponse({"detail": str(missing)}, 501)(scope, receive, send)
             return
         backend = Local(self._root, f"{Request(scope).base_url}{self._project}", self._kept)
         await mcp_server.over_http(serving(backend, self._free), scope, receive, send)

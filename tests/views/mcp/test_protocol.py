@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 from mcp import Client, StdioServerParameters
 from starlette.applications import Starlette
 
+from massgen_tracing.views.cli import main
 from massgen_tracing.views.mcp import mounted
 from massgen_tracing.views.mcp.tools import TOOLS
 from tests.views.mcp.conftest import FAULTY
@@ -111,3 +113,19 @@ async def test_over_http(address: str) -> None:
         refused = await other.call_tool("run_summary", {"run": "nothing"})
         assert refused.is_error
         assert "There is no run or recording named nothing" in refused.content[0].text  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_nothing_is_told_without_being_asked(address: str, method: str) -> None:
+    """There is no stream to listen to, and no session to end."""
+    assert httpx.request(method, f"{address}/mcp").status_code == 405
+
+
+def test_without_the_extra(address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the package of the protocol is not installed, the command and the server say how it is."""
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    assert main(["mcp"]) == 1
+    assert 'pip install "massgen_tracing[mcp]"' in capsys.readouterr().err
+    answered = httpx.post(f"{address}/mcp", json={})
+    assert answered.status_code == 501
+    assert "massgen_tracing[mcp]" in answered.json()["detail"]

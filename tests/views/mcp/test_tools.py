@@ -264,6 +264,13 @@ def test_a_recording_that_grows_is_read_again(tmp_path: Path) -> None:
     assert len(ask.recorded("run_tree")["spans"]) > few
 
 
+def test_a_run_that_is_too_large(ask: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not read as a whole: SQL is what it can be asked by."""
+    monkeypatch.setattr("massgen_tracing.views.mcp.local._MOST_BYTES", 1_000)
+    assert "Ask SQL of it" in ask.refused("run_summary", run=PLAIN)
+    assert ask("query_run", query="SELECT COUNT(*) AS many FROM records")["result"][0]["many"] > 0
+
+
 def test_numbers_as_models_write_them(ask: Asked) -> None:
     """A number may be a text, or have a zero behind its point; what is null was not given."""
     assert ask.recorded("run_tree", depth="1") == ask.recorded("run_tree", depth=1.0, below=None)
