@@ -16,16 +16,18 @@ from massgen_tracing import layout, settings, store
 from massgen_tracing.errors import QueryError, RecordingError
 from massgen_tracing.insight.analysis import Analysis
 from massgen_tracing.insight.comparison import compare
-from massgen_tracing.store.reading.recording import Recording
+from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.roots import catalogue, lookup, reader
 from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.sql import schema
-from massgen_tracing.views import formats, hints, links, listing, wanted
+from massgen_tracing.views import formats, hints, links, listing, text, wanted
 from massgen_tracing.views.mcp.backend import Column, Opened, Rows
 from massgen_tracing.views.mcp.kept import Kept, of_files
 from massgen_tracing.views.report import analysed, compared
 from massgen_tracing.views.report.subject import Subject
 
+_HINT: Final = re.compile(r"no span has the attribute [\w./:-]{1,100}(; did you mean [\w./:-]{1,100}\?)?")
+"""What is said of keys that look like keys; others may be meant to be read as sentences."""
 _MOST_BYTES: Final = 2**29
 """Of a run's recordings: about 250,000 spans."""
 _SEALED: Final = 16
@@ -57,10 +59,9 @@ class Local:
 
     def ask(self, sql: str, *, limit: int | None, since: datetime | None, until: datetime | None) -> Rows:
         result = store.query(sql, self.root, limit=limit or _ROWS, max_bytes=_MOST_ANSWER, min_timestamp=since, max_timestamp=until)
-        notes = [result.report.sentence] if result.report.sentence else []
-        if "attributes" in sql.lower() and hints.is_odd(result):
-            notes += hints.unknown_keys(sql, partial(store.query, root=self.root))
-        return Rows(list(formats.objects(result, expand=True)), result.truncated, tuple(notes))
+        unknown = hints.unknown_keys(sql, partial(store.query, root=self.root)) if "attributes" in sql.lower() and hints.is_odd(result) else []
+        meant = [sentence for sentence in unknown if _HINT.fullmatch(sentence)]
+        return Rows(list(formats.objects(result, expand=True)), result.truncated, (*_notes(result.report), *meant))
 
     def schema(self) -> Mapping[str, Sequence[Column]]:
         tables: dict[str, list[Column]] = {}
@@ -85,7 +86,7 @@ class Local:
         name, turn = self._named(run)
         if turn is not None:
             found = analysed.find(self.root, name, turn)
-            return Opened(analysed.subject(found, compare=False), _notes(found.recording))
+            return Opened(analysed.subject(found, compare=False), _notes(found.recording.report))
         located = wanted.locate(self.root, name)
         size = sum(map(_size, located.files))
         if size > _MOST_BYTES:
@@ -100,7 +101,7 @@ class Local:
     def _opened(self, located: wanted.Located) -> Opened:
         title, recording = wanted.checked(located)
         analysis = Analysis(recording.spans, settings.thresholds())
-        return Opened(Subject(title, self.root, None, None, 0, located.files, analysis, datetime.now(UTC)), _notes(recording))
+        return Opened(Subject(title, self.root, None, None, 0, located.files, analysis, datetime.now(UTC)), _notes(recording.report))
 
     def compare(self, first: str, second: str) -> Mapping[str, Any]:
         one, other = (analysed.subject(analysed.find(self.root, *self._named(each))) for each in (first, second))
@@ -146,5 +147,7 @@ def _size(file: Path) -> int:
         return 0
 
 
-def _notes(recording: Recording) -> tuple[str, ...]:
-    return (f"The reader {recording.report.sentence}",) if recording.report.sentence else ()
+def _notes(report: Report) -> tuple[str, ...]:
+    """How much could not be read. What it was is not said: why a line is none may quote it, and would stand among our own words."""
+    unread = [text.count(many, what) for many, what in ((report.skipped, "line or record"), (len(report.lost), "recording")) if many]
+    return (f"{' and '.join(unread)} could not be read; `massgen-tracing trace` says which",) if unread else ()

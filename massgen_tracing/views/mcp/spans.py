@@ -104,8 +104,8 @@ def _span(backend: Backend, given: Mapping[str, Any]) -> Answer:
     document, width = narrowed(made)
     left_out = []
     if long := cut(node.span.attributes, width):
-        names = ", ".join(clipped(name, NAME) for name in long[:_SOME])
-        left_out.append(LeftOut(f"the ends of {names}", len(long), f"run_span with attribute=<its name> and offset={width}"))
+        document["attributes_cut"] = [clipped(name, NAME) for name in long[:_SOME]]
+        left_out.append(LeftOut("the ends of attributes_cut", len(long), f"run_span with attribute=<one of them> and offset={width}"))
     for what, many in (("children", len(below)), ("events", len(node.span.events)), ("links", len(node.span.links))):
         if many > _SOME:
             left_out.append(
@@ -146,7 +146,7 @@ def _attribute(opened: Opened, span: SpanRecord, name: str, offset: int) -> Answ
     whole = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     piece = whole[offset : offset + MOST]
     left = len(whole) - offset - len(piece)
-    ask = f"run_span with attribute={name[:NAME]} and offset={offset + len(piece)}"
+    ask = f"the same with offset={offset + len(piece)}"
     recorded = {**named(opened), "span_id": span.span_id, "attribute": name, "offset": offset, "characters": len(whole), "value": piece}
     return answers.told(recorded, [LeftOut("characters", left, ask)] if left > 0 else [], opened.notes)
 

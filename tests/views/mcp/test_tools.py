@@ -197,7 +197,8 @@ def test_all_of_what_is_left_out_can_be_had(large: Asked) -> None:
 
     session = large.recorded("run_tree", depth=0)["spans"][0][1]
     shown = large("run_span", span_id=session)
-    assert "massgen.task" in shown["left_out"][0]["what"]
+    assert shown["recorded"]["attributes_cut"] == ["massgen.task"]
+    assert shown["left_out"][0]["count"] == 1
     assert "characters)" in shown["recorded"]["span"]["attributes"]["massgen.task"]
     pieces, whole = "", 1
     while len(pieces) < whole:
@@ -279,6 +280,19 @@ def test_numbers_as_models_write_them(ask: Asked) -> None:
 def test_a_key_that_no_span_has(ask: Asked) -> None:
     """An answer with nothing in it says which key may have been meant."""
     assert "did you mean massgen.agent_id?" in ask("query_run", query="SELECT attributes->>'massgen.agentid' FROM records LIMIT 1")["hints"][0]
+
+
+def test_our_own_words_quote_nothing(tmp_path: Path) -> None:
+    """What is said beside the data has no recorded text in it: not of a line that cannot be read, nor of a key that may have been meant."""
+    place = record(tmp_path, PLAIN, Play()) / "trace.otlp.jsonl"
+    key = f"massgen.agent. {ORDER}"
+    lines = place.read_bytes().replace(b'"massgen.agent_id"', json.dumps(key).encode())
+    place.write_bytes(lines + f'{{"resourceSpans": {ORDER}\n'.encode())
+    ask = Asked(Local(str(tmp_path)))
+    for name, arguments in (("run_summary", {}), ("query_run", {"query": f"SELECT attributes->>'{key[:-4]}' FROM records LIMIT 1"})):
+        document = ask(name, **arguments)
+        assert "1 line or record could not be read" in document["hints"][0]
+        assert ORDER not in json.dumps({name: said for name, said in document.items() if name not in {"recorded", "result"}})
 
 
 def test_files_of_other_programs(tmp_path: Path, root: Path) -> None:
