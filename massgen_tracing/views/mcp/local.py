@@ -88,7 +88,8 @@ class Local:
             found = analysed.find(self.root, name, turn)
             return Opened(analysed.subject(found, compare=False), _notes(found.recording.report))
         located = wanted.locate(self.root, name)
-        size = sum(map(_size, located.files))
+        # Of the files that may have a trace, few have it.
+        size = sum(map(_size, located.files)) if not located.trace or catalogue.is_whole(self.root) else 0
         if size > _MOST_BYTES:
             raise QueryError(
                 f"{located.title} is too large to be read as a whole",
@@ -116,14 +117,17 @@ class Local:
         if run is None:
             return None, None
         name, number = run, None
-        if self._inside(run) is None and (turn := _TURN.fullmatch(run)) is not None:
-            name, number = turn[1], int(turn[2])
-        inside = self._inside(name)
-        if inside is None and (os.sep in name or lookup.place_named(self.root, name) is not None):
+        try:
+            if self._inside(run) is None and (turn := _TURN.fullmatch(run)) is not None:
+                name, number = turn[1], int(turn[2])
+            inside = self._inside(name)
+            is_elsewhere = inside is None and (os.sep in name or lookup.place_named(self.root, name) is not None)
+        except OSError:  # no file can have such a name
+            is_elsewhere = True
+        if is_elsewhere:
             expected = "a run's name or directory, a recording, or at least six digits of a trace's id"
-            raise RecordingError(
-                f"There is no run of that name under {self.root}", expected=expected, got=run, hint="run_list has those that there are"
-            )
+            hint = "run_list has those that there are"
+            raise RecordingError(f"There is no run of that name under {self.root}", expected=expected, got=run, hint=hint)
         return inside or name, number
 
     def _inside(self, run: str) -> str | None:

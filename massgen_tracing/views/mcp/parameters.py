@@ -113,8 +113,8 @@ def read(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str,
                 got=name,
                 hint=f"Did you mean {near[0]}?" if near else None,
             )
-    # Clients give null for what they leave out.
-    known = {name: value for name, value in given.items() if value is not None}
+    # Models give null, or an empty text, for what they leave out.
+    known = {name: value for name, value in given.items() if value is not None and value != ""}
     missing = [each for each in parameters if each.required and each.name not in known]
     if missing:
         raise QueryError(f"{missing[0].name} is missing", expected=f"a {missing[0].kind}: {missing[0].what}")

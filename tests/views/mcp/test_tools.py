@@ -215,6 +215,7 @@ def test_all_of_what_is_left_out_can_be_had(large: Asked) -> None:
         ("run_summary", {"rum": PLAIN}, "Did you mean run?"),
         ("run_summary", {"run": "nothing"}, "logs list"),
         ("run_summary", {"run": "/etc"}, "There is no run of that name under"),
+        ("run_summary", {"run": "0" * 5_000}, "There is no run of that name under"),
         ("run_compare", {"first": PLAIN, "second": "../../etc/passwd"}, "There is no run of that name under"),
         ("run_tree", {"depth": "deep"}, "Expected a whole number from 0, got 'deep'"),
         ("run_tree", {"limit": 0}, "from 1 to 1,000"),
@@ -273,8 +274,8 @@ def test_a_run_that_is_too_large(ask: Asked, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_numbers_as_models_write_them(ask: Asked) -> None:
-    """A number may be a text, or have a zero behind its point; what is null was not given."""
-    assert ask.recorded("run_tree", depth="1") == ask.recorded("run_tree", depth=1.0, below=None)
+    """A number may be a text, or have a zero behind its point; what is null or empty was not given."""
+    assert ask.recorded("run_tree", depth="1") == ask.recorded("run_tree", depth=1.0, below=None, run="")
 
 
 def test_a_key_that_no_span_has(ask: Asked) -> None:
