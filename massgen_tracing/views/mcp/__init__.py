@@ -27,15 +27,16 @@ PATH: Final = "/mcp"
 """Where it is served over HTTP."""
 
 
-def mounted(root: Path | str) -> Route:
+def mounted(root: Path | str, organization: str = "local", project: str = "massgen") -> Route:
     """The tools over streamable HTTP, at `/mcp`. Who may ask, and by which host's name, is for the application to check.
 
     Args:
         root: where the runs are recorded; also anything else that `massgen-tracing sql` takes for `--root`.
+        organization, project: below which the application shows traces: `/{organization}/{project}?q=trace_id='…'`.
     """
     from massgen_tracing.views.mcp import server
 
-    return server.route(str(root))
+    return server.route(str(root), f"{organization}/{project}")
 
 
 def skill() -> str:

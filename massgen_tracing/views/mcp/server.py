@@ -46,11 +46,11 @@ def over_stdio(backend: Backend) -> None:
     asyncio.run(mcp_server.over_stdio(serving(backend, asyncio.Semaphore(_AT_ONCE))))
 
 
-def route(root: str, organization: str = "local", project: str = "massgen") -> Route:
+def route(root: str, project: str) -> Route:
     """The tools over streamable HTTP; links are to the pages of the server that is asked."""
     from starlette.routing import Route
 
-    return Route(PATH, Endpoint(root, f"{organization}/{project}"))
+    return Route(PATH, Endpoint(root, project))
 
 
 class Endpoint:
