@@ -32,7 +32,8 @@ def mounted(root: Path | str, organization: str = "local", project: str = "massg
 
     Args:
         root: where the runs are recorded; also anything else that `massgen-tracing sql` takes for `--root`.
-        organization, project: below which the application shows traces: `/{organization}/{project}?q=trace_id='…'`.
+        organization: the first part of the path at which the application shows traces: `/{organization}/{project}?q=trace_id='…'`.
+        project: the second one.
     """
     from massgen_tracing.views.mcp import server
 
