@@ -23,7 +23,7 @@ class Tool:
         takes: its arguments.
         gives: the schema of what it gives.
         answer: answers, told who is asked and the arguments, each of which there is.
-        instead: what to do where a call is refused, and the error does not say it.
+        instead: what to do where a question is refused, and the error does not say it.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Tool:
     takes: tuple[Parameter, ...]
     gives: Mapping[str, Any]
     answer: Callable[[Backend, Mapping[str, Any]], Answer]
-    instead: str = "run_list has the runs there are"
+    instead: str = "The schema of its arguments says what it takes"
 
     def listed(self, *, is_elsewhere: bool) -> dict[str, Any]:
         """What clients are told, as the protocol has it."""

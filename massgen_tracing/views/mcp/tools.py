@@ -15,6 +15,7 @@ from massgen_tracing.views.mcp.tool import Tool
 TOOLS: Final[Mapping[str, Tool]] = {each.name: each for each in (*runs.TOOLS, *spans.TOOLS, *worth.TOOLS, *logfire.TOOLS)}
 """By name."""
 
+_INSTEAD: Final = "run_list has the runs there are"
 _MOST_SAID: Final = 4_000
 """Characters of an error."""
 
@@ -28,7 +29,7 @@ def call(backend: Backend, name: str, arguments: Mapping[str, Any]) -> dict[str,
             raise QueryError("There is no such tool", expected=", ".join(TOOLS), got=name, hint=f"Did you mean {near[0]}?" if near else None)
         answer = tool.answer(backend, parameters.read(tool.takes, arguments))
     except MassGenTracingError as error:
-        return _refused(error, error.hint or (tool.instead if tool is not None else "tools/list has them"))
+        return _refused(error, error.hint or (tool.instead if tool is not None and isinstance(error, QueryError) else _INSTEAD))
     return {
         "content": [{"type": "text", "text": block} for block in answer.blocks],
         "structuredContent": dict(answer.document),
