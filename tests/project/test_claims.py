@@ -180,6 +180,23 @@ CLAIMS = {
         "views/test_logs_commands::the_prompt_is_printed_and_nothing_is_written",
         "views/test_logs_commands::three_agents_add_their_judgement_in_a_run_of_their_own",
     ),
+    "`massgen-tracing mcp` gives": (
+        "views/mcp/test_tools::from_narrow_to_wide",
+        "views/mcp/test_tools::what_is_worth_a_look",
+        "views/mcp/test_tools::two_runs_side_by_side",
+        "views/mcp/test_tools::answers_are_bounded",
+        "views/mcp/test_tools::all_of_what_is_left_out_can_be_had",
+        "views/mcp/test_tools::what_was_recorded_is_marked_as_data",
+        "views/mcp/test_tools::a_live_run_and_one_that_was_imported",
+        "views/mcp/test_tools::files_of_other_programs",
+    ),
+    "The second line writes": ("views/mcp/test_skill", "views/mcp/test_protocol::every_tool_answers_of_a_real_run"),
+    "Under the name `logfire`": (
+        "views/mcp/test_tools::old_and_new_names",
+        "views/mcp/test_tools::rows_as_logfires_server_gives_them",
+        "views/mcp/test_hosted",
+        "views/mcp/test_protocol::hosted_logfire_by_the_command",
+    ),
     "`massgen-tracing logs import PATH…`": (
         "massgen/test_import_command::a_second_import_changes_nothing",
         "massgen/test_import_command::what_is_missing_is_said_in_the_runs_line",
