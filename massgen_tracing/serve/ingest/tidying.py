@@ -28,7 +28,7 @@ _SHORT_SECONDS: Final = 2.0
 """How long nothing has come of a trace that is sealed, and where much has come. One with open spans is held locked, and stays as it is."""
 
 _LONGEST_SECONDS: Final = 20.0
-_NICE: Final = 10
+_NICE: Final = 5
 _BOOT: Final = "import sys; sys.path[:] = sys.argv[3:]; from massgen_tracing.serve.ingest.tidying import main; main(sys.argv[1], float(sys.argv[2]))"
 
 
