@@ -235,6 +235,22 @@ CLAIMS = {
     "| a step of a bound stream": ("benchmarks/test_benchmarks",),
     "| `import massgen_tracing`": ("benchmarks/test_benchmarks",),
     "| a run of real MassGen": ("benchmarks/test_benchmarks",),
+    "`massgen-tracing serve` (the extra": (
+        "serve/test_sdk::logfires_sdk_sends_here",
+        "serve/test_ingest::spans_are_asked_for_as_soon_as_they_are_acknowledged",
+        "serve/test_ingest::logs_and_metrics_are_taken",
+        "serve/test_grpc",
+        "serve/test_ingest::what_cannot_be_read_is_counted_and_named",
+        "serve/test_ingest::an_open_span_is_pending_until_its_end_comes",
+        "serve/test_durability::a_server_that_is_killed_has_everything_that_it_has_acknowledged",
+        "serve/test_durability::each_trace_is_a_run",
+    ),
+    "Logfire's query clients ask it": ("serve/test_queries",),
+    "It listens on this machine only": (
+        "serve/test_guarding",
+        "serve/test_hostile",
+        "serve/test_queries::few_questions_are_answered_at_once",
+    ),
 }
 """How each paragraph, item or row of the README begins, and the tests that hold what it says: modules, or single tests of them."""
 
