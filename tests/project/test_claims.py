@@ -246,6 +246,10 @@ CLAIMS = {
         "serve/test_durability::each_trace_is_a_run",
     ),
     "Logfire's query clients ask it": ("serve/test_queries",),
+    "Coding assistants ask it at `/mcp`": (
+        "serve/test_mcp::an_assistant_asks_of_what_was_sent",
+        "serve/test_mcp::the_servers_checks_hold",
+    ),
     "It listens on this machine only": (
         "serve/test_guarding",
         "serve/test_hostile",
