@@ -194,6 +194,7 @@ CLAIMS = {
     "Under the name `logfire`": (
         "views/mcp/test_tools::old_and_new_names",
         "views/mcp/test_tools::rows_as_logfires_server_gives_them",
+        "serve/test_older_logfire::the_same_tools_say_the_same",
         "views/mcp/test_hosted",
         "views/mcp/test_protocol::hosted_logfire_by_the_command",
     ),
