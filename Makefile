@@ -12,7 +12,8 @@ export PIP_ROOT_USER_ACTION = ignore
 PIP = $(shell $(PY) -m pip --version >/dev/null 2>&1 && echo '$(PY) -m pip' || echo '$(PYTHON) -m pip --python $(PY)')
 INSTALL = $(PIP) install --quiet --no-input --no-compile
 
-# A process for each core, each with a part of the tests and then what the other has left; in another order each time, which the seed repeats.
+# Processes, as many as tests/conftest.py says, each with a part of the tests and then what the others have left; in another order each time, which the
+# seed repeats.
 INSIDE = $(wildcard tests/test_*.py) tests/trace tests/sinks tests/autostart tests/delivery/test_live.py tests/e2e/test_exits.py
 PARALLEL = --numprocesses=auto --dist=worksteal
 
