@@ -194,6 +194,7 @@ CLAIMS = {
     "Under the name `logfire`": (
         "views/mcp/test_tools::old_and_new_names",
         "views/mcp/test_tools::rows_as_logfires_server_gives_them",
+        "serve/test_older_logfire::the_same_tools_say_the_same",
         "views/mcp/test_hosted",
         "views/mcp/test_protocol::hosted_logfire_by_the_command",
     ),
@@ -246,6 +247,10 @@ CLAIMS = {
         "serve/test_durability::each_trace_is_a_run",
     ),
     "Logfire's query clients ask it": ("serve/test_queries",),
+    "Coding assistants ask it at `/mcp`": (
+        "serve/test_mcp::an_assistant_asks_of_what_was_sent",
+        "serve/test_mcp::the_servers_checks_hold",
+    ),
     "It listens on this machine only": (
         "serve/test_guarding",
         "serve/test_hostile",
