@@ -53,6 +53,9 @@ class Verdict:
     checklist: tuple[Item, ...]
 
 
+RUN_TIME: Final = "run time"
+"""The name of the signal that something took too long."""
+
 NOTHING_YET: Final = "nothing has been seen of it yet"
 
 
@@ -111,7 +114,7 @@ def _ended(facts: Facts, wanted: Wanted, items: tuple[Item, ...], ended: Signal,
 def _overdue(facts: Facts, patience: Patience, now: float) -> Signal | None:
     if patience.run_time is None or now - facts.watched_since < patience.run_time:
         return None
-    return Signal(Rank.ACTIVITY, "run time", "timed_out", f"watched for {patience.run_time:g} s without an end", now)
+    return Signal(Rank.ACTIVITY, RUN_TIME, "timed_out", f"watched for {patience.run_time:g} s without an end", now)
 
 
 def _going_on(facts: Facts, said: list[Signal], patience: Patience, now: float) -> Signal:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal, Self
 
 from massgen_tracing.runs.watch import ending
 from massgen_tracing.runs.watch.audit import Audit
 from massgen_tracing.runs.watch.checklist import ERROR, Item
-from massgen_tracing.runs.watch.judge import Verdict, judge
+from massgen_tracing.runs.watch.judge import RUN_TIME, Verdict, judge
 from massgen_tracing.runs.watch.limits import Crossings, Thresholds
 from massgen_tracing.runs.watch.notify import Notifier
 from massgen_tracing.runs.watch.signals import FAILURES, FINAL, Rank, Resources, Signal, State, Used
@@ -154,7 +154,11 @@ class Watcher:
             await target.close()
         self._audit.close()
 
-    async def __aiter__(self) -> AsyncIterator[Change]:
+    def __aiter__(self) -> AsyncIterator[Change]:
+        return self.changes()
+
+    async def changes(self) -> AsyncGenerator[Change, None]:
+        """What changes from now on, until there is nothing more to watch for."""
         while True:
             now, looked = time.time(), time.monotonic()
             woken, self._woken = self._woken, set()
@@ -189,7 +193,9 @@ class Watcher:
     def _judge(self, watched: Watched, now: float) -> list[Change]:
         subject, facts, before = watched.subject, watched.subject.facts, watched.verdict
         verdict = watched.verdict = judge(facts, subject.wanted, subject.patience, now)
-        made = []
+        made: list[Change] = []
+        if verdict.evidence.name == RUN_TIME:  # also where it ends after all, as what is watched to its end does
+            facts.signals[RUN_TIME] = replace(verdict.evidence, rank=Rank.ENDED)
         if before is not None and before.state in FINAL and verdict.state not in FINAL and facts.attempt == watched.attempt:
             facts.attempt += 1  # it goes on although it had ended
         if before is None or before.state != verdict.state or facts.attempt != watched.attempt:
