@@ -73,7 +73,7 @@ def _decided(facts: Facts, wanted: Wanted, items: tuple[Item, ...], patience: Pa
     successes = [signal for signal in said if signal.state == "completed" and signal is not ended]
     failures = [signal for signal in said if signal.state in FAILURES and signal.state != "dead"]
     if failures:
-        return failures[0]
+        return next((signal for signal in failures if signal.name == RUN_TIME), failures[0])  # what ends it then is its consequence
     waits = facts.to_its_end and facts.alive is not False
     if successes and not waits:
         return _complete(items, successes[0], now)
@@ -157,7 +157,7 @@ def _silence(state: State, facts: Facts, seconds: float) -> Signal:
 
 def _by_trust(signals: Iterable[Signal]) -> list[Signal]:
     """The most trusted first, and of those the latest."""
-    return sorted(signals, key=lambda signal: (signal.rank, -signal.at))
+    return sorted(signals, key=lambda signal: (signal.rank, -signal.at, signal.name))
 
 
 def _contradicts(signal: Signal, decided: Signal) -> bool:

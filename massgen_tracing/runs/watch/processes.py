@@ -118,9 +118,13 @@ class Tree:
         """Its command line; empty where it cannot be seen."""
         return command_of(self._process) if self._process is not None else ""
 
+    def members(self) -> list[int]:
+        """It and those below it."""
+        return TABLE.below(self.pid)
+
     def commands(self) -> list[tuple[int, str]]:
         """The command lines of it and of those below it, with their processes."""
-        return [(pid, command) for pid in TABLE.below(self.pid) if (command := command_of(self._of(pid)))]
+        return [(pid, command) for pid in self.members() if (command := command_of(self._of(pid)))]
 
     def look(self) -> Look:
         """How it is now."""
@@ -136,7 +140,7 @@ class Tree:
         return Look(True, how, *self._used())
 
     def _used(self) -> tuple[str, Resources]:
-        members = TABLE.below(self.pid)
+        members = self.members()
         cpu, memory, files, moved = 0.0, 0, 0, 0
         seen = []
         for pid in members:

@@ -23,6 +23,16 @@ class Reading:
     quote: str
     possible: frozenset[State]
 
+    def settled(self, active: str) -> tuple[State, str]:
+        """The state and the quote, where something is known to be active just now: what may be busy with these marks then is.
+
+        Args:
+            active: what it does; empty: nothing.
+        """
+        if active and self.state == "idle" and "running" in self.possible:
+            return "running", f"{active}, and {self.quote!r} is there while it works too"
+        return self.state, self.quote
+
 
 def read(profile: Profile, lines: Sequence[str], title: str) -> Reading:
     """What is on a screen, from its last line to its first, and in its title.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -137,6 +138,7 @@ class Watcher:
         self._notifier = Notifier(self._in_folders)
         self._audit = Audit(self.options.audit)
         self._ending = ending.Ending()
+        self._untold: deque[Change] = deque()
 
     async def __aenter__(self) -> Self:
         try:
@@ -160,20 +162,21 @@ class Watcher:
     async def changes(self) -> AsyncGenerator[Change, None]:
         """What changes from now on, until there is nothing more to watch for."""
         while True:
-            now, looked = time.time(), time.monotonic()
+            now, begun = time.time(), time.monotonic()
             woken, self._woken = self._woken, set()
             self._woke.clear()
-            for target in [target for target in self._targets if target in woken or self._due[target] <= looked]:
+            for target in [target for target in self._targets if target in woken or self._due[target] <= begun]:
                 changed = target.look(now)
-                for change in self._judged(target, now):
-                    changed = True
-                    yield change
-                self._schedule(target, now, changed=changed)
+                made = self._judged(target, now)
+                self._untold += made
+                self._schedule(target, now, changed=changed or bool(made))
                 self._folders[target] = set(target.folders())
-                if self._is_over():
-                    return
+            while self._untold:  # kept for whoever goes on, where somebody stops in between
+                yield self._untold.popleft()
+            if self._is_over():
+                return
             await self._notifier.watch(folder for folders in self._folders.values() for folder in folders)
-            wait = min(self._due.values(), default=looked + self.options.pace.slowest) - time.monotonic()
+            wait = min(self._due.values(), default=begun + self.options.pace.slowest) - time.monotonic()
             if wait > 0 and not self._woken:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._woke.wait(), wait)

@@ -76,7 +76,7 @@ class _Watched:
         self._number = 0
         self._pid = 0
         self._agent = 0
-        self._command = ""
+        self._running: tuple[str, tuple[int, ...]] = ("", ())
         self._tree: Tree | None = None
         self._screen: list[str] = []
         self._name = f"tmux:{pane.name}"
@@ -88,7 +88,7 @@ class _Watched:
         if pane.pid != self._pid:
             if self._pid:  # it was filled anew
                 facts.restarted(now)
-            self._pid, self._agent, self._command = pane.pid, 0, ""
+            self._pid, self._agent, self._running = pane.pid, 0, ("", ())
             self._tree = _tree(pane.pid)
         lines = seen.take()
         changed = bool(lines) or seen.screen != self._screen
@@ -129,21 +129,23 @@ class _Watched:
             self._facts.note(Rank.ENDED, checklist.EXIT, "completed" if code == 0 else "failed", f"{ended(code)} ({told} of tmux)", now)
 
     def _find_program(self, pane: Pane, now: float) -> None:
-        """Which program runs there, looked for again when the command in the foreground is another one."""
-        if pane.command == self._command and (self._agent or pane.command in _SHELLS):
+        """Which program runs there, looked for again when other processes do."""
+        running = (pane.command, () if self._tree is None else tuple(self._tree.members()))
+        if running == self._running:
             return
-        self._command = pane.command
-        found, agent = self._asked.profile, 0
-        for pid, command in [] if self._tree is None else self._tree.commands():
+        self._running = running
+        commands = [] if self._tree is None else self._tree.commands()
+        found, agent, shell = self._asked.profile, 0, profiles.load("shell")
+        for pid, command in commands:
             named = profiles.of_command(command)
-            if named is not None and named.name != "shell":
+            if named is not None and named is not shell:
                 found, agent = found or named, pid
                 break
         if agent and self._agent and agent != self._agent:
             self._facts.restarted(now)
         self._agent = agent or self._agent
-        if found is None and pane.command in _SHELLS:
-            found = profiles.load("shell")
+        if found is None and pane.command in _SHELLS and all(profiles.of_command(command) is shell for _, command in commands):
+            found = shell
         self._profile = self._output.profile = found
         self.subject.patience = self._asked.patience_of(found)
         known.take_on(self._facts, found)
@@ -162,14 +164,12 @@ class _Watched:
 
     def _read_screen(self, pane: Pane, shown: list[str], now: float) -> None:
         facts = self._facts
-        if self._profile is None or not self._profile.marks or (self._profile.name == "shell" and pane.command not in _SHELLS):
+        if self._profile is None or not self._profile.marks:
             facts.forget("screen")
             return
         reading = screen.read(self._profile, shown, pane.title)
-        state, quote = reading.state, reading.quote
         moving = facts.active_at is not None and now - facts.active_at < self.subject.patience.fresh
-        if state == "idle" and "running" in reading.possible and moving and facts.active == "output":
-            state, quote = "running", f"{quote} stands there in this state too, and output comes"
+        state, quote = reading.settled(facts.active if moving else "")
         facts.note(Rank.SCREEN, "screen", state, quote, now)
 
 
