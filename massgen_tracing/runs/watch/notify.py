@@ -64,7 +64,7 @@ class Notifier:
 
         try:
             async for changes in watchfiles.awatch(
-                *folders, watch_filter=None, debounce=_GROUPED_MS, step=_STEP_MS, stop_event=stop, recursive=False, raise_interrupt=False
+                *folders, watch_filter=None, debounce=_GROUPED_MS, step=_STEP_MS, stop_event=stop, recursive=False
             ):
                 self._told({Path(path).parent for _, path in changes} | {Path(path) for _, path in changes if Path(path) in folders})
         except (OSError, RuntimeError):  # no more watches to be had, or a folder that went away: looking goes on

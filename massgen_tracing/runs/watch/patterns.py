@@ -43,7 +43,13 @@ _SIGNS: Final[Mapping[str, Sequence[str]]] = {
     ),
 }
 _CATEGORIES: Final = {name: re.compile("|".join(signs)) for name, signs in _SIGNS.items()}
-_ANY: Final = re.compile("|".join(sign for signs in _SIGNS.values() for sign in signs))
+_WORDS: Final = (
+    "error", "fail", "exception", "traceback", "panicked", "fatal", "critical", "denied", "no such", "enoent", "eacces", "eperm", "timed out",
+    "timeout", "etimedout", "refused", "reset by", "unreachable", "not resolve", "econn", "enotfound", "memory", "oom", "429", "401", "too many",
+    "rate limit", "overloaded", "exhausted", "api",
+)  # fmt: skip
+"""One of these stands in each line that has a sign; looking for them first is much faster."""
+
 _DENIED: Final = re.compile(
     r"(?i)\b(?:0|no|zero|without|any)\s+(?:\w+\s+)?(?:error|fail|exception)s?\w*|\b(?:error|fail(?:ed|ure)?|exception)s?\s*[:=]\s*(?:0|none|null)\b"
 )
@@ -55,9 +61,10 @@ _CHAINED: Final = re.compile(r"^(?:During handling of the above exception|The ab
 
 def categorise(line: str) -> str:
     """The category of a line; empty where it does not look like an error."""
-    if not _ANY.search(line):
+    lower = line.lower()
+    if not any(word in lower for word in _WORDS):
         return ""
-    found = next(name for name, pattern in _CATEGORIES.items() if pattern.search(line))
+    found = next((name for name, pattern in _CATEGORIES.items() if pattern.search(line)), "")
     return "" if found == "unknown_error" and _DENIED.search(line) else found
 
 

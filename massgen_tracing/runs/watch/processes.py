@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ _BUSY_SHARE: Final = 0.01
 
 _BUSY_BYTES: Final = 8192
 """Read and written, over files and sockets, since the last look."""
+
+_EXIT_FIELD: Final = 50
+"""Fields of `/proc/PID/stat` behind the name, of which the last is the status that `wait` would give (proc(5); to who may trace the process)."""
 
 _TABLE_SECONDS: Final = 1.0
 """So long the list of who is whose child is taken for new."""
@@ -183,6 +188,19 @@ class Tree:
         return self._known[pid]
 
 
+def exit_of_zombie(pid: int) -> int | None:
+    """How a process ended whose parent has not asked yet: its exit code, negative for a signal; None where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    if len(fields) < _EXIT_FIELD or fields[0] != b"Z" or not fields[-1].isdigit():
+        return None
+    status = int(fields[-1])
+    return os.waitstatus_to_exitcode(status)
+
+
 def command_of(process: psutil.Process | None) -> str:
     """A command line, or the name where there is none; empty where it cannot be seen."""
     import psutil
@@ -219,3 +237,12 @@ def _open_files() -> Iterable[tuple[int, tuple[int, int]]]:
             except OSError:
                 continue
             yield pid, (status.st_dev, status.st_ino)
+
+
+def ended(code: int) -> str:
+    """How a process ended, in words."""
+    if code >= 0:
+        return f"exit code {code}"
+    with contextlib.suppress(ValueError):
+        return f"ended by signal {signal.Signals(-code).name}"
+    return f"ended by signal {-code}"

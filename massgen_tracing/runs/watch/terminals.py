@@ -26,8 +26,8 @@ _HISTORY: Final = 2000
 _KEPT: Final = 200
 """Lines by which the place is found again where the last look ended."""
 
-_MOST_WAITING: Final = 1 << 23
-"""Bytes of output that may wait for a look."""
+_MOST_WAITING: Final = 1 << 21
+"""Bytes of output that may wait for a look; of more, the last half stays."""
 
 _SETTLES_SECONDS: Final = 0.1
 """Output within this time is looked at together."""
@@ -121,15 +121,20 @@ class Terminals:
     def _put_out(self, pane: str, data: bytes) -> None:
         seen = self.panes.get(pane)
         if seen is not None:
-            seen._waiting += data  # noqa: SLF001 - of this module
-            del seen._waiting[: max(0, len(seen._waiting) - _MOST_WAITING)]  # noqa: SLF001
+            waiting = seen._waiting  # noqa: SLF001 - of this module
+            waiting += data
+            if len(waiting) > _MOST_WAITING:  # from the beginning of a line, and the one before it is no other's beginning
+                cut = waiting.find(b"\n", len(waiting) - _MOST_WAITING // 2)
+                del waiting[: cut if cut >= 0 else -_MOST_WAITING // 2]
             self._news.set()
 
     async def _run(self, server: Server) -> None:
         seconds = _FASTEST_SECONDS
         while True:
+            # Not `wait_for`, which in Python 3.11 may lose a cancellation.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._news.wait()
                 await asyncio.sleep(_SETTLES_SECONDS)
             self._news.clear()
             changed = await self._look(server)
@@ -156,8 +161,9 @@ class Terminals:
         seen = self.panes.get(pane.id)
         if seen is None:
             seen = self.panes[pane.id] = Seen(pane)
-            seen._tail = seen.lines = _filled(await server.text(pane.id, pane.session_id, _HISTORY, seen._waiting.clear))  # noqa: SLF001
-            seen._tail = seen._tail[-_KEPT:]  # noqa: SLF001
+            text = _filled(await server.text(pane.id, pane.session_id, _HISTORY, seen._waiting.clear))  # noqa: SLF001
+            if not pane.full_screen:  # whose screen is among them
+                seen.lines, seen._tail = text, text[-_KEPT:]  # noqa: SLF001
             seen.screen = await server.screen(pane.id)
             return True
         before, seen.pane = seen.pane, pane
@@ -193,15 +199,16 @@ _MAY_HAVE_GROWN: Final = 3
 
 def new_lines(old: Sequence[str], now: Sequence[str]) -> list[str]:
     """What of *now* was not there when it ended with *old*: what stands behind the last place where most of the end of *old* stands."""
-    best, at = 0, 0
+    best, at = (False, 0), 0
     for dropped in range(min(_MAY_HAVE_GROWN, len(old))):
         kept = old[: len(old) - dropped]
         for end in range(len(now), 0, -1):
             length = 0
             while length < min(len(kept), end) and now[end - 1 - length] == kept[len(kept) - 1 - length]:
                 length += 1
-            if length > best:
-                best, at = length, end
-            if length == len(kept):
+            whole = length == len(kept)
+            if (whole, length) > best:
+                best, at = (whole, length), end
+            if whole:
                 break
     return list(now[at:])

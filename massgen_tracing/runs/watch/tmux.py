@@ -156,7 +156,8 @@ class Server:
         except OSError:
             return None
         try:
-            said, _ = await asyncio.wait_for(process.communicate(), _PATIENCE)
+            async with asyncio.timeout(_PATIENCE):
+                said, _ = await process.communicate()
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()  # the client of ours, which waits for a server that does not answer
@@ -188,7 +189,8 @@ class _Client:
         greeting = self._awaited()  # attaching is answered as a command is
         self._task = asyncio.create_task(self._read(), name="watch.tmux")
         try:
-            attached = await asyncio.wait_for(greeting, _PATIENCE) is not None
+            async with asyncio.timeout(_PATIENCE):
+                attached = await greeting is not None
         except TimeoutError:
             attached = False
         if not attached:
@@ -205,7 +207,8 @@ class _Client:
             try:
                 process.stdin.write((" ".join(map(_quoted, words)) + "\n").encode())
                 await process.stdin.drain()
-                return await asyncio.wait_for(answer, _PATIENCE)
+                async with asyncio.timeout(_PATIENCE):
+                    return await answer
             except (OSError, TimeoutError):
                 self.ended = True
                 return None
@@ -216,9 +219,13 @@ class _Client:
         process, self._process = self._process, None
         if process is not None:
             assert process.stdin is not None
-            process.stdin.close()  # which is how a client in control mode is told to leave
+            with contextlib.suppress(OSError):
+                process.stdin.write(b"detach-client\n")
+                await process.stdin.drain()
+            process.stdin.close()
             try:
-                await asyncio.wait_for(process.wait(), _PATIENCE)
+                async with asyncio.timeout(_PATIENCE):
+                    await process.wait()
             except TimeoutError:
                 process.kill()
                 await process.wait()

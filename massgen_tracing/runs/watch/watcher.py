@@ -179,7 +179,8 @@ class Watcher:
             wait = min(self._due.values(), default=begun + self.options.pace.slowest) - time.monotonic()
             if wait > 0 and not self._woken:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woke.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await self._woke.wait()
 
     def _judged(self, target: Target, now: float) -> list[Change]:
         changes: list[Change] = []

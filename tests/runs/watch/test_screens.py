@@ -25,14 +25,14 @@ SCREENS: dict[str, tuple[str, str, str, State]] = {
     "claude waits at its prompt": ("claude", f"{TURN}\n✻ Baked for 15s · done 7:20 AM\n\n❯ \n  ? for shortcuts", "✳ Claude Code", "idle"),
     "claude asks": (
         "claude", f"{TURN}\n Do you want to proceed?\n ❯ 1. Yes\n   2. No\n\n Esc to cancel · Tab to amend", "✳ Claude Code", "waiting_input"),
-    "claude is limited": ("claude", f"{TURN}\n  429 Too Many Requests · retrying in 2s · attempt 4/10\n❯ \n  esc to interrupt", "◐ Claude Code", "rate_limited"),
+    "claude is limited": ("claude", f"{TURN}\n  429 · retrying in 2s · attempt 4/10\n❯ \n  esc to interrupt", "◐ Claude Code", "rate_limited"),
     "codex works": ("codex", f"{TURN}\n• Working (4s • esc to interrupt)\n\n› Ask Codex to do anything", f"{BRAILLE} hi | w", "running"),
     "codex streams, which its title says alone": ("codex", f"{TURN}\nSome text that\n\n› Ask Codex to do anything", f"{BRAILLE} hi | w", "running"),
     "codex waits at its prompt": ("codex", f"{TURN}\n› Ask Codex to do anything", "hi | w", "idle"),
     "codex asks": (
         "codex", f"{TURN}\nWould you like to run the following command?\n $ rm x\n Press enter to confirm or esc to cancel",
         "[ ! ] Action Required | w", "waiting_input"),
-    "codex reconnects": ("codex", f"{TURN}\n• Server is busy, reconnecting 3/5 (3s • esc to interrupt)\n› Ask Codex to do anything", f"{BRAILLE} w", "rate_limited"),
+    "codex reconnects": ("codex", f"{TURN}\n• Server is busy, reconnecting 3/5 (3s • esc to interrupt)\n› Ask", f"{BRAILLE} w", "rate_limited"),
     "codex has given up": ("codex", f"{TURN}\n■ exceeded retry limit\n\n› Ask Codex to do anything", "w", "idle"),
     "gemini works": ("gemini", f"{TURN}\n⠦ Thinking... (esc to cancel, 6s)\n│ >   Type your message", "✦  Working… (dir)   ", "running"),
     "gemini waits at its prompt": ("gemini", f"{TURN}\n│ >   Type your message", "◇  Ready (dir)   ", "idle"),

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import threading
@@ -20,7 +19,7 @@ from massgen_tracing.errors import ConfigError, MissingPackageError
 from massgen_tracing.runs.watch import checklist, profiles
 from massgen_tracing.runs.watch.lines import Lines
 from massgen_tracing.runs.watch.output import Output
-from massgen_tracing.runs.watch.processes import Tree
+from massgen_tracing.runs.watch.processes import Tree, ended
 from massgen_tracing.runs.watch.signals import Facts, Rank
 from massgen_tracing.runs.watch.targets import known
 from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target
@@ -134,12 +133,3 @@ class CommandTarget(Target):
             reader.join(max(0.0, deadline - time.monotonic()))
         self.code = code
         tell()
-
-
-def ended(code: int) -> str:
-    """How a process ended, in words."""
-    if code >= 0:
-        return f"exit code {code}"
-    with contextlib.suppress(ValueError):
-        return f"ended by signal {signal.Signals(-code).name}"
-    return f"ended by signal {-code}"

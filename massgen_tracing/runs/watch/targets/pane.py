@@ -8,10 +8,9 @@ from fnmatch import fnmatchcase
 from massgen_tracing.errors import ConfigError, MissingPackageError
 from massgen_tracing.runs.watch import checklist, profiles, screen
 from massgen_tracing.runs.watch.output import Output
-from massgen_tracing.runs.watch.processes import Tree
+from massgen_tracing.runs.watch.processes import Tree, ended, exit_of_zombie
 from massgen_tracing.runs.watch.signals import Facts, Rank
 from massgen_tracing.runs.watch.targets import known
-from massgen_tracing.runs.watch.targets.command import ended
 from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target
 from massgen_tracing.runs.watch.terminals import Seen
 from massgen_tracing.runs.watch.tmux import Pane
@@ -121,12 +120,15 @@ class _Watched:
         return True
 
     def _ended(self, pane: Pane, now: float) -> None:
-        code = pane.code if pane.code is not None else -pane.signal if pane.signal else None
-        if code is None:
+        code, told = pane.code, "pane_dead_status of tmux"
+        if code is None and pane.signal:
+            code, told = -pane.signal, "pane_dead_signal of tmux"
+        if code is None:  # tmux misses the end of a child now and then, until the next one ends
+            code, told = exit_of_zombie(pane.pid), "of its process, which tmux has not asked yet"
+        if code is not None:
+            self._facts.note(Rank.ENDED, checklist.EXIT, "completed" if code == 0 else "failed", f"{ended(code)} ({told})", now)
+        elif checklist.EXIT not in self._facts.signals:
             self._facts.note(Rank.ENDED, checklist.EXIT, "dead", "the pane is dead, and tmux does not tell how it ended", now)
-        else:
-            told = "pane_dead_status" if pane.code is not None else "pane_dead_signal"
-            self._facts.note(Rank.ENDED, checklist.EXIT, "completed" if code == 0 else "failed", f"{ended(code)} ({told} of tmux)", now)
 
     def _find_program(self, pane: Pane, now: float) -> None:
         """Which program runs there, looked for again when other processes do."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 
 from massgen_tracing.runs.watch import checklist, profiles
-from massgen_tracing.runs.watch.processes import Tree
+from massgen_tracing.runs.watch.processes import Tree, ended, exit_of_zombie
 from massgen_tracing.runs.watch.signals import Facts, Rank
 from massgen_tracing.runs.watch.targets import known
 from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target
@@ -67,12 +67,12 @@ class ProcessTarget(Target):
         facts.alive, facts.resources = seen.lives, seen.resources
         if not seen.lives:
             self.subjects[0].pids = ()
-            if seen.how == "gone":
-                facts.note(Rank.ENDED, checklist.EXIT, "dead", f"process {self._pid} is gone; how it ended only its parent knows", now)
+            code = exit_of_zombie(self._pid)
+            if code is not None:
+                told = f"{ended(code)}; process {self._pid} is a zombie, for its parent has not asked yet"
+                facts.note(Rank.ENDED, checklist.EXIT, "completed" if code == 0 else "failed", told, now)
             else:
-                facts.note(
-                    Rank.ENDED, checklist.EXIT, "dead", f"process {self._pid} is a zombie: it has ended, and its parent has not asked how", now
-                )
+                facts.note(Rank.ENDED, checklist.EXIT, "dead", f"process {self._pid} is {seen.how}; how it ended only its parent knows", now)
             return True
         if seen.how == "disk-sleep" and not seen.active:
             facts.note(Rank.ENDED, "process", "stalled", f"process {self._pid} is in uninterruptible sleep", now)

@@ -138,7 +138,7 @@ class RunTarget(Target):
             facts.note(Rank.WRITTEN, "run", "running", f'"phase": "{facts.doing}", {facts.progress or 0:g} % in {layout.STATUS_FILE}', at)
         for agent_id, agent in _mapping(document.get("agents")).items():
             if isinstance(agent, Mapping):
-                self._take_agent(str(agent_id), agent, at, ended=state is not None)
+                self._take_agent(str(agent_id), agent, at, ended=own and state is not None)
 
     def _take_agent(self, agent_id: str, said: Mapping[str, Any], at: float, *, ended: bool) -> None:
         subject = self._agents.get(agent_id)
