@@ -15,12 +15,14 @@ from massgen_tracing.runs.watch.judge import Patience
 from massgen_tracing.runs.watch.signals import Facts
 from tests.runs.watch.seen import NOW, facts, judged
 
-EXITED = (Rank.ENDED, EXIT, "completed", "exit code 0")
-GONE = (Rank.ENDED, EXIT, "dead", "process 7 is gone")
-BROKEN = (Rank.ERROR, ERROR, "failed", "line 812: Traceback (most recent call last):")
-DONE = (Rank.WRITTEN, "status.txt", "completed", "COMPLETED in status.txt")
-FAILED = (Rank.WRITTEN, "status.txt", "failed", "FAILED in status.txt")
-RUNNING = (Rank.WRITTEN, "status.txt", "running", "RUNNING in status.txt")
+Said = tuple[Rank, str, State, str]
+
+EXITED: Said = (Rank.ENDED, EXIT, "completed", "exit code 0")
+GONE: Said = (Rank.ENDED, EXIT, "dead", "process 7 is gone")
+BROKEN: Said = (Rank.ERROR, ERROR, "failed", "line 812: Traceback (most recent call last):")
+DONE: Said = (Rank.WRITTEN, "status.txt", "completed", "COMPLETED in status.txt")
+FAILED: Said = (Rank.WRITTEN, "status.txt", "failed", "FAILED in status.txt")
+RUNNING: Said = (Rank.WRITTEN, "status.txt", "running", "RUNNING in status.txt")
 
 
 @pytest.mark.parametrize(
