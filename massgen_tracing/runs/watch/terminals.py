@@ -67,14 +67,23 @@ class Seen:
         pane: as the server describes it.
         screen: what it shows.
         lines: what has come and was not taken yet.
+        there: whether it is there still.
     """
 
     pane: Pane
     screen: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    there: bool = True
+    stream: Stream = field(default_factory=Stream)
+    tail: list[str] = field(default_factory=list)
+    """The last lines there were."""
     _waiting: bytearray = field(default_factory=bytearray)
-    _stream: Stream | None = None
-    _tail: list[str] = field(default_factory=list)
+
+    def add(self, lines: Sequence[str]) -> None:
+        """Lines that have come."""
+        self.lines += lines
+        if lines:
+            self.tail = [*self.tail, *lines[-_KEPT:]][-_KEPT:]
 
     def take(self) -> list[str]:
         """The new lines, which are then old."""
@@ -149,9 +158,10 @@ class Terminals:
         there, self.there = self.there, panes is not None
         wanted = {pane.id: pane for pane in panes or () if any(wants(pane) for wants in self._users.values())}
         await server.follow(sorted({pane.session_id for pane in wanted.values()})[:_MOST_FOLLOWED])
-        gone = self.panes.keys() - wanted.keys()
-        for pane_id in gone:
-            del self.panes[pane_id]
+        gone = [seen for pane_id, seen in self.panes.items() if seen.there and pane_id not in wanted]
+        for seen in gone:  # what it said last may not have been taken yet
+            seen.there = False
+            self._take_output(seen)
         changed = bool(gone) or there != self.there
         for pane in wanted.values():
             changed = await self._look_at(server, pane) or changed
@@ -159,32 +169,51 @@ class Terminals:
 
     async def _look_at(self, server: Server, pane: Pane) -> bool:
         seen = self.panes.get(pane.id)
-        if seen is None:
-            seen = self.panes[pane.id] = Seen(pane)
-            text = _filled(await server.text(pane.id, pane.session_id, _HISTORY, seen._waiting.clear))  # noqa: SLF001
-            if not pane.full_screen:  # whose screen is among them
-                seen.lines, seen._tail = text, text[-_KEPT:]  # noqa: SLF001
-            seen.screen = await server.screen(pane.id)
-            return True
+        if seen is None or not seen.there:  # another server gives the same numbers again
+            return await self._look_first(server, pane)
         before, seen.pane = seen.pane, pane
-        data = bytes(seen._waiting)  # noqa: SLF001
-        del seen._waiting[: len(data)]  # noqa: SLF001
         followed = server.follows(pane.session_id)
-        if followed:
-            if seen._stream is None:  # noqa: SLF001
-                seen._stream = Stream()  # noqa: SLF001
-                seen._stream.feed(b"", full_screen=before.full_screen)  # noqa: SLF001
-            seen.lines += seen._stream.feed(data)  # noqa: SLF001
-        elif not pane.full_screen:
-            text = _filled(await server.text(pane.id, pane.session_id, _HISTORY))
-            seen.lines += new_lines(seen._tail, text)  # noqa: SLF001
-            seen._tail = text[-_KEPT:] or seen._tail  # noqa: SLF001
-        if not data and followed and pane == before:
+        said = self._take_output(seen) if followed else False
+        if not followed and not pane.full_screen:
+            seen.add(new_lines(seen.tail, _filled(await server.text(pane.id, pane.session_id, _HISTORY))))
+        elif pane.dead and not before.dead and not pane.full_screen:
+            # In control mode tmux throws away what a program has said last, where it has ended before that was told.
+            seen.add(_last_words(seen.tail, _filled(await server.text(pane.id, pane.session_id, _KEPT))))
+        if not said and followed and pane == before:
             return bool(seen.lines)
         screen = await server.screen(pane.id)
         changed = bool(seen.lines) or screen != seen.screen or pane != before
         seen.screen = screen
         return changed
+
+    async def _look_first(self, server: Server, pane: Pane) -> bool:
+        seen = self.panes[pane.id] = Seen(pane)
+        text = _filled(await server.text(pane.id, pane.session_id, _HISTORY, seen._waiting.clear))  # noqa: SLF001
+        full_screen = pane.full_screen or await server.full_screen(pane.id)
+        seen.stream.feed(b"", full_screen=full_screen)
+        if not full_screen:  # whose screen is among them
+            seen.add(text)
+        seen.screen = await server.screen(pane.id)
+        return True
+
+    @staticmethod
+    def _take_output(seen: Seen) -> bool:
+        """Make lines of the output that waits; whether there was any."""
+        data = bytes(seen._waiting)  # noqa: SLF001
+        seen._waiting.clear()  # noqa: SLF001
+        seen.add(seen.stream.feed(data))
+        return bool(data)
+
+
+_DEAD: Final = "Pane is dead ("
+"""Begins what tmux itself writes into a pane whose program has ended."""
+
+
+def _last_words(known: Sequence[str], now: Sequence[str]) -> list[str]:
+    """What of a pane's last text is not known from its stream."""
+    now = [line for line in now if not line.startswith(_DEAD)]
+    new = new_lines(known, now)
+    return [line for line in new if line not in known] if len(new) == len(now) else new
 
 
 def _filled(lines: Sequence[str]) -> list[str]:

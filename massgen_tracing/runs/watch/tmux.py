@@ -105,6 +105,10 @@ class Server:
         """What a pane shows now; nothing where it is gone."""
         return await self.ask("capture-pane", "-p", "-t", pane) or []
 
+    async def full_screen(self, pane: str) -> bool:
+        """Whether a program draws on a pane's alternate screen."""
+        return await self.ask("display-message", "-p", "-t", pane, "#{alternate_on}") == ["1"]
+
     async def text(self, pane: str, session: str, history: int, then: Callable[[], None] | None = None) -> list[str]:
         """The screen and so many lines above it, each as it was written, however wide the pane is.
 

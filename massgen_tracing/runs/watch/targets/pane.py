@@ -42,15 +42,12 @@ class PanesTarget(Target):
         terminals = self._asked.terminals
         changed = False
         for pane_id, seen in terminals.panes.items():
-            if not self._means(seen.pane):
+            if not self._means(seen.pane) or (pane_id not in self._panes and not seen.there):
                 continue
             if pane_id not in self._panes:
                 watched = self._panes[pane_id] = _Watched(seen.pane, self._asked, now)
                 self.subjects = [*(each for each in self.subjects if each.facts is not self._none), watched.subject]
-            changed = self._panes[pane_id].look(seen, now) or changed
-        for pane_id, watched in self._panes.items():
-            if pane_id not in terminals.panes:
-                changed = watched.gone(now, server=terminals.there) or changed
+            changed = self._panes[pane_id].look(seen, now, server=terminals.there) or changed
         return changed
 
     async def close(self) -> None:
@@ -81,9 +78,14 @@ class _Watched:
         self._name = f"tmux:{pane.name}"
         self.subject = Subject(self._name, self._facts, asked.wanted(None), asked.patience_of(asked.profile))
 
-    def look(self, seen: Seen, now: float) -> bool:
+    def look(self, seen: Seen, now: float, *, server: bool) -> bool:
         """Take what was seen of it; whether anything has changed."""
         facts, pane = self._facts, seen.pane
+        if not seen.there:
+            if lines := seen.take():
+                self._number += len(lines)
+                self._output.feed(lines, now, self._number)
+            return self._gone(now, server=server)
         if pane.pid != self._pid:
             if self._pid:  # it was filled anew
                 facts.restarted(now)
@@ -109,7 +111,7 @@ class _Watched:
         self._read_screen(pane, seen.screen, now)
         return changed
 
-    def gone(self, now: float, *, server: bool) -> bool:
+    def _gone(self, now: float, *, server: bool) -> bool:
         """It is not there any more."""
         if self._facts.alive is False:
             return False
