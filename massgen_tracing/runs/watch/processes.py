@@ -8,11 +8,14 @@ import signal
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from massgen_tracing import guard
 from massgen_tracing.errors import MissingPackageError
 from massgen_tracing.runs.watch.signals import Resources
+from massgen_tracing.runs.watch.transcripts import Place
 
 if TYPE_CHECKING:
     import psutil
@@ -209,6 +212,18 @@ def command_of(process: psutil.Process | None) -> str:
         return "" if process is None else " ".join(process.cmdline()) or process.name()
     except psutil.Error:
         return ""
+
+
+def place_of(pid: int) -> Place | None:
+    """Where a process runs; None where that cannot be seen."""
+    try:
+        process = library("finding a program's transcripts").Process(pid)
+        return Place(Path(process.environ().get("HOME") or Path.home()), Path(process.cwd()))
+    except MissingPackageError:
+        return None
+    except Exception as error:  # noqa: BLE001 - psutil's, whose classes are not known without it
+        guard.passing(error)
+        return None
 
 
 def holder(path: str | os.PathLike[str]) -> int | None:

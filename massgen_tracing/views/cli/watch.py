@@ -10,7 +10,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -67,7 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kill-on", action="append", choices=tuple(_KILL_ON), default=[], metavar="timeout|stall", help="end the processes of a target that is so"
     )
-    options.add_root(parser, "where runs lie")
+    parser.add_argument("--record", action="store_true", help="record what is watched as spans, with the calls that agents' transcripts tell")
+    options.add_root(parser, "where runs lie, and --record records")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -104,13 +105,15 @@ async def _watch(args: argparse.Namespace) -> int:
         ),
     )
     interrupted = False
-    async with watcher:
-        with _shown(args, watcher) as show:
-            try:
-                async for change in watcher:
-                    show(change)
-            except asyncio.CancelledError:
-                interrupted = True
+    with _recorded(args, watcher, targets) as record:
+        async with watcher:
+            with _shown(args, watcher) as show:
+                try:
+                    async for change in watcher:
+                        show(change)
+                        record(change)
+                except asyncio.CancelledError:
+                    interrupted = True
     code = EXIT_INTERRUPTED if interrupted else _exit_code(watcher, targets)
     _close(args, watcher, code)
     return code
@@ -158,6 +161,24 @@ def _shown(args: argparse.Namespace, watcher: Watcher) -> Iterator[Any]:
     drawing = Live(get_renderable=lambda: watching.table(list(watcher.watched.values()), console), console=console, refresh_per_second=_A_SECOND)
     with drawing:
         yield lambda change: console.print(watching.line(change), soft_wrap=True) if change.kind in {"error", "limit"} else None
+
+
+@contextlib.contextmanager
+def _recorded(args: argparse.Namespace, watcher: Watcher, targets: list[Target]) -> Iterator[Callable[[Change], None]]:
+    """What records a change, where that was asked for."""
+    if not args.record:
+        yield lambda _: None
+        return
+    import massgen_tracing as mt
+    from massgen_tracing.runs.watch.record import Record
+
+    record = Record(mt.configure(root=args.root), [target.name for target in targets])
+    try:
+        yield record.take
+    finally:
+        record.end(list(watcher.watched.values()))
+        mt.shutdown()
+        options.note(COMMAND, f"recorded as trace {record.trace_id}; see massgen-tracing trace")
 
 
 def _as_json(change: Change) -> str:

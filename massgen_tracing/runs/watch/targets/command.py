@@ -23,6 +23,7 @@ from massgen_tracing.runs.watch.processes import Tree, ended
 from massgen_tracing.runs.watch.signals import Facts, Rank
 from massgen_tracing.runs.watch.targets import known
 from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target
+from massgen_tracing.runs.watch.transcripts import Place
 
 _AT_ONCE: Final = 65_536
 _LEFT_OPEN_SECONDS: Final = 0.5
@@ -50,6 +51,7 @@ class CommandTarget(Target):
         self._pid = 0
         self.code: int | None = None
         self.subjects = [Subject(self.name, self._facts, asked.wanted(None), asked.patience_of(self._profile), folder=Path.cwd())]
+        self.subjects[0].program, self.subjects[0].place = self._profile, Place(Path.home(), Path.cwd())
 
     async def start(self, wake: Callable[[], None]) -> None:
         """Start it.

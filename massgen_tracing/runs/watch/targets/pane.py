@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from massgen_tracing.errors import ConfigError, MissingPackageError
 from massgen_tracing.runs.watch import checklist, profiles, screen
 from massgen_tracing.runs.watch.output import Output
-from massgen_tracing.runs.watch.processes import Tree, ended, exit_of_zombie
+from massgen_tracing.runs.watch.processes import Tree, ended, exit_of_zombie, place_of
 from massgen_tracing.runs.watch.signals import Facts, Rank
 from massgen_tracing.runs.watch.targets import known
 from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target
@@ -148,6 +148,8 @@ class _Watched:
         if agent and self._agent and agent != self._agent:
             self._facts.restarted(now)
         self._agent = agent or self._agent
+        if agent:
+            self.subject.program, self.subject.place = found, place_of(agent) or self.subject.place
         if found is None and pane.command in _SHELLS and all(profiles.of_command(command) is shell for _, command in commands):
             found = shell
         self._profile = self._output.profile = found

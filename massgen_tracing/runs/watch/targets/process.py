@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 
 from massgen_tracing.runs.watch import checklist, profiles
-from massgen_tracing.runs.watch.processes import Tree, ended, exit_of_zombie
+from massgen_tracing.runs.watch.processes import Tree, ended, exit_of_zombie, place_of
 from massgen_tracing.runs.watch.signals import Facts, Rank
 from massgen_tracing.runs.watch.targets import known
 from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target
@@ -55,6 +55,7 @@ class ProcessTarget(Target):
         known.take_on(self._facts, self._profile)
         self._facts.last_line = self._tree.command
         self.subjects = [Subject(name, self._facts, asked.wanted(None), asked.patience_of(self._profile), pids=(pid,))]
+        self.subjects[0].program, self.subjects[0].place = self._profile, place_of(pid)
 
     async def start(self, wake: Callable[[], None]) -> None:
         self._end.await_of(self._pid, wake)

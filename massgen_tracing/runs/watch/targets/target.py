@@ -13,6 +13,7 @@ from massgen_tracing.runs.watch.judge import Patience
 from massgen_tracing.runs.watch.profiles import Profile
 from massgen_tracing.runs.watch.signals import Facts
 from massgen_tracing.runs.watch.terminals import Terminals
+from massgen_tracing.runs.watch.transcripts import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class Subject:
         kind: `target`, or `agent` for one of a run's, which does not count at the end.
         folder: where its files lie, whose disk is watched.
         pids: the processes that may be ended where that was asked for.
+        program: which program it is; None where that is not known.
+        place: where that runs, so that its transcripts are found.
     """
 
     name: str
@@ -70,6 +73,8 @@ class Subject:
     kind: Literal["target", "agent"] = "target"
     folder: Path | None = None
     pids: tuple[int, ...] = ()
+    program: Profile | None = None
+    place: Place | None = None
 
 
 class Target(ABC):
