@@ -222,6 +222,9 @@ INTERRUPTED: Final = "massgen.interrupted"
 
 # --- massgen.*: what was watched ----------------------------------------------------------------------------------------------------
 
+WATCHING: Final = "massgen.watching"
+"""bool. True on a session that is no coordination, but what was watched together."""
+
 WATCH_STATE: Final = "massgen.watch.state"
 """str. The state that something watched came to be in; on `watch.agent.*` the last one."""
 

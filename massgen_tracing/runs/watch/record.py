@@ -28,7 +28,7 @@ class Record:
     def __init__(self, tracer: Tracer, names: Iterable[str]) -> None:
         names = list(names)
         self._tracer = tracer
-        self._session = tracer.session(f"Watching {', '.join(names)}", agents=names).start()
+        self._session = tracer.session(f"Watching {', '.join(names)}", agents=names, attributes={semconv.WATCHING: True}).start()
         self._spans: dict[str, Work] = {}
 
     @property

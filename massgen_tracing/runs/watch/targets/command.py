@@ -38,10 +38,10 @@ class CommandTarget(Target):
     """
 
     def __init__(self, words: Sequence[str], asked: Asked, now: float) -> None:
-        super().__init__(shlex.join(words))
+        super().__init__(Path(words[0]).name)
         self._words = list(words)
         self._asked = asked
-        self._profile = asked.profile or profiles.of_command(self.name)
+        self._profile = asked.profile or profiles.of_command(shlex.join(words))
         self._facts = Facts(now, to_its_end=True)
         known.take_on(self._facts, self._profile)
         self._output = Output(self._facts, asked.marker, self._profile)
@@ -84,7 +84,7 @@ class CommandTarget(Target):
             return subprocess.Popen(self._words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         except OSError as error:
             hint = "Name a program that is on the path, or by its path"
-            raise ConfigError(f"{self._words[0]} cannot be started ({error.strerror or error})", got=self.name, hint=hint) from None
+            raise ConfigError(f"{self._words[0]} cannot be started ({error.strerror or error})", got=shlex.join(self._words), hint=hint) from None
 
     def look(self, now: float) -> bool:
         code = self.code  # before its last lines are taken
