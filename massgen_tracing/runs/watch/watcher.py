@@ -124,12 +124,14 @@ class Watcher:
 
     Attributes:
         watched: everything that has a state, as it was last judged.
+        notifies: whether it is told of changes of files, where the system can; else it only looks.
     """
 
     def __init__(self, targets: Sequence[Target], options: Options | None = None) -> None:
         self._targets = list(targets)
         self.options = options or Options()
         self.watched: dict[str, Watched] = {}
+        self.notifies = True
         self._woken: set[Target] = set()
         self._woke = asyncio.Event()
         self._folders: dict[Target, set[Path]] = {}
@@ -175,7 +177,7 @@ class Watcher:
                 yield self._untold.popleft()
             if self._is_over():
                 return
-            await self._notifier.watch(folder for folders in self._folders.values() for folder in folders)
+            await self._notifier.watch(folder for folders in self._folders.values() for folder in folders if self.notifies)
             wait = min(self._due.values(), default=begun + self.options.pace.slowest) - time.monotonic()
             if wait > 0 and not self._woken:
                 with contextlib.suppress(TimeoutError):
