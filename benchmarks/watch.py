@@ -80,14 +80,14 @@ async def _follow(watcher: Watcher, told: asyncio.Queue[tuple[float, Change]] | 
             told.put_nowait((time.monotonic(), change))
 
 
-async def _latencies(watcher: Watcher, works: list[Path], rounds: int) -> list[float]:
+async def _latencies(watcher: Watcher, works: list[Path], rounds: int, first: int) -> list[float]:
     """Seconds from a write to the change that tells of it, at any moment between two looks."""
     found, chance = [], random.Random(16)
     told: asyncio.Queue[tuple[float, Change]] = asyncio.Queue()
     following = asyncio.create_task(_follow(watcher, told))
     await asyncio.sleep(1.0)
     for number in range(rounds):
-        work, percent = works[number % len(works)], 1 + number % 97
+        work, percent = works[number % len(works)], first + number % 40
         (work / "progress.json").write_text(f'{{"percent": {percent}}}')
         began = time.monotonic()
         while True:
@@ -106,7 +106,7 @@ async def _measured(many: int, seconds: float, rounds: int) -> None:
         works = [Path(name.removeprefix("dir:")) for name in names if name.startswith("dir:")]
         async with watching(names, asked=Asked(), options=Options(until=None)) as watcher:
             share = await _idle(watcher, seconds)
-            told = await _latencies(watcher, works, rounds)
+            told = await _latencies(watcher, works, rounds, 1)
             watched = len(watcher.watched)
         print(f"{watched} idle targets: {share:.1%} of one core (at most {MOST_OF_A_CORE:.0%}), over {seconds:g} s")
         print(f"a change by notification: median {statistics.median(told):.3f} s, longest {max(told):.3f} s (at most {TOLD_WITHIN} s)")
@@ -114,7 +114,7 @@ async def _measured(many: int, seconds: float, rounds: int) -> None:
             [name for name in names if name.startswith("dir:")], options=Options(until=None, pace=Pace(fastest=1.0, slowest=1.0))
         ) as watcher:
             watcher.notifies = False
-            looked = await _latencies(watcher, works, rounds)
+            looked = await _latencies(watcher, works, rounds, 50)
         print(f"a change by looking each second: median {statistics.median(looked):.3f} s, longest {max(looked):.3f} s (at most 1.5 s)")
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
