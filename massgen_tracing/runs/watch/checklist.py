@@ -45,6 +45,9 @@ class Wanted:
 EXIT = "exit"
 """The name of the signal of how a process ended."""
 
+SESSION = "session"
+"""Of what a program says of itself while it runs, in a file of its own."""
+
 MARKER = "marker"
 ERROR = "error"
 

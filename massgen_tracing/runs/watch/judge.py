@@ -130,9 +130,12 @@ def _going_on(facts: Facts, said: list[Signal], patience: Patience, now: float) 
     last_word = error is not None and error.category != "rate_limit" and facts.alive is None and screen is None
     if last_word and error is not None and now - max(error.at, facts.active_at or 0) >= patience.settles:
         return Signal(error.rank, error.name, "failed", error.quote, error.at, error.category, error.context)
-    if screen is not None and screen.state in {"waiting_input", "rate_limited", "idle"}:
+    session = facts.signals.get(checklist.SESSION)
+    if session is not None and session.state != "running":
+        return session
+    if screen is not None and screen.state in ({"rate_limited"} if session is not None else {"waiting_input", "rate_limited", "idle"}):
         return screen
-    if screen is not None and screen.state == "unknown" and (silent is None or silent >= patience.fresh):
+    if session is None and screen is not None and screen.state == "unknown" and (silent is None or silent >= patience.fresh):
         return screen
     live = [signal for signal in said if signal.state not in FAILURES and signal.state != "completed"]
     explicit = next((signal for signal in live if signal.state in {"waiting_input", "idle", "rate_limited", "unknown", "stalled"}), None)
@@ -142,7 +145,7 @@ def _going_on(facts: Facts, said: list[Signal], patience: Patience, now: float) 
         return live[0] if live else Signal(Rank.ACTIVITY, "activity", "starting", NOTHING_YET, facts.watched_since)
     if silent >= patience.stalled:
         return _silence("stalled", facts, patience.stalled)
-    if screen is not None and screen.state == "running":
+    if session is None and screen is not None and screen.state == "running":
         return screen
     if live:
         return live[0]

@@ -124,6 +124,19 @@ def test_what_is_gone_has_completed_where_all_that_was_asked_for_is_there(tmp_pa
     assert judged(facts(GONE, alive=False), Wanted((tmp_path / "result",))).state == "completed"
 
 
+def test_what_a_program_says_of_itself_is_trusted_more_than_its_screen() -> None:
+    """Its own file says idle, busy or waiting; only a rate limit, which it calls busy, is told by the screen."""
+    for state, screen, expected in (
+        ("idle", "running", "idle"),
+        ("waiting_input", "idle", "waiting_input"),
+        ("running", "idle", "running"),
+        ("running", "unknown", "running"),
+        ("running", "rate_limited", "rate_limited"),
+    ):
+        known = facts((Rank.OUTCOME, "session", state, f'"status": "{state}"'), (Rank.SCREEN, "screen", screen, "a mark"), alive=True)  # type: ignore[arg-type]
+        assert judged(known).state == expected
+
+
 def test_run_time_has_a_limit() -> None:
     """Counted from when watching began."""
     assert judged(facts(RUNNING), patience=Patience(run_time=99)).state == "timed_out"

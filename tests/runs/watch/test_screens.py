@@ -39,7 +39,10 @@ SCREENS: dict[str, tuple[str, str, str, State]] = {
     "gemini asks": ("gemini", f"{TURN}\n│ Allow execution of [Shell]?", "✋  Action Required (dir)", "waiting_input"),
     "opencode works": ("opencode", f"{TURN}\n ⬝⬝⬝ esc interrupt", "OC | title", "running"),
     "opencode asks": ("opencode", f"{TURN}\nPermission required\n Allow once   Allow always   Reject", "OC | title", "waiting_input"),
+    "opencode waits at its prompt": ("opencode", f"{TURN}\n  ┃  Build · m x\n   /work    1.6K  ctrl+p commands", "OC | title", "idle"),
+    "opencode works with its footer": ("opencode", f"{TURN}\n ■■■⬝⬝ esc interrupt   tab agents  ctrl+p commands", "OC | title", "running"),
     "opencode without a mark": ("opencode", TURN, "OC | title", "unknown"),
+    "claude begins to think": ("claude", f"{TURN}\n✻ Gitifying…\n────\n❯ \n────\n  esc to interrupt · ← for agents", "⠐ Claude Code", "running"),
     "aider waits at its prompt": ("aider", f"{TURN}\nTokens: 2.4k sent, 3 received.\n> ", "", "idle"),
     "aider asks": ("aider", f"{TURN}\nAdd file to the chat? (Y)es/(N)o [Yes]: ", "", "waiting_input"),
     "a shell at its prompt": ("shell", "$ make\nok\nme@here:~/work$ ", "", "idle"),
@@ -57,7 +60,7 @@ def test_marks_of_another_version_are_unknown_and_not_idle() -> None:
     """A busy session of a program that draws itself otherwise by now is not taken for an idle one; stronger signals say that it is busy."""
     shown = "● I will look at it first.\n▒ rumination underway (4 s)\n│ type here"
     reading = read(profiles.load("claude"), shown.splitlines(), "something new")
-    assert (reading.state, reading.quote) == ("unknown", "none of Claude Code's marks is on the screen (they were seen in 2.1)")
+    assert (reading.state, reading.quote) == ("unknown", "none of Claude Code's marks is on the screen (they were seen in 2.1.197)")
     known = facts((Rank.SCREEN, "screen", "unknown", reading.quote), active=NOW - 30)
     assert judged(known).state == "unknown"
     known.moved("CPU time, 80% of a core", NOW - 1)

@@ -68,7 +68,7 @@ class Profile:
         command: matches the command line of its process; None for none.
         exit_proves: whether its exit code 0 is a success.
         needs_outcome: whether it has failed if it ends without having said that it succeeded.
-        own_tree: whether what it runs is below its own process.
+        tree_tells: whether it works if, and only if, its process and those below it do something.
         marks: what it shows.
         outcomes: what it says; the last one counts.
         status_file: where it says what it is doing, with `{pid}` for its process; empty: nowhere.
@@ -83,7 +83,7 @@ class Profile:
     command: re.Pattern[str] | None = None
     exit_proves: bool = True
     needs_outcome: bool = False
-    own_tree: bool = True
+    tree_tells: bool = True
     marks: tuple[Mark, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     status_file: str = ""

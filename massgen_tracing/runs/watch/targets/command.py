@@ -101,7 +101,7 @@ class CommandTarget(Target):
             if used.active:
                 self._facts.moved(used.active, now)
                 changed = True
-            known.read_status(self._facts, self._profile, self._pid, now)
+            known.read_status(self._facts, self._profile, self._pid, self.subjects[0].place, now)
         if code is not None and self._facts.alive:
             self._facts.alive = False
             self.subjects[0].pids = ()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from massgen_tracing.runs.watch import statements
+from massgen_tracing.runs.watch import checklist, statements
 from massgen_tracing.runs.watch.profiles import Profile
 from massgen_tracing.runs.watch.signals import Facts, Rank, State
+from massgen_tracing.runs.watch.transcripts import Place
 
-_NAME: Final = "session"
+_NAME: Final = checklist.SESSION
 _STATES: Final[dict[str, State]] = {"busy": "running", "idle": "idle", "waiting": "waiting_input"}
 
 
@@ -19,11 +20,12 @@ def take_on(facts: Facts, profile: Profile | None) -> None:
         facts.program, facts.exit_proves, facts.needs_outcome = profile.title, profile.exit_proves, profile.needs_outcome
 
 
-def read_status(facts: Facts, profile: Profile | None, pid: int, now: float) -> None:
+def read_status(facts: Facts, profile: Profile | None, pid: int, place: Place | None, now: float) -> None:
     """The file in which a program says whether it is busy, where it has one."""
     if profile is None or not profile.status_file:
         return
-    path = Path(profile.status_file.format(pid=pid)).expanduser()
+    home = Path.home() if place is None else place.home
+    path = Path(profile.status_file.format(pid=pid).replace("~", str(home), 1))
     try:
         said, at = statements.parsed(path.read_text(encoding="utf-8", errors="replace")), min(now, path.stat().st_mtime)
     except OSError:

@@ -101,7 +101,7 @@ class _Watched:
             facts.last_line = next((line.strip() for line in reversed(seen.screen) if line.strip()), facts.last_line)
         self._screen = seen.screen
         if pane.dead:
-            facts.forget("screen", "session")
+            facts.forget("screen", checklist.SESSION)
             facts.alive, facts.resources, self.subject.pids = False, None, ()
             self._ended(pane, now)
             return changed
@@ -116,7 +116,7 @@ class _Watched:
         if self._facts.alive is False:
             return False
         self._facts.alive, self._facts.resources, self.subject.pids = False, None, ()
-        self._facts.forget("screen", "session")
+        self._facts.forget("screen", checklist.SESSION)
         why = "the pane is gone; how its program ended tmux tells with remain-on-exit only" if server else "the tmux server is gone"
         self._facts.note(Rank.ENDED, checklist.EXIT, "dead", why, now)
         return True
@@ -162,8 +162,8 @@ class _Watched:
         used = self._tree.look()
         self._facts.resources = used.resources
         self.subject.pids = (self._pid,) if used.lives else ()
-        known.read_status(self._facts, self._profile, self._agent or self._pid, now)
-        if used.active and (self._profile is None or self._profile.own_tree):
+        known.read_status(self._facts, self._profile, self._agent or self._pid, self.subject.place, now)
+        if used.active and (self._profile is None or self._profile.tree_tells):
             self._facts.moved(used.active, now)
             return True
         return False

@@ -79,7 +79,7 @@ class ProcessTarget(Target):
             facts.note(Rank.ENDED, "process", "stalled", f"process {self._pid} is in uninterruptible sleep", now)
         else:
             facts.forget("process")
-        known.read_status(facts, self._profile, self._pid, now)
+        known.read_status(facts, self._profile, self._pid, self.subjects[0].place, now)
         if seen.active:
             facts.moved(seen.active, now)
         elif facts.active_at is None:
