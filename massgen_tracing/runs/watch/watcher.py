@@ -19,6 +19,7 @@ from massgen_tracing.runs.watch.limits import Crossings, Thresholds
 from massgen_tracing.runs.watch.notify import Notifier
 from massgen_tracing.runs.watch.signals import FAILURES, FINAL, Rank, Resources, Signal, State, Used
 from massgen_tracing.runs.watch.targets import Subject, Target
+from massgen_tracing.runs.watch.usage import Usage
 
 Until = Literal["done", "any-failed"]
 
@@ -93,6 +94,7 @@ class Watched:
 
     subject: Subject
     crossings: Crossings
+    usage: Usage
     verdict: Verdict | None = None
     since: float = 0.0
     attempt: int = 1
@@ -189,7 +191,9 @@ class Watcher:
         for subject in target.subjects:
             watched = self.watched.get(subject.name)
             if watched is None or watched.subject is not subject:
-                watched = self.watched[subject.name] = Watched(subject, Crossings(self.options.thresholds))
+                watched = self.watched[subject.name] = Watched(subject, Crossings(self.options.thresholds), Usage(subject.facts))
+            if subject.program is not None and subject.place is not None and subject.program.transcripts:
+                watched.usage.look(subject.program.transcripts, subject.place)
             changes += self._judge(watched, now)
         names = {subject.name for each in self._targets for subject in each.subjects}
         for name in self.watched.keys() - names:  # what was waited for has a name of its own now

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from massgen_tracing.runs.watch import Asked, Change, State, processes
 from massgen_tracing.runs.watch.judge import Patience
 from massgen_tracing.runs.watch.limits import Crossings, Thresholds
 from massgen_tracing.runs.watch.signals import Resources
+from massgen_tracing.runs.watch.transcripts import Place
+from massgen_tracing.runs.watch.usage import Usage
 from tests.runs.watch.seen import state, until, watch
 
 QUIET = Patience(quiet=0.2, stalled=0.4, settles=0.2, fresh=0.1)
@@ -139,6 +142,46 @@ async def test_processes_are_ended_only_where_that_is_asked_for(process: subproc
     async with watch(f"pid:{process.pid}", asked=asked, kill_on=frozenset({"timed_out"})) as watcher:
         await state(watcher, "timed_out")
     assert process.wait() == -15
+
+
+async def test_a_program_that_says_what_it_does(tmp_path: Path) -> None:
+    """In a file below its own home, which is trusted, and in its transcript, which has its tokens."""
+    agent, home, folder = tmp_path / "claude", tmp_path / "home", re.sub("[^A-Za-z0-9]", "-", str(tmp_path))
+    agent.write_text(
+        f"""#!/bin/bash
+        mkdir -p ~/.claude/sessions ~/.claude/projects/{folder}
+        for status in busy waiting idle; do
+            echo '{{"status": "'$status'", "waitingFor": "permission prompt"}}' > ~/.claude/sessions/$$.json; read x
+        done
+        usage='{{"input_tokens": 10, "cache_read_input_tokens": 5, "output_tokens": 7}}'
+        echo '{{"type": "assistant", "timestamp": "2036-01-01", "message": {{"id": "m", "model": "claude-opus-4-8", "usage": '$usage'}}}}' \\
+            > ~/.claude/projects/{folder}/s.jsonl
+        read x"""
+    )
+    agent.chmod(0o755)
+    env = {**os.environ, "HOME": str(home)}
+    with subprocess.Popen([agent], stdin=subprocess.PIPE, env=env, cwd=tmp_path) as process:  # noqa: ASYNC220
+        assert process.stdin is not None
+        async with watch(f"pid:{process.pid}") as watcher:
+            await state(watcher, "running")
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            assert (await state(watcher, "waiting_input")).evidence.quote.startswith('"status": "waiting", waiting for "permission prompt" in ')
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            await state(watcher, "idle")
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            [watched] = watcher.watched.values()
+            transcript = home / ".claude" / "projects" / folder / "s.jsonl"
+            for _ in itertools.takewhile(lambda _: not transcript.exists() or not transcript.stat().st_size, itertools.count()):
+                await asyncio.sleep(0.02)
+            usage = Usage(watched.subject.facts)
+            usage.look("claude", Place(home, tmp_path))
+            process.kill()
+    assert watched.subject.facts.used is not None
+    assert (watched.subject.facts.used.input, watched.subject.facts.used.output) == (15, 7)
+    assert watched.subject.place == Place(home, tmp_path)
 
 
 async def test_a_change_is_heard_of_and_not_only_looked_for(tmp_path: Path) -> None:

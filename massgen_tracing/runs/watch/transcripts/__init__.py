@@ -9,10 +9,9 @@ from pathlib import Path
 from massgen_tracing.runs.watch.transcripts import claude, codex, gemini, opencode
 from massgen_tracing.runs.watch.transcripts.session import Call, Session, ToolUse
 
-__all__ = ["Call", "Place", "Session", "ToolUse", "sessions"]
+__all__ = ["Call", "Place", "Session", "ToolUse", "changed_at", "sessions"]
 
 _OF_FILES = {"claude": claude, "codex": codex, "gemini": gemini}
-NAMES = frozenset({*_OF_FILES, "opencode"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +25,19 @@ class Place:
 
     home: Path
     cwd: Path
+
+
+def changed_at(program: str, place: Place) -> float | None:
+    """When a program has last written down anything in a place, in Unix seconds; None where it has not."""
+    reader = opencode if program == "opencode" else _OF_FILES.get(program)
+    newest = None
+    for path in reader.files(place.home, place.cwd) if reader is not None else ():
+        for each in (path, path.with_name(f"{path.name}-wal")):
+            try:
+                newest = max(newest or 0.0, each.stat().st_mtime)
+            except OSError:
+                continue
+    return newest
 
 
 def sessions(program: str, place: Place, since: float) -> Iterator[Session]:
