@@ -178,7 +178,7 @@ class Terminals:
             seen.add(new_lines(seen.tail, _filled(await server.text(pane.id, pane.session_id, _HISTORY))))
         elif pane.dead and not before.dead and not pane.full_screen:
             # In control mode tmux throws away what a program has said last, where it has ended before that was told.
-            seen.add(_last_words(seen.tail, _filled(await server.text(pane.id, pane.session_id, _KEPT))))
+            seen.add(last_words(seen.tail, _filled(await server.text(pane.id, pane.session_id, _KEPT))))
         if not said and followed and pane == before:
             return bool(seen.lines)
         screen = await server.screen(pane.id)
@@ -209,9 +209,9 @@ _DEAD: Final = "Pane is dead ("
 """Begins what tmux itself writes into a pane whose program has ended."""
 
 
-def _last_words(known: Sequence[str], now: Sequence[str]) -> list[str]:
+def last_words(known: Sequence[str], now: Sequence[str]) -> list[str]:
     """What of a pane's last text is not known from its stream."""
-    now = [line for line in now if not line.startswith(_DEAD)]
+    known, now = _filled(known), _filled([line for line in now if not line.startswith(_DEAD)])
     new = new_lines(known, now)
     return [line for line in new if line not in known] if len(new) == len(now) else new
 

@@ -189,6 +189,14 @@ def test_what_is_new_is_found_by_what_lines_say(old: list[str], now: list[str], 
     assert found == new or (old == ["a", "a", "a"] and found == [])  # lines that are all alike cannot be told apart
 
 
+def test_last_words_are_found_among_empty_lines() -> None:
+    """Below which tmux says that the pane is dead."""
+    shown = ["", "last words", *[""] * 20, "Pane is dead (status 3, Sun Nov 29 13:02:51 2026)"]
+    assert terminals.last_words([""], shown)[-1] == "last words"
+    assert terminals.last_words(["", "last words"], shown) == []
+    assert terminals.last_words(["something else"], shown)[-1] == "last words"
+
+
 def test_what_is_drawn_on_the_alternate_screen_is_no_line() -> None:
     """Also where it is in the middle of other output."""
     stream = Stream()
