@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from massgen_tracing.views import options, text
 from massgen_tracing.views.cli import EXIT_OK
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from massgen_tracing.views.report.subject import Subject
 
 COMMAND: Final = "logs compare"
-_TURN: Final = re.compile(r"(.+):(\d+)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,24 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print it."""
     from massgen_tracing.insight.comparison import compare
+    from massgen_tracing.views.report import compared
 
-    first, second = (_subject(args.root, wanted) for wanted in (args.first, args.second))
+    first, second = (compared.subject(args.root, wanted) for wanted in (args.first, args.second))
     found = compare(first.analysis, second.analysis, second.analysis.earlier)
     if args.format == "json":
-        print(json.dumps(_document(first, second, found), ensure_ascii=False, indent=1, allow_nan=False))
+        print(json.dumps(compared.document(first, second, found), ensure_ascii=False, indent=1, allow_nan=False))
     else:
         _draw(first, second, found)
     return EXIT_OK
-
-
-def _subject(root: str, wanted: str) -> Subject:
-    from massgen_tracing.store.roots import lookup
-    from massgen_tracing.views.report import analysed
-
-    turn = _TURN.fullmatch(wanted)
-    if turn is None or lookup.place_named(root, wanted) is not None:
-        return analysed.subject(analysed.find(root, wanted))
-    return analysed.subject(analysed.find(root, turn[1], int(turn[2])))
 
 
 def _title(subject: Subject) -> str:
@@ -93,27 +82,3 @@ def _change(line: Line) -> str:
 
 def _spread(line: Line) -> str:
     return "" if line.spread is None else f"{_value(line, line.spread[0])} to {_value(line, line.spread[1])}"
-
-
-def _document(first: Subject, second: Subject, found: Comparison) -> dict[str, Any]:
-    """The same as data: `massgen_tracing/views/schemas/comparison.schema.json` says what it is."""
-    runs = [{"run": each.title, "turn": each.turn, "trace_id": each.trace_id or None} for each in (first, second)]
-    return {
-        "first": runs[0],
-        "second": runs[1],
-        "same_configuration": found.same_configuration,
-        "measures": [
-            {
-                "name": line.name,
-                "unit": line.unit or None,
-                "first": line.first,
-                "second": line.second,
-                "spread": None if line.spread is None else list(line.spread),
-                "beyond_spread": line.beyond,
-            }
-            for line in found.lines
-        ],
-        "tools": [{"tool": name, "first": one, "second": other} for name, one, other in found.tools],
-        "findings": [{"code": name, "first": one, "second": other} for name, one, other in found.findings],
-        "compared_with": [each.run for each in second.analysis.earlier],
-    }

@@ -5,17 +5,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
-from massgen_tracing import layout
-from massgen_tracing.errors import QueryError, RecordingError
-from massgen_tracing.insight.summary import Summary, summarise
-from massgen_tracing.store.roots import catalogue, order, reader
-from massgen_tracing.views import options, text
-from massgen_tracing.views.report import FILE
+from massgen_tracing.errors import QueryError
+from massgen_tracing.insight.summary import Summary
+from massgen_tracing.store.roots import catalogue
+from massgen_tracing.views import listing, options, text
 
 COMMAND: Final = "logs"
 _DEFAULT_LIMIT: Final = 20
@@ -25,28 +22,6 @@ _MORE: Final = {"turns": 16, "report": 10}
 _BESIDE: Final = 30
 """Characters that are won by leaving out when a run began, and its agents."""
 """Columns of a terminal that these take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A question of a run: how often it was attempted, and its report; None where there is none."""
-
-    turn: int
-    attempts: int
-    report: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A run as its directory tells it; work without a session has no questions."""
-
-    run: catalogue.Run
-    turns: tuple[Turn, ...]
-
-    @property
-    def is_analyzed(self) -> bool:
-        """Whether each of its questions has a report."""
-        return bool(self.turns) and all(turn.report is not None for turn in self.turns)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,60 +38,25 @@ def run(args: argparse.Namespace) -> int:
     """List the runs; only the recordings of those that are shown are read."""
     if args.limit < 1:
         raise QueryError("--limit cannot be right", expected="a number from 1", got=args.limit)
-    known = catalogue.listed(args.root)
-    listed = (_listed(item) for item in (order.newest_first(known) if isinstance(known, catalogue.Runs) else known) if not item.is_nested)
+    many, listed = listing.runs(args.root)
     if args.analyzed or args.unanalyzed:
         listed = (item for item in listed if item.turns and item.is_analyzed is args.analyzed)
-    shown = [(item, _read(item.run, alone=len(known) == 1 and item.run.started is None)) for item in itertools.islice(listed, args.limit)]
+    note = partial(options.note, COMMAND)
+    shown = [(item, listing.read(item.run, note, alone=many == 1 and item.run.started is None)) for item in itertools.islice(listed, args.limit)]
     if args.format == "json":
-        print(json.dumps([_object(item, summary) for item, summary in shown], ensure_ascii=False, indent=1))
-    elif not known:
+        print(json.dumps([listing.document(item, summary) for item, summary in shown], ensure_ascii=False, indent=1))
+    elif not many:
         options.note(COMMAND, f'there are no runs under {args.root} yet; start one with `massgen-tracing run "your question"`')
     elif not shown:
-        options.note(COMMAND, f"none of the {len(known):,} runs is {'analyzed' if args.analyzed else 'unanalyzed'}")
+        options.note(COMMAND, f"none of the {many:,} runs is {'analyzed' if args.analyzed else 'unanalyzed'}")
     else:
         _draw(shown)
     if any(True for _ in listed):
-        options.note(COMMAND, f"the newest {len(shown)} of {len(known):,} runs; see more with --limit")
+        options.note(COMMAND, f"the newest {len(shown)} of {many:,} runs; see more with --limit")
     return 0
 
 
-def _listed(item: catalogue.Run) -> Listed:
-    if item.log_dir is None:
-        return Listed(item, ())
-    attempts: dict[int, int] = {}
-    for attempt in layout.attempts(item.log_dir):
-        attempts[attempt.turn] = attempts.get(attempt.turn, 0) + 1
-    if not attempts:  # older layouts have no attempts, or no turns either
-        return Listed(item, (Turn(1, 1, _report(item.log_dir / "turn_1") or _report(item.log_dir)),))
-    turns = ((turn, many, item.log_dir / f"{layout.TURN_PREFIX}{turn}") for turn, many in sorted(attempts.items()))
-    return Listed(item, tuple(Turn(turn, many, _report(folder)) for turn, many, folder in turns))
-
-
-def _report(folder: Path) -> Path | None:
-    path = folder / FILE
-    return path if path.is_file() else None
-
-
-def _read(item: catalogue.Run, *, alone: bool) -> Summary | None:
-    """The totals of a run; None where nothing was recorded, or cannot be read, unless it is the only one that was asked for.
-
-    Raises:
-        RecordingError: if it is, and cannot be read.
-    """
-    try:
-        recording = reader.read(item.files())
-    except RecordingError as error:
-        if alone:
-            raise
-        options.note(COMMAND, str(error))
-        return None
-    if recording.report.sentence:
-        options.note(COMMAND, recording.report.sentence)
-    return summarise(recording.spans) if recording.spans else None
-
-
-def _draw(shown: list[tuple[Listed, Summary | None]]) -> None:
+def _draw(shown: list[tuple[listing.Listed, Summary | None]]) -> None:
     from massgen_tracing.views import terminal
 
     out = terminal.console()
@@ -134,7 +74,7 @@ def _draw(shown: list[tuple[Listed, Summary | None]]) -> None:
     terminal.draw_table(out, columns, cells, numeric=frozenset({"agents", "duration", "cost", "turns"}), whole=frozenset(columns) - {"question"})
 
 
-def _turns(item: Listed) -> str:
+def _turns(item: listing.Listed) -> str:
     """How many questions, and where some were attempted more than once, how many attempts."""
     attempts = sum(turn.attempts for turn in item.turns)
     if not item.turns:
@@ -142,7 +82,7 @@ def _turns(item: Listed) -> str:
     return str(len(item.turns)) + (f" ({attempts} attempts)" if attempts > len(item.turns) else "")
 
 
-def _reports(item: Listed) -> str:
+def _reports(item: listing.Listed) -> str:
     if not item.turns:
         return ""
     made = sum(turn.report is not None for turn in item.turns)
@@ -170,40 +110,3 @@ def _cells(summary: Summary | None) -> dict[str, str]:
         text.cost(summary.usage.cost, at_least=summary.costless_calls > 0),
     )
     return dict(zip(names, values, strict=True))
-
-
-def _object(listed: Listed, summary: Summary | None) -> dict[str, Any]:
-    """One run for programs; what is not known is null."""
-    item = listed.run
-    started = item.started.astimezone(UTC) if item.started is not None else None
-    if summary is not None and summary.start_ns is not None:
-        started = datetime.fromtimestamp(summary.start_ns / 1e9, UTC)
-    known: dict[str, Any] = {
-        "run": item.run_id,
-        "directory": None if item.log_dir is None else str(item.log_dir),
-        "started": None if started is None else started.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "state": None,
-        "analyzed": listed.is_analyzed,
-        "turns": [
-            {"turn": turn.turn, "attempts": turn.attempts, "report": None if turn.report is None else str(turn.report)} for turn in listed.turns
-        ],
-    }
-    if summary is None:
-        return known
-    return known | {
-        "state": summary.state,
-        "trace_ids": list(summary.trace_ids),
-        "question": summary.question or None,
-        "work": summary.work or None,
-        "agents": list(summary.agents),
-        "seconds": summary.seconds,
-        "winner": summary.winner or None,
-        "winner_label": summary.winner_label or None,
-        "input_tokens": summary.usage.input,
-        "output_tokens": summary.usage.output,
-        "cost_usd": summary.usage.cost,
-        "calls_of_unknown_cost": summary.costless_calls,
-        "errors": summary.errors,
-        "open": summary.open,
-        "interrupted": summary.interrupted,
-    }

@@ -1,0 +1,161 @@
+"""Questions of runs, read and analysed once, for as long as their files are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from massgen_tracing import layout
+from massgen_tracing.errors import RecordingError
+from massgen_tracing.insight.calls import Key
+from massgen_tracing.insight.findings.waiting import Step, critical_path
+from massgen_tracing.insight.overview import Gap, Used, gaps, used
+from massgen_tracing.insight.tools import ToolCall
+from massgen_tracing.store.reading import liveness
+from massgen_tracing.store.roots import catalogue, lookup
+from massgen_tracing.views.report import analysed
+from massgen_tracing.views.report.subject import Subject
+from massgen_tracing.views.web import columns
+from massgen_tracing.views.web.columns import Spans
+
+_KEPT: Final = 4
+"""Questions that are kept; one of 50,000 spans takes about 150 MB."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A question of a run.
+
+    Attributes:
+        found: where it lies, and its spans.
+        version: changes whenever its files, or who writes them, do.
+    """
+
+    found: analysed.Found
+    version: str
+
+    @cached_property
+    def subject(self) -> Subject:
+        """What is computed of it."""
+        return analysed.subject(self.found)
+
+    @cached_property
+    def spans(self) -> Spans:
+        """Its spans as the page has them."""
+        return columns.of(self.found.recording.spans)
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The same as JSON."""
+        return columns.encode(self.spans, self.version)
+
+    @cached_property
+    def used(self) -> list[Used]:
+        """Who used what."""
+        return used(self.subject.analysis.parts)
+
+    @cached_property
+    def gaps(self) -> list[Gap]:
+        """Where nothing went on."""
+        return gaps(self.subject.analysis.parts)
+
+    @cached_property
+    def tool_calls(self) -> dict[Key, ToolCall]:
+        """The tool calls by their spans."""
+        return {call.span.key: call for call in self.subject.analysis.parts.tools}
+
+    @cached_property
+    def path(self) -> list[Step]:
+        """What the run waited for, the last first."""
+        parts = self.subject.analysis.parts
+        return [step for session in parts.sessions for step in critical_path(parts, session)]
+
+    @property
+    def turns(self) -> list[int]:
+        """The questions of its run; none for a bare recording."""
+        return [] if self.found.log_dir is None else sorted({attempt.turn for attempt in layout.attempts(self.found.log_dir)})
+
+
+class Shelf:
+    """The questions of one root that were asked for last.
+
+    Args:
+        root: where runs are looked for.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._kept: OrderedDict[tuple[str | None, int | None], Opened] = OrderedDict()
+        self._lock = threading.Lock()
+        self._opening: dict[tuple[str | None, int | None], threading.Lock] = {}
+
+    def open(self, run: str | None, turn: int | None = None) -> Opened:
+        """A question, as its files have it now.
+
+        Args:
+            run: a run's name, a recording, or a trace's first digits; None for the newest run.
+            turn: which of its questions; None for the last one.
+
+        Raises:
+            RecordingError: if there is no such thing, or nothing in it.
+        """
+        key = run, turn
+        with self._lock:
+            opening = self._opening.setdefault(key, threading.Lock())
+        with opening:  # who asks for the same at once waits, rather than reads it too
+            located = analysed.locate(self.root, self._inside(run), turn)
+            version = _version(located.files)
+            known = self._kept.get(key)
+            made = known if known is not None and known.version == version else Opened(analysed.read(located), version)
+        with self._lock:
+            self._kept[key] = made
+            self._kept.move_to_end(key)
+            while len(self._kept) > _KEPT:
+                self._opening.pop(self._kept.popitem(last=False)[0], None)
+        return made
+
+    def _inside(self, run: str | None) -> str | None:
+        """What a name means within the root, as a whole path where it is one: who asks over HTTP is shown nothing that lies elsewhere.
+
+        Raises:
+            RecordingError: if it lies elsewhere.
+        """
+        if run is None:
+            return self._whole()
+        root = Path(self.root).resolve()
+        if root.is_file():
+            if run == root.name:
+                return str(root)
+        else:
+            for place in (root / layout.LOGS_DIR / run, root / layout.TRACES_DIR / run, root / run):
+                if place.resolve().is_relative_to(root) and lookup.place_named(root, str(place)) is not None:
+                    return str(place)
+        if os.path.exists(run) or "/" in run:  # which `locate` would take for a path
+            raise RecordingError(
+                f"There is no run named {run} under {self.root}", expected="the name of one that is listed", hint="See the list of runs"
+            )
+        return run
+
+    def _whole(self) -> str | None:
+        """The root itself where it is looked at as one."""
+        return str(Path(self.root).resolve()) if catalogue.is_whole(self.root) else None
+
+
+def _version(files: Iterable[Path]) -> str:
+    """Says whether files are what they were: where they lie, how long they are, when they have changed, and whether somebody writes them."""
+    made = hashlib.blake2b(digest_size=12)
+    for file in files:
+        try:
+            status = file.stat()
+            alive = not layout.is_sealed(file) and liveness.writer_alive(file)
+            made.update(f"{file}\0{status.st_ino}\0{status.st_size}\0{status.st_mtime_ns}\0{alive}\n".encode("utf-8", "surrogateescape"))
+        except OSError:
+            made.update(f"{file}\0gone\n".encode("utf-8", "surrogateescape"))
+    return made.hexdigest()
