@@ -72,7 +72,7 @@ bench: environment ## the benchmarks: each figure as a ratio to a peer, in one r
 lock: environment ## write requirements.lock anew, from pyproject.toml, and the price list
 	@$(INSTALL) uv
 	@printf 'hatchling\neditables\n' | $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-		--no-header --no-annotate --no-emit-index-url --extra coordinator --group dev --output-file requirements.lock pyproject.toml -
+		--no-header --no-annotate --no-emit-index-url --extra coordinator --extra serve --group dev --output-file requirements.lock pyproject.toml -
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-header --no-annotate --no-emit-index-url --group clickhouse --output-file requirements.clickhouse.lock
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \

@@ -73,6 +73,21 @@ SEGMENTS_DIR: Final = ".segments"
 AGAIN_SUFFIX: Final = ".again"
 """Among the segments: ends the name of a file that says of a run, by its own name and its time, that it goes on after it was put into one."""
 
+ARRIVALS_DIR: Final = ".arrivals"
+"""In a root: what was sent to a server and is on the disk, but not yet in recordings; a file for what was acknowledged together."""
+
+ARRIVAL_SUFFIX: Final = ".arrived"
+"""Ends the name of such a file: requests of OTLP, each behind its length in four bytes."""
+
+SORTED_SUFFIX: Final = ".sorted"
+"""The same, when recordings have what is in it; it goes when these are on the disk."""
+
+ARRIVALS_LOCK: Final = "lock"
+"""Among the arrivals: a file that the server which takes them holds locked."""
+
+SIGNALS_DIR: Final = "signals"
+"""In a root: recordings of the logs and metrics that a server was sent."""
+
 STATUS_FILE: Final = "status.json"
 MASSGEN_LOG: Final = "massgen.log"
 FINAL_DIR: Final = "final"
@@ -356,8 +371,23 @@ def name_outside(recording: Path) -> str:
 
 
 def is_recording(name: str) -> bool:
-    """Whether a file of this name is a recording of ours, live or sealed."""
-    return name.endswith(RECORDING_SUFFIX) or (name.startswith(RECORDING_STEM) and name.endswith((SEALED_SUFFIX, SMALL_SUFFIX)))
+    """Whether a file of this name is a recording of ours, live or sealed, or an arrival."""
+    return name.endswith((RECORDING_SUFFIX, ARRIVAL_SUFFIX)) or (name.startswith(RECORDING_STEM) and name.endswith((SEALED_SUFFIX, SMALL_SUFFIX)))
+
+
+def is_arrival(recording: Path) -> bool:
+    """Whether the name is that of what a server was sent, as it was sent."""
+    return recording.name.endswith((ARRIVAL_SUFFIX, SORTED_SUFFIX))
+
+
+def sorted_arrival(arrival: Path) -> Path:
+    """What an arrival is called when recordings have it."""
+    return arrival.with_suffix(SORTED_SUFFIX)
+
+
+def held_by_writer(recording: Path) -> Path:
+    """The file that the writer of a recording holds locked: itself, or of an arrival the server's."""
+    return recording.with_name(ARRIVALS_LOCK) if is_arrival(recording) else recording
 
 
 def sealed_names(recording: Path) -> Iterator[Path]:

@@ -36,6 +36,7 @@ def query(
     params: Mapping[str, Value] | None = None,
     min_timestamp: datetime | None = None,
     max_timestamp: datetime | None = None,
+    environments: Sequence[str] | None = None,
     limit: int = DEFAULT_LIMIT,
     max_bytes: int = DEFAULT_MAX_BYTES,
     timeout: float = DEFAULT_TIMEOUT,
@@ -51,6 +52,7 @@ def query(
             for `= ANY($name)` and functions of arrays.
         min_timestamp: leave out what started before; a naive time is UTC.
         max_timestamp: leave out what started after; a naive time is UTC.
+        environments: leave out rows of other deployment environments; an empty text stands for rows that say none.
         limit: rows of the answer at most; `Result.cut` says whether there were more.
         max_bytes: bytes of the answer at most.
         timeout: seconds until the query is given up.
@@ -72,6 +74,7 @@ def query(
         params=params,
         min_timestamp=min_timestamp,
         max_timestamp=max_timestamp,
+        environments=environments,
         limit=limit,
         max_bytes=max_bytes,
         timeout=timeout,

@@ -52,6 +52,7 @@ def answer(
     max_us: int | None,
     limit: int,
     max_bytes: int,
+    environments: Sequence[str] | None = None,
     clickhouse: Mapping[str, str] | None = None,
     seconds: float = DEFAULT_TIMEOUT,
     on_stage: Callable[[str], None],
@@ -66,6 +67,7 @@ def answer(
         max_us: leave out what started after.
         limit: rows at most.
         max_bytes: bytes of them at most.
+        environments: leave out rows of other deployment environments.
         clickhouse: the ClickHouse that is asked instead of files, if any.
         seconds: how long it may take; whoever asks enforces that.
         on_stage: told "reading" before it reads whatever there is, "fetching" before it asks ClickHouse, "asking" when everything is there.
@@ -82,8 +84,13 @@ def answer(
     if limit < 1:
         raise QueryError("The row limit cannot be right", expected="a number from 1", got=limit)
     found = direct.find(statement.text)
-    question = _Question(statement, first.wanted(statement.text), found.traces, Window(min_us, max_us), limit, max_bytes)
+    window = Window(min_us, max_us, None if environments is None else tuple(environments))
+    # Where some rows do not count, nobody knows how many of them are enough.
+    enough = first.wanted(statement.text) if environments is None else None
+    question = _Question(statement, enough, found.traces, window, limit, max_bytes)
     if clickhouse is not None:
+        if environments is not None:
+            raise QueryError("Deployment environments are asked of recordings only", hint="Say WHERE deployment_environment = 'production'")
         fetched = _answer_from_clickhouse(ClickHouse(**clickhouse), seconds, question, on_stage)
         return fetched.head, fetched.body, None
     wanted = Wanted(question.traces, min_us, max_us)
@@ -252,7 +259,8 @@ def _ask(
     """The same, with the engine's own errors; *asked* is the statement, or the same with typed columns."""
     titles = _titles(statement)
     with engines.taken(lists=statement.lists) as engine:
-        for step in first.steps(first.wanted(statement.text), sources, window, limit + 1):
+        enough = first.wanted(statement.text) if window.environments is None else None
+        for step in first.steps(enough, sources, window, limit + 1):
             with tables(engine, step.sources, window=step.window, asked=asked, runs=known_runs):
                 frame = _plan(engine.context, asked.text, statement.params)
                 batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)

@@ -27,10 +27,16 @@ from massgen_tracing.store.sealing.sealed import Index
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Rows that start from *min_us* to *max_us*, Unix time in microseconds; None for no border."""
+    """The rows that count.
+
+    Attributes:
+        min_us, max_us: they start from here to there, Unix time in microseconds; None for no border.
+        environments: their deployment environments, an empty text for none; None for all.
+    """
 
     min_us: int | None = None
     max_us: int | None = None
+    environments: tuple[str, ...] | None = None
 
     def may_have(self, index: Index) -> bool:
         """Whether a sealed file may have such rows."""

@@ -70,7 +70,7 @@ def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct, r
         context.register_view(metrics.TABLE, _within(context.read_parquet(sources.points, schema=metrics.SCHEMA), window, "recorded_timestamp"))
     elif asked.reads(metrics.TABLE):
         points = metrics.table(recording.points, min_us=window.min_us, max_us=window.max_us).to_batches() if recording.points else []
-        context.register_record_batches(metrics.TABLE, [points or [EMPTY[metrics.TABLE]]])
+        context.register_view(metrics.TABLE, _of(context.read_batches(points or [EMPTY[metrics.TABLE]]), window))
     try:
         yield
     finally:
@@ -91,10 +91,10 @@ def _views(
     accesses = asked.accesses
     starts = asked.reads(records.TABLE_ALL)
     text = [f"{access.function}(attributes, '{_quoted(access.key)}')" for access in accesses]
-    columns = _columns(asked)
+    columns = _columns(asked, window)
     rows: list[_Rows] = []
     if in_memory or not (groups or others):
-        rows.append(_Rows(context.read_batches(list(in_memory) or [EMPTY[records.TABLE]]), text))
+        rows.append(_Rows(_of(context.read_batches(list(in_memory) or [EMPTY[records.TABLE]]), window), text))
     for alike, link in zip(groups, links, strict=True):
         frame = alike.frame(_within(context.read_parquet(link.directory, schema=alike.schema(columns)), window), columns)
         said = [typed.expression(access.function, known) for access, known in zip(accesses, alike.keys, strict=True)]
@@ -134,15 +134,16 @@ class _Rows:
         return self.frame.select(*columns, *further)
 
 
+_ENVIRONMENT: Final = "deployment_environment"
 _ALWAYS: Final = frozenset({"attributes", "kind", "start_timestamp"})
 """Columns that rows are told apart by, and that accesses may need."""
 
 
-def _columns(asked: Direct) -> Sequence[str]:
+def _columns(asked: Direct, window: Window) -> Sequence[str]:
     """The columns of records that are read: planning costs as much as there are, and few statements read many."""
     everything = asked.reads(records.TABLE_ALL) or not asked.plain.isdisjoint({records.TABLE, records.TABLE_ALL})
-    by_run = RUN in asked.names
-    return [name for name in records.SCHEMA.names if everything or name in _ALWAYS or name in asked.names or (by_run and name == "trace_id")]
+    also = {*(["trace_id"] if RUN in asked.names else []), *([] if window.environments is None else [_ENVIRONMENT])}
+    return [name for name in records.SCHEMA.names if everything or name in _ALWAYS or name in asked.names or name in also]
 
 
 def _table(name: str, rows: Sequence[_Rows], frames: Sequence[DataFrame]) -> DataFrame:
@@ -238,6 +239,14 @@ def _within(frame: DataFrame, window: Window, time: str = "start_timestamp") -> 
     for border, keep in ((window.min_us, start.__ge__), (window.max_us, start.__le__)):
         if border is not None:
             frame = frame.filter(keep(datafusion.lit(pa.scalar(border, pa.timestamp("us", "UTC")))))
+    return _of(frame, window)
+
+
+def _of(frame: DataFrame, window: Window) -> DataFrame:
+    """The rows of the environments that count."""
+    if window.environments is not None:
+        environment = datafusion.functions.coalesce(datafusion.col(_ENVIRONMENT), datafusion.lit(""))
+        frame = frame.filter(datafusion.functions.in_list(environment, list(map(datafusion.lit, window.environments))))
     return frame
 
 

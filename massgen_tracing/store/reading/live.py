@@ -249,7 +249,7 @@ def read(path: Path, *, alive: bool) -> Said:
         if known is None or not known.is_of(file, status):
             known = _Kept(Said(source), status.st_ino)
             file.seek(0)
-            if not alive and is_foreign(path):
+            if layout.is_arrival(path) or (not alive and is_foreign(path)):
                 known.said.add_foreign(path)
                 return known.said
         known.changed_ns = status.st_mtime_ns

@@ -32,7 +32,9 @@ _MOST_FOREIGN: Final = 10_000
 _MOST_LISTINGS: Final = 2**16
 """Directories whose listings are kept; of one run there are three."""
 
-_PARTS: Final = (layout.LOGS_DIR, layout.TRACES_DIR)
+_OF_RUNS: Final = (layout.LOGS_DIR, layout.TRACES_DIR)
+_PARTS: Final = (layout.ARRIVALS_DIR, *_OF_RUNS, layout.SIGNALS_DIR)
+"""What a root has. Arrivals come first: what goes from there while a reader lists the others is found in both, and not in neither."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,12 +71,15 @@ class Reader(Collector):
             return
         try:
             # Asked before reading: a writer that dies in between has written all it ever will, so nothing is called dead too early.
-            alive = liveness.writer_alive(path)
+            alive = liveness.writer_alive(layout.held_by_writer(path))
             self.add_said(live.read(path, alive=alive), alive=alive)
         except Foreign as foreign:
             raise no_otlp(path, foreign) from foreign
         except OSError as error:
             beside = list(layout.sealed_beside(path)) if isinstance(error, FileNotFoundError) else []
+            if layout.is_arrival(path) and layout.sorted_arrival(path).exists():  # since it was found, and maybe after the others were
+                self.add_said(live.read(layout.sorted_arrival(path), alive=True), alive=True)
+                return
             if beside:  # sealed since it was found
                 for each in beside:
                     self.add_sealed(each)

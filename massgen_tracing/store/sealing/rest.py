@@ -21,7 +21,7 @@ def of(span: SpanRecord, shown: Attributes) -> str | None:
     """The rest of a span whose `attributes` column says *shown*; None for nothing."""
     kept = {key: value for key, value in span.attributes.items() if not exact(value)}
     if shown is not span.attributes:
-        kept |= {key: value for key, value in span.attributes.items() if key not in shown}
+        kept |= {key: value for key, value in span.attributes.items() if key not in shown or shown[key] is not value}
     parts: dict[str, list[Any]] = {
         "attributes": encode.attributes(kept),
         "events": [_event(event) for event in span.events],

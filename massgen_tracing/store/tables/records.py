@@ -20,7 +20,7 @@ from massgen_tracing import semconv
 from massgen_tracing.model import Attributes, Event, Link, LogRecord, Resource, Scope, SpanRecord
 from massgen_tracing.store.reading.live import LogId
 from massgen_tracing.store.reading.recording import Recording
-from massgen_tracing.store.tables import jsontext
+from massgen_tracing.store.tables import jsontext, schemas
 
 TABLE: Final = "records"
 TABLE_ALL: Final = "records_all"
@@ -164,7 +164,10 @@ def span_rows(span: SpanRecord) -> Iterator[tuple[Row, Attributes]]:
 
 
 def _shown(attributes: Attributes) -> Attributes:
-    return attributes if TAKEN_OUT.isdisjoint(attributes) else {key: value for key, value in attributes.items() if key not in TAKEN_OUT}
+    if TAKEN_OUT.isdisjoint(attributes):
+        return attributes
+    said = schemas.decoded(attributes, attributes.get(semconv.LOGFIRE_JSON_SCHEMA))
+    return {key: value for key, value in said.items() if key not in TAKEN_OUT}
 
 
 def _span_row(span: SpanRecord, shown: Attributes) -> Row:

@@ -26,11 +26,15 @@ COMMANDS: Final[dict[str, str]] = {
     "summary": "say on one screen what a run cost, what was thrown away, which tools took long, where nothing went on, what failed",
     "report": "write a page about a run: what went on, what it cost, what is worth a look, with pictures",
     "export": "write a run's spans as OTLP, also those of a sealed recording",
+    "serve": "be a local Logfire: take what SDKs send, answer its query clients",
     "push": "send recorded spans to Logfire or a collector that has not taken them yet",
     "compact": "seal the recordings of ended runs into small, fast files",
     "doctor": "say what works here, what does not, and what to do about it",
 }
 """Every command and its one-line help; the command's module has the same name."""
+
+_ELSEWHERE: Final = {"serve": "massgen_tracing.serve.command"}
+"""Commands of rooms that lean on this one, and are known here by name only."""
 
 EXIT_OK: Final = 0
 EXIT_CONFIG: Final = 1
@@ -81,7 +85,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
 
 
 def _module(command: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a module with the three names above
-    return importlib.import_module(f"{__name__}.{command}")
+    return importlib.import_module(_ELSEWHERE.get(command, f"{__name__}.{command}"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

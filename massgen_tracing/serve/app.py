@@ -1,0 +1,36 @@
+"""All that is served, as one application."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+
+from massgen_tracing.serve import ingest, queries
+from massgen_tracing.serve.guarding import Guard
+from massgen_tracing.serve.ingest.spool import Spool
+from massgen_tracing.serve.served import Served
+
+
+@contextlib.contextmanager
+def application(served: Served, *, pages: Sequence[BaseRoute] = ()) -> Iterator[Starlette]:
+    """The application, which can be served for as long as the block runs. A root has one such at a time.
+
+    Args:
+        served: what is served, and to whom.
+        pages: what a browser and other clients ask besides Logfire's interface; the interface comes first.
+
+    Raises:
+        ConfigError: if the root cannot be written, or another server has it.
+    """
+    with Spool(served.root) as spool:
+        yield make_app(served, spool, pages)
+
+
+def make_app(served: Served, spool: Spool, pages: Sequence[BaseRoute] = ()) -> Starlette:
+    """The same, with the spool into which what is sent goes."""
+    routes = [*ingest.routes(served, spool), *queries.routes(served), *pages]
+    return Starlette(routes=routes, middleware=[Middleware(Guard, served=served)])

@@ -1,0 +1,51 @@
+"""`massgen-tracing serve`: a local Logfire, for SDKs, query clients, assistants and a browser."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from massgen_tracing.errors import ConfigError, MissingPackageError
+from massgen_tracing.serve.served import DEFAULT_PORT, Served, is_loopback
+from massgen_tracing.views import options
+
+COMMAND: Final = "serve"
+TOKEN_VARIABLE: Final = "MASSGEN_TRACING_TOKEN"  # noqa: S105 - its name
+_SHORTEST_TOKEN: Final = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    options.add_root(parser, "where what is sent is recorded, and what is asked of")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on; any but this machine's own needs a token (default: %(default)s)"
+    )
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, metavar="N", help="0 for any that is free (default: %(default)s)")
+    parser.add_argument(
+        "--token", metavar="TOKEN", default=os.environ.get(TOKEN_VARIABLE), help=f"what clients have to show (default: {TOKEN_VARIABLE}, or none)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until it is told to end."""
+    for package in ("starlette", "uvicorn"):
+        if find_spec(package) is None:
+            raise MissingPackageError("The server", package, extra=COMMAND)
+    if not args.token and not is_loopback(args.host):
+        raise ConfigError("Other machines could ask the server and send to it", expected=f"--token or {TOKEN_VARIABLE} beside --host", got=args.host)
+    if args.token and len(args.token) < _SHORTEST_TOKEN:
+        raise ConfigError("The token is too short", expected=f"at least {_SHORTEST_TOKEN} characters")
+    from massgen_tracing.serve import running
+    from massgen_tracing.serve.app import application
+
+    served = Served(Path(args.root).absolute(), args.token or None)
+    with running.listener(args.host, args.port) as of, application(served) as app:
+        url = running.address(of)
+        print(f"{url} serves {served.root}", file=sys.stderr)
+        print(f"Send to it: LOGFIRE_BASE_URL={url} LOGFIRE_TOKEN={'TOKEN' if args.token else 'any'}", file=sys.stderr)
+        running.serve(app, of)
+    return 0
