@@ -18,10 +18,13 @@ Each leans on those above it. The pages themselves are built from `web/` in the 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
+
+DIST: Final = Path(__file__).with_name("dist")
+"""What `make web` builds of `web/`."""
 
 
 def routes(root: Path | str) -> list[BaseRoute]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Awaitable, Callable
 from functools import partial, wraps
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -22,10 +21,9 @@ from massgen_tracing.errors import MassGenTracingError, QueryError, RecordingErr
 from massgen_tracing.insight.comparison import compare
 from massgen_tracing.views import dashboards, listing
 from massgen_tracing.views.report import compared
-from massgen_tracing.views.web import detail, document, encoded, search, statements
+from massgen_tracing.views.web import DIST, detail, document, encoded, search, statements
 from massgen_tracing.views.web.opened import Opened, Shelf
 
-DIST: Final = Path(__file__).with_name("dist")
 PAGES: Final = ("/", "/run", "/sql", "/dashboards", "/compare", "/{organization}/{project}")
 """The last is what Logfire's links look like: `/{organization}/{project}?q=trace_id='…'`."""
 

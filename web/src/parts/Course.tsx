@@ -5,7 +5,7 @@ import { replay, selectId, selectedId, told } from "../state/run";
 import type { Coordination, CourseRound } from "../state/types";
 import { Empty } from "./ui";
 
-const [WIDE, HIGH, ACROSS, DOWN, LEFT, TOP] = [132, 44, 54, 26, 112, 14];
+const [WIDE, HIGH, ACROSS, DOWN, LEFT, TOP] = [148, 44, 50, 26, 112, 14];
 
 interface Box {
   round: CourseRound;
@@ -41,7 +41,7 @@ function drawing(told: Coordination): Drawing {
       const at = of && columns.get(of.span_id);
       if (at !== undefined) column = Math.max(column, at + 1);
     }
-    if (round.after_all) column = Math.max(column, ...columns.values(), 0) + (columns.size ? 1 : 0);
+    if (round.after_all) column = Math.max(column, ...[...columns.values()].map((each) => each + 1));
     columns.set(round.span_id, column);
     lastOf.set(round.agent_id, column);
   }
@@ -164,7 +164,7 @@ function Picture({ told, title }: { told: Coordination; title: string | null }) 
               >
                 <title>{[spoken(round), round.answer?.text, round.vote?.reason].filter(Boolean).join("\n\n")}</title>
                 <rect width={WIDE} height={HIGH} rx="7" />
-                <text x="10" y="18">{short(over ? what(round) : "works", 19)}</text>
+                <text x="10" y="18">{short(over ? what(round) : "works", 22)}</text>
                 <text x="10" y="34" class="second">
                   {[round.round === null ? "presentation" : `round ${round.round}`, over ? duration(round.seconds) : ""].filter(Boolean).join(" · ")}
                 </text>

@@ -15,7 +15,7 @@ export function Frame({ children }: { children: preact.ComponentChildren }) {
     <>
       <a class="skip" href="#content">To the content</a>
       <nav class="top" aria-label="Pages">
-        {inFile ? <b>massgen_tracing</b> : PAGES.map(([to, title]) => (
+        {inFile ? <><a href="#content" aria-current="page">Run</a><a href="#report">Report in words</a></> : PAGES.map(([to, title]) => (
           <Link key={to} to={to} current={path === to || (to === "/" && path !== "/sql" && path !== "/dashboards" && path !== "/compare")}>{title}</Link>
         ))}
         <span class="space" />

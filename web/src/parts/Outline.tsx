@@ -166,7 +166,7 @@ function OutlineRow({ place, top, isOpen, toggle }: { place: number; top: number
           </button>
         ) : <span class="twist" />}
         <i class={`mark back-${bad ? "failed" : kind}`} title={kind} />
-        {titleOf(place)}
+        <span class="title">{titleOf(place)}</span>
         {!isOpen && all.below[place] > 0 && <small>{all.below[place].toLocaleString("en-US")}</small>}
       </span>
       <svg class="when" viewBox={`0 0 1000 10`} preserveAspectRatio="none" aria-hidden="true">

@@ -128,7 +128,7 @@ export function Tabs<T extends string>({ tabs, current, choose, label }: {
           onKeyDown={(event) => move(event, place)}
         >
           {title}
-          {many ? <span class={`many ${name}`}>{many.toLocaleString("en-US")}</span> : null}
+          {many ? <span class={`number ${name}`}>{many.toLocaleString("en-US")}</span> : null}
         </button>
       ))}
     </div>

@@ -16,8 +16,10 @@ function read(): Address {
 }
 
 export const address = signal(read());
-addEventListener("popstate", () => (address.value = read()));
-addEventListener("hashchange", () => (address.value = read()));
+addEventListener("popstate", () => {
+  // In a file, places of the report behind the `#` say nothing of the view.
+  if (!inFile || location.hash === "" || location.hash.includes("=")) address.value = read();
+});
 
 export function href(path: string, params: Record<string, string | number | null | undefined> = {}): string {
   const said = new URLSearchParams();
