@@ -3,7 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { colours } from "../state/theme";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { count } from "../state/format";
+import { count, zone } from "../state/format";
 import type { Cell, Table } from "../state/types";
 
 const SERIES = ["model", "tool", "lost", "agent", "failed", "answer", "soft", "final"] as const;
@@ -64,7 +64,8 @@ export function LineChart({ data, height = 220, label }: { data: Lines; height?:
         height,
         legend: { show: false },
         cursor: { drag: { x: false, y: false } },
-        scales: { y: { range: (_, least, most) => [Math.min(0, least), most > 0 ? most * 1.06 : 1] } },
+        tzDate: (moment) => (zone.peek() === "utc" ? uPlot.tzDate(new Date(moment * 1000), "Etc/UTC") : new Date(moment * 1000)),
+        scales: { x: { range: (_, first, last) => (last > first ? [first, last] : [first - 60, last + 60]) }, y: { range: (_, least, most) => [Math.min(0, least), most > 0 ? most * 1.06 : 1] } },
         axes: [axis, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => (Math.abs(tick) < 1 && tick !== 0 ? String(Number(tick.toPrecision(2))) : count(tick))) }],
         series: [
           {},

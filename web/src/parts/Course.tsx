@@ -136,7 +136,7 @@ function Picture({ told, title }: { told: Coordination; title: string | null }) 
             const close = near.value !== null && touches(edge);
             if (!isOver(edge.from.round) || !(edge.kind === "shown" ? isBefore : isOver)(edge.to.round)) return null;
             if (edge.kind === "shown" && many && !close) return null;
-            return <path key={number} d={curve(edge)} class={`edge ${edge.kind} ${edge.stands ? "" : "old"} ${touches(edge) ? "" : "far"}`} markerStart={edge.kind === "vote" ? "url(#arrow)" : undefined} />;
+            return <path key={number} d={curve(edge)} class={`edge ${edge.kind} ${edge.stands ? "" : "old"} ${touches(edge) ? "" : "far"}`} marker-start={edge.kind === "vote" ? "url(#arrow)" : undefined} />;
           })}
           {made.boxes.map((box) => {
             const { round, x, y } = box;

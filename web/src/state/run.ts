@@ -89,7 +89,7 @@ export const titles = computed<Map<number, string>>(() => {
     for (const round of coordination.rounds) {
       const place = all.place(round.span_id);
       if (place < 0) continue;
-      const name = round.round === null ? (round.after_all ? "presentation" : all.name(place)) : `round ${round.round}`;
+      const name = round.after_all ? "presentation" : round.round === null ? all.name(place) : `round ${round.round}`;
       const end = round.after_all ? (round.outcome === "error" ? "failed" : "")
         : round.thrown_away ? `${round.thrown_away}${round.by ? ` by ${round.by}` : ""}`
         : round.vote ? `vote for ${round.vote.label ?? round.vote.for ?? "?"}`
