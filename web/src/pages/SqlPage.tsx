@@ -22,8 +22,9 @@ export default function SqlPage() {
   const problem = useSignal<Refused | null>(null);
   const asking = useSignal(false);
   const filter = useSignal("");
-  const text = useSignal(params.get("sql") ?? FIRST);
-  const given = useSignal<Record<string, string>>(DEFAULTS);
+  const given = useSignal({ text: params.get("sql") ?? FIRST });
+  const text = useSignal(given.value.text);
+  const answers = useSignal<Record<string, string>>(DEFAULTS);
   const stop = useRef<AbortController | null>(null);
   const span = (params.get("since") as Window | null) ?? "all";
   const chart = params.get("show") === "chart";
@@ -36,12 +37,17 @@ export default function SqlPage() {
   useEffect(() => {
     // The back button brings an earlier statement back.
     const said = address.value.params.get("sql");
-    if (said && said !== text.peek()) text.value = said;
+    if (said && said !== text.peek()) put(said);
   }, [address.value]);
 
   const placeholder = words.value?.placeholder ?? "[TRACE_ID]";
   const needed = [...new Set([...text.value.matchAll(/\$([a-z_]\w*)/gi)].map((found) => found[1]))];
   const aboutTrace = text.value.includes(placeholder);
+
+  function put(statement: string): void {
+    text.value = statement;
+    given.value = { text: statement };
+  }
 
   async function ask(): Promise<void> {
     stop.current?.abort();
@@ -52,8 +58,8 @@ export default function SqlPage() {
     asking.value = true;
     problem.value = null;
     try {
-      const answers = { resolution: RESOLUTIONS[since], ...given.peek() };
-      const found = await source.sql({ sql: text.peek(), trace: now.get("trace"), since: sinceOf(since), params: answers }, mine.signal);
+      const params = { resolution: RESOLUTIONS[since], ...answers.peek() };
+      const found = await source.sql({ sql: text.peek(), trace: now.get("trace"), since: sinceOf(since), params }, mine.signal);
       if (stop.current === mine) table.value = found;
     } catch (error) {
       if (stop.current === mine) {
@@ -79,7 +85,7 @@ export default function SqlPage() {
                 type="button"
                 class="link"
                 onClick={() => {
-                  text.value = each.sql;
+                  put(each.sql);
                   if (!each.trace || address.peek().params.get("trace")) void ask();
                 }}
               >
@@ -92,7 +98,7 @@ export default function SqlPage() {
       <div>
         <h1>SQL</h1>
         <p class="soft">Logfire's SQL over <code>records</code>, <code>records_all</code> and <code>metrics</code>. Ctrl+Enter asks.</p>
-        {words.value ? <Editor text={text.value} words={words.value} change={(next) => (text.value = next)} ask={ask} /> : <Waiting>…</Waiting>}
+        {words.value ? <Editor given={given.value} words={words.value} change={(next) => (text.value = next)} ask={ask} /> : <Waiting>…</Waiting>}
         <div class="ask">
           <button type="button" class="main-one" onClick={ask}>ask</button>
           <label>of <select value={span} onChange={(event) => change({ since: event.currentTarget.value === "all" ? null : event.currentTarget.value })}>
@@ -102,7 +108,7 @@ export default function SqlPage() {
             <label>run or trace <input type="text" value={params.get("trace") ?? ""} onInput={(event) => change({ trace: event.currentTarget.value || null }, true)} /></label>
           )}
           {needed.map((name) => (
-            <label key={name}>${name} <input type="text" value={given.value[name] ?? (name === "resolution" ? RESOLUTIONS[span] : "")} onInput={(event) => (given.value = { ...given.value, [name]: event.currentTarget.value })} /></label>
+            <label key={name}>${name} <input type="text" value={answers.value[name] ?? (name === "resolution" ? RESOLUTIONS[span] : "")} onInput={(event) => (answers.value = { ...answers.value, [name]: event.currentTarget.value })} /></label>
           ))}
           <button type="button" aria-pressed={chart} onClick={() => change({ show: chart ? null : "chart" })}>chart</button>
           {asking.value && <button type="button" onClick={() => { stop.current?.abort(); stop.current = null; asking.value = false; }}>stop</button>}

@@ -3,7 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { href } from "../state/address";
 import { cost, count, duration, moment, plural, tokens } from "../state/format";
-import { detail, reveal, select, selectId, selected, spans } from "../state/run";
+import { detail, reveal, select, selectId, selected, spans, titleOf } from "../state/run";
 import { Refused } from "../state/source";
 import type { Message, Pair, Part, Span } from "../state/types";
 import { Said } from "./Markdown";
@@ -30,7 +30,7 @@ export function Details() {
           <Copy text={location.href} />
           <button type="button" class="close" onClick={() => select(-1)} aria-label="Close the details" title="Close (Esc)">✕</button>
         </div>
-        <h2><i class={`mark back-${all.kindName(place)}`} />{all.name(place)}</h2>
+        <h2><i class={`mark back-${all.kindName(place)}`} />{titleOf(place)}</h2>
       </header>
       {told instanceof Refused ? <Problem error={told} /> : told && told.span_id === all.id(place) ? <Told span={told} /> : <Waiting>Reading it …</Waiting>}
     </aside>

@@ -29,7 +29,16 @@ const theme = (dark: boolean) => [
   ])),
 ];
 
-export default function Editor({ text, words, change, ask }: { text: string; words: AtHand; change: (text: string) => void; ask: () => void }) {
+/**
+ * The editor has the statement, and tells of each change; `given` is a statement that is to take its place. It is an object, for the text of one that is
+ * given again may be the same, and must not be compared with what is just being typed.
+ */
+export default function Editor({ given, words, change, ask }: {
+  given: { text: string };
+  words: AtHand;
+  change: (text: string) => void;
+  ask: () => void;
+}) {
   const box = useRef<HTMLDivElement>(null);
   const editor = useRef<EditorView | null>(null);
   const look = useRef(new Compartment());
@@ -54,7 +63,7 @@ export default function Editor({ text, words, change, ask }: { text: string; wor
       root,
       parent: root,
       state: EditorState.create({
-        doc: text,
+        doc: given.text,
         extensions: [
           history(), bracketMatching(), closeBrackets(), autocompletion(), language, PostgreSQL.language.data.of({ autocomplete: complete }),
           placeholder("SELECT … FROM records"), EditorView.lineWrapping, look.current.of(theme(isDark.peek())),
@@ -69,8 +78,8 @@ export default function Editor({ text, words, change, ask }: { text: string; wor
   }, [words]);
   useEffect(() => {
     const view = editor.current;
-    if (view && view.state.doc.toString() !== text) view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } });
-  }, [text]);
+    if (view && view.state.doc.toString() !== given.text) view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: given.text } });
+  }, [given]);
   useEffect(() => editor.current?.dispatch({ effects: look.current.reconfigure(theme(isDark.value)) }), [isDark.value]);
   return <div class="editor" ref={box} />;
 }
