@@ -70,12 +70,12 @@ contracts: environment ## import-linter: who may import whom
 	@$(VENV)/bin/lint-imports --no-cache >$(VENV)/contracts.txt || { cat $(VENV)/contracts.txt; exit 1; }
 
 bench: environment ## the benchmarks: each figure as a ratio to a peer, in one run
-	@for each in span stream startup first_session exit store foreign many_runs push scrub status report; do $(PY) -m benchmarks.$$each || exit 1; done
+	@for each in span stream startup first_session exit store foreign many_runs push serve scrub status report; do $(PY) -m benchmarks.$$each || exit 1; done
 
 lock: environment ## write requirements.lock anew, from pyproject.toml, and the price list
 	@$(INSTALL) uv
 	@printf 'hatchling\neditables\n' | $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-		--no-header --no-annotate --no-emit-index-url --extra coordinator --extra serve --group dev --output-file requirements.lock pyproject.toml -
+		--no-header --no-annotate --no-emit-index-url --extra coordinator --extra mcp --extra serve --group dev --output-file requirements.lock pyproject.toml -
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-header --no-annotate --no-emit-index-url --group clickhouse --output-file requirements.clickhouse.lock
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \

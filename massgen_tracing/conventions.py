@@ -8,6 +8,7 @@ The conventions that are understood, each by its attributes, with the versions t
 | OpenTelemetry MCP | `mcp.method.name` | the same |
 | Logfire's integrations, pydantic-ai | `gen_ai.operation.name` | logfire 5.4, pydantic-ai 2.68 |
 | OpenInference | `openinference.span.kind` | openinference-semantic-conventions 0.1.42 |
+| coding agents' own | names: `claude_code.…`, `handle_responses`, `llm_call`, `ai.….do…` | Claude Code, Codex, Gemini CLI, OpenCode of 11/2026 |
 | names of the facade | `llm.…`, `mcp.…`, `Tool execution: …`, `agent.…` | recordings without any of these attributes |
 """
 
@@ -47,6 +48,20 @@ _NAMES: Final[tuple[tuple[str, Kind], ...]] = (
     (semconv.AGENT_PREFIX, "agent"),
 )
 _TOOLS_CALL: Final = "tools/call"
+
+_OF_CODING_AGENTS: Final[Mapping[str, Kind]] = {
+    "claude_code.interaction": "agent",
+    "claude_code.llm_request": "model",
+    "claude_code.tool": "tool",
+    **{f"ai.{what}": "model" for what in ("generateObject.doGenerate", "generateText.doGenerate", "streamObject.doStream", "streamText.doStream")},
+    "ai.embed.doEmbed": "model",
+    "ai.toolCall": "tool",
+}
+"""Names of spans that coding agents make themselves, those of Vercel's AI SDK among them, which OpenCode is made with: its `ai.streamText` says again
+what the `doStream` within it says."""
+
+_WITH_USAGE: Final = frozenset({"handle_responses", "llm_call"})
+"""The same, of Codex and Gemini CLI, where tokens are said; Codex' `session_task.turn` has their sum again."""
 
 # Where each thing is said, the newest name first.
 INPUT_TOKENS: Final = (semconv.GEN_AI_INPUT_TOKENS, "gen_ai.usage.prompt_tokens", "llm.token_count.prompt")
@@ -95,7 +110,11 @@ def kind_of(name: str, attributes: Mapping[str, Any]) -> Kind | None:
     said = _of(OPERATIONS, attributes.get(semconv.GEN_AI_OPERATION)) or _of(_KINDS, attributes.get(OPENINFERENCE_KIND))
     if said is None and attributes.get(semconv.MCP_METHOD) == _TOOLS_CALL:
         return "tool"
+    if said is None and name in _WITH_USAGE and usage_of(attributes) != Usage():
+        return "model"
     if said is None and semconv.GEN_AI_OPERATION not in attributes and OPENINFERENCE_KIND not in attributes:
+        if name in _OF_CODING_AGENTS:
+            return _OF_CODING_AGENTS[name]
         return next((kind for prefix, kind in _NAMES if name.startswith(prefix)), None)
     return said
 
@@ -127,4 +146,14 @@ def _of(kinds: Mapping[str, Kind], value: object) -> Kind | None:
 
 
 def _first_integer(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
-    return next((value for key in keys if isinstance(value := attributes.get(key), int) and not isinstance(value, bool)), None)
+    return next((value for key in keys if key in attributes and (value := _integer(attributes[key])) is not None), None)
+
+
+def _integer(value: object) -> int | None:
+    """A whole number, also as a text, as Codex has it."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < _LONGEST_NUMBER:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+_LONGEST_NUMBER: Final = 19

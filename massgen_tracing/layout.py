@@ -387,7 +387,8 @@ def sorted_arrival(arrival: Path) -> Path:
 
 def held_by_writer(recording: Path) -> Path:
     """The file that the writer of a recording holds locked: itself, or of an arrival the server's."""
-    return recording.with_name(ARRIVALS_LOCK) if is_arrival(recording) else recording
+    lock = recording.with_name(ARRIVALS_LOCK)
+    return lock if is_arrival(recording) and lock.exists() else recording
 
 
 def sealed_names(recording: Path) -> Iterator[Path]:

@@ -82,14 +82,15 @@ class Debt:
 
 
 def recordings(source: Path | str, *, since: float | None = None) -> tuple[Path, ...]:
-    """Our own recordings in *source*, written to since then (Unix time), the oldest first.
+    """Our own recordings of spans in *source*, written to since then (Unix time), the oldest first.
 
     Raises:
         RecordingError: if *source* does not exist.
     """
     found = []
     for path in catalogue.files(source):
-        if layout.is_sealed(path) or path.name.endswith(layout.RECORDING_SUFFIX):
+        of_spans = layout.is_sealed(path) or (path.name.endswith(layout.RECORDING_SUFFIX) and path.parent.name != layout.SIGNALS_DIR)
+        if of_spans:
             written = _written(path)
             if written is not None and (since is None or written >= since):
                 found.append((written, path))

@@ -16,17 +16,23 @@ from massgen_tracing.serve.served import Served
 
 
 @contextlib.contextmanager
-def application(served: Served, *, pages: Sequence[BaseRoute] = ()) -> Iterator[Starlette]:
+def application(served: Served, *, pages: Sequence[BaseRoute] = (), grpc: tuple[str, int] | None = None) -> Iterator[Starlette]:
     """The application, which can be served for as long as the block runs. A root has one such at a time.
 
     Args:
         served: what is served, and to whom.
         pages: what a browser and other clients ask besides Logfire's interface; the interface comes first.
+        grpc: a host and a port on which OTLP is taken over gRPC as well; None for neither.
 
     Raises:
-        ConfigError: if the root cannot be written, or another server has it.
+        ConfigError: if the root cannot be written, or another server has it, or it cannot listen for gRPC.
     """
-    with Spool(served.root) as spool:
+    with contextlib.ExitStack() as stack:
+        spool = stack.enter_context(Spool(served.root))
+        if grpc is not None:
+            from massgen_tracing.serve.ingest import over_grpc
+
+            stack.enter_context(over_grpc.serving(served, spool, *grpc))
         yield make_app(served, spool, pages)
 
 

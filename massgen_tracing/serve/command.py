@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from importlib.util import find_spec
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--host", default="127.0.0.1", help="the address to listen on; any but this machine's own needs a token (default: %(default)s)"
     )
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, metavar="N", help="0 for any that is free (default: %(default)s)")
+    parser.add_argument("--grpc-port", type=int, metavar="N", help="take OTLP over gRPC as well, on this port; 4317 is its own (default: only HTTP)")
     parser.add_argument(
         "--token", metavar="TOKEN", default=os.environ.get(TOKEN_VARIABLE), help=f"what clients have to show (default: {TOKEN_VARIABLE}, or none)"
     )
@@ -32,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until it is told to end."""
+    if os.name != "posix":
+        raise ConfigError("The server needs the file locks of a POSIX system", expected="Linux, macOS, or another one", got=os.name)
     for package in ("starlette", "uvicorn"):
         if find_spec(package) is None:
             raise MissingPackageError("The server", package, extra=COMMAND)
@@ -44,9 +48,11 @@ def run(args: argparse.Namespace) -> int:
     from massgen_tracing.views import web
 
     served = Served(Path(args.root).absolute(), args.token or None)
-    with running.listener(args.host, args.port) as of, application(served, pages=web.routes(served.root)) as app:
+    grpc = None if args.grpc_port is None else (args.host, args.grpc_port)
+    with running.listener(args.host, args.port) as of, application(served, grpc=grpc, pages=web.routes(served.root)) as app:
         url = running.address(of)
         print(f"{url} serves {served.root}; a browser shows its runs there", file=sys.stderr)
         print(f"Send to it: LOGFIRE_BASE_URL={url} LOGFIRE_TOKEN={'TOKEN' if args.token else 'any'}", file=sys.stderr)
-        running.serve(app, of)
+        with contextlib.suppress(KeyboardInterrupt):
+            running.serve(app, of)
     return 0

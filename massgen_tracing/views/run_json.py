@@ -46,7 +46,7 @@ def totals(title: str, summary: Summary) -> dict[str, Any]:
         "trace_ids": list(summary.trace_ids[:_MOST_NAMES]),
         "state": summary.state,
         "question": text.shorten(summary.question, MOST_TEXT),
-        "start": None if summary.start_ns is None else datetime.fromtimestamp(summary.start_ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "start": None if summary.start_ns is None else moment(summary.start_ns),
         "seconds": summary.seconds,
         "agents": list(summary.agents[:_MOST_NAMES]),
         "winner": summary.winner or None,
@@ -60,6 +60,11 @@ def totals(title: str, summary: Summary) -> dict[str, Any]:
         "scrubbed": summary.scrubbed,
         "usage": usage(summary.usage),
     }
+
+
+def moment(ns: int) -> str:
+    """A moment (Unix nanoseconds) as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def usage(used: Usage) -> dict[str, int | float | None]:

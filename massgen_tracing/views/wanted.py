@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.reading.recording import Recording
 from massgen_tracing.store.roots import catalogue, lookup, reader
+from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.views import options
 
 
@@ -26,10 +28,28 @@ def find(args: argparse.Namespace) -> tuple[str, Recording]:
     Raises:
         RecordingError: if there is none, or nothing in it.
     """
-    title, recording = _find(args.root, args.trace)
+    return named(args.root, args.trace)
+
+
+def named(root: str, wanted: str | None) -> tuple[str, Recording]:
+    """The same, told what `--root` and TRACE are.
+
+    Raises:
+        RecordingError: if there is none, or nothing in it.
+    """
+    return checked(locate(root, wanted))
+
+
+def checked(located: Located) -> tuple[str, Recording]:
+    """What lies there.
+
+    Raises:
+        RecordingError: if there is nothing in it.
+    """
+    recording = located.read()
     if not recording.spans:
-        raise RecordingError(f"There are no spans in {title}", hint=f"The reader {recording.report.sentence or 'found nothing at all in it'}")
-    return title, recording
+        raise RecordingError(f"There are no spans in {located.title}", hint=f"The reader {recording.report.sentence or 'found nothing at all in it'}")
+    return located.title, recording
 
 
 def again(args: argparse.Namespace) -> Callable[[], tuple[str, Recording]]:
@@ -45,16 +65,47 @@ def again(args: argparse.Namespace) -> Callable[[], tuple[str, Recording]]:
 
 
 def _find(root: str, wanted: str | None) -> tuple[str, Recording]:
+    located = locate(root, wanted)
+    return located.title, located.read()
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where what was asked for lies.
+
+    Attributes:
+        title: what it is called.
+        root: where it was looked for.
+        files: its recordings; of a trace, those that may have spans of it.
+        trace: the first digits of a trace's id, where that is what was asked for.
+    """
+
+    title: str
+    root: str
+    files: tuple[Path, ...]
+    trace: str = ""
+
+    def read(self) -> Recording:
+        """What the recordings say."""
+        return lookup.trace(self.root, self.trace) if self.trace else reader.read(self.files)
+
+
+def locate(root: str, wanted: str | None) -> Located:
+    """Where what was asked for lies; nothing is read yet.
+
+    Raises:
+        RecordingError: if there is no such thing.
+    """
     if wanted is not None and not wanted.strip():
         raise RecordingError(
             "TRACE is empty", expected="a trace id or its first digits, a run's directory, or a recording", hint="Leave it out for the newest run"
         )
     if wanted is None:
         if catalogue.is_whole(root):
-            return Path(root).name, reader.read(catalogue.files(root))
+            return Located(Path(root).name, root, tuple(catalogue.files(root)))
         run = lookup.newest_run(root)
-        return run.run_id, reader.read(run.files())
+        return Located(run.run_id, root, tuple(run.files()))
     place = lookup.place_named(root, wanted)
     if place is not None:
-        return place.name, reader.read(catalogue.files(place))
-    return f"trace {wanted}", lookup.trace(root, wanted)
+        return Located(place.name, root, tuple(catalogue.files(place)))
+    return Located(f"trace {wanted}", root, catalogue.files_with(root, Wanted(traces=(wanted.lower(),))), wanted)

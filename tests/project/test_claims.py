@@ -180,6 +180,23 @@ CLAIMS = {
         "views/test_logs_commands::the_prompt_is_printed_and_nothing_is_written",
         "views/test_logs_commands::three_agents_add_their_judgement_in_a_run_of_their_own",
     ),
+    "`massgen-tracing mcp` gives": (
+        "views/mcp/test_tools::from_narrow_to_wide",
+        "views/mcp/test_tools::what_is_worth_a_look",
+        "views/mcp/test_tools::two_runs_side_by_side",
+        "views/mcp/test_tools::answers_are_bounded",
+        "views/mcp/test_tools::all_of_what_is_left_out_can_be_had",
+        "views/mcp/test_tools::what_was_recorded_is_marked_as_data",
+        "views/mcp/test_tools::a_live_run_and_one_that_was_imported",
+        "views/mcp/test_tools::files_of_other_programs",
+    ),
+    "The second line writes": ("views/mcp/test_skill", "views/mcp/test_protocol::every_tool_answers_of_a_real_run"),
+    "Under the name `logfire`": (
+        "views/mcp/test_tools::old_and_new_names",
+        "views/mcp/test_tools::rows_as_logfires_server_gives_them",
+        "views/mcp/test_hosted",
+        "views/mcp/test_protocol::hosted_logfire_by_the_command",
+    ),
     "`massgen-tracing logs import PATH…`": (
         "massgen/test_import_command::a_second_import_changes_nothing",
         "massgen/test_import_command::what_is_missing_is_said_in_the_runs_line",
@@ -218,6 +235,22 @@ CLAIMS = {
     "| a step of a bound stream": ("benchmarks/test_benchmarks",),
     "| `import massgen_tracing`": ("benchmarks/test_benchmarks",),
     "| a run of real MassGen": ("benchmarks/test_benchmarks",),
+    "`massgen-tracing serve` (the extra": (
+        "serve/test_sdk::logfires_sdk_sends_here",
+        "serve/test_ingest::spans_are_asked_for_as_soon_as_they_are_acknowledged",
+        "serve/test_ingest::logs_and_metrics_are_taken",
+        "serve/test_grpc",
+        "serve/test_ingest::what_cannot_be_read_is_counted_and_named",
+        "serve/test_ingest::an_open_span_is_pending_until_its_end_comes",
+        "serve/test_durability::a_server_that_is_killed_has_everything_that_it_has_acknowledged",
+        "serve/test_durability::each_trace_is_a_run",
+    ),
+    "Logfire's query clients ask it": ("serve/test_queries",),
+    "It listens on this machine only": (
+        "serve/test_guarding",
+        "serve/test_hostile",
+        "serve/test_queries::few_questions_are_answered_at_once",
+    ),
 }
 """How each paragraph, item or row of the README begins, and the tests that hold what it says: modules, or single tests of them."""
 

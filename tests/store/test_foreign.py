@@ -298,8 +298,8 @@ def test_a_file_that_breaks_off_anywhere_has_what_came_before(tmp_path: Path, bl
         ends = [*marks[1:], len(content)]
         whole = {f"n{number}" for number in range(11) if number != 5 and content.rfind(b'"traceId"', 0, ends[number]) < cut}
         assert whole <= found
-    tail = content[cut:].strip()
-    assert document.report.skipped or not found or tail in {b"", b"]"} or content[:cut].rstrip().endswith(b"}")
+    tail, padded = content[cut:].strip(), shape == "messages" and content[:cut].endswith(b"\0")  # as after a power loss
+    assert document.report.skipped or not found or tail in {b"", b"]"} or padded or content[:cut].rstrip().endswith(b"}")
 
 
 def test_a_broken_document_hurts_no_other(tmp_path: Path, blocks: None) -> None:

@@ -320,8 +320,8 @@ async def _events(interface: Interface, reply: Reply, entry: dict[str, Any], *, 
             return
         if with_usage:
             entry.update(_used(interface, turn))
+        entry["ended_ns"] = time.time_ns()  # before the end is sent: a client may close the stream at any part of it
         for event in interface.ending(reply, with_usage=with_usage):
-            entry["ended_ns"] = time.time_ns()  # before it is sent: the client may have it before this task runs again
             yield event
     finally:  # also when the client went away
         entry["ended_ns"] = entry["ended_ns"] or time.time_ns()

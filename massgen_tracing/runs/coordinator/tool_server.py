@@ -3,7 +3,7 @@
     python -m massgen_tracing.runs.coordinator.tool_server --root DIR
 
 With MASSGEN_TRACING_TOOL_LOG=FILE it appends one JSON line a tool call to FILE: tool, arguments, the request's `_meta`, its own process
-id and TRACEPARENT. The only file of the server side that imports `mcp`.
+id and TRACEPARENT.
 """
 
 from __future__ import annotations
@@ -191,55 +191,19 @@ async def serve(tools: Callable[[Mapping[str, Any]], Any], table: Mapping[str, T
         tools: gives what the methods of the table are called on, told the `_meta` of the request.
         table: the tools by name.
     """
-    from mcp import types
-    from mcp.server.lowlevel import Server
-    from mcp.server.stdio import stdio_server
+    from massgen_tracing import mcp_server
 
-    listed = types.ListToolsResult.model_validate(
-        {
-            "tools": [
-                {"name": name, "description": text, "inputSchema": {"type": "object", "properties": properties, "required": list(required)}}
-                for name, (text, properties, required, _) in table.items()
-            ]
-        }
-    )
+    listed = [
+        {"name": name, "description": text, "inputSchema": {"type": "object", "properties": properties, "required": list(required)}}
+        for name, (text, properties, required, _) in table.items()
+    ]
 
-    async def answer(name: str, arguments: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> Any:
-        _log(name, arguments or {}, meta)
-        text, is_error = await call(tools(meta), name, arguments or {}, table)
-        return types.CallToolResult.model_validate({"content": [{"type": "text", "text": text}], "isError": is_error})
+    async def answer(name: str, arguments: Mapping[str, Any], meta: Mapping[str, Any]) -> Mapping[str, Any]:
+        _log(name, arguments, meta)
+        text, is_error = await call(tools(meta), name, arguments, table)
+        return {"content": [{"type": "text", "text": text}], "isError": is_error}
 
-    server = _server_of_mcp_1(Server, types, listed, answer) if hasattr(Server, "call_tool") else _server_of_mcp_2(Server, listed, answer)
-    async with stdio_server() as (read, write):
-        await server.run(read, write, server.create_initialization_options())
-
-
-Answer = Callable[[str, Mapping[str, Any] | None, Mapping[str, Any]], Awaitable[Any]]
-
-
-def _server_of_mcp_2(server_class: Any, listed: Any, answer: Answer) -> Any:
-    async def list_tools(_context: Any, _params: Any) -> Any:
-        return listed
-
-    async def call_tool(context: Any, params: Any) -> Any:
-        return await answer(params.name, params.arguments, dict(context.meta or {}))
-
-    return server_class(NAME, on_list_tools=list_tools, on_call_tool=call_tool)
-
-
-def _server_of_mcp_1(server_class: Any, types: Any, listed: Any, answer: Answer) -> Any:
-    # The decorators would hide the request, and with it `_meta`; the table of handlers is what they fill.
-    async def list_tools(_request: Any) -> Any:
-        return types.ServerResult(listed)
-
-    async def call_tool(request: Any) -> Any:
-        meta = request.params.meta
-        return types.ServerResult(await answer(request.params.name, request.params.arguments, meta.model_dump() if meta else {}))
-
-    server = server_class(NAME)
-    server.request_handlers[types.ListToolsRequest] = list_tools
-    server.request_handlers[types.CallToolRequest] = call_tool
-    return server
+    await mcp_server.over_stdio(mcp_server.make(NAME, listed, answer))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -74,6 +74,15 @@ class Checked:
         )
 
 
+def answer(signal: Signal, checked: Checked) -> Message:
+    """What the sender is told of a request that was taken as far as it could be."""
+    said: Any = signal.response()
+    if checked.rejected:
+        setattr(said.partial_success, signal.rejected, checked.rejected.total())
+        said.partial_success.error_message = checked.why
+    return said
+
+
 def from_protobuf(signal: Signal, content: bytes) -> Checked:
     """Check a request in protobuf.
 

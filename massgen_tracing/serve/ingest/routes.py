@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from massgen_tracing.serve.ingest.bodies import Bodies, Refused
-from massgen_tracing.serve.ingest.requests import SIGNALS, Checked, Signal, from_json, from_protobuf
+from massgen_tracing.serve.ingest.requests import SIGNALS, Checked, Signal, answer, from_json, from_protobuf
 from massgen_tracing.serve.ingest.spool import Spool
 from massgen_tracing.serve.served import Served
 
@@ -54,23 +54,18 @@ def routes(served: Served, spool: Spool) -> list[Route]:
                 await asyncio.wrap_future(spool.add(checked.content))
         return checked
 
-    def endpoint(signal: Signal) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
+    def taking(signal: Signal) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
             form = _form(request.headers.get("content-type", ""))
             try:
                 checked = await take(signal, request, form)
             except Refused as refused:
                 return _error(refused, form)
-            said = signal.response()
-            if checked.rejected:
-                partial: Any = said.partial_success
-                setattr(partial, signal.rejected, checked.rejected.total())
-                partial.error_message = checked.why
-            return _answer(said, form)
+            return _answer(answer(signal, checked), form)
 
-        return answer
+        return endpoint
 
-    return [Route(f"/v1/{name}", endpoint(signal), methods=["POST"]) for name, signal in SIGNALS.items()]
+    return [Route(f"/v1/{name}", taking(signal), methods=["POST"]) for name, signal in SIGNALS.items()]
 
 
 def _form(content_type: str) -> str:

@@ -23,6 +23,7 @@ from massgen_tracing import layout
 from massgen_tracing.serve.ingest import lines
 from massgen_tracing.serve.ingest.recordings import Recordings
 from massgen_tracing.serve.ingest.requests import BY_MARK
+from massgen_tracing.serve.ingest.tidying import Tidier
 
 _LOCK: Final = "sorter"
 _NOTED: Final = ".noted"
@@ -49,6 +50,7 @@ class Sorter:
     def __init__(self, root: Path) -> None:
         self._directory = root / layout.ARRIVALS_DIR
         self._recordings = Recordings(root)
+        self._tidier = Tidier(root)
         self._sorted: list[Path] = []
         self._synced = time.monotonic()
         self._lengths: dict[str, int] = {}
@@ -97,6 +99,7 @@ class Sorter:
             traceback.print_exc()
             arrival.rename(arrival.with_suffix(_BROKEN))
             return
+        self._tidier.written()
         arrival.rename(layout.sorted_arrival(arrival))
         self._sorted.append(layout.sorted_arrival(arrival))
 
@@ -136,6 +139,7 @@ class Sorter:
         """
         self._synced = time.monotonic()
         self._recordings.let_go_of_silent()
+        self._tidier.tidy()
         if not self._sorted:
             return
         self._recordings.sync()
@@ -143,6 +147,10 @@ class Sorter:
         earlier, self._lengths = self._note, {}
         self._note = self._directory / f"{int(self._sorted[-1].name.partition('.')[0]) + 1:016d}{_NOTED}"
         self._write_note(self._note)
+        self._remove(earlier)
+
+    def _remove(self, earlier: Path) -> None:
+        """Remove what is not needed any more: arrivals, and the note before."""
         for path in (*self._sorted, earlier):
             path.unlink(missing_ok=True)
         self._sorted.clear()
@@ -160,6 +168,7 @@ class Sorter:
     def abandon(self) -> None:
         """Hold nothing any more; the next one begins where this one last synced."""
         self._recordings.close()
+        self._tidier.close()
 
 
 def _requests(arrival: Path) -> Iterator[bytes]:

@@ -93,7 +93,7 @@ def routes(served: Served) -> list[Route]:
         return JSONResponse(names)
 
     async def schemas(_request: Request) -> Response:
-        from massgen_tracing.serve.queries import described
+        from massgen_tracing.store.tables import described
 
         return JSONResponse(described.schemas())
 

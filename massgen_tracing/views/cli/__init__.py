@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "export": "write a run's spans as OTLP, also those of a sealed recording",
     "serve": "be a local Logfire: take what SDKs send, answer its query clients",
     "push": "send recorded spans to Logfire or a collector that has not taken them yet",
+    "mcp": "serve runs, and SQL over them, to coding assistants as tools of the Model Context Protocol",
     "compact": "seal the recordings of ended runs into small, fast files",
     "doctor": "say what works here, what does not, and what to do about it",
 }

@@ -1,0 +1,31 @@
+"""Fixtures of the server's tests: one real server a session, on a free port, with small bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from massgen_tracing.serve import running
+from massgen_tracing.serve.app import application
+from massgen_tracing.serve.served import Served
+from tests.serve.client import Client
+
+MOST_BODY = 2**18
+MOST_CONTENT = 2**20
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of the session's server. Tests share its root: each sends traces of its own."""
+    root: Path = tmp_path_factory.mktemp("served")
+    served = Served(root, most_body=MOST_BODY, most_content=MOST_CONTENT)
+    with (
+        running.listener("127.0.0.1", 0) as of,
+        application(served) as app,
+        running.running(app, of) as url,
+        httpx.Client(base_url=url, timeout=60) as http,
+    ):
+        yield Client(http, root)
