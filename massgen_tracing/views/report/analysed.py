@@ -85,11 +85,20 @@ def locate(root: str, wanted: str | None, turn: int | None = None) -> Located:
         return _question(root, newest.log_dir, turn)
     place = lookup.place_named(root, wanted)
     if place is None:
-        return Located(f"trace {wanted}", root, None, None, 0, wanted, lookup.files_of_trace(root, wanted))
+        return locate_trace(root, wanted)
     run = layout.run_of(place)
     if run is None:
         return Located(place.name, root, None, None, 0, "", catalogue.files(place))
     return _question(str(run.root), run.log_dir, turn if turn is not None else _named_turn(place, run))
+
+
+def locate_trace(root: str, trace_id: str) -> Located:
+    """Where a trace may lie that is named by its id, or the first digits of it.
+
+    Raises:
+        RecordingError: if that is no such id.
+    """
+    return Located(f"trace {trace_id}", root, None, None, 0, trace_id, lookup.files_of_trace(root, trace_id))
 
 
 def read(located: Located) -> Found:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from massgen_tracing import layout
-from massgen_tracing.errors import RecordingError
 from massgen_tracing.insight.calls import Key
 from massgen_tracing.insight.findings.waiting import Step, critical_path
 from massgen_tracing.insight.overview import Gap, Used, gaps, used
@@ -110,7 +109,7 @@ class Shelf:
         with self._lock:
             opening = self._opening.setdefault(key, threading.Lock())
         with opening:  # who asks for the same at once waits, rather than reads it too
-            located = analysed.locate(self.root, self._inside(run), turn)
+            located = self._located(run, turn)
             version = _version(located.files)
             known = self._kept.get(key)
             made = known if known is not None and known.version == version else Opened(analysed.read(located), version)
@@ -121,31 +120,32 @@ class Shelf:
                 self._opening.pop(self._kept.popitem(last=False)[0], None)
         return made
 
-    def _inside(self, run: str | None) -> str | None:
-        """What a name means within the root, as a whole path where it is one: who asks over HTTP is shown nothing that lies elsewhere.
+    def _located(self, run: str | None, turn: int | None) -> analysed.Located:
+        """Where a question lies; who asks over HTTP is shown nothing that lies outside of the root.
 
         Raises:
-            RecordingError: if it lies elsewhere.
+            RecordingError: if there is no such thing in it.
         """
         if run is None:
-            return self._whole()
-        root = Path(self.root).resolve()
-        if root.is_file():
-            if run == root.name:
-                return str(root)
-        else:
-            for place in (root / layout.LOGS_DIR / run, root / layout.TRACES_DIR / run, root / run):
-                if place.resolve().is_relative_to(root) and lookup.place_named(root, str(place)) is not None:
-                    return str(place)
-        if os.path.exists(run) or "/" in run:  # which `locate` would take for a path
-            raise RecordingError(
-                f"There is no run named {run} under {self.root}", expected="the name of one that is listed", hint="See the list of runs"
-            )
-        return run
+            whole = str(Path(self.root).resolve()) if catalogue.is_whole(self.root) else None
+            return analysed.locate(self.root, whole, turn)
+        place = self._place(run)
+        return analysed.locate_trace(self.root, run) if place is None else analysed.locate(self.root, place, turn)
 
-    def _whole(self) -> str | None:
-        """The root itself where it is looked at as one."""
-        return str(Path(self.root).resolve()) if catalogue.is_whole(self.root) else None
+    def _place(self, run: str) -> str | None:
+        """The path in the root that a run's name means; None where it means none, and so may be a trace's id.
+
+        A name leads out of the root by no part of its own. Links that its owner has put there are followed, as everywhere.
+        """
+        name, root = Path(run), Path(self.root).absolute()
+        if "\0" in run or name.is_absolute() or ".." in name.parts or not name.parts:
+            return None
+        if root.is_file():
+            return str(root) if run == root.name else None
+        places = (root / layout.LOGS_DIR / name, root / layout.TRACES_DIR / name, root / name)
+        with contextlib.suppress(OSError):  # a name that is too long for any file
+            return next((str(place) for place in places if lookup.place_named(root, str(place)) is not None), None)
+        return None
 
 
 def _version(files: Iterable[Path]) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 _KNOWN = ("status of 400", "status of 404", "Applying inline style violates")
-"""What a browser complains of without fault: answers that a test asks for, and a style of its own that it would put where text is typed over other text."""
+"""Of what a browser complains without fault: answers that a test asks for; a style of Chromium's own where text is typed over other text."""
 
 
 @pytest.fixture(scope="session")
