@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import threading
 import webbrowser
@@ -10,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
+from urllib.request import urlopen
 
 from massgen_tracing import layout
 from massgen_tracing.errors import MissingPackageError
@@ -40,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     with running.listener("127.0.0.1", args.port) as of:
         address = f"{running.address(of)}{path}"
         print(address, flush=True)
+        threading.Thread(target=_read_ahead, args=(address,), daemon=True).start()
         if not args.no_browser:
             # It listens already, so that a browser waits for no longer than the server needs; a browser in the terminal is not waited for.
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
@@ -49,6 +52,12 @@ def run(args: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print(file=sys.stderr)
     return 0
+
+
+def _read_ahead(address: str) -> None:
+    """Asks what the page will ask for first, so that a large run is read while the browser starts."""
+    with contextlib.suppress(OSError), urlopen(address.replace("/run?", "/api/spans?", 1)) as answer:  # noqa: S310 - the server's own address
+        answer.read()
 
 
 def application(root: Path) -> Starlette:

@@ -5,8 +5,6 @@ A page of 50,000 spans is one such answer of three megabytes; what a span says c
 
 from __future__ import annotations
 
-import heapq
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -149,21 +147,20 @@ def _place(made: Spans, agents: list[str]) -> None:
 
 def _by_start(made: Spans) -> Iterable[int]:
     """The places of the spans in the order of their starts, each behind its parent, also where a clock was behind another one."""
-    children: defaultdict[int, list[int]] = defaultdict(list)
+    begun: list[int] = []
     for place, parent in enumerate(made.parent):
-        children[parent].append(place)
-    waiting = [(made.start[place], place) for place in children[-1]]
-    heapq.heapify(waiting)
-    while waiting:
-        _, place = heapq.heappop(waiting)
-        yield place
-        for child in children.get(place, ()):
-            heapq.heappush(waiting, (made.start[child], child))
+        start = made.start[place]
+        begun.append(start if parent < 0 else max(start, begun[parent]))
+    return sorted(range(len(begun)), key=begun.__getitem__)
 
 
 def _lanes(made: Spans, agents: list[str]) -> list[int]:
     """The lane of each span: its agent's; without one, its service's where there are several, or that of the coordination."""
-    of_services = [conventions.text_of(span.resource.attributes, (semconv.SERVICE_NAME,)) for span in made.records]
+    known: dict[int, str] = {}
+    for span in made.records:  # which share their resources
+        if id(span.resource) not in known:
+            known[id(span.resource)] = conventions.text_of(span.resource.attributes, (semconv.SERVICE_NAME,))
+    of_services = [known[id(span.resource)] for span in made.records]
     services = {service for service, agent in zip(of_services, agents, strict=True) if not agent}
     has_session = any(kind == _OF_KIND["session"] for kind in made.kind)
     common = "coordination" if has_session else next(iter(services), "") or "spans"

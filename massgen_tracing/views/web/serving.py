@@ -22,7 +22,7 @@ from massgen_tracing.insight.comparison import compare
 from massgen_tracing.views import dashboards, listing
 from massgen_tracing.views.report import compared
 from massgen_tracing.views.web import DIST, detail, document, encoded, search, statements
-from massgen_tracing.views.web.opened import Opened, Shelf
+from massgen_tracing.views.web.opened import Opened, Shelf, version_of
 
 PAGES: Final = ("/", "/run", "/sql", "/dashboards", "/compare", "/{organization}/{project}")
 """The last is what Logfire's links look like: `/{organization}/{project}?q=trace_id='…'`."""
@@ -112,8 +112,19 @@ def _runs(shelf: Shelf, request: Request) -> Any:
     limit = max(1, min(_FEW if asked is None else asked, _MANY))
     many, found = listing.runs(shelf.root)
     notes: list[str] = []
-    shown = [listing.document(item, listing.read(item.run, notes.append)) for item in itertools.islice(found, limit)]
+    shown = [_line(shelf, item, notes) for item in itertools.islice(found, limit)]
     return {"root": shelf.root, "runs": shown, "known": many, "more": any(True for _ in found), "notes": notes}
+
+
+def _line(shelf: Shelf, item: listing.Listed, notes: list[str]) -> dict[str, Any]:
+    """What is told of a run in the list; it is read again only where its files have changed."""
+    version = version_of(item.run.files())
+    known = shelf.lines.get(item.run.run_id)
+    if known is None or known[0] != version:
+        own: list[str] = []
+        known = shelf.lines[item.run.run_id] = version, listing.document(item, listing.read(item.run, own.append)), tuple(own)
+    notes += known[2]
+    return known[1]
 
 
 def _run(shelf: Shelf, request: Request) -> Any:
