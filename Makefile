@@ -18,7 +18,7 @@ INSIDE = $(wildcard tests/test_*.py) tests/trace tests/sinks tests/autostart tes
 PARALLEL = --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-massgen massgen collector clickhouse libraries older-logfire jaeger-demo test test-all test-versions check lint types contracts bench lock environment clean
+.PHONY: help web demo demo-massgen massgen collector clickhouse libraries older-logfire jaeger-demo test test-all test-versions check lint types contracts bench lock environment clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
@@ -44,6 +44,9 @@ clickhouse: environment ## ClickHouse's own engine for the tests (half a gigabyt
 libraries: environment $(LIBRARIES)/.packages ## clients, agents and their instrumentors for the tests, into .venv-libraries (700 MB, once)
 
 older-logfire: environment $(OLDER_LOGFIRE)/.packages ## the last logfire-mcp that works, with Logfire 4, for the tests, into .venv-older-logfire (50 MB, once)
+
+web: ## the pages of `view` and `serve`, from web/ into the package (Node.js 20.19 or newer)
+	@cd web && npm ci --no-audit --no-fund --silent && npm run --silent build
 
 jaeger-demo: environment ## a dry run through the real Collector into the real Jaeger, and what Jaeger says of it
 	@$(PY) -m tools.backends.demo
