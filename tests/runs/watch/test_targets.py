@@ -223,10 +223,11 @@ async def test_observations_and_decisions_are_kept(tmp_path: Path) -> None:
     (work / "status.txt").write_text("COMPLETED")
     async with watch(f"dir:{work}", audit=audit) as watcher:
         await state(watcher, "completed")
-    before, line = audit.read_text().splitlines()
-    said = json.loads(line)
+    before, *kept = audit.read_text().splitlines()
+    observed, decided = map(json.loads, kept)
     assert before == "before"
-    assert (said["state"], said["evidence"], said["signals"]["status.txt"][0]) == ("completed", "COMPLETED in status.txt", "completed")
+    assert (observed["kind"], observed["signal"], observed["state"], observed["rank"]) == ("observation", "status.txt", "completed", 3)
+    assert (decided["kind"], decided["state"], decided["evidence"]) == ("state", "completed", "COMPLETED in status.txt")
 
 
 @pytest.mark.parametrize("name", ["pid:x", "pid:0", "file:", "nothing", "/no/such/folder"])
