@@ -109,7 +109,7 @@ def overview(spans: Sequence[SpanRecord], limits: Thresholds | None = None) -> O
         used=tuple(used(parts)),
         wasted=tuple(Wasted(round_of(parts, rnd), cause, by) for rnd, cause, by in thrown_away(parts)),
         tools=tuple(tools(parts)),
-        gaps=tuple(sorted((gap for rnd in parts.rounds for gap in _gaps_of(parts, rnd)), key=lambda gap: -gap.seconds)),
+        gaps=tuple(gaps(parts)),
         failures=tuple(failures(parts)),
         findings=tuple(find(parts, limits or Thresholds(), summary=summary)),
     )
@@ -145,6 +145,11 @@ def tools(parts: Parts) -> list[ToolUse]:
         taken = [call.seconds for call in calls]
         told.append(ToolUse(name, len(calls), sum(words.has_failed(call.span) or call.failed for call in calls), sum(taken), max(taken)))
     return sorted(told, key=lambda each: (-each.seconds, each.name))
+
+
+def gaps(parts: Parts) -> list[Gap]:
+    """The times in agents' rounds in which nothing went on, the longest first."""
+    return sorted((gap for rnd in parts.rounds for gap in _gaps_of(parts, rnd)), key=lambda gap: -gap.seconds)
 
 
 def _gaps_of(parts: Parts, span: SpanRecord) -> Iterator[Gap]:

@@ -45,12 +45,13 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("The token is too short", expected=f"at least {_SHORTEST_TOKEN} characters")
     from massgen_tracing.serve import running
     from massgen_tracing.serve.app import application
+    from massgen_tracing.views import web
 
     served = Served(Path(args.root).absolute(), args.token or None)
     grpc = None if args.grpc_port is None else (args.host, args.grpc_port)
-    with running.listener(args.host, args.port) as of, application(served, grpc=grpc) as app:
+    with running.listener(args.host, args.port) as of, application(served, grpc=grpc, pages=web.routes(served.root)) as app:
         url = running.address(of)
-        print(f"{url} serves {served.root}", file=sys.stderr)
+        print(f"{url} serves {served.root}; a browser shows its runs there", file=sys.stderr)
         print(f"Send to it: LOGFIRE_BASE_URL={url} LOGFIRE_TOKEN={'TOKEN' if args.token else 'any'}", file=sys.stderr)
         with contextlib.suppress(KeyboardInterrupt):
             running.serve(app, of)

@@ -1,11 +1,15 @@
-"""The queries that come with the package, by name: the files of `dashboards/sql`, each one statement in Logfire's SQL."""
+"""The queries that come with the package, by name, and the dashboards that are made of them.
+
+The queries are the files of `dashboards/sql`, each one statement in Logfire's SQL; `dashboards/dashboards.yaml` has the dashboards.
+"""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from massgen_tracing.errors import QueryError
 from massgen_tracing.store.roots import catalogue, lookup, reader
@@ -14,6 +18,7 @@ TRACE: Final = "[TRACE_ID]"
 """Stands for a trace's id."""
 
 _WHOLE_ID: Final = 32
+_PARAMETER: Final = re.compile(r"\$(\w+)")
 
 
 def statement(name: str) -> str:
@@ -59,9 +64,43 @@ def _id(root: str, trace: str) -> str:
     return ids[0]
 
 
+class Query(NamedTuple):
+    """A query: what it answers, its statement, and the parameters that it needs."""
+
+    name: str
+    about: str
+    sql: str
+    params: tuple[str, ...]
+
+
+def queries() -> list[Query]:
+    """All of them, by name."""
+    found = []
+    for name, path in sorted(_files()):
+        sql = path.read_text(encoding="utf-8")
+        comments, code = ([line for line in sql.splitlines() if line.startswith("--") is is_comment] for is_comment in (True, False))
+        about = " ".join(line.removeprefix("--").strip() for line in comments)
+        found.append(Query(name, about, sql, tuple(dict.fromkeys(_PARAMETER.findall("\n".join(code))))))
+    return found
+
+
+def described() -> dict[str, Any]:
+    """The dashboards and their variables, as `dashboards/dashboards.yaml` has them."""
+    import yaml
+
+    folder = _folder()
+    path = None if folder is None else folder / "dashboards.yaml"
+    said = yaml.safe_load(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else {}
+    return {"variables": said.get("variables", {}), "dashboards": said.get("dashboards", {})}
+
+
 def _files() -> Iterator[tuple[str, Path]]:
-    package = Path(__file__).resolve().parents[1]
-    # In the wheel they lie within the package; in a checkout where people look for them.
-    folder = next((place for place in (package / "dashboards" / "sql", package.parent / "dashboards" / "sql") if place.is_dir()), None)
-    for path in folder.glob("*.sql") if folder is not None else ():
+    folder = _folder()
+    for path in (folder / "sql").glob("*.sql") if folder is not None else ():
         yield path.stem, path
+
+
+def _folder() -> Path | None:
+    """Where the queries and dashboards lie: in the wheel within the package, in a checkout where people look for them."""
+    package = Path(__file__).resolve().parents[1]
+    return next((place for place in (package / "dashboards", package.parent / "dashboards") if (place / "sql").is_dir()), None)

@@ -51,13 +51,7 @@ def trace(root: Path | str, trace_id: str) -> Recording:
         RecordingError: if no trace, or more than one, has such an id.
     """
     wanted = trace_id.lower()
-    if len(wanted) < _SHORTEST_ID or not _HEX.issuperset(wanted):
-        raise RecordingError(
-            f"There is no run or recording named {trace_id}",
-            expected=f"a run's directory, a recording, or at least {_SHORTEST_ID} digits of a trace id",
-            hint=f"`massgen-tracing logs list --root {root}` shows the runs",
-        )
-    files = _files_with(Path(root), Wanted(traces=(wanted,)))
+    files = files_of_trace(root, trace_id)
     # Looking for the id's bytes is far cheaper than decoding; but other writers may spell ids in another way.
     reader = Reader(named=[Path(root)])
     for path in files:
@@ -80,6 +74,22 @@ def trace(root: Path | str, trace_id: str) -> Recording:
         recording.report,
         begin=lambda: tuple(span for span in recording.starts if span.trace_id == found[0]),
     )
+
+
+def files_of_trace(root: Path | str, trace_id: str) -> tuple[Path, ...]:
+    """The recordings under *root* that may have spans of a trace; the others need not be opened.
+
+    Raises:
+        RecordingError: if that is no id of a trace, nor the first digits of one.
+    """
+    wanted = trace_id.lower()
+    if len(wanted) < _SHORTEST_ID or not _HEX.issuperset(wanted):
+        raise RecordingError(
+            f"There is no run or recording named {trace_id}",
+            expected=f"a run's directory, a recording, or at least {_SHORTEST_ID} digits of a trace id",
+            hint=f"`massgen-tracing logs list --root {root}` shows the runs",
+        )
+    return _files_with(Path(root), Wanted(traces=(wanted,)))
 
 
 def _files_with(root: Path, wanted: Wanted) -> tuple[Path, ...]:

@@ -25,7 +25,8 @@ COMMANDS: Final[dict[str, str]] = {
     "watch": "follow runs, terminals, logs, folders and processes, also of agents that nobody traces: what each is doing, and by which evidence",
     "trace": "draw the span tree of a run",
     "summary": "say on one screen what a run cost, what was thrown away, which tools took long, where nothing went on, what failed",
-    "report": "write a page about a run: what went on, what it cost, what is worth a look, with pictures",
+    "view": "look at runs in a browser: agents over time, answers and votes, costs, errors, every span; SQL and dashboards",
+    "report": "write a run and the report on it as one page that can be sent to somebody: what went on, what it cost, what is worth a look",
     "export": "write a run's spans as OTLP, also those of a sealed recording",
     "serve": "be a local Logfire: take what SDKs send, answer its query clients",
     "push": "send recorded spans to Logfire or a collector that has not taken them yet",
@@ -35,7 +36,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every command and its one-line help; the command's module has the same name."""
 
-_ELSEWHERE: Final = {"serve": "massgen_tracing.serve.command"}
+_ELSEWHERE: Final = {"serve": "massgen_tracing.serve.command", "view": "massgen_tracing.serve.viewing"}
 """Commands of rooms that lean on this one, and are known here by name only."""
 
 EXIT_OK: Final = 0

@@ -1,4 +1,4 @@
-"""`massgen-tracing report`: the report on a run as one page of HTML, with pictures, that asks nobody for anything."""
+"""`massgen-tracing report`: a run and the report on it as one page of HTML that asks nobody for anything, to be sent to somebody."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from massgen_tracing.views import options
+from massgen_tracing.views import options, text
 from massgen_tracing.views.cli import EXIT_OK
 
 COMMAND: Final = "report"
@@ -25,11 +25,16 @@ def run(args: argparse.Namespace) -> int:
     """Write the page."""
     from massgen_tracing.views.cli import analyze
     from massgen_tracing.views.report import analysed, build, page
+    from massgen_tracing.views.web import single
 
     found = analysed.find(args.root, args.run, args.turn)
     if found.recording.report.sentence:
         options.note(COMMAND, found.recording.report.sentence)
-    written = page.render(build(analysed.subject(found)))
+    opened = single.opened(found)
+    view, left_out = single.view(opened)
+    if left_out:
+        options.note(COMMAND, f"what {text.count(left_out, 'span')} say is left out, for the page would be too large; they are drawn")
+    written = page.render(build(opened.subject), view)
     if args.output is None:
         sys.stdout.write(written.encode("utf-8", "backslashreplace").decode("utf-8"))
     else:

@@ -19,8 +19,8 @@ from massgen_tracing.insight.comparison import compare
 from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.roots import catalogue, lookup, reader
 from massgen_tracing.store.roots.contents import Wanted
-from massgen_tracing.store.sql import schema
 from massgen_tracing.views import formats, hints, links, listing, text, wanted
+from massgen_tracing.views.mcp import backend
 from massgen_tracing.views.mcp.backend import Column, Opened, Rows
 from massgen_tracing.views.mcp.kept import Kept, of_files
 from massgen_tracing.views.report import analysed, compared
@@ -64,11 +64,9 @@ class Local:
         return Rows(list(formats.objects(result, expand=True)), result.truncated, (*_notes(result.report), *meant))
 
     def schema(self) -> Mapping[str, Sequence[Column]]:
-        tables: dict[str, list[Column]] = {}
-        for row in store.query(schema.ALL_COLUMNS, self.root).rows:
-            column = Column(row["column_name"], row["data_type"], row["is_nullable"] == "YES", row["description"] or "")
-            tables.setdefault(row["table_name"], []).append(column)
-        return tables
+        from massgen_tracing.store.tables import described
+
+        return backend.columns(described.schemas())
 
     def link(self, trace_id: str) -> str:
         if self.page:

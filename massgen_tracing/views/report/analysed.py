@@ -29,20 +29,37 @@ _LEAST_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Found:
-    """A question of a run before anything is computed: its spans, and where they lie."""
+class Located:
+    """Where a question of a run lies.
+
+    Attributes:
+        title: what it is called.
+        root: where it was looked for.
+        log_dir: its run's directory; None for a bare recording.
+        turn: which question of the run; None for a bare recording.
+        attempts: how often it was attempted; 0 where that is not known.
+        trace: a trace's first digits, where that is all that was named; the files then have other traces too, and may have none of it.
+        files: its recordings.
+    """
 
     title: str
     root: str
     log_dir: Path | None
     turn: int | None
     attempts: int
+    trace: str
     files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Found(Located):
+    """A question of a run before anything is computed: its spans, and where they lie."""
+
     recording: Recording
 
 
 def find(root: str, wanted: str | None, turn: int | None = None) -> Found:
-    """What was asked for: the last question of the newest run, where nothing is named.
+    """What was asked for, read: the last question of the newest run, where nothing is named.
 
     Args:
         root: where runs are recorded.
@@ -52,19 +69,49 @@ def find(root: str, wanted: str | None, turn: int | None = None) -> Found:
     Raises:
         RecordingError: if there is no such thing, or nothing in it.
     """
+    return read(locate(root, wanted, turn))
+
+
+def locate(root: str, wanted: str | None, turn: int | None = None) -> Located:
+    """Where what was asked for lies; the arguments are those of `find`.
+
+    Raises:
+        RecordingError: if there is no such thing.
+    """
     if wanted is None:
         newest = lookup.newest_run(root)
         if newest.log_dir is None:
-            return _checked(Found(newest.run_id, root, None, None, 0, newest.files(), reader.read(newest.files())))
-        return _checked(_question(root, newest.log_dir, turn))
+            return Located(newest.run_id, root, None, None, 0, "", newest.files())
+        return _question(root, newest.log_dir, turn)
     place = lookup.place_named(root, wanted)
     if place is None:
-        return _checked(Found(f"trace {wanted}", root, None, None, 0, (), lookup.trace(root, wanted)))
+        return locate_trace(root, wanted)
     run = layout.run_of(place)
     if run is None:
-        files = catalogue.files(place)
-        return _checked(Found(place.name, root, None, None, 0, files, reader.read(files)))
-    return _checked(_question(str(run.root), run.log_dir, turn if turn is not None else _named_turn(place, run)))
+        return Located(place.name, root, None, None, 0, "", catalogue.files(place))
+    return _question(str(run.root), run.log_dir, turn if turn is not None else _named_turn(place, run))
+
+
+def locate_trace(root: str, trace_id: str) -> Located:
+    """Where a trace may lie that is named by its id, or the first digits of it.
+
+    Raises:
+        RecordingError: if that is no such id.
+    """
+    return Located(f"trace {trace_id}", root, None, None, 0, trace_id, lookup.files_of_trace(root, trace_id))
+
+
+def read(located: Located) -> Found:
+    """The spans of a question.
+
+    Raises:
+        RecordingError: if there are none.
+    """
+    recording = lookup.trace(located.root, located.trace) if located.trace else reader.read(located.files)
+    if not recording.spans:
+        raise RecordingError(f"There are no spans in {located.title}", hint=f"The reader {recording.report.sentence or 'found nothing at all in it'}")
+    files = () if located.trace else located.files
+    return Found(located.title, located.root, located.log_dir, located.turn, located.attempts, located.trace, files, recording)
 
 
 def _named_turn(place: Path, run: layout.RunDirectory) -> int | None:
@@ -73,7 +120,7 @@ def _named_turn(place: Path, run: layout.RunDirectory) -> int | None:
     return run.turn if below and below[0].startswith(layout.TURN_PREFIX) else None
 
 
-def _question(root: str, log_dir: Path, turn: int | None) -> Found:
+def _question(root: str, log_dir: Path, turn: int | None) -> Located:
     places = {
         file: run for file in catalogue.files(log_dir) if (run := layout.run_of(file)) is not None and run.log_dir == Path(os.path.abspath(log_dir))
     }
@@ -89,15 +136,7 @@ def _question(root: str, log_dir: Path, turn: int | None) -> Found:
     attempts = [attempt for attempt in layout.attempts(log_dir) if attempt.turn == chosen]
     nested = [file for attempt in attempts for directory in layout.nested_in(attempt) for file in catalogue.files(directory)]
     files = (*own, *dict.fromkeys(nested))
-    return Found(log_dir.name, root, log_dir, chosen, len({places[file].attempt for file in own}), files, reader.read(files))
-
-
-def _checked(found: Found) -> Found:
-    if not found.recording.spans:
-        raise RecordingError(
-            f"There are no spans in {found.title}", hint=f"The reader {found.recording.report.sentence or 'found nothing at all in it'}"
-        )
-    return found
+    return Located(log_dir.name, root, log_dir, chosen, len({places[file].attempt for file in own}), "", files)
 
 
 def subject(found: Found, *, compare: bool = True, now: datetime | None = None) -> Subject:

@@ -1,10 +1,14 @@
-"""A report as one page of HTML that asks nobody for anything: no script, no font, no picture from elsewhere."""
+"""A report as one page of HTML that asks nobody for anything: no font, no picture, no script from elsewhere.
+
+It is read without any script. Where it has a view of the run besides, that stands above it, by a script of its own which the page's policy names.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from html import escape
 from typing import Final
 
@@ -16,11 +20,13 @@ _FEW_COLUMNS: Final = 3
 _MANY: Final = ' class="many"'
 """Of tables with more columns: on a narrow screen one scrolls them, rather than read words one below the other."""
 
-STYLE: Final = """
+_COLOURS: Final = """
 :root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6675;--line:#d9dfe7;--paper:#fff;--wash:#f5f7fa;--accent:#2458c5;
 --answer:#2e8b57;--vote:#3b6fd4;--lost:#d9892b;--failed:#c8372d;--other:#8a94a3;--final:#7a4fc0}
 @media (prefers-color-scheme:dark){:root{--ink:#e4e9f0;--soft:#9aa6b5;--line:#333c48;--paper:#14181e;--wash:#1c222a;--accent:#7fa6ff;
 --answer:#4cb97e;--vote:#6e9bf5;--lost:#e6a556;--failed:#ef6a60;--other:#7d8897;--final:#a884e6}}
+"""
+_RULES: Final = """
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.55 system-ui,sans-serif}
 main{max-width:1060px;margin:0 auto;padding:24px 20px 80px}h1{font-size:26px;margin:0 0 12px}h2{font-size:20px;margin:44px 0 10px;padding-top:10px;
 border-top:1px solid var(--line)}
@@ -42,16 +48,34 @@ figure{margin:14px 0}figcaption{font-size:13px;color:var(--soft);margin-bottom:4
 """
 
 
-def render(report: Report) -> str:
-    """The page."""
-    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+STYLE: Final = _COLOURS + _RULES
+"""Of a page without a view of the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view of the run: its script, its styles, which have the colours too, and the data that it shows, as JSON."""
+
+    script: str
+    style: str
+    data: str
+
+
+def render(report: Report, view: View | None = None) -> str:
+    """The page; with *view* above the report."""
+    style = STYLE if view is None else f"{view.style}\n.report{{{_RULES}}}"
+    # In its texts, what would end the element, or begin a comment in it, is written in another way.
+    script = "" if view is None else view.script.replace("</script", "\\x3c/script").replace("<!--", "\\x3c!--")
+    scripts = "" if view is None else f"script-src '{_digest(script)}'; img-src data:; "
+    policy = f"default-src 'none'; {scripts}style-src '{_digest(style)}'; base-uri 'none'; form-action 'none'"
     named = [(f"s{number}", section) for number, section in enumerate(report.sections, 1)]
     parts = [
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
         f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n',
         '<meta name="referrer" content="no-referrer">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n',
-        f"<title>{escape(text.clean(report.title))}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{_inline(report.title)}</h1>\n<dl>",
+        f"<title>{escape(text.clean(report.title))}</title>\n<style>{style}</style>\n</head>\n<body>\n",
+        *(() if view is None else _viewed(view, script)),
+        f"<main>\n<h1>{_inline(report.title)}</h1>\n<dl>",
         *(f"<dt>{escape(name)}</dt><dd>{_inline(value)}</dd>" for name, value in report.head),
         "</dl>\n<nav>",
         *(f'<a href="#{name}">{_inline(section.title)}</a>' for name, section in named if section.level == 2),
@@ -60,7 +84,20 @@ def render(report: Report) -> str:
     for name, section in named:
         parts.append(f'<h{section.level} id="{name}">{_inline(section.title)}</h{section.level}>\n')
         parts += [piece for block in section.blocks for piece in _written(block)]
-    return "".join([*parts, "</main>\n</body>\n</html>\n"])
+    return "".join([*parts, "</main>\n", "" if view is None else "</div>\n", "</body>\n</html>\n"])
+
+
+def _digest(content: str) -> str:
+    """What a policy calls a script or a style by."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
+
+
+def _viewed(view: View, script: str) -> Iterator[str]:
+    """The view, and the beginning of what is below it. The data are no script, and have no sign that could end their element."""
+    yield '<div id="app"></div>\n'
+    data = view.data.replace("<", "\\u003c")
+    yield f'<script type="application/json" id="run-data">{data}</script>\n'
+    yield f'<script>{script}</script>\n<div class="report" id="report">\n'
 
 
 def _inline(said: str) -> str:
