@@ -101,7 +101,7 @@ class _Watched:
             facts.last_line = next((line.strip() for line in reversed(seen.screen) if line.strip()), facts.last_line)
         self._screen = seen.screen
         if pane.dead:
-            facts.forget("screen", checklist.SESSION)
+            facts.forget(checklist.SCREEN, checklist.SESSION)
             facts.alive, facts.resources, self.subject.pids = False, None, ()
             self._ended(pane, now)
             return changed
@@ -116,7 +116,7 @@ class _Watched:
         if self._facts.alive is False:
             return False
         self._facts.alive, self._facts.resources, self.subject.pids = False, None, ()
-        self._facts.forget("screen", checklist.SESSION)
+        self._facts.forget(checklist.SCREEN, checklist.SESSION)
         why = "the pane is gone; how its program ended tmux tells with remain-on-exit only" if server else "the tmux server is gone"
         self._facts.note(Rank.ENDED, checklist.EXIT, "dead", why, now)
         return True
@@ -171,12 +171,12 @@ class _Watched:
     def _read_screen(self, pane: Pane, shown: list[str], now: float) -> None:
         facts = self._facts
         if self._profile is None or not self._profile.marks:
-            facts.forget("screen")
+            facts.forget(checklist.SCREEN)
             return
         reading = screen.read(self._profile, shown, pane.title)
         moving = facts.active_at is not None and now - facts.active_at < self.subject.patience.fresh
         state, quote = reading.settled(facts.active if moving else "")
-        facts.note(Rank.SCREEN, "screen", state, quote, now)
+        facts.note(Rank.SCREEN, checklist.SCREEN, state, quote, now)
 
 
 def _tree(pid: int) -> Tree | None:
