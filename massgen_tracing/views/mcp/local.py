@@ -18,7 +18,6 @@ from massgen_tracing.insight.analysis import Analysis
 from massgen_tracing.insight.comparison import compare
 from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.roots import catalogue, lookup, reader
-from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.views import formats, hints, links, listing, text, wanted
 from massgen_tracing.views.mcp import backend
 from massgen_tracing.views.mcp.backend import Column, Opened, Rows
@@ -71,8 +70,8 @@ class Local:
     def link(self, trace_id: str) -> str:
         if self.page:
             return links.of_project(self.page, trace_id)
-        files = catalogue.files_with(Path(self.root), Wanted(traces=(trace_id,)))
-        at_logfire = [link.url for link in links.links(trace_id, files) if link.kind == "logfire" and link.url is not None]
+        found = links.links(trace_id, lookup.files_of_trace(self.root, trace_id))
+        at_logfire = [link.url for link in found if link.kind == "logfire" and link.url is not None]
         return at_logfire[0] if at_logfire else links.of_project(os.environ.get(links.PROJECT_VARIABLE) or _SERVED, trace_id)
 
     def runs(self, limit: int, offset: int) -> tuple[Sequence[Mapping[str, Any]], bool]:
