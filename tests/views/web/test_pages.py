@@ -417,6 +417,7 @@ async def test_two_runs_are_compared_from_the_list(page: Any) -> None:
     row = page.locator("tr", has=page.locator("td", has_text=re.compile("^duration$")))
     await expect(row).to_contain_text("17.30s")
     await expect(row).to_contain_text("2m58s")
+    await expect(page.locator("tr", has_text="mcp__box__search")).to_contain_text("3")
     await page.get_by_label("Exchange A and B").click()
     await expect(page.locator("p", has_text="A is")).to_contain_text(f"A is {FAULTY}")
 
@@ -429,6 +430,7 @@ async def test_every_page_fits_a_narrow_screen(browser: Any, site: str, scheme: 
     for address in ("/", RUN, f"{RUN}&tab=cost", f"{RUN}&tab=findings", f"{RUN}&tab=spans&span=0000000000000015", "/sql", "/dashboards", "/compare"):
         await page.goto(address)
         await page.locator(DRAWN if address.startswith("/run") else "h1, .tile").first.wait_for()
+        await page.wait_for_load_state("networkidle")
         assert await page.evaluate("document.documentElement.scrollWidth") == 390, address
     await page.goto(f"{RUN}&span=0000000000000015")
     await page.get_by_label("Close the details").tap()
