@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 LIBRARIES := .venv-libraries
+OLDER_LOGFIRE := .venv-older-logfire
 PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
@@ -11,12 +12,13 @@ export PIP_ROOT_USER_ACTION = ignore
 PIP = $(shell $(PY) -m pip --version >/dev/null 2>&1 && echo '$(PY) -m pip' || echo '$(PYTHON) -m pip --python $(PY)')
 INSTALL = $(PIP) install --quiet --no-input --no-compile
 
-# A process for each core, each with a part of the tests and then what the other has left; in another order each time, which the seed repeats.
+# Processes, as many as tests/conftest.py says, each with a part of the tests and then what the others have left; in another order each time, which the
+# seed repeats.
 INSIDE = $(wildcard tests/test_*.py) tests/trace tests/sinks tests/autostart tests/delivery/test_live.py tests/e2e/test_exits.py
 PARALLEL = --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help web demo demo-massgen massgen collector clickhouse libraries jaeger-demo test test-all test-versions check lint types contracts bench lock environment clean
+.PHONY: help web demo demo-massgen massgen collector clickhouse libraries older-logfire jaeger-demo test test-all test-versions check lint types contracts bench lock environment clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
@@ -40,6 +42,8 @@ clickhouse: environment ## ClickHouse's own engine for the tests (half a gigabyt
 	@$(INSTALL) --require-hashes --requirement requirements.clickhouse.lock
 
 libraries: environment $(LIBRARIES)/.packages ## clients, agents and their instrumentors for the tests, into .venv-libraries (700 MB, once)
+
+older-logfire: environment $(OLDER_LOGFIRE)/.packages ## the last logfire-mcp that works, with Logfire 4, for the tests, into .venv-older-logfire (50 MB, once)
 
 web: ## the pages of `view` and `serve`, from web/ into the package (Node.js 20.19 or newer)
 	@cd web && npm ci --no-audit --no-fund --silent && npm run --silent build
@@ -70,23 +74,25 @@ contracts: environment ## import-linter: who may import whom
 	@$(VENV)/bin/lint-imports --no-cache >$(VENV)/contracts.txt || { cat $(VENV)/contracts.txt; exit 1; }
 
 bench: environment ## the benchmarks: each figure as a ratio to a peer, in one run
-	@for each in span stream startup first_session exit store foreign many_runs push serve scrub status report page; do $(PY) -m benchmarks.$$each || exit 1; done
+	@for each in span stream startup first_session exit store foreign many_runs push serve scrub status report page watch; do $(PY) -m benchmarks.$$each || exit 1; done
 
 lock: environment ## write requirements.lock anew, from pyproject.toml, and the price list
 	@$(INSTALL) uv
 	@printf 'hatchling\neditables\n' | $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-		--no-header --no-annotate --no-emit-index-url --extra coordinator --extra mcp --extra serve --group dev --output-file requirements.lock pyproject.toml -
+		--no-header --no-annotate --no-emit-index-url --extra coordinator --extra mcp --extra serve --extra watch --group dev --output-file requirements.lock pyproject.toml -
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-header --no-annotate --no-emit-index-url --group clickhouse --output-file requirements.clickhouse.lock
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 		--no-header --no-annotate --no-emit-index-url --extra instrument --group libraries --output-file requirements.libraries.lock pyproject.toml
+	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+		--no-header --no-annotate --no-emit-index-url --group older-logfire --output-file requirements.older-logfire.lock
 	@$(MAKE) --no-print-directory environment
 	@$(PY) -m tools.price_list
 
 environment: $(VENV)/.project ## install all of that into .venv (the others do it themselves)
 
 clean: ## remove the environment and everything generated, but no recordings
-	@rm -rf $(VENV) .venv-3.* $(LIBRARIES) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-3.* $(LIBRARIES) $(OLDER_LOGFIRE) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.project: pyproject.toml $(VENV)/.packages
@@ -102,6 +108,12 @@ $(LIBRARIES)/.packages: requirements.libraries.lock | $(VENV)/.project
 	@$(INSTALL) uv
 	@$(PY) -m uv venv --quiet --clear --python $(PY) $(LIBRARIES)
 	@$(PY) -m uv pip install --quiet --python $(LIBRARIES)/bin/python --require-hashes --requirement requirements.libraries.lock
+	@touch $@
+
+$(OLDER_LOGFIRE)/.packages: requirements.older-logfire.lock | $(VENV)/.project
+	@$(INSTALL) uv
+	@$(PY) -m uv venv --quiet --clear --python $(PY) $(OLDER_LOGFIRE)
+	@$(PY) -m uv pip install --quiet --python $(OLDER_LOGFIRE)/bin/python --require-hashes --requirement requirements.older-logfire.lock
 	@touch $@
 
 $(PY):

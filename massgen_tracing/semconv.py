@@ -35,6 +35,9 @@ MCP_NAME: Final = "mcp.{server}.{tool}"
 TOOL_NAME: Final = "Tool execution: {name}"
 """The wrapper around one tool call of any kind."""
 
+WATCHED_NAME: Final = "watch.agent.{name}"
+"""What was watched and not traced, for as long as it was watched."""
+
 # What these names begin with, by which spans are told that say nothing else of what they are.
 AGENT_PREFIX: Final = ROUND_NAME.partition("{")[0]
 LLM_PREFIX: Final = LLM_NAME.partition("{")[0]
@@ -217,10 +220,37 @@ BACKGROUND: Final = "massgen.background"
 INTERRUPTED: Final = "massgen.interrupted"
 """bool. Set by the reader on a span whose process died before the span ended."""
 
+# --- massgen.*: what was watched ----------------------------------------------------------------------------------------------------
+
+WATCHING: Final = "massgen.watching"
+"""bool. True on a session that is no coordination, but what was watched together."""
+
+WATCH_STATE: Final = "massgen.watch.state"
+"""str. The state that something watched came to be in; on `watch.agent.*` the last one."""
+
+WATCH_PREVIOUS: Final = "massgen.watch.previous"
+WATCH_SIGNAL: Final = "massgen.watch.signal"
+"""str. What kind of thing was seen that said so."""
+
+WATCH_EVIDENCE: Final = "massgen.watch.evidence"
+"""str. The quote."""
+
+WATCH_ATTEMPT: Final = "massgen.watch.attempt"
+"""int. How many-th attempt it was, from 1."""
+
+WATCH_PROGRAM: Final = "massgen.watch.program"
+"""str. The program that was watched, where it is known."""
+
+WATCH_SESSION: Final = "massgen.watch.session"
+"""str. On what was made from a program's transcript: the program's id of its session."""
+
+WATCH_SUBAGENT: Final = "massgen.watch.subagent"
+"""str. On the same: the sub-agent that did it."""
+
 # --- massgen.*: recordings that were made from a run's logs afterwards --------------------------------------------------------------
 
 IMPORTED: Final = "massgen.imported"
-"""bool. True on every span that was made from MassGen's log files after the run; absent on spans that were traced."""
+"""bool. True on every span that was made from MassGen's log files, or from an agent's transcript, after the run; absent on spans that were traced."""
 
 ESTIMATED: Final = "massgen.estimated"
 """str[], of `ESTIMATES`. What of an imported span the log files do not tell, so that it is a guess; absent where nothing is."""

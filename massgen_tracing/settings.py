@@ -20,6 +20,9 @@ from massgen_tracing.thresholds import VARIABLES, Thresholds
 PREFIX: Final = "MASSGEN_TRACING_"
 """What the names of this package's own variables begin with."""
 
+DEFAULT_SERVICE: Final = "massgen"
+"""Who is running, where nobody says it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -93,7 +96,7 @@ def _not_disabled(text: str) -> bool:
 SETTINGS: Final = (
     Setting("enabled", "MASSGEN_TRACING_ENABLED", True, _boolean, "trace at all; off, every call does nothing (so does OTEL_SDK_DISABLED=true)",
             ("OTEL_SDK_DISABLED", _not_disabled)),
-    Setting("service_name", "OTEL_SERVICE_NAME", "massgen", _text, "who is running: `service.name` of every span"),
+    Setting("service_name", "OTEL_SERVICE_NAME", DEFAULT_SERVICE, _text, "who is running: `service.name` of every span"),
     Setting("record", "MASSGEN_TRACING_RECORD", True, _boolean, "write the local recording"),
     Setting("root", layout.ROOT_VARIABLE, layout.DEFAULT_ROOT, _path, "directory of runs and recordings"),
     Setting("run_files", "MASSGEN_TRACING_RUN_FILES", True, _boolean,

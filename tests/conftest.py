@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -27,9 +28,16 @@ LONG_SECONDS = 3600
 """After which a long test is taken to hang; for others `pyproject.toml` says when."""
 
 
+@pytest.hookimpl
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many processes again as there are cores, for many tests wait for something."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(2, cores * 3 // 2)
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests have the time that they take, and come first in the half of each of two processes, so that neither waits for one at the end.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long tests have the time that they take, and come first in the part of each process, so that none waits for one at the end.
 
     What needs the Collector comes last: it may be built meanwhile.
     """
@@ -39,8 +47,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(LONG_SECONDS))
     slow = [item for item in items if _takes_long(item)]
     others = [item for item in items if item not in built and not _takes_long(item)]
-    middle = len(others) // 2
-    items[:] = [*slow[::2], *others[:middle], *slow[1::2], *others[middle:], *built]
+    parts = getattr(config, "workerinput", {}).get("workercount", 1)
+    bounds = [len(others) * part // parts for part in range(parts + 1)]
+    items[:] = [item for part in range(parts) for item in (*slow[part::parts], *others[bounds[part] : bounds[part + 1]])] + built
 
 
 def _takes_long(item: pytest.Item) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from massgen_tracing import conventions, semconv
+from massgen_tracing import conventions, semconv, settings
 from massgen_tracing.insight.calls import ModelCall
 from massgen_tracing.insight.parts import Parts
 from massgen_tracing.model import SpanRecord, Usage
@@ -51,7 +51,7 @@ class Summary:
     Attributes:
         trace_ids: its traces, by first start.
         question: what was asked last, of which `winner` and `state` tell too; empty when the recording does not say.
-        work: without a session, the name of its first span; empty with one.
+        work: without a session, the name of its first span, behind the service's where that is not ours; empty with one.
         start_ns: first start, Unix nanoseconds; None for a recording without spans.
         seconds: how long the sessions took, one after the other, or, for one that has not ended, how long it is known to have run.
         agents: ids of the agents, by name.
@@ -103,7 +103,7 @@ def total(parts: Parts) -> Summary:
     return Summary(
         trace_ids=tuple(dict.fromkeys(span.trace_id for span in ordered)),
         question=text(about.get(semconv.TASK)),
-        work=ordered[0].name if ordered and session is None else "",
+        work=_work(ordered[0]) if ordered and session is None else "",
         start_ns=_first_start(sessions, ordered),
         seconds=_seconds(sessions, ordered),
         state=_state(session, open_count, interrupted),
@@ -120,6 +120,11 @@ def total(parts: Parts) -> Summary:
         open=open_count,
         interrupted=interrupted,
     )
+
+
+def _work(first: SpanRecord) -> str:
+    service = text(first.resource.attributes.get(semconv.SERVICE_NAME))
+    return first.name if service in {"", settings.DEFAULT_SERVICE} else f"{service}: {first.name}"
 
 
 def _scrubbed(span: SpanRecord) -> int:

@@ -13,6 +13,7 @@ from massgen_tracing.serve import ingest, queries
 from massgen_tracing.serve.guarding import Guard
 from massgen_tracing.serve.ingest.spool import Spool
 from massgen_tracing.serve.served import Served
+from massgen_tracing.views import mcp
 
 
 @contextlib.contextmanager
@@ -38,5 +39,6 @@ def application(served: Served, *, pages: Sequence[BaseRoute] = (), grpc: tuple[
 
 def make_app(served: Served, spool: Spool, pages: Sequence[BaseRoute] = ()) -> Starlette:
     """The same, with the spool into which what is sent goes."""
-    routes = [*ingest.routes(served, spool), *queries.routes(served), *pages]
+    tools = mcp.mounted(served.root, served.organization, served.project)
+    routes = [*ingest.routes(served, spool), *queries.routes(served), tools, *pages]
     return Starlette(routes=routes, middleware=[Middleware(Guard, served=served)])

@@ -10,7 +10,6 @@ from pathlib import Path
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.reading.recording import Recording
 from massgen_tracing.store.roots import catalogue, lookup, reader
-from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.views import options
 
 
@@ -108,4 +107,4 @@ def locate(root: str, wanted: str | None) -> Located:
     place = lookup.place_named(root, wanted)
     if place is not None:
         return Located(place.name, root, tuple(catalogue.files(place)))
-    return Located(f"trace {wanted}", root, catalogue.files_with(root, Wanted(traces=(wanted.lower(),))), wanted)
+    return Located(f"trace {wanted}", root, lookup.files_of_trace(root, wanted), wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +87,13 @@ def test_a_missed_target_fails_only_a_check(capsys: pytest.CaptureFixture[str]) 
     assert report("Title", figures, unit="µs", check=True) == 1
     assert report("Title", figures[1:], unit="µs", check=True) == 0
     assert capsys.readouterr().out.count("MISSED") == 2
+
+
+def test_the_benchmark_of_watching_prints_cost_and_latencies() -> None:
+    """Of as many targets as are asked for."""
+    command = [sys.executable, "-m", "benchmarks.watch", "--targets", "8", "--seconds", "0.2", "--rounds", "1"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    targets, *rest = (line.partition(":")[0] for line in done.stdout.splitlines())
+    assert targets == ("8 idle targets" if shutil.which("tmux") else "6 idle targets")
+    assert rest == ["a change by notification", "a change by looking each second", "peak memory"]
+    assert done.stderr == ""

@@ -172,13 +172,12 @@ def test_massgen_does_the_same_with_and_without(version: str, case: str, runs: R
         pytest.skip("failures on the newest only")
     refused = {"answered": (), "one refused": ("agent_c",), "all refused": agents(3)}[case]
     parts = {agent_id: replace(part, status=400 if agent_id in refused else 200) for agent_id, part in STEADY.items()}
-    used = environment(version) if (version, case) == (VERSIONS[0], "answered") else runs.preloaded(version)
     for attempt in range(MOST_RACES):
         rans = []
         for traced in (True, False):
             place = tmp_path / f"{attempt}_{traced}"
             place.mkdir()
-            with stage(used, Script(agents(3), parts, seed=35), NO_SERVER, place=place) as here:
+            with stage(runs.preloaded(version), Script(agents(3), parts, seed=35), NO_SERVER, place=place) as here:
                 rans.append(here.run(here.massgen(), traced=traced))
         with_us, without = rans
         assert with_us.spans

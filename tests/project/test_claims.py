@@ -194,9 +194,38 @@ CLAIMS = {
     "Under the name `logfire`": (
         "views/mcp/test_tools::old_and_new_names",
         "views/mcp/test_tools::rows_as_logfires_server_gives_them",
+        "serve/test_older_logfire::the_same_tools_say_the_same",
         "views/mcp/test_hosted",
         "views/mcp/test_protocol::hosted_logfire_by_the_command",
     ),
+    "`massgen-tracing watch` follows": (
+        "views/test_watch::lines_for_people",
+        "views/test_watch::objects_for_programs",
+        "views/test_watch::the_table",
+        "runs/watch/test_terminals::patterns_of_names_mean_panes_that_come_later_too",
+        "runs/watch/test_targets",
+    ),
+    "A state is `starting`": (
+        "runs/watch/test_judge::what_outweighs_what",
+        "runs/watch/test_judge::what_contradicts_is_shown",
+        "runs/watch/test_judge::silence_is_idle_then_stalled_and_never_a_failure",
+        "runs/watch/test_judge::the_checklist_says_yes_no_or_unknown",
+        "views/test_watch::a_command_and_its_exit_code",
+        "views/test_watch::wrong_use",
+    ),
+    "Nothing that is watched is ever ended": (
+        "runs/watch/test_terminals::nothing_is_signalled",
+        "runs/watch/test_targets::processes_are_ended_only_where_that_is_asked_for",
+        "runs/watch/test_targets::thresholds_are_told_once_a_crossing",
+        "runs/watch/test_targets::observations_and_decisions_are_kept",
+    ),
+    "Claude Code, Codex, Gemini CLI": (
+        "runs/watch/test_screens::screens_of_known_programs",
+        "runs/watch/test_screens::a_profile_of_ones_own",
+        "runs/watch/test_transcripts::each_response_counts_once",
+        "runs/watch/test_record::a_watched_agent_is_in_the_records",
+    ),
+    "From Python, `massgen_tracing.runs.watch": ("runs/watch/test_targets::a_workspace_over_time",),
     "`massgen-tracing logs import PATH…`": (
         "massgen/test_import_command::a_second_import_changes_nothing",
         "massgen/test_import_command::what_is_missing_is_said_in_the_runs_line",
@@ -275,6 +304,10 @@ CLAIMS = {
         "serve/test_durability::each_trace_is_a_run",
     ),
     "Logfire's query clients ask it": ("serve/test_queries",),
+    "Coding assistants ask it at `/mcp`": (
+        "serve/test_mcp::an_assistant_asks_of_what_was_sent",
+        "serve/test_mcp::the_servers_checks_hold",
+    ),
     "It listens on this machine only": (
         "serve/test_guarding",
         "serve/test_hostile",

@@ -20,7 +20,7 @@ _WORKFLOW = frozenset({"new_answer", "vote", "stop"})
 def incomplete(parts: Parts, known: Sequence[Coordination]) -> Iterator[Finding]:
     """`incomplete_coordination`: what the last attempt lacks at its end; one that still goes on lacks nothing yet."""
     last = known[-1] if known else None
-    if last is None or last.session.state == "open" or not (last.agents or last.rounds):
+    if last is None or last.session.state == "open" or not (last.agents or last.rounds) or last.session.attributes.get(semconv.WATCHING) is True:
         return
     session, severity = last.session, "low"
     lacks: list[Evidence] = []

@@ -34,6 +34,9 @@ _SYNC_SECONDS: Final = 2.0
 _MOST_SORTED: Final = 256
 """Arrivals that are sorted, and wait for the recordings to be synced."""
 
+_LINGER_SECONDS: Final = 5.0
+"""How long arrivals stay that are not needed any more: whoever has listed one before it was sorted finds it by its other name."""
+
 _RETRY_SECONDS: Final = 1.0
 
 
@@ -52,6 +55,7 @@ class Sorter:
         self._recordings = Recordings(root)
         self._tidier = Tidier(root)
         self._sorted: list[Path] = []
+        self._leaving: list[tuple[float, list[Path]]] = []
         self._synced = time.monotonic()
         self._lengths: dict[str, int] = {}
         self._note = self._directory / f"{0:016d}{_NOTED}"
@@ -99,7 +103,7 @@ class Sorter:
             traceback.print_exc()
             arrival.rename(arrival.with_suffix(_BROKEN))
             return
-        self._tidier.written()
+        self._tidier.written(arrival.stat().st_size)
         arrival.rename(layout.sorted_arrival(arrival))
         self._sorted.append(layout.sorted_arrival(arrival))
 
@@ -132,12 +136,13 @@ class Sorter:
         part.replace(note)
 
     def sync(self) -> None:
-        """Have the recordings on the disk, and remove the arrivals that they have.
+        """Have the recordings on the disk, so that the arrivals are not needed any more that they have.
 
         Raises:
             OSError: if that cannot be done.
         """
         self._synced = time.monotonic()
+        self._remove()
         self._recordings.let_go_of_silent()
         self._tidier.tidy()
         if not self._sorted:
@@ -147,13 +152,14 @@ class Sorter:
         earlier, self._lengths = self._note, {}
         self._note = self._directory / f"{int(self._sorted[-1].name.partition('.')[0]) + 1:016d}{_NOTED}"
         self._write_note(self._note)
-        self._remove(earlier)
-
-    def _remove(self, earlier: Path) -> None:
-        """Remove what is not needed any more: arrivals, and the note before."""
-        for path in (*self._sorted, earlier):
-            path.unlink(missing_ok=True)
+        self._leaving.append((time.monotonic(), [*self._sorted, earlier]))
         self._sorted.clear()
+
+    def _remove(self) -> None:
+        """Remove what has not been needed for a while: arrivals, and notes that others have followed."""
+        while self._leaving and time.monotonic() - self._leaving[0][0] > _LINGER_SECONDS:
+            for path in self._leaving.pop(0)[1]:
+                path.unlink(missing_ok=True)
 
     @property
     def is_to_sync(self) -> bool:

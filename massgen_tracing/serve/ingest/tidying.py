@@ -18,14 +18,18 @@ from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
 
 _PAUSE_SECONDS: Final = 15.0
-"""Between two such processes."""
+"""Between the starts of two such processes, unless much has come."""
+
+_MUCH: Final = 2**25
+"""So many bytes of what was sent are worth a process at once."""
 
 _QUIET_SECONDS: Final = 10.0
-"""How long nothing has come of a trace that is sealed; one with open spans is held locked, and stays as it is."""
+_SHORT_SECONDS: Final = 2.0
+"""How long nothing has come of a trace that is sealed, and where much has come. One with open spans is held locked, and stays as it is."""
 
 _LONGEST_SECONDS: Final = 20.0
-_NICE: Final = 10
-_BOOT: Final = "import sys; sys.path[:] = sys.argv[2:]; from massgen_tracing.serve.ingest.tidying import main; main(sys.argv[1])"
+_NICE: Final = 5
+_BOOT: Final = "import sys; sys.path[:] = sys.argv[3:]; from massgen_tracing.serve.ingest.tidying import main; main(sys.argv[1], float(sys.argv[2]))"
 
 
 class Tidier:
@@ -40,21 +44,25 @@ class Tidier:
         self._process: subprocess.Popen[bytes] | None = None
         self._started = self._written = time.monotonic()
         self._has_something = True  # a server before this one may have left it
+        self._bytes = 0
 
-    def written(self) -> None:
-        """Something was written just now."""
+    def written(self, size: int) -> None:
+        """So many bytes of what was sent were written just now."""
         self._written = time.monotonic()
         self._has_something = True
+        self._bytes += size
 
     def tidy(self) -> None:
         """Start the process, if it is time to."""
         now = time.monotonic()
         is_running = self._process is not None and self._process.poll() is None
-        if is_running or not self._has_something or now - self._started < _PAUSE_SECONDS:
+        is_much = self._bytes > _MUCH
+        if is_running or not self._has_something or (now - self._started < _PAUSE_SECONDS and not is_much):
             return
-        self._has_something = now - self._written < _QUIET_SECONDS
-        self._started = now
-        self._process = subprocess.Popen([sys.executable, "-c", _BOOT, str(self._root), *sys.path], stdin=subprocess.DEVNULL)
+        quiet = _SHORT_SECONDS if is_much else _QUIET_SECONDS
+        self._has_something = now - self._written < quiet
+        self._started, self._bytes = now, 0
+        self._process = subprocess.Popen([sys.executable, "-c", _BOOT, str(self._root), str(quiet), *sys.path], stdin=subprocess.DEVNULL)
 
     def close(self) -> None:
         """End it; what it has not sealed stays as it is."""
@@ -63,22 +71,22 @@ class Tidier:
             self._process.wait()
 
 
-def main(root: str) -> None:
-    """Seal what is quiet: many small recordings together, others by themselves."""
+def main(root: str, seconds: float) -> None:
+    """Seal what has been quiet for so long: many small recordings together, others by themselves."""
     from massgen_tracing.store.roots import compaction
     from massgen_tracing.store.sealing import seal
 
     os.nice(_NICE)
     deadline = time.monotonic() + _LONGEST_SECONDS
+
+    def is_quiet(path: Path) -> bool:
+        return time.time() - path.stat().st_mtime > seconds
+
     with contextlib.suppress(RecordingError):
-        compaction.compact(Path(root), until=deadline, only=_is_quiet)
+        compaction.compact(Path(root), until=deadline, only=is_quiet)
     for path in sorted((Path(root) / layout.TRACES_DIR).glob(f"*{layout.RECORDING_SUFFIX}")):
         if time.monotonic() > deadline:
             return
         with contextlib.suppress(RecordingError, OSError):
-            if seal.is_own(path) and _is_quiet(path):
+            if seal.is_own(path) and is_quiet(path):
                 seal.seal(path)
-
-
-def _is_quiet(path: Path) -> bool:
-    return time.time() - path.stat().st_mtime > _QUIET_SECONDS

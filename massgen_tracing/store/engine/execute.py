@@ -158,10 +158,14 @@ def _answer_from(find: Callable[[], Found], sources: Sequence[str], question: _Q
     """The answer that files give, without those of them that turn out to be gone or damaged."""
     named = frozenset(map(Path, sources))
     lost: dict[Path, str] = {}
+    gone_arrivals: set[Path] = set()
     while True:
         there = find()
         files = [path for path in there.files if path not in lost]
         chosen = choose(files, there.segments, named=named, traces=question.traces, window=question.window)
+        if not (seen := {path for path in map(Path, chosen.recording.report.lost) if layout.is_arrival(path)}) <= gone_arrivals:
+            gone_arrivals |= seen  # what was in them is in recordings now
+            continue
         if not lost:
             on_read()
         try:

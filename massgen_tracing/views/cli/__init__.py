@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from massgen_tracing import errors
 from massgen_tracing._version import __version__
@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, str]] = {
     "exec": "run a Python program, MassGen say, traced and otherwise as it is",
     "sql": "ask Logfire's SQL of the local recordings",
     "logs": "list the recorded runs, analyze and compare them; make recordings of MassGen runs that were not traced; make a run's files anew",
+    "watch": "follow runs, terminals, logs, folders and processes, also of agents that nobody traces: what each is doing, and by which evidence",
     "trace": "draw the span tree of a run",
     "summary": "say on one screen what a run cost, what was thrown away, which tools took long, where nothing went on, what failed",
     "view": "look at runs in a browser: agents over time, answers and votes, costs, errors, every span; SQL and dashboards",
@@ -46,7 +47,23 @@ EXIT_INTERRUPTED: Final = 4
 
 
 class _Parser(argparse.ArgumentParser):
-    """Arguments that are wrong end a command as a wrong configuration does: nothing was started."""
+    """Arguments that are wrong end a command as a wrong configuration does: nothing was started.
+
+    Attributes:
+        takes_command: whether what follows `--` is another command, with its own options, which `words` has then.
+    """
+
+    takes_command = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        words: list[str] | None = None
+        if self.takes_command and args is not None and "--" in args:
+            at = args.index("--")
+            args, words = args[:at], args[at + 1 :]
+        found, unknown = super().parse_known_args(args, namespace)
+        if self.takes_command:
+            found.words = words
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)

@@ -78,3 +78,13 @@ class Backend(Protocol):
 
     def traces_of(self, span_id: str) -> Sequence[str]:
         """The traces that have a span of that id, the first of them: none where nobody knows it."""
+
+
+def columns(schemas: Mapping[str, Any]) -> dict[str, list[Column]]:
+    """The columns of each table, as `GET /v1/schemas` of Logfire's API says them."""
+    return {
+        table["name"]: [
+            Column(name, said["data_type"], said.get("nullable", True), said.get("description", "").strip()) for name, said in table["schema"].items()
+        ]
+        for table in schemas.get("tables", [])
+    }

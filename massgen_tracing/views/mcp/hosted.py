@@ -15,7 +15,7 @@ from massgen_tracing.errors import ConfigError, MissingPackageError, QueryError
 from massgen_tracing.insight.analysis import Analysis
 from massgen_tracing.insight.comparison import compare
 from massgen_tracing.views import links
-from massgen_tracing.views.mcp import bounded, rows
+from massgen_tracing.views.mcp import backend, bounded, rows
 from massgen_tracing.views.mcp.backend import Column, Opened, Rows
 from massgen_tracing.views.mcp.kept import Kept
 from massgen_tracing.views.report import compared
@@ -112,13 +112,7 @@ class Hosted:
     def schema(self) -> Mapping[str, Sequence[Column]]:
         response = _answered(lambda: self.client.client.get("/v1/schemas"))
         _answered(lambda: self.client.handle_response_errors(response))
-        return {
-            table["name"]: [
-                Column(name, about["data_type"], about.get("nullable", True), about.get("description", "").strip())
-                for name, about in table["schema"].items()
-            ]
-            for table in response.json().get("tables", [])
-        }
+        return backend.columns(response.json())
 
     def link(self, trace_id: str) -> str:
         project = _answered(self.client.info)

@@ -18,9 +18,8 @@ from massgen_tracing.insight.analysis import Analysis
 from massgen_tracing.insight.comparison import compare
 from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.roots import catalogue, lookup, reader
-from massgen_tracing.store.roots.contents import Wanted
-from massgen_tracing.store.sql import schema
 from massgen_tracing.views import formats, hints, links, listing, text, wanted
+from massgen_tracing.views.mcp import backend
 from massgen_tracing.views.mcp.backend import Column, Opened, Rows
 from massgen_tracing.views.mcp.kept import Kept, of_files
 from massgen_tracing.views.report import analysed, compared
@@ -64,17 +63,15 @@ class Local:
         return Rows(list(formats.objects(result, expand=True)), result.truncated, (*_notes(result.report), *meant))
 
     def schema(self) -> Mapping[str, Sequence[Column]]:
-        tables: dict[str, list[Column]] = {}
-        for row in store.query(schema.ALL_COLUMNS, self.root).rows:
-            column = Column(row["column_name"], row["data_type"], row["is_nullable"] == "YES", row["description"] or "")
-            tables.setdefault(row["table_name"], []).append(column)
-        return tables
+        from massgen_tracing.store.tables import described
+
+        return backend.columns(described.schemas())
 
     def link(self, trace_id: str) -> str:
         if self.page:
             return links.of_project(self.page, trace_id)
-        files = catalogue.files_with(Path(self.root), Wanted(traces=(trace_id,)))
-        at_logfire = [link.url for link in links.links(trace_id, files) if link.kind == "logfire" and link.url is not None]
+        found = links.links(trace_id, lookup.files_of_trace(self.root, trace_id))
+        at_logfire = [link.url for link in found if link.kind == "logfire" and link.url is not None]
         return at_logfire[0] if at_logfire else links.of_project(os.environ.get(links.PROJECT_VARIABLE) or _SERVED, trace_id)
 
     def runs(self, limit: int, offset: int) -> tuple[Sequence[Mapping[str, Any]], bool]:

@@ -23,6 +23,7 @@ from massgen_tracing.views.mcp.tools import TOOLS
 from tests.views.mcp.conftest import FAULTY
 from tests.views.mcp.logfire_api import TOKEN, serving
 
+OLDER = Path(__file__).resolve().parents[3] / ".venv-older-logfire"
 COMMAND = ["-m", "massgen_tracing.views.cli", "mcp"]
 
 
@@ -60,6 +61,29 @@ async def test_every_tool_answers_of_a_real_run(place: Path) -> None:
         summary = (await client.call_tool("run_summary", {"run": run})).structured_content
         assert summary is not None
         assert (summary["recorded"]["question"], summary["recorded"]["winner"]) == ("Which layout?", "agent_a")
+
+
+@pytest.fixture
+def first_generation(tmp_path: Path) -> Path:
+    """A directory with the protocol's package in its first generation, and what only that needs, to be imported before the other."""
+    if not OLDER.exists():
+        pytest.skip("the first generation of `mcp` is not installed: `make older-logfire` does it (50 MB)")
+    [packages] = OLDER.glob("lib/python*/site-packages")
+    for name in ("mcp", "httpx_sse", "pydantic_settings", "dotenv"):
+        (tmp_path / name).symlink_to(packages / name)
+    return tmp_path
+
+
+async def test_either_generation_of_the_package_serves(first_generation: Path, root: Path) -> None:
+    """The server is the same by the package's first generation: tools, answers, errors."""
+    env = {**os.environ, "PYTHONPATH": str(first_generation)}
+    async with Client(StdioServerParameters(command=sys.executable, args=[*COMMAND, "--root", str(root)], env=env)) as client:
+        listed = (await client.list_tools()).tools
+        assert [each.name for each in listed] == list(TOOLS)
+        summary = (await client.call_tool("run_summary", {"run": FAULTY})).structured_content
+        assert summary is not None
+        assert summary["recorded"]["winner"] == "a"
+        assert (await client.call_tool("run_summary", {"run": "nothing"})).is_error
 
 
 async def test_hosted_logfire_by_the_command(root: Path, tmp_path: Path) -> None:

@@ -1,0 +1,110 @@
+"""When something counts as completed: a list of conditions, each of which holds, does not hold, or is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from massgen_tracing.runs.watch.signals import Rank, Signal
+
+Check = Callable[[], bool | None]
+"""A condition of the caller's own; None where it cannot be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One condition.
+
+    Attributes:
+        name: what is to hold.
+        holds: whether it does; None where that is not known.
+        detail: why.
+    """
+
+    name: str
+    holds: bool | None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked of something to be completed.
+
+    Attributes:
+        files: have to be there, and not empty.
+        marker: has to stand in the output; empty: none has to.
+        checks: conditions of the caller's own, by name.
+    """
+
+    files: Sequence[Path] = ()
+    marker: str = ""
+    checks: Mapping[str, Check] = field(default_factory=dict)
+
+
+EXIT = "exit"
+"""The name of the signal of how a process ended."""
+
+SESSION = "session"
+"""Of what a program says of itself while it runs, in a file of its own."""
+
+MARKER = "marker"
+ERROR = "error"
+
+
+def items(wanted: Wanted, signals: Mapping[str, Signal]) -> tuple[Item, ...]:
+    """The list as it is now."""
+    return (_exit(signals.get(EXIT)), *map(_file, wanted.files), _no_error(signals.get(ERROR)), *_marker(wanted, signals), *_own(wanted.checks))
+
+
+def _exit(ended: Signal | None) -> Item:
+    if ended is None or ended.state == "dead":
+        return Item("exit code 0", None, "" if ended is None else ended.quote)
+    return Item("exit code 0", ended.state == "completed", ended.quote)
+
+
+def _file(path: Path) -> Item:
+    name = f"{path.name} is there and not empty"
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return Item(name, False, "is missing")
+    except OSError as error:
+        return Item(name, None, error.strerror or str(error))
+    if path.is_dir():
+        try:
+            return Item(name, next(path.iterdir(), None) is not None, "a directory")
+        except OSError as error:
+            return Item(name, None, error.strerror or str(error))
+    return Item(name, size > 0, f"{size} bytes" if size else "is empty")
+
+
+def _no_error(error: Signal | None) -> Item:
+    return Item("no error in the output", error is None, "" if error is None else f"{error.category}: {error.quote}")
+
+
+def _marker(wanted: Wanted, signals: Mapping[str, Signal]) -> tuple[Item, ...]:
+    if not wanted.marker:
+        return ()
+    found = signals.get(MARKER)
+    return (Item(f"marker {wanted.marker!r}", found is not None, "" if found is None else found.quote),)
+
+
+def _own(checks: Mapping[str, Check]) -> tuple[Item, ...]:
+    made = []
+    for name, check in checks.items():
+        try:
+            made.append(Item(name, check()))
+        except Exception as error:  # noqa: BLE001 - a check of the caller's own is an observation like any other
+            made.append(Item(name, None, f"{type(error).__name__}: {error}"))
+    return tuple(made)
+
+
+def missing(made: Sequence[Item]) -> Item | None:
+    """The first condition that does not hold."""
+    return next((item for item in made if item.holds is False), None)
+
+
+def as_signal(item: Item, at: float) -> Signal:
+    """What a condition that does not hold says."""
+    return Signal(Rank.WRITTEN, "checklist", "failed", f"{item.name}: {item.detail or 'no'}", at)

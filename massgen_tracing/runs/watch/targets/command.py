@@ -1,0 +1,137 @@
+"""A command that is started here and watched to its end; its output goes on to where it would have gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import IO, BinaryIO, Final
+
+from massgen_tracing.errors import ConfigError, MissingPackageError
+from massgen_tracing.runs.watch import checklist, profiles
+from massgen_tracing.runs.watch.lines import Lines
+from massgen_tracing.runs.watch.output import Output
+from massgen_tracing.runs.watch.processes import Tree, ended
+from massgen_tracing.runs.watch.signals import Facts, Rank
+from massgen_tracing.runs.watch.targets import known
+from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target
+from massgen_tracing.runs.watch.transcripts import Place
+
+_AT_ONCE: Final = 65_536
+_LEFT_OPEN_SECONDS: Final = 0.5
+"""So long its output is waited for when it has ended: a child of its own may keep it open for ever."""
+
+
+class CommandTarget(Target):
+    """`-- COMMAND …`.
+
+    Attributes:
+        code: its exit code, negative for a signal; None while it runs.
+    """
+
+    def __init__(self, words: Sequence[str], asked: Asked, now: float) -> None:
+        super().__init__(Path(words[0]).name)
+        self._words = list(words)
+        self._asked = asked
+        self._profile = asked.profile or profiles.of_command(shlex.join(words))
+        self._facts = Facts(now, to_its_end=True)
+        known.take_on(self._facts, self._profile)
+        self._output = Output(self._facts, asked.marker, self._profile)
+        self._seen: list[tuple[str, float]] = []
+        self._number = 0
+        self._tree: Tree | None = None
+        self._pid = 0
+        self.code: int | None = None
+        self.subjects = [Subject(self.name, self._facts, asked.wanted(None), asked.patience_of(self._profile), folder=Path.cwd())]
+        self.subjects[0].program, self.subjects[0].place = self._profile, Place(Path.home(), Path.cwd())
+
+    async def start(self, wake: Callable[[], None]) -> None:
+        """Start it.
+
+        Raises:
+            ConfigError: if it cannot be started.
+        """
+        process = self._begin()
+        self._pid = process.pid
+        self._facts.alive = True
+        self._facts.moved("it was started", time.time())
+        with contextlib.suppress(MissingPackageError):  # then it is not known what it uses
+            self._tree = Tree(process.pid)
+        self.subjects[0].pids = (process.pid,)
+        loop = asyncio.get_running_loop()
+
+        def tell() -> None:
+            with contextlib.suppress(RuntimeError):  # watching has ended
+                loop.call_soon_threadsafe(wake)
+
+        out = sys.stdout.buffer if self._asked.own_streams else sys.stderr.buffer
+        streams = [(process.stdout, out), (process.stderr, sys.stderr.buffer)]
+        readers = [threading.Thread(target=self._pass_on, args=(source, target, tell), daemon=True) for source, target in streams]
+        for thread in (*readers, threading.Thread(target=self._await, args=(process, readers, tell), daemon=True)):
+            thread.start()
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        try:
+            # Not asyncio's: that kills a process which outlives whoever looks at it.
+            return subprocess.Popen(self._words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        except OSError as error:
+            hint = "Name a program that is on the path, or by its path"
+            raise ConfigError(f"{self._words[0]} cannot be started ({error.strerror or error})", got=shlex.join(self._words), hint=hint) from None
+
+    def look(self, now: float) -> bool:
+        code = self.code  # before its last lines are taken
+        seen = self._seen[: len(self._seen)]
+        del self._seen[: len(seen)]
+        for at, lines in groupby(seen, key=lambda each: each[1]):
+            told = [line for line, _ in lines]
+            self._number += len(told)
+            self._output.feed(told, at, self._number)
+        changed = bool(seen)
+        if self._tree is not None and self._facts.alive:
+            used = self._tree.look()
+            self._facts.resources = used.resources or self._facts.resources
+            if used.active:
+                self._facts.moved(used.active, now)
+                changed = True
+            known.read_status(self._facts, self._profile, self._pid, self.subjects[0].place, now)
+        if code is not None and self._facts.alive:
+            self._facts.alive = False
+            self.subjects[0].pids = ()
+            self._facts.note(Rank.ENDED, checklist.EXIT, "completed" if code == 0 else "failed", ended(code), now)
+            changed = True
+        return changed
+
+    def goes_on(self) -> bool:
+        return self._facts.alive is not False
+
+    def _pass_on(self, source: IO[bytes], target: BinaryIO, tell: Callable[[], None]) -> None:
+        lines = Lines()
+        with source:
+            while data := os.read(source.fileno(), _AT_ONCE):
+                with contextlib.suppress(BrokenPipeError, ValueError):  # nobody reads any more; it is watched all the same
+                    target.write(data)
+                    target.flush()
+                self._take(lines.feed(data), tell)
+        self._take(lines.rest(), tell)
+
+    def _take(self, lines: list[str], tell: Callable[[], None]) -> None:
+        now = time.time()
+        self._seen.extend((line, now) for line in lines)
+        if lines:
+            tell()
+
+    def _await(self, process: subprocess.Popen[bytes], readers: list[threading.Thread], tell: Callable[[], None]) -> None:
+        code = process.wait()
+        deadline = time.monotonic() + _LEFT_OPEN_SECONDS
+        for reader in readers:
+            reader.join(max(0.0, deadline - time.monotonic()))
+        self.code = code
+        tell()
