@@ -146,14 +146,16 @@ async def test_the_timeline_is_zoomed_by_keys_by_the_wheel_and_by_a_drag(page: A
     await page.mouse.up()
     await expect(shown).to_have_text(re.compile(r"4\d\.\d+s from \+16\.\d+s"))
     await page.wait_for_url(re.compile("from="))
+    dragged, address = await shown.inner_text(), page.url
+    await page.keyboard.down("Control")
+    await page.mouse.wheel(0, 100)
+    await page.keyboard.up("Control")
+    await expect(shown).not_to_have_text(dragged)
     said = await shown.inner_text()
+    await page.wait_for_url(lambda now: now != address)
     await page.reload()
     await page.locator(DRAWN).wait_for()
     await expect(shown).to_have_text(said)
-    await page.keyboard.down("Control")
-    await page.mouse.wheel(0, 400)
-    await page.keyboard.up("Control")
-    await expect(shown).not_to_have_text(said)
 
 
 async def test_the_list_of_spans_is_walked_by_keys(page: Any) -> None:
@@ -317,7 +319,7 @@ async def test_each_question_of_a_run_has_its_page(page: Any) -> None:
 async def test_a_link_of_logfires_form_opens_the_trace(page: Any) -> None:
     """Of another framework, without a session: its agents are lanes, calls that overlap stand below each other."""
     await see(page, f"/local/massgen?q=trace_id%3D%27{FRAMEWORK}%27")
-    await expect(page.locator("h1")).to_have_text("POST /ask")
+    await expect(page.locator("h1")).to_contain_text("POST /ask")
     names = [name.split("\n")[0] for name in await page.locator(".lane-name").all_inner_texts()]
     assert names == ["assistant", "critic", "planner"]
     await expect(page.get_by_role("tab", name="Spans")).to_have_attribute("aria-selected", "true")
