@@ -54,6 +54,7 @@ def main() -> int:
     heading("Where to look next")
     if shutil.which("massgen-tracing") is None:
         say(f"  first, for the command to be found:  . {Path(sys.prefix) / 'bin' / 'activate'}")
+    say("  massgen-tracing view                all of it in a browser: agents over time, votes, cost, every span")
     say("  massgen-tracing logs list           every run so far")
     say("  massgen-tracing trace RUN           the tree of one of them")
     say("  massgen-tracing summary RUN         what it cost, what was thrown away, what was slow, what failed")

@@ -43,6 +43,23 @@ CLAIMS = {
         "insight/test_calls::a_call_of_anybody_counts_with_its_cost",
         "libraries/test_programs::each_call_counts_once_with_its_tokens",
     ),
+    "- **A page to look at.**": (
+        "views/web/test_pages::the_timeline_draws_what_the_spans_are",
+        "views/web/test_pages::the_decision_is_a_picture",
+        "views/web/test_pages::a_live_run_changes_as_it_goes_on",
+        "views/web/test_pages::a_report_is_a_file_that_asks_nobody",
+    ),
+    "- **A local Logfire.**": (
+        "serve/test_sdk::logfires_sdk_sends_here",
+        "serve/test_durability::a_server_that_is_killed_has_everything_that_it_has_acknowledged",
+        "serve/test_queries::rows_come_with_their_types",
+        "views/mcp/test_tools::from_narrow_to_wide",
+    ),
+    "- **Agents that nobody traced.**": (
+        "runs/watch/test_terminals",
+        "runs/watch/test_targets",
+        "runs/watch/test_judge",
+    ),
     "- **Out, too.**": (
         "sinks/test_otlp::a_collector_that_does_not_answer",
         "sinks/test_logfire::spans_arrive_and_are_recorded_with_their_starts",
