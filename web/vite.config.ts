@@ -14,5 +14,5 @@ export default defineConfig(({ mode }) => {
           lib: { entry: "src/report.tsx", formats: ["iife" as const], name: "report", fileName: () => "report.js", cssFileName: "report" },
         },
       }
-    : { base: "/", build: { ...common, outDir: dist, emptyOutDir: true } };
+    : { base: "/", build: { ...common, outDir: dist, emptyOutDir: true, license: { fileName: "LICENSES.md" } } };
 });
