@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
@@ -85,6 +87,18 @@ def test_a_commands_output_beside_objects(capfd: pytest.CaptureFixture[str]) -> 
     lines = [json.loads(line) for line in said.out.splitlines()]
     assert lines[-1]["kind"] == "summary"
     assert "hi\n" in said.err
+
+
+def test_an_interruption_ends_it_with_a_summary(work: Path) -> None:
+    """Exit code 4; what is watched goes on."""
+    words = [sys.executable, "-m", "massgen_tracing", "watch", f"file:{work / 'output.log'}"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "running" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert (process.returncode, err) == (4, "")
+    assert "1 running\n" in out
 
 
 def test_all_runs_until_one_fails(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,7 @@ EXIT = "exit"
 SESSION = "session"
 """Of what a program says of itself while it runs, in a file of its own."""
 
+SCREEN = "screen"
 MARKER = "marker"
 ERROR = "error"
 

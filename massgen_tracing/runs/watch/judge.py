@@ -9,12 +9,12 @@ silence                                          is idle, then stalled; never a 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from massgen_tracing.runs.watch import checklist
 from massgen_tracing.runs.watch.checklist import Item, Wanted
-from massgen_tracing.runs.watch.signals import FAILURES, Facts, Rank, Signal, State
+from massgen_tracing.runs.watch.signals import FAILURES, FINAL, Facts, Rank, Signal, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _ended(facts: Facts, wanted: Wanted, items: tuple[Item, ...], ended: Signal,
     """Its process is gone, and nobody has said of it whether that was a success."""
     error = facts.signals.get(checklist.ERROR)
     if error is not None:
-        return Signal(error.rank, error.name, "failed", error.quote, error.at, error.category, error.context)
+        return error
     broken = checklist.missing(items)
     if broken is not None:
         return checklist.as_signal(broken, now)
@@ -101,14 +101,10 @@ def _ended(facts: Facts, wanted: Wanted, items: tuple[Item, ...], ended: Signal,
     if ended.state == "dead" and not (asked and all(item.holds is not None for item in items if item.name != "exit code 0")):
         return ended
     if facts.needs_outcome:
-        quote = f"{ended.quote}, and {facts.program or 'the program'} has not said that it succeeded"
-        return Signal(ended.rank, ended.name, "failed", quote, ended.at)
-    doubt = (
-        ""
-        if ended.state == "dead" or facts.exit_proves
-        else f", which proves no success of {facts.program or 'this program'}; nothing says otherwise"
-    )
-    return Signal(ended.rank, ended.name, "completed", f"{ended.quote}{doubt}", ended.at)
+        return replace(ended, state="failed", quote=f"{ended.quote}, and {facts.program or 'the program'} has not said that it succeeded")
+    proves = ended.state == "dead" or facts.exit_proves
+    doubt = "" if proves else f", which proves no success of {facts.program or 'this program'}; nothing says otherwise"
+    return replace(ended, state="completed", quote=f"{ended.quote}{doubt}")
 
 
 def _overdue(facts: Facts, patience: Patience, now: float) -> Signal | None:
@@ -118,37 +114,43 @@ def _overdue(facts: Facts, patience: Patience, now: float) -> Signal | None:
 
 
 def _going_on(facts: Facts, said: list[Signal], patience: Patience, now: float) -> Signal:
-    error, screen = facts.signals.get(checklist.ERROR), facts.signals.get("screen")
-    silent = None if facts.active_at is None else now - facts.active_at
-    if (
-        error is not None
-        and error.category == "rate_limit"
-        and now - error.at < patience.quiet
-        and error.at >= (facts.active_at or 0) - patience.fresh
-    ):
-        return Signal(error.rank, error.name, "rate_limited", error.quote, error.at, error.category, error.context)
-    last_word = error is not None and error.category != "rate_limit" and facts.alive is None and screen is None
-    if last_word and error is not None and now - max(error.at, facts.active_at or 0) >= patience.settles:
-        return Signal(error.rank, error.name, "failed", error.quote, error.at, error.category, error.context)
-    session = facts.signals.get(checklist.SESSION)
-    if session is not None and session.state != "running":
-        return session
-    if screen is not None and screen.state in ({"rate_limited"} if session is not None else {"waiting_input", "rate_limited", "idle"}):
-        return screen
-    if session is None and screen is not None and screen.state == "unknown" and (silent is None or silent >= patience.fresh):
-        return screen
-    live = [signal for signal in said if signal.state not in FAILURES and signal.state != "completed"]
-    explicit = next((signal for signal in live if signal.state in {"waiting_input", "idle", "rate_limited", "unknown", "stalled"}), None)
-    if explicit is not None:
-        return explicit
-    if facts.active_at is None or silent is None:
-        return live[0] if live else Signal(Rank.ACTIVITY, "activity", "starting", NOTHING_YET, facts.watched_since)
+    """It has not ended, as far as is known: what it says of itself, then errors, then its screen, then whether anything changes."""
+    live = [signal for signal in said if signal.state not in FINAL]
+    word = next((signal for signal in live if signal.state not in {"running", "starting"}), None)
+    return word or _by_error(facts, patience, now) or _by_screen(facts, patience, now) or _by_activity(facts, live, patience, now)
+
+
+def _by_error(facts: Facts, patience: Patience, now: float) -> Signal | None:
+    error, active_at = facts.signals.get(checklist.ERROR), facts.active_at or 0.0
+    if error is None:
+        return None
+    if error.category == "rate_limit":  # until something else comes
+        lasts = now - error.at < patience.quiet and error.at >= active_at - patience.fresh
+        return replace(error, state="rate_limited") if lasts else None
+    goes_on = facts.alive is not None or checklist.SCREEN in facts.signals or now - max(error.at, active_at) < patience.settles
+    return None if goes_on else error
+
+
+def _by_screen(facts: Facts, patience: Patience, now: float) -> Signal | None:
+    screen = facts.signals.get(checklist.SCREEN)
+    if screen is None or screen.state == "running":  # that is no news: whether it stalls is to be seen
+        return None
+    if checklist.SESSION in facts.signals and screen.state != "rate_limited":
+        return None  # which says it itself, but for the limits that it waits for
+    active = facts.active_at is not None and now - facts.active_at < patience.fresh
+    return None if screen.state == "unknown" and active else screen
+
+
+def _by_activity(facts: Facts, live: list[Signal], patience: Patience, now: float) -> Signal:
+    screen = facts.signals.get(checklist.SCREEN)
+    running = live[0] if live else screen if screen is not None and screen.state == "running" else None
+    if facts.active_at is None:
+        return running or Signal(Rank.ACTIVITY, "activity", "starting", NOTHING_YET, facts.watched_since)
+    silent = now - facts.active_at
     if silent >= patience.stalled:
         return _silence("stalled", facts, patience.stalled)
-    if session is None and screen is not None and screen.state == "running":
-        return screen
-    if live:
-        return live[0]
+    if running is not None:
+        return running
     if silent >= patience.quiet:
         return _silence("idle", facts, patience.quiet)
     return Signal(Rank.ACTIVITY, "activity", "running", facts.active, facts.active_at)

@@ -88,7 +88,8 @@ class Server:
         tmux = shutil.which("tmux")
         if tmux is None:
             raise ConfigError("There is no tmux here", hint="Install it (Debian: apt-get install tmux), or watch a file, a folder or a process")
-        socket = os.environ.get(SOCKET_VARIABLE)
+        # Within tmux it is that server, whose variable would have a client refuse to be one within another.
+        socket = os.environ.get(SOCKET_VARIABLE) or os.environ.get("TMUX", "").partition(",")[0]
         self._words = [tmux, "-u", *(["-S", socket] if socket else [])]
         self._output = output
         self._changed = changed
@@ -99,7 +100,8 @@ class Server:
         said = await self.ask("list-panes", "-a", "-F", _FORMAT)
         if said is None:
             return None
-        return [pane for line in said if (pane := _pane(line)) is not None]
+        own = os.environ.get("TMUX_PANE") if "TMUX" in os.environ else None  # what is said there is what is watched
+        return [pane for line in said if (pane := _pane(line)) is not None and pane.id != own]
 
     async def screen(self, pane: str) -> list[str]:
         """What a pane shows now; nothing where it is gone."""
@@ -156,7 +158,9 @@ class Server:
     async def _ask_once(self, words: tuple[str, ...]) -> list[str] | None:
         nothing = asyncio.subprocess.DEVNULL
         try:
-            process = await asyncio.create_subprocess_exec(*self._words, *words, stdin=nothing, stdout=asyncio.subprocess.PIPE, stderr=nothing)
+            process = await asyncio.create_subprocess_exec(
+                *self._words, *words, stdin=nothing, stdout=asyncio.subprocess.PIPE, stderr=nothing, env=_environment()
+            )
         except OSError:
             return None
         try:
@@ -186,7 +190,9 @@ class _Client:
         """Attach; whether that succeeded."""
         pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         try:
-            self._process = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe, stderr=nothing, limit=_LINE_LIMIT)
+            self._process = await asyncio.create_subprocess_exec(
+                *words, stdin=pipe, stdout=pipe, stderr=nothing, env=_environment(), limit=_LINE_LIMIT
+            )
         except OSError:
             return False
         self.ended = False
@@ -281,6 +287,10 @@ class _Client:
                 then()
             if not answer.done():
                 answer.set_result(block)
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "TMUX"}
 
 
 def _quoted(word: str) -> str:

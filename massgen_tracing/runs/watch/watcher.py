@@ -100,6 +100,7 @@ class Watched:
     attempt: int = 1
     error: Signal | None = None
     progress: int | None = None
+    seen: dict[str, Signal] = field(default_factory=dict)
 
     def change(
         self, kind: Literal["state", "error", "progress", "limit"], now: float, *, previous: State | None = None, evidence: Signal | None = None
@@ -202,6 +203,7 @@ class Watcher:
 
     def _judge(self, watched: Watched, now: float) -> list[Change]:
         subject, facts, before = watched.subject, watched.subject.facts, watched.verdict
+        self._note(watched)
         verdict = watched.verdict = judge(facts, subject.wanted, subject.patience, now)
         made: list[Change] = []
         if verdict.evidence.name == RUN_TIME:  # also where it ends after all, as what is watched to its end does
@@ -226,9 +228,22 @@ class Watcher:
         crossed = watched.crossings.look(facts.resources, subject.folder if verdict.state not in FINAL else None)
         made += [watched.change("limit", now, evidence=Signal(Rank.ACTIVITY, "limit", verdict.state, words, now)) for words in crossed]
         for change in made:
-            self._audit.write(change.kind, subject.name, state=change.state, evidence=change.evidence.quote, signals={
-                name: (signal.state, signal.quote) for name, signal in facts.signals.items()})  # fmt: skip
+            self._audit.write(change.kind, subject.name, state=change.state, signal=change.evidence.name, evidence=change.evidence.quote)
         return made
+
+    def _note(self, watched: Watched) -> None:
+        """Keep what has been seen since the last look, and what does not hold any more."""
+        signals = watched.subject.facts.signals
+        for name in watched.seen.keys() - signals.keys():
+            self._audit.write("over", watched.subject.name, signal=name)
+        for name, signal in signals.items():
+            known = watched.seen.get(name)
+            if known is None or (known.state, known.quote) != (signal.state, signal.quote):
+                said = {"category": signal.category} if signal.category else {}
+                self._audit.write(
+                    "observation", watched.subject.name, signal=name, rank=int(signal.rank), state=signal.state, evidence=signal.quote, **said
+                )
+        watched.seen = dict(signals)
 
     def _is_over(self) -> bool:
         if self.options.until is None or len(self.watched) < len(self._targets):

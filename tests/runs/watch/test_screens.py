@@ -42,6 +42,8 @@ SCREENS: dict[str, tuple[str, str, str, State]] = {
     "opencode waits at its prompt": ("opencode", f"{TURN}\n  ┃  Build · m x\n   /work    1.6K  ctrl+p commands", "OC | title", "idle"),
     "opencode works with its footer": ("opencode", f"{TURN}\n ■■■⬝⬝ esc interrupt   tab agents  ctrl+p commands", "OC | title", "running"),
     "opencode without a mark": ("opencode", TURN, "OC | title", "unknown"),
+    "claude tries again": (
+        "claude", f"{TURN}\n✻ API error · Retrying in 1s · attempt 4/10\n────\n❯ \n────\n  esc to interrupt", "⠐ Claude Code", "rate_limited"),
     "claude begins to think": ("claude", f"{TURN}\n✻ Gitifying…\n────\n❯ \n────\n  esc to interrupt · ← for agents", "⠐ Claude Code", "running"),
     "aider waits at its prompt": ("aider", f"{TURN}\nTokens: 2.4k sent, 3 received.\n> ", "", "idle"),
     "aider asks": ("aider", f"{TURN}\nAdd file to the chat? (Y)es/(N)o [Yes]: ", "", "waiting_input"),

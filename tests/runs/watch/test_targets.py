@@ -223,10 +223,11 @@ async def test_observations_and_decisions_are_kept(tmp_path: Path) -> None:
     (work / "status.txt").write_text("COMPLETED")
     async with watch(f"dir:{work}", audit=audit) as watcher:
         await state(watcher, "completed")
-    before, line = audit.read_text().splitlines()
-    said = json.loads(line)
+    before, *kept = audit.read_text().splitlines()
+    observed, decided = map(json.loads, kept)
     assert before == "before"
-    assert (said["state"], said["evidence"], said["signals"]["status.txt"][0]) == ("completed", "COMPLETED in status.txt", "completed")
+    assert (observed["kind"], observed["signal"], observed["state"], observed["rank"]) == ("observation", "status.txt", "completed", 3)
+    assert (decided["kind"], decided["state"], decided["evidence"]) == ("state", "completed", "COMPLETED in status.txt")
 
 
 @pytest.mark.parametrize("name", ["pid:x", "pid:0", "file:", "nothing", "/no/such/folder"])
@@ -315,20 +316,3 @@ async def test_another_attempt_of_a_run(attempt: Path) -> None:
         (second / "status.json").write_text(status("in_progress", own=True))
         change = await state(watcher, "running")
     assert change.attempt == 2
-
-
-async def test_the_documented_loops_say_the_same(attempt: Path) -> None:
-    """Of a run that has come to its end, and of one that has failed: winner, percentage, errors of agents."""
-    for reason, percent, error, expected in (("completed", 100, None, "completed"), ("error", 0, {"type": "error", "message": "x"}, "failed")):
-        document = json.loads(status(reason, own=True, percent=percent, a=error))
-        document["results"]["winner"] = "a" if reason == "completed" else None
-        (attempt / "status.json").write_text(json.dumps(document))
-        loops = [
-            document["results"]["winner"] is not None,
-            document["coordination"]["completion_percentage"] == 100,
-            not [agent for agent in document["agents"].values() if agent["error"]],
-        ]
-        async with watch(str(attempt)) as watcher:
-            change = await until(watcher, lambda change: change.kind == "state" and change.role == "target")
-        assert change.state == expected
-        assert loops == [expected == "completed"] * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
@@ -14,6 +15,9 @@ from massgen_tracing.runs.watch.targets import known
 from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target
 from massgen_tracing.runs.watch.terminals import Seen
 from massgen_tracing.runs.watch.tmux import Pane
+
+_TELLS_WITHIN = 2.0
+"""Seconds after which it is not expected any more that tmux tells how a program ended."""
 
 _SHELLS = frozenset({"sh", "bash", "zsh", "dash", "fish", "ksh"})
 
@@ -72,6 +76,7 @@ class _Watched:
         self._number = 0
         self._pid = 0
         self._agent = 0
+        self._dead_since = math.inf
         self._running: tuple[str, tuple[int, ...]] = ("", ())
         self._tree: Tree | None = None
         self._screen: list[str] = []
@@ -89,7 +94,7 @@ class _Watched:
         if pane.pid != self._pid:
             if self._pid:  # it was filled anew
                 facts.restarted(now)
-            self._pid, self._agent, self._running = pane.pid, 0, ("", ())
+            self._pid, self._agent, self._running, self._dead_since = pane.pid, 0, ("", ()), math.inf
             self._tree = _tree(pane.pid)
         lines = seen.take()
         changed = bool(lines) or seen.screen != self._screen
@@ -101,10 +106,9 @@ class _Watched:
             facts.last_line = next((line.strip() for line in reversed(seen.screen) if line.strip()), facts.last_line)
         self._screen = seen.screen
         if pane.dead:
-            facts.forget("screen", checklist.SESSION)
+            facts.forget(checklist.SCREEN, checklist.SESSION)
             facts.alive, facts.resources, self.subject.pids = False, None, ()
-            self._ended(pane, now)
-            return changed
+            return self._ended(pane, now) or changed
         facts.alive = True
         self._find_program(pane, now)
         changed = self._measure(now) or changed
@@ -116,12 +120,13 @@ class _Watched:
         if self._facts.alive is False:
             return False
         self._facts.alive, self._facts.resources, self.subject.pids = False, None, ()
-        self._facts.forget("screen", checklist.SESSION)
+        self._facts.forget(checklist.SCREEN, checklist.SESSION)
         why = "the pane is gone; how its program ended tmux tells with remain-on-exit only" if server else "the tmux server is gone"
         self._facts.note(Rank.ENDED, checklist.EXIT, "dead", why, now)
         return True
 
-    def _ended(self, pane: Pane, now: float) -> None:
+    def _ended(self, pane: Pane, now: float) -> bool:
+        """Note how it ended; whether that is to be asked again soon: its process may only be about to end, and tmux to hear of it."""
         code, told = pane.code, "pane_dead_status of tmux"
         if code is None and pane.signal:
             code, told = -pane.signal, "pane_dead_signal of tmux"
@@ -129,8 +134,12 @@ class _Watched:
             code, told = exit_of_zombie(pane.pid), "of its process, which tmux has not asked yet"
         if code is not None:
             self._facts.note(Rank.ENDED, checklist.EXIT, "completed" if code == 0 else "failed", f"{ended(code)} ({told})", now)
-        elif checklist.EXIT not in self._facts.signals:
-            self._facts.note(Rank.ENDED, checklist.EXIT, "dead", "the pane is dead, and tmux does not tell how it ended", now)
+            return False
+        self._dead_since = min(self._dead_since, now)
+        if now - self._dead_since < _TELLS_WITHIN:
+            return True
+        self._facts.note(Rank.ENDED, checklist.EXIT, "dead", "the pane is dead, and tmux does not tell how it ended", now)
+        return False
 
     def _find_program(self, pane: Pane, now: float) -> None:
         """Which program runs there, looked for again when other processes do."""
@@ -171,12 +180,12 @@ class _Watched:
     def _read_screen(self, pane: Pane, shown: list[str], now: float) -> None:
         facts = self._facts
         if self._profile is None or not self._profile.marks:
-            facts.forget("screen")
+            facts.forget(checklist.SCREEN)
             return
         reading = screen.read(self._profile, shown, pane.title)
         moving = facts.active_at is not None and now - facts.active_at < self.subject.patience.fresh
         state, quote = reading.settled(facts.active if moving else "")
-        facts.note(Rank.SCREEN, "screen", state, quote, now)
+        facts.note(Rank.SCREEN, checklist.SCREEN, state, quote, now)
 
 
 def _tree(pid: int) -> Tree | None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from massgen_tracing import layout
 from massgen_tracing.runs.watch import checklist, processes, statements
-from massgen_tracing.runs.watch.signals import Facts, Rank, State, Used
+from massgen_tracing.runs.watch.signals import FINAL, Facts, Rank, State, Used
 from massgen_tracing.runs.watch.tail import Tail
 from massgen_tracing.runs.watch.targets.process import End
 from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target, nearest
@@ -184,8 +184,11 @@ class RunTarget(Target):
                     agent.facts.note(Rank.OUTCOME, "agent", "completed", known.quote, now)
 
     def _look_at_writer(self, run: layout.RunDirectory, now: float, *, changed: bool) -> None:
-        """Whether anybody still writes it, asked when nothing changes."""
+        """Whether anybody still writes it, asked when nothing changes; of one that has said its last word it is nobody's question."""
         facts = self._facts
+        if any(facts.signals[name].state in FINAL for name in ("run", "answer") if name in facts.signals):
+            facts.forget(checklist.EXIT)
+            return
         if self._tree is not None:
             seen = self._tree.look()
             facts.resources = seen.resources

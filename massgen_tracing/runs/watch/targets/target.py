@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from massgen_tracing.runs.watch.checklist import Wanted
+from massgen_tracing.runs.watch.checklist import Check, Wanted
 from massgen_tracing.runs.watch.judge import Patience
 from massgen_tracing.runs.watch.profiles import Profile
 from massgen_tracing.runs.watch.signals import Facts
@@ -23,6 +23,7 @@ class Asked:
     Attributes:
         files: have to be there at the end; relative ones in the target's folder, or in the working directory.
         marker: has to stand in its output; empty: none.
+        checks: conditions of the caller's own, by name; asked at each look.
         patience: how long things may take.
         profile: the program that runs there; None: found out where that can be.
         root: where runs lie.
@@ -32,6 +33,7 @@ class Asked:
 
     files: tuple[str, ...] = ()
     marker: str = ""
+    checks: Mapping[str, Check] = field(default_factory=dict)
     patience: Patience = field(default_factory=Patience)
     profile: Profile | None = None
     root: str = ".massgen"
@@ -40,7 +42,7 @@ class Asked:
 
     def wanted(self, folder: Path | None) -> Wanted:
         """The conditions, with paths as seen from a folder."""
-        return Wanted(tuple((folder or Path()) / name for name in self.files), self.marker)
+        return Wanted(tuple((folder or Path()) / name for name in self.files), self.marker, self.checks)
 
     def patience_of(self, profile: Profile | None) -> Patience:
         """As long as the program is known to be silent."""
