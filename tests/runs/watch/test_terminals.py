@@ -157,15 +157,15 @@ async def test_a_pane_that_is_filled_anew_is_another_attempt(tmux: Tmux) -> None
 
 async def test_nothing_is_signalled(tmux: Tmux, tmp_path: Path) -> None:
     """Neither what is out of time nor what is stalled, and nothing when watching ends."""
-    noted = tmp_path / "noted"
+    noted, over = tmp_path / "noted", tmp_path / "over"
     tmux.script(
         "agent",
         f'for s in HUP INT TERM; do trap "echo $s >> {noted}" $s; done; '
-        f'echo ready; while true; do read -t 0.05 x; [ "$x" ] && break; done; echo $x >> {noted}',
+        f"echo ready; while [ ! -e {over} ]; do sleep 0.05; done; echo over >> {noted}",
     )
     async with watch("tmux:agent", asked=Asked(patience=Patience(stalled=0.2, quiet=0.1, run_time=0.6))) as watcher:
         assert (await state(watcher, "timed_out")).evidence.quote == "watched for 0.6 s without an end"
-    tmux.keys("agent", "over", "Enter")
+    over.touch()
     for _ in itertools.takewhile(lambda _: not noted.exists() or not noted.read_text().endswith("over\n"), itertools.count()):
         await asyncio.sleep(0.02)
     assert noted.read_text() == "over\n"
