@@ -84,7 +84,10 @@ def command(*words: str | Path) -> Round:
 def statements(root: Path) -> dict[str, str]:
     """The questions, and all that come with the package; those about one trace ask for the newest."""
     trace = store.query(QUESTIONS["newest sessions"], root).rows[0]["trace_id"]
-    shipped = {path.stem: path.read_text().strip().rstrip(";").replace("[TRACE_ID]", trace) for path in sorted(DASHBOARDS.glob("*.sql"))}
+    values = {"[TRACE_ID]": trace, "$resolution": "'1 hour'", "$agent": "'%'"}
+    shipped = {path.stem: path.read_text().strip().rstrip(";") for path in sorted(DASHBOARDS.glob("*.sql"))}
+    for variable, value in values.items():
+        shipped = {name: sql.replace(variable, value) for name, sql in shipped.items()}
     return QUESTIONS | shipped
 
 
