@@ -2,7 +2,7 @@
 
 routes      OTLP/HTTP; over_grpc OTLP/gRPC
 spool       the disk, before an answer; sorting then puts it into recordings, in a process of its own
-requests    what of a request can be taken
+requests    what of a request can be taken; documents of one in JSON
 bodies      what a request may hold
 
 recordings  one a trace; lines how they are written; tidying seals them

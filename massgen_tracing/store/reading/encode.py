@@ -10,9 +10,10 @@ from typing import Any
 from massgen_tracing.model import Attributes, AttributeValue, Event, Link, Resource, Scope, SpanRecord
 
 
-def document(span: SpanRecord) -> dict[str, Any]:
-    """One span as a TracesData object, which is one line of an OTLP/JSON file."""
-    return {"resourceSpans": [{"resource": _resource(span.resource), "scopeSpans": [{"scope": _scope(span.scope), "spans": [_span(span)]}]}]}
+def document(span: SpanRecord, *others: SpanRecord) -> dict[str, Any]:
+    """A span, and others of the same resource and scope, as a TracesData object, which is one line of an OTLP/JSON file."""
+    of_scope = {"scope": _scope(span.scope), "spans": [_span(each) for each in (span, *others)]}
+    return {"resourceSpans": [{"resource": _resource(span.resource), "scopeSpans": [of_scope]}]}
 
 
 def attributes(values: Attributes) -> list[dict[str, Any]]:
