@@ -14,12 +14,11 @@ from typing import Any, Final
 
 import orjson
 
-from massgen_tracing.model import SpanRecord
+from massgen_tracing.model import LogRecord, SpanRecord
 from massgen_tracing.serve.ingest import lines
 from massgen_tracing.serve.ingest.bodies import Refused
 from massgen_tracing.serve.ingest.requests import NO_TIME, PENDING_OF_NONE, Checked, Signal
-from massgen_tracing.store.reading import names, otlp, signals
-from massgen_tracing.store.reading.encode import document as of_records
+from massgen_tracing.store.reading import encode, names, otlp, signals
 from massgen_tracing.store.reading.envelopes import Envelopes, Group
 from massgen_tracing.store.reading.values import Malformed, moment, quiet
 
@@ -118,18 +117,18 @@ def _readable(decoder: otlp.Decoder, group: Group) -> tuple[bytes, int, Counter[
     if group.signal == "metrics":
         values, count = _metrics(decoder, group.values, rejected)
         return lines.of_group(replace(group, values=values)), count, rejected
-    values, spans = [], []
+    spans: list[SpanRecord] = []
+    logs: list[LogRecord] = []
     for value, record in zip(group.values, signals.records(decoder, group), strict=True):
         problem = str(record) if isinstance(record, Malformed) else _problem(value, record) if isinstance(record, SpanRecord) else ""
         if problem:
             rejected[problem] += 1
         elif isinstance(record, SpanRecord):
             spans.append(record)
-        else:
-            values.append(value)
-    if spans:
-        return orjson.dumps(of_records(*spans)), len(spans), rejected
-    return lines.of_group(replace(group, values=values)), len(values), rejected
+        elif isinstance(record, LogRecord):
+            logs.append(record)
+    kept = encode.document(*spans) if spans else encode.log_document(*logs) if logs else {}
+    return orjson.dumps(kept), len(spans) + len(logs), rejected
 
 
 def _problem(value: Mapping[str, Any], span: SpanRecord) -> str:

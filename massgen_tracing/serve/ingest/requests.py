@@ -144,8 +144,7 @@ def _is_usual(span: Any) -> bool:
         len(trace_id) == 16
         and len(span_id) == len(parent) == 8
         and trace_id != _NO_TRACE
-        and span_id != _NO_SPAN
-        and parent != _NO_SPAN
+        and _NO_SPAN not in {span_id, parent}
         and _is_time(span)
         and span.kind in _KINDS
         and span.status.code in _STATUSES
