@@ -5,10 +5,11 @@ What JSON does not have, though Python and JavaScript write it, is made into wha
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -91,15 +92,18 @@ def _taken(decoder: otlp.Decoder, group: Group) -> tuple[bytes, int, Counter[str
         return _readable(decoder, group)
     except (RecursionError, orjson.JSONEncodeError):
         pass
-    values = []
     rejected: Counter[str] = Counter()
-    for value in group.values:
+
+    def is_writable(value: Any) -> bool:
         try:
             _readable(decoder, Group(group.signal, [value]))
         except (RecursionError, orjson.JSONEncodeError):
             rejected[f"{group.signal} that are {_TOO_DEEP}"] += 1
-        else:
-            values.append(value)
+            return False
+        return True
+
+    values = [_with_points(metric, is_writable) for metric in group.values] if group.signal == "metrics" else group.values
+    values = list(filter(is_writable, values))
     try:
         line, count, others = _readable(decoder, replace(group, values=values))
     except (RecursionError, orjson.JSONEncodeError):
@@ -150,17 +154,25 @@ def _metrics(decoder: otlp.Decoder, metrics: list[Any], rejected: Counter[str]) 
         rejected.update(bad)
         count += len(found) - len(bad)
         if len(bad) < len(found):
-            values.append(_with_good_points(decoder, names.usual(metric)) if bad else metric)
+            values.append(_with_points(metric, functools.partial(_is_readable, decoder)) if bad else metric)
     return values, count
 
 
-def _with_good_points(decoder: otlp.Decoder, metric: Mapping[str, Any]) -> dict[str, Any]:
-    def is_good(kind: str, point: Any) -> bool:
-        return not any(isinstance(each, Malformed) for each in signals.records(decoder, Group("metrics", [{kind: {"dataPoints": [point]}}])))
+def _is_readable(decoder: otlp.Decoder, metric: Any) -> bool:
+    return not any(isinstance(point, Malformed) for point in signals.records(decoder, Group("metrics", [metric])))
 
-    return {
-        key: {**data, "dataPoints": [point for point in data["dataPoints"] if is_good(key, point)]}
-        if isinstance(data, dict) and isinstance(data.get("dataPoints"), list)
-        else data
-        for key, data in metric.items()
-    }
+
+def _with_points(metric: Any, is_good: Callable[[Any], bool]) -> Any:
+    """A metric with those data points for which a metric of nothing else is good."""
+
+    def of_kind(kind: str, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {
+            key: [point for point in value if is_good({kind: {key: [point]}})]
+            if names.plain(key) == "datapoints" and isinstance(value, list)
+            else value
+            for key, value in data.items()
+        }
+
+    return {kind: of_kind(kind, data) for kind, data in metric.items()} if isinstance(metric, dict) else metric
