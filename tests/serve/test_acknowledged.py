@@ -13,10 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from massgen_tracing import layout
+from massgen_tracing.serve.ingest.arrivals import framed
 from massgen_tracing.serve.ingest.bodies import Refused
 from massgen_tracing.serve.ingest.documents import from_json
 from massgen_tracing.serve.ingest.requests import SIGNALS, Checked, answer, from_protobuf
-from massgen_tracing.serve.ingest.sorting import Sorter, framed
+from massgen_tracing.serve.ingest.sorting import Sorter
 from massgen_tracing.store.roots import catalogue, reader
 from tests.serve.client import JSON, REQUESTS, Client, protobuf, spans, trace_id
 from tests.serve.test_ingest import logs, metrics

@@ -19,9 +19,10 @@ import pytest
 
 from massgen_tracing import layout, store
 from massgen_tracing.serve.ingest import lines, tidying
+from massgen_tracing.serve.ingest.arrivals import framed
 from massgen_tracing.serve.ingest.documents import from_json
 from massgen_tracing.serve.ingest.requests import SIGNALS, from_protobuf
-from massgen_tracing.serve.ingest.sorting import Sorter, framed
+from massgen_tracing.serve.ingest.sorting import Sorter
 from massgen_tracing.store.engine import execute
 from massgen_tracing.store.reading import live
 from massgen_tracing.store.roots import catalogue, reader

@@ -131,8 +131,9 @@ def _spans(message: Any) -> _Found:
     for resource in message.resource_spans:
         for scope in resource.scope_spans:
             spans = scope.spans
-            if not all(map(_is_usual, spans)):
-                rejected += _keep(spans, ["" if _is_usual(span) else _of_span(span, warned) for span in spans])
+            reasons = ["" if _is_usual(span) else _of_span(span, warned) for span in spans]
+            if any(reasons):
+                rejected += _keep(spans, reasons)
             taken += len(spans)
     return taken, rejected, warned
 

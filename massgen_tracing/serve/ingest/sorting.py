@@ -15,12 +15,12 @@ import select
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from massgen_tracing import layout
-from massgen_tracing.serve.ingest import lines
+from massgen_tracing.serve.ingest import arrivals, lines
 from massgen_tracing.serve.ingest.recordings import Recordings
 from massgen_tracing.serve.ingest.requests import BY_MARK
 from massgen_tracing.serve.ingest.tidying import Tidier
@@ -94,7 +94,7 @@ class Sorter:
 
     def _sort(self, arrival: Path) -> None:
         broken = []
-        for content in _requests(arrival):
+        for content in arrivals.requests(arrival):
             try:
                 self._add(content)
             except OSError:
@@ -113,7 +113,7 @@ class Sorter:
         """Put requests aside that cannot be sorted, as they arrived."""
         with path.open("wb") as file:
             for content in requests:
-                file.write(framed(content))
+                file.write(arrivals.framed(content))
             file.flush()
             os.fsync(file.fileno())
         print(f"massgen-tracing serve: requests that cannot be sorted are kept in {path}; every other one is sorted", file=sys.stderr)
@@ -186,20 +186,6 @@ class Sorter:
         """Hold nothing any more; the next one begins where this one last synced."""
         self._recordings.close()
         self._tidier.close()
-
-
-def framed(content: bytes) -> bytes:
-    """A request as it stands in an arrival."""
-    return len(content).to_bytes(4, "big") + content
-
-
-def _requests(arrival: Path) -> Iterator[bytes]:
-    content = arrival.read_bytes()
-    at = 0
-    while at < len(content):
-        begin = at + 4
-        at = begin + int.from_bytes(content[at:begin], "big")
-        yield content[begin:at]
 
 
 def main(root: str) -> None:
