@@ -82,6 +82,9 @@ ARRIVAL_SUFFIX: Final = ".arrived"
 SORTED_SUFFIX: Final = ".sorted"
 """The same, when recordings have what is in it; it goes when these are on the disk."""
 
+BROKEN_SUFFIX: Final = ".broken"
+"""Ends the name of a file of requests, in the same form, that could not be put into recordings; nothing reads it."""
+
 ARRIVALS_LOCK: Final = "lock"
 """Among the arrivals: a file that the server which takes them holds locked."""
 

@@ -316,6 +316,7 @@ CLAIMS = {
         "serve/test_ingest::logs_and_metrics_are_taken",
         "serve/test_grpc",
         "serve/test_ingest::what_cannot_be_read_is_counted_and_named",
+        "serve/test_acknowledged::both_forms_are_judged_alike",
         "serve/test_ingest::an_open_span_is_pending_until_its_end_comes",
         "serve/test_durability::a_server_that_is_killed_has_everything_that_it_has_acknowledged",
         "serve/test_durability::each_trace_is_a_run",

@@ -19,13 +19,15 @@ import pytest
 
 from massgen_tracing import layout, store
 from massgen_tracing.serve.ingest import lines, tidying
-from massgen_tracing.serve.ingest.requests import SIGNALS, from_json, from_protobuf
+from massgen_tracing.serve.ingest.arrivals import framed
+from massgen_tracing.serve.ingest.documents import from_json
+from massgen_tracing.serve.ingest.requests import SIGNALS, from_protobuf
 from massgen_tracing.serve.ingest.sorting import Sorter
 from massgen_tracing.store.engine import execute
 from massgen_tracing.store.reading import live
 from massgen_tracing.store.roots import catalogue, reader
 from massgen_tracing.store.sealing import seal
-from massgen_tracing.views.cli import main
+from massgen_tracing.views.cli import doctor, main
 from tests.serve.client import PROTOBUF, protobuf, spans, trace_id
 from tests.serve.test_ingest import logs, metrics
 from tests.store import otlp
@@ -45,7 +47,7 @@ def arrive(root: Path, number: int, *requests: tuple[str, dict[str, Any]], as_js
     content = b""
     for name, document in requests:
         checked = from_json(SIGNALS[name], json.dumps(document).encode()) if as_json else from_protobuf(SIGNALS[name], protobuf(document, name))
-        content += len(checked.content).to_bytes(4, "big") + checked.content
+        content += framed(checked.content)
     path.write_bytes(content)
     return path
 
@@ -152,14 +154,21 @@ def test_a_question_that_loses_an_arrival_looks_again(root: Path, monkeypatch: p
 
 
 def test_a_request_that_cannot_be_sorted_stops_no_other(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """It is put aside, and said."""
-    broken = arrive(root, 1)
-    broken.write_bytes(b"\0\0\0\x02{]")
-    arrive(root, 2, *SENT)
-    Sorter(root).sort()
-    assert len(store.query("SELECT 1 FROM records", root)) == 5
-    assert broken.with_suffix(".broken").exists()
-    assert "JSONDecodeError" in capfd.readouterr().err
+    """Neither those that were acknowledged together with it nor those behind it. It is put aside as it came, and said there and by the doctor."""
+    mixed = arrive(root, 1, *SENT[:2])
+    broken = framed(b"{]")
+    mixed.write_bytes(broken + mixed.read_bytes())
+    arrive(root, 2, SENT[2])
+    sorter = Sorter(root)
+    sorter.sort()
+    sorter.close()
+    assert [row["c"] for row in everything(root)[0]] == [1, 2, 1, 1]
+    kept = mixed.with_suffix(layout.BROKEN_SUFFIX)
+    assert kept.read_bytes() == broken
+    said = capfd.readouterr().err
+    assert "JSONDecodeError" in said
+    assert str(kept) in said
+    assert [str(kept) in finding.value for finding in doctor.examine(str(root)).places if finding.name == "serve"] == [True]
 
 
 def test_lines_are_read_as_fast_as_those_of_our_own_writer(root: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_request_that_is_wrong(client: LogfireQueryClient, server: Client) -> 
     with pytest.raises(QueryRequestError) as raised:
         client.query_json_rows("SELECT 1", min_timestamp=BEGINNING, limit=10_001)
     assert raised.value.args[0]["detail"][0]["loc"] == ["body", "limit"]
-    body = {"limit": "many", "min_timestamp": "soon", "timezone": "Mars/Olympus", "explain": True, "deployment_environment": "x"}
+    body = {"limit": "many", "min_timestamp": "soon", "timezone": ["UTC"], "explain": True, "deployment_environment": "x"}
     answer = server.http.post("/v2/query", json=body)
     assert answer.status_code == 422
     said = {each["loc"][1] for each in answer.json()["detail"]}

@@ -173,7 +173,7 @@ def of_json(content: bytes) -> tuple[list[SpanLine], list[bytes]]:
     decoder = otlp.Decoder()
     for group in Envelopes(quiet).groups(orjson.loads(content)):
         if group.signal != "spans":
-            others.append(_whole(group))
+            others.append(of_group(group) + b"\n")
             continue
         for record in signals.records(decoder, group):
             if isinstance(record, SpanRecord):
@@ -184,7 +184,12 @@ def of_json(content: bytes) -> tuple[list[SpanLine], list[bytes]]:
     return spans, others
 
 
-def _whole(group: Group) -> bytes:
+def of_group(group: Group) -> bytes:
+    """Logs or metrics of a resource and scope as an object of OTLP/JSON.
+
+    Raises:
+        orjson.JSONEncodeError: if they are nested too deep.
+    """
     kind, values = ("Logs", "logRecords") if group.signal == "logs" else ("Metrics", "metrics")
     scope = {"scope": group.scope or {}, values: group.values}
-    return orjson.dumps({f"resource{kind}": [{"resource": group.resource or {}, f"scope{kind}": [scope]}]}, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps({f"resource{kind}": [{"resource": group.resource or {}, f"scope{kind}": [scope]}]})

@@ -15,7 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from massgen_tracing.serve.ingest.bodies import Bodies, Refused
-from massgen_tracing.serve.ingest.requests import SIGNALS, Checked, Signal, answer, from_json, from_protobuf
+from massgen_tracing.serve.ingest.documents import from_json
+from massgen_tracing.serve.ingest.requests import SIGNALS, Checked, Signal, answer, from_protobuf
 from massgen_tracing.serve.ingest.spool import Spool
 from massgen_tracing.serve.served import Served
 

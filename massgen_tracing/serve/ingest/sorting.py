@@ -15,12 +15,12 @@ import select
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from massgen_tracing import layout
-from massgen_tracing.serve.ingest import lines
+from massgen_tracing.serve.ingest import arrivals, lines
 from massgen_tracing.serve.ingest.recordings import Recordings
 from massgen_tracing.serve.ingest.requests import BY_MARK
 from massgen_tracing.serve.ingest.tidying import Tidier
@@ -29,7 +29,6 @@ _LOCK: Final = "sorter"
 _NOTED: Final = ".noted"
 """Ends the name of the file that says how long files of logs and metrics were, behind the number of the first arrival that it holds for."""
 
-_BROKEN: Final = ".broken"
 _SYNC_SECONDS: Final = 2.0
 _MOST_SORTED: Final = 256
 """Arrivals that are sorted, and wait for the recordings to be synced."""
@@ -94,18 +93,30 @@ class Sorter:
                     self.sync()
 
     def _sort(self, arrival: Path) -> None:
-        try:
-            for content in _requests(arrival):
+        broken = []
+        for content in arrivals.requests(arrival):
+            try:
                 self._add(content)
-        except OSError:
-            raise
-        except Exception:  # noqa: BLE001 - whatever one request does, those behind it are sorted
-            traceback.print_exc()
-            arrival.rename(arrival.with_suffix(_BROKEN))
-            return
+            except OSError:
+                raise
+            except Exception:  # noqa: BLE001 - whatever one request does, all others are sorted
+                traceback.print_exc()
+                broken.append(content)
+        if broken:
+            self._keep(arrival.with_suffix(layout.BROKEN_SUFFIX), broken)
         self._tidier.written(arrival.stat().st_size)
         arrival.rename(layout.sorted_arrival(arrival))
         self._sorted.append(layout.sorted_arrival(arrival))
+
+    @staticmethod
+    def _keep(path: Path, requests: Iterable[bytes]) -> None:
+        """Put requests aside that cannot be sorted, as they arrived."""
+        with path.open("wb") as file:
+            for content in requests:
+                file.write(arrivals.framed(content))
+            file.flush()
+            os.fsync(file.fileno())
+        print(f"massgen-tracing serve: requests that cannot be sorted are kept in {path}; every other one is sorted", file=sys.stderr)
 
     def _add(self, content: bytes) -> None:
         signal = BY_MARK.get(content[-2:])
@@ -175,15 +186,6 @@ class Sorter:
         """Hold nothing any more; the next one begins where this one last synced."""
         self._recordings.close()
         self._tidier.close()
-
-
-def _requests(arrival: Path) -> Iterator[bytes]:
-    content = arrival.read_bytes()
-    at = 0
-    while at < len(content):
-        begin = at + 4
-        at = begin + int.from_bytes(content[at:begin], "big")
-        yield content[begin:at]
 
 
 def main(root: str) -> None:

@@ -21,6 +21,7 @@ from typing import Final, Self
 
 from massgen_tracing import layout
 from massgen_tracing.errors import ConfigError
+from massgen_tracing.serve.ingest.arrivals import framed
 from massgen_tracing.serve.ingest.bodies import Refused
 
 _TOGETHER_BYTES: Final = 2**25
@@ -158,8 +159,7 @@ class Spool:
         try:
             with os.fdopen(descriptor, "wb", buffering=0) as file:
                 for content, _ in together:
-                    _write_all(file.fileno(), len(content).to_bytes(4, "big"))
-                    _write_all(file.fileno(), content)
+                    _write_all(file.fileno(), framed(content))
                 os.fsync(file.fileno())
             os.rename(temporary, f"{name}{layout.ARRIVAL_SUFFIX}", src_dir_fd=self._directory_descriptor, dst_dir_fd=self._directory_descriptor)
             os.fsync(self._directory_descriptor)

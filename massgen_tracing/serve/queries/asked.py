@@ -111,7 +111,7 @@ class _Said:
 
     def only(self, name: str, right: object, message: str) -> None:
         """A parameter of which only one value can be taken here."""
-        if self._said.get(name) not in {None, right}:
+        if self._said.get(name) not in (None, right):  # it may be a list
             self._wrong(name, "not_supported", message)
 
     def checked(self, asked: Asked) -> Asked:

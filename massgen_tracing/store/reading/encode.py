@@ -1,4 +1,4 @@
-"""Span records as OTLP/JSON: the way back from a recording to what other programs read."""
+"""Spans and log records as OTLP/JSON: the way back from a recording to what other programs read."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from massgen_tracing.model import Attributes, AttributeValue, Event, Link, Resource, Scope, SpanRecord
+from massgen_tracing.model import Attributes, AttributeValue, Event, Link, LogRecord, Resource, Scope, SpanRecord
 
 
-def document(span: SpanRecord) -> dict[str, Any]:
-    """One span as a TracesData object, which is one line of an OTLP/JSON file."""
-    return {"resourceSpans": [{"resource": _resource(span.resource), "scopeSpans": [{"scope": _scope(span.scope), "spans": [_span(span)]}]}]}
+def document(span: SpanRecord, *others: SpanRecord) -> dict[str, Any]:
+    """A span, and others of the same resource and scope, as a TracesData object, which is one line of an OTLP/JSON file."""
+    of_scope = {"scope": _scope(span.scope), "spans": [_span(each) for each in (span, *others)]}
+    return {"resourceSpans": [{"resource": _resource(span.resource), "scopeSpans": [of_scope]}]}
+
+
+def log_document(record: LogRecord, *others: LogRecord) -> dict[str, Any]:
+    """A log record, and others of the same resource and scope, as a LogsData object."""
+    of_scope = {"scope": _scope(record.scope), "logRecords": [_log(each) for each in (record, *others)]}
+    return {"resourceLogs": [{"resource": _resource(record.resource), "scopeLogs": [of_scope]}]}
 
 
 def attributes(values: Attributes) -> list[dict[str, Any]]:
@@ -68,6 +75,21 @@ def _span(span: SpanRecord) -> dict[str, Any]:
         "droppedLinksCount": span.dropped_links,
     }
     return _without_empty(made)
+
+
+def _log(record: LogRecord) -> dict[str, Any]:
+    return _without_empty(
+        {
+            "timeUnixNano": str(record.time_ns),
+            "severityNumber": record.severity,
+            "severityText": record.severity_text,
+            "eventName": record.event_name,
+            "body": any_value(record.body),
+            "attributes": attributes(record.attributes),
+            "traceId": record.trace_id,
+            "spanId": record.span_id,
+        }
+    )
 
 
 def _event(event: Event) -> dict[str, Any]:

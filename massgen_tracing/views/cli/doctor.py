@@ -153,6 +153,7 @@ def examine(root: str | None = None, environ: Mapping[str, str] | None = None) -
             _logfire(needed=values["logfire"], environ=environ),
             _collector(values["otlp_endpoint"], environ),
             *_debts(place),
+            *_unsorted(place),
             *_sampling(values, environ),
             *(Finding("variables", f"{name} is no setting", hint="Correct its name, or unset it.") for name in settings.unknown(environ)),
         ),
@@ -283,6 +284,13 @@ def _disk(root: Path) -> Finding:
         return Finding("disk", f"unknown ({error.strerror or error})")
     hint = "A full disk loses spans: make room, or name a root elsewhere." if free < LITTLE_DISK else None
     return Finding("disk", f"{free / 1024**3:,.1f} GiB free", hint=hint)
+
+
+def _unsorted(root: Path) -> Iterator[Finding]:
+    """What was sent to a server here and could not be put into recordings."""
+    for path in sorted((root / layout.ARRIVALS_DIR).glob(f"*{layout.BROKEN_SUFFIX}")):
+        hint = "Report this with the file, if what it holds is no secret; delete it when it is not needed."
+        yield Finding("serve", f"{path} has requests that could not be sorted", hint=hint)
 
 
 def _logfire(*, needed: bool, environ: Mapping[str, str]) -> Finding:
