@@ -120,10 +120,12 @@ async def _watch(args: argparse.Namespace) -> int:
 
 
 def _targets(args: argparse.Namespace) -> list[Target]:
-    from massgen_tracing.runs.watch import Asked, profiles
+    from massgen_tracing.runs.watch import Asked, processes, profiles
     from massgen_tracing.runs.watch.judge import Patience
     from massgen_tracing.runs.watch.targets import CommandTarget, all_runs, named
 
+    if args.kill_on:
+        processes.library("ending processes")
     now = time.time()
     patience = Patience(quiet=min(60.0, args.idle), stalled=args.idle, run_time=args.timeout)
     asked: Asked = Asked(
