@@ -74,7 +74,7 @@ contracts: environment ## import-linter: who may import whom
 	@$(VENV)/bin/lint-imports --no-cache >$(VENV)/contracts.txt || { cat $(VENV)/contracts.txt; exit 1; }
 
 bench: environment ## the benchmarks: each figure as a ratio to a peer, in one run
-	@for each in span stream startup first_session exit store foreign many_runs push serve scrub status report watch; do $(PY) -m benchmarks.$$each || exit 1; done
+	@for each in span stream startup first_session exit store foreign many_runs push serve scrub status report page watch; do $(PY) -m benchmarks.$$each || exit 1; done
 
 lock: environment ## write requirements.lock anew, from pyproject.toml, and the price list
 	@$(INSTALL) uv

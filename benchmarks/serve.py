@@ -172,7 +172,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{spent * 1e6:.1f} µs of the server's processor time a span; in recordings {sorted_all(root):.1f} s later")
         if "peer" in taken:
             figures.append(Figure("a span taken by the server / by Jaeger with badger", taken["own"], taken["peer"], 0.5))
-        subprocess.run([sys.executable, "-m", "massgen_tracing", "compact", "--root", str(root)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "-m", "massgen_tracing", "compact", "--root", str(root)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         queries = interleave({"own": lambda: asked(url), "peer": lambda: by_command(root)}, max(args.rounds, 10))
         figures.append(Figure("a question to the query interface / to the store by the command", queries["own"], queries["peer"], 1.3))
         status = report("The server", figures, unit="ms", check=args.check)

@@ -1,4 +1,4 @@
-"""Fixtures of the server's tests: one real server a session, on a free port, with small bounds."""
+"""Fixtures of the server's tests: one real server a session, with all that is served, on a free port, with small bounds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from massgen_tracing.serve import running
 from massgen_tracing.serve.app import application
 from massgen_tracing.serve.served import Served
+from massgen_tracing.views import web
 from tests.serve.client import Client
 
 MOST_BODY = 2**18
@@ -24,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     served = Served(root, most_body=MOST_BODY, most_content=MOST_CONTENT)
     with (
         running.listener("127.0.0.1", 0) as of,
-        application(served) as app,
+        application(served, pages=web.routes(root)) as app,
         running.running(app, of) as url,
         httpx.Client(base_url=url, timeout=60) as http,
     ):

@@ -188,6 +188,17 @@ def test_each_trace_is_a_run(root: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "another" in capsys.readouterr().out
 
 
+def test_the_list_of_runs_says_what_it_does_not_have(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A server was killed before it had sorted what it was sent."""
+    (root / layout.TRACES_DIR).mkdir()
+    arrive(root, 1, *SENT)
+    assert main(["logs", "list", "--root", str(root)]) == 0
+    assert "`massgen-tracing serve` makes runs of it" in capsys.readouterr().err
+    Sorter(root).sort()
+    assert main(["logs", "list", "--root", str(root)]) == 0
+    assert "serve" not in capsys.readouterr().err
+
+
 def test_a_trace_that_goes_on_after_it_was_sealed_is_one_run(root: Path) -> None:
     """What comes later has a file beside the sealed one."""
     arrive(root, 1, ("traces", spans(otlp.span(2, "child", parent=1))))

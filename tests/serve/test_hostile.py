@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,6 @@ def test_any_protobuf_is_answered(server: Client, signal: str, body: bytes, enco
 @given(st.sampled_from(SIGNALS), otlp_like)
 def test_any_json_is_answered(server: Client, signal: str, document: Any) -> None:
     """Also where it is like OTLP and is none."""
-    import json
-
     answer = server.post(f"/v1/{signal}", json.dumps(document).encode(), JSON)
     assert answer.status_code in {200, 400}, answer.text
 
@@ -65,6 +64,30 @@ def test_any_statement_is_answered(server: Client, sql: str) -> None:
     """With rows, or with what is wrong."""
     answer = server.http.post("/v2/query", json={"sql": sql, "min_timestamp": BEGINNING.isoformat()})
     assert answer.status_code in {200, 400, 422}, answer.text
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from(["run", "spans", "span", "search", "compare", "queries", "dashboards", "sql", "spam", "../../etc/passwd"]),
+    st.dictionaries(st.sampled_from(["run", "turn", "trace", "span", "q", "first", "second", "limit"]), st.text(max_size=12), max_size=3),
+    st.none() | otlp_like,
+)
+def test_any_request_of_the_pages_is_answered(server: Client, name: str, asked: dict[str, str], document: Any) -> None:
+    """Whatever run, span or search is asked for, and whatever stands in a question."""
+    if document is None:
+        answer = server.http.get(f"/api/{name}", params=asked)
+    else:
+        answer = server.http.post(f"/api/{name}", params=asked, content=json.dumps(document), headers={"content-type": JSON})
+    assert answer.status_code < 500, answer.text
+
+
+@settings(max_examples=20)
+@given(otlp_like | st.fixed_dictionaries({"jsonrpc": st.just("2.0"), "id": st.integers(), "method": st.text(max_size=12), "params": otlp_like}))
+def test_any_request_of_an_assistant_is_answered(server: Client, document: Any) -> None:
+    """Also where it is none of the protocol."""
+    headers = {"content-type": JSON, "accept": "application/json, text/event-stream"}
+    answer = server.http.post("/mcp", content=json.dumps(document), headers=headers)
+    assert answer.status_code < 500, answer.text
 
 
 @settings(max_examples=40)
@@ -88,8 +111,9 @@ def test_any_request_is_answered(server: Client, path: str, method: str, headers
 
 @pytest.mark.parametrize("path", ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/v1/../../etc/passwd", "/.arrivals/lock", "/traces/"])
 def test_no_file_is_given_out(server: Client, path: str) -> None:
-    """Neither outside of the root nor inside."""
-    assert server.http.get(path).status_code == 404
+    """Neither outside of the root nor inside: there is nothing, or the page that looks for a trace."""
+    answer = server.http.get(path)
+    assert answer.status_code == 404 or (answer.headers["content-type"].startswith("text/html") and "root:" not in answer.text)
 
 
 @pytest.mark.parametrize(

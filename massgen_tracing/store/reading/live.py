@@ -227,7 +227,37 @@ def is_foreign(path: Path) -> bool:
     return bool(line) and LineDecoder(otlp.Decoder()).head(line) is None
 
 
-_kept: OrderedDict[str, _Kept] = OrderedDict()
+class _Files:
+    """Files as far as they were read, as many as may be kept; those that were asked for longest ago go first."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, _Kept] = OrderedDict()
+        self._bytes = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def take(self, source: str) -> _Kept | None:
+        """What is kept of a file, to be kept again when it was read on."""
+        known = self._known.pop(source, None)
+        if known is not None:
+            self._bytes -= known.end
+        return known
+
+    def keep(self, source: str, known: _Kept) -> None:
+        """Keep a file that was taken, or is new."""
+        self._known[source] = known
+        self._bytes += known.end
+        while self._bytes > _KEPT_BYTES:
+            self._bytes -= self._known.popitem(last=False)[1].end
+
+    def clear(self) -> None:
+        """Keep none."""
+        self._known.clear()
+        self._bytes = 0
+
+
+_kept: Final = _Files()
 _lock: Final = threading.Lock()
 
 
@@ -245,7 +275,7 @@ def read(path: Path, *, alive: bool) -> Said:
     source = str(path)
     with _lock, path.open("rb") as file:
         status = os.fstat(file.fileno())
-        known = _kept.pop(source, None)
+        known = _kept.take(source)
         if known is None or not known.is_of(file, status):
             known = _Kept(Said(source), status.st_ino)
             file.seek(0)
@@ -261,9 +291,7 @@ def read(path: Path, *, alive: bool) -> Said:
         said = known.said.copy() if worth_keeping else known.said
         said.add(rest, alive=alive)
         if worth_keeping:
-            _kept[source] = known
-            while sum(each.end for each in _kept.values()) > _KEPT_BYTES:
-                _kept.popitem(last=False)
+            _kept.keep(source, known)
     return said
 
 

@@ -19,6 +19,7 @@ from typing import Final, overload
 
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
+from massgen_tracing.store.reading import liveness
 from massgen_tracing.store.roots.contents import SETTLED_NS, Wanted, relevant
 
 _FOREIGN_ENDINGS: Final = (".json", ".jsonl", ".ndjson", ".otlp", ".pb", ".binpb", ".proto", ".protobuf", ".parquet")
@@ -260,6 +261,15 @@ def below_name(root: Path, name: str) -> tuple[Path, ...]:
     """The recordings of one of the `entries` of a root."""
     path = os.path.join(root, name)
     return (Path(path),) if layout.is_recording(name.rpartition("/")[2]) and not os.path.isdir(path) else tuple(_own(path))
+
+
+def was_left(root: Path) -> bool:
+    """Whether a server that is gone has left what it was sent in arrivals, which no list of runs has."""
+    arrivals = [path for path in _own(root / layout.ARRIVALS_DIR) if layout.is_arrival(path)]
+    try:
+        return bool(arrivals) and not liveness.writer_alive(layout.held_by_writer(arrivals[0]))
+    except OSError:  # sorted just now
+        return False
 
 
 def has_segments(source: Path) -> bool:

@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
             options.note(COMMAND, str(error))
             failed = True
             continue
+        if outcome.sealed is None and not path.exists():
+            continue  # another process has sealed it meanwhile: a server's, say
         if outcome.sealed is None:
             options.note(COMMAND, f"{path} was left as it is: {outcome.reason}")
         else:

@@ -7,6 +7,7 @@ import itertools
 import json
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from massgen_tracing.errors import QueryError
@@ -51,6 +52,10 @@ def run(args: argparse.Namespace) -> int:
         options.note(COMMAND, f"none of the {many:,} runs is {'analyzed' if args.analyzed else 'unanalyzed'}")
     else:
         _draw(shown)
+    if catalogue.was_left(Path(args.root)):
+        options.note(
+            COMMAND, "what a server was sent before it was killed is not listed yet; `massgen-tracing serve` makes runs of it, `sql` knows it"
+        )
     if any(True for _ in listed):
         options.note(COMMAND, f"the newest {len(shown)} of {many:,} runs; see more with --limit")
     return 0

@@ -146,14 +146,16 @@ async def test_the_timeline_is_zoomed_by_keys_by_the_wheel_and_by_a_drag(page: A
     await page.mouse.up()
     await expect(shown).to_have_text(re.compile(r"4\d\.\d+s from \+16\.\d+s"))
     await page.wait_for_url(re.compile("from="))
+    dragged, address = await shown.inner_text(), page.url
+    await page.keyboard.down("Control")
+    await page.mouse.wheel(0, 100)
+    await page.keyboard.up("Control")
+    await expect(shown).not_to_have_text(dragged)
     said = await shown.inner_text()
+    await page.wait_for_url(lambda now: now != address)
     await page.reload()
     await page.locator(DRAWN).wait_for()
     await expect(shown).to_have_text(said)
-    await page.keyboard.down("Control")
-    await page.mouse.wheel(0, 400)
-    await page.keyboard.up("Control")
-    await expect(shown).not_to_have_text(said)
 
 
 async def test_the_list_of_spans_is_walked_by_keys(page: Any) -> None:
@@ -317,7 +319,7 @@ async def test_each_question_of_a_run_has_its_page(page: Any) -> None:
 async def test_a_link_of_logfires_form_opens_the_trace(page: Any) -> None:
     """Of another framework, without a session: its agents are lanes, calls that overlap stand below each other."""
     await see(page, f"/local/massgen?q=trace_id%3D%27{FRAMEWORK}%27")
-    await expect(page.locator("h1")).to_have_text("POST /ask")
+    await expect(page.locator("h1")).to_contain_text("POST /ask")
     names = [name.split("\n")[0] for name in await page.locator(".lane-name").all_inner_texts()]
     assert names == ["assistant", "critic", "planner"]
     await expect(page.get_by_role("tab", name="Spans")).to_have_attribute("aria-selected", "true")
@@ -417,6 +419,7 @@ async def test_two_runs_are_compared_from_the_list(page: Any) -> None:
     row = page.locator("tr", has=page.locator("td", has_text=re.compile("^duration$")))
     await expect(row).to_contain_text("17.30s")
     await expect(row).to_contain_text("2m58s")
+    await expect(page.locator("tr", has_text="mcp__box__search")).to_contain_text("3")
     await page.get_by_label("Exchange A and B").click()
     await expect(page.locator("p", has_text="A is")).to_contain_text(f"A is {FAULTY}")
 
@@ -429,6 +432,7 @@ async def test_every_page_fits_a_narrow_screen(browser: Any, site: str, scheme: 
     for address in ("/", RUN, f"{RUN}&tab=cost", f"{RUN}&tab=findings", f"{RUN}&tab=spans&span=0000000000000015", "/sql", "/dashboards", "/compare"):
         await page.goto(address)
         await page.locator(DRAWN if address.startswith("/run") else "h1, .tile").first.wait_for()
+        await page.wait_for_load_state("networkidle")
         assert await page.evaluate("document.documentElement.scrollWidth") == 390, address
     await page.goto(f"{RUN}&span=0000000000000015")
     await page.get_by_label("Close the details").tap()

@@ -199,6 +199,8 @@ function labels(context: CanvasRenderingContext2D, scene: Scene, dim: boolean): 
   context.globalAlpha = 1;
 }
 
+const MARKS: ColourName[] = ["soft", "answer", "vote", "lost", "final"];
+
 /** What an event is, by what it is called. */
 export function eventColour(name: string): ColourName {
   if (name.startsWith("Agent answer")) return "answer";
@@ -212,16 +214,18 @@ function events(context: CanvasRenderingContext2D, scene: Scene, dim: boolean): 
   const { layout: at, scroll, width, height, view, colours, spans } = scene;
   const scale = width / (view[1] - view[0]);
   const last = new Map<number, number>();
-  for (const place of spans.events) {
+  for (let number = firstAfter(spans.eventStarts, view[0] - 6 / scale); number < spans.events.length; number++) {
+    const place = spans.events[number];
     const x = (spans.start[place] - view[0]) * scale;
-    if (x < -6 || x > width + 6) continue;
+    if (x > width + 6) break;
     const lane = spans.lane[place];
     const y = at.lanes[lane].top + at.head - scroll + spans.row[place] * at.row + (at.row - 2) / 2;
     if (y < -8 || y > height + 8) continue;
     const name = spans.name(place);
     const colour = eventColour(name);
-    const key = lane * 256 + spans.row[place];
-    if (colour === "soft" && x - (last.get(key) ?? -9) < 3) continue;
+    // Of many alike in the same place one is enough.
+    const key = (lane * 256 + spans.row[place]) * MARKS.length + MARKS.indexOf(colour);
+    if (x - (last.get(key) ?? -9) < 3) continue;
     last.set(key, x);
     context.globalAlpha = dim && !scene.bright?.length ? 0.4 : 1;
     const size = colour === "soft" ? 3 : Math.min(at.row / 2, 6);
@@ -338,7 +342,8 @@ export function hit(scene: Scene, x: number, y: number): number {
   const number = Math.floor((y + scroll - at.lanes[lane].top - at.head) / at.row);
   let near = -1;
   let nearest = 7 * scale;
-  for (const place of spans.events) {
+  for (let event = firstAfter(spans.eventStarts, moment - 7 * scale); event < spans.events.length && spans.eventStarts[event] < moment + 7 * scale; event++) {
+    const place = spans.events[event];
     if (spans.lane[place] !== lane || spans.row[place] !== number) continue;
     const away = Math.abs(spans.start[place] - moment);
     if (away < nearest) [near, nearest] = [place, away];

@@ -88,7 +88,7 @@ function Told({ told }: { told: Comparison }) {
           </tbody>
         </table>
       </div>
-      <Counts title="Tool calls" rows={told.tools.map((each) => [each.name, each.first, each.second])} />
+      <Counts title="Tool calls" rows={told.tools.map((each) => [each.tool, each.first, each.second])} />
       <Counts title="Findings" rows={told.findings.map((each) => [each.code, each.first, each.second])} />
     </>
   );
@@ -99,10 +99,12 @@ function Counts({ title, rows }: { title: string; rows: [string, number, number]
   return (
     <>
       <h3>{title}</h3>
+<div class="scroll">
       <table>
         <thead><tr><th>{title.toLowerCase()}</th><th class="n">A</th><th class="n">B</th></tr></thead>
         <tbody>{rows.map(([name, first, second]) => <tr key={name}><td>{name}</td><td class="n">{first}</td><td class="n">{second}</td></tr>)}</tbody>
       </table>
+      </div>
     </>
   );
 }

@@ -8,6 +8,8 @@ import { Link } from "./ui";
 
 const STEP = 200;
 const FEW = 400;
+/** Characters that stand in one line, also where it is narrow. */
+const SHORT = 28;
 
 export function AnswerTable({ table }: { table: Table }) {
   const shown = useSignal(STEP);
@@ -36,7 +38,7 @@ export function AnswerTable({ table }: { table: Table }) {
           {rows.slice(0, shown.value).map((row, number) => (
             <tr key={number}>
               {table.columns.map((column, place) => (
-                <td key={place} class={column.numeric ? "n" : ""}><Value cell={row[place]} name={column.name} type={column.type} trace={trace < 0 ? null : String(row[trace])} /></td>
+                <td key={place} class={column.numeric ? "n" : String(row[place] ?? "").length <= SHORT ? "short" : ""}><Value cell={row[place]} name={column.name} type={column.type} trace={trace < 0 ? null : String(row[trace])} /></td>
               ))}
             </tr>
           ))}

@@ -3,7 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { colours } from "../state/theme";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { count, zone } from "../state/format";
+import { count, moment, zone } from "../state/format";
 import type { Cell, Table } from "../state/types";
 
 const SERIES = ["model", "tool", "lost", "agent", "failed", "answer", "soft", "final"] as const;
@@ -32,17 +32,19 @@ export function lines(table: Table, by?: string, of?: string[]): Lines | null {
   const found = new Map<string, Map<number, number | null>>();
   const moments = new Set<number>();
   for (const row of table.rows) {
-    const moment = new Date(String(row[time])).getTime() / 1000;
-    if (Number.isNaN(moment)) continue;
-    moments.add(moment);
+    const when = new Date(String(row[time])).getTime() / 1000;
+    if (Number.isNaN(when)) continue;
+    moments.add(when);
     for (const column of numbers) {
       const who = at < 0 ? "" : String(row[at] ?? "not said");
       const name = at < 0 ? column.name : numbers.length > 1 ? `${who} ${column.name}` : who;
       if (!found.has(name)) found.set(name, new Map());
-      found.get(name)!.set(moment, numberOf(row[column.place]));
+      found.get(name)!.set(when, numberOf(row[column.place]));
     }
   }
   const times = [...moments].sort((a, b) => a - b);
+  // Around a single moment uPlot would show three years, whatever the scale's range says.
+  if (times.length === 1) times.splice(0, 1, times[0] - 60, times[0], times[0] + 60);
   const all = [...found].map(([name, values]) => ({ name, values, sum: [...values.values()].reduce<number>((sum, value) => sum + (value ?? 0), 0) }));
   all.sort((a, b) => b.sum - a.sum);
   const shown = all.slice(0, MOST_SERIES);
@@ -50,6 +52,14 @@ export function lines(table: Table, by?: string, of?: string[]): Lines | null {
     names: shown.map((each) => each.name), times, values: shown.map((each) => times.map((time) => each.values.get(time) ?? null)),
     left_out: all.length - shown.length,
   };
+}
+
+/** A moment on the axis; of one that is finer than days, the first tick tells the day. */
+function tick(seconds: number, step: number, first: boolean): string {
+  const text = moment(seconds * 1000);
+  if (step >= 86_400) return text.slice(0, 10);
+  const time = text.slice(11, step >= 60 ? 16 : 19);
+  return first ? `${time}\n${text.slice(0, 10)}` : time;
 }
 
 export function LineChart({ data, height = 220, label }: { data: Lines; height?: number; label: string }) {
@@ -64,9 +74,9 @@ export function LineChart({ data, height = 220, label }: { data: Lines; height?:
         height,
         legend: { show: false },
         cursor: { drag: { x: false, y: false } },
-        tzDate: (moment) => (zone.peek() === "utc" ? uPlot.tzDate(new Date(moment * 1000), "Etc/UTC") : new Date(moment * 1000)),
-        scales: { x: { range: (_, first, last) => (last > first ? [first, last] : [first - 60, last + 60]) }, y: { range: (_, least, most) => [Math.min(0, least), most > 0 ? most * 1.06 : 1] } },
-        axes: [axis, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => (Math.abs(tick) < 1 && tick !== 0 ? String(Number(tick.toPrecision(2))) : count(tick))) }],
+        tzDate: (seconds) => (zone.peek() === "utc" ? uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC") : new Date(seconds * 1000)),
+        scales: { y: { range: (_, least, most) => [Math.min(0, least), most > 0 ? most * 1.06 : 1] } },
+        axes: [{ ...axis, values: (_, splits, __, ___, step) => splits.map((split, place) => tick(split, step, place === 0)) }, { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => (Math.abs(tick) < 1 && tick !== 0 ? String(Number(tick.toPrecision(2))) : count(tick))) }],
         series: [
           {},
           ...data.names.map((name, place) => ({

@@ -1,11 +1,15 @@
 /** How the agents came to their decision, as a picture: who was shown what, answered what, voted for whom, and what was thrown away. */
 import { useComputed, useSignal } from "@preact/signals";
+import { useMemo } from "preact/hooks";
 import { duration } from "../state/format";
 import { replay, selectId, selectedId, told } from "../state/run";
 import type { Coordination, CourseRound } from "../state/types";
 import { Empty } from "./ui";
 
 const [WIDE, HIGH, ACROSS, DOWN, LEFT, TOP] = [148, 44, 50, 26, 112, 14];
+
+/** Pixels of a picture that is drawn whole, and between the places from which a wider one is drawn anew. */
+const [WHOLE, STEP] = [6000, 1200];
 
 interface Box {
   round: CourseRound;
@@ -32,6 +36,7 @@ function drawing(told: Coordination): Drawing {
   const columns = new Map<string, number>();
   const lastOf = new Map<string, number>();
   const answerOf = new Map<string, CourseRound>();
+  let last = -1;
   for (const round of told.rounds) if (round.answer) answerOf.set(round.answer.label, round);
   for (const round of told.rounds) {
     const before = lastOf.get(round.agent_id);
@@ -41,7 +46,8 @@ function drawing(told: Coordination): Drawing {
       const at = of && columns.get(of.span_id);
       if (at !== undefined) column = Math.max(column, at + 1);
     }
-    if (round.after_all) column = Math.max(column, ...[...columns.values()].map((each) => each + 1));
+    if (round.after_all) column = Math.max(column, last + 1);
+    last = Math.max(last, column);
     columns.set(round.span_id, column);
     lastOf.set(round.agent_id, column);
   }
@@ -52,6 +58,13 @@ function drawing(told: Coordination): Drawing {
     y: TOP + (rowOf.get(round.agent_id) ?? 0) * (HIGH + DOWN),
   }));
   const boxOf = new Map(boxes.map((box) => [box.round.span_id, box]));
+  const answersOf = new Map<string, Box[]>();
+  for (const box of boxes) {
+    if (!box.round.answer) continue;
+    const known = answersOf.get(box.round.agent_id);
+    if (known) known.push(box);
+    else answersOf.set(box.round.agent_id, [box]);
+  }
   const answered = (label: string | null | undefined) => (label ? boxOf.get(answerOf.get(label)?.span_id ?? "") : undefined);
   const edges: Edge[] = [];
   for (const box of boxes) {
@@ -64,14 +77,14 @@ function drawing(told: Coordination): Drawing {
     if (elected && elected !== box) edges.push({ kind: "vote", from: elected, to: box, stands: round.vote!.stands });
     if (round.thrown_away && round.by) {
       const end = round.seconds === null ? Infinity : round.start + round.seconds + 0.5;
-      const cause = boxes.findLast((each) => each.round.agent_id === round.by && each.round.answer && (each.round.start + (each.round.seconds ?? 0)) <= end);
+      const cause = answersOf.get(round.by)?.findLast((each) => each.round.start + (each.round.seconds ?? 0) <= end);
       if (cause) edges.push({ kind: "lost", from: cause, to: box, stands: true });
     }
   }
   return {
     boxes,
     edges,
-    width: LEFT + (Math.max(0, ...columns.values()) + 1) * (WIDE + ACROSS) - ACROSS + 20,
+    width: LEFT + (Math.max(0, last) + 1) * (WIDE + ACROSS) - ACROSS + 20,
     height: TOP + Math.max(1, told.agents.length) * (HIGH + DOWN),
   };
 }
@@ -107,17 +120,29 @@ export function Course() {
 
 function Picture({ told, title }: { told: Coordination; title: string | null }) {
   const looked = useSignal<string | null>(null);
-  const made = drawing(told);
+  const made = useMemo(() => drawing(told), [told]);
+  const scroll = useSignal(0);
+  // Of a picture that is many screens wide, what is near the screen is drawn.
+  const [from, to] = made.width > WHOLE ? [Math.max(0, scroll.value - STEP), Math.min(made.width, scroll.value + 3 * STEP)] : [0, made.width];
+  const isNear = (box: Box) => box.x < to && box.x + WIDE > from;
   const near = useComputed(() => looked.value ?? (made.boxes.some((box) => box.round.span_id === selectedId.value) ? selectedId.value : null));
   const touches = (edge: Edge) => near.value === null || edge.from.round.span_id === near.value || edge.to.round.span_id === near.value;
   const isBefore = (round: CourseRound) => replay.value === null || round.start * 1e6 <= replay.value;
   const isOver = (round: CourseRound) => replay.value === null || (round.start + (round.seconds ?? Infinity)) * 1e6 <= replay.value;
-  const many = made.edges.length > 80;
+  const edges = made.edges.filter((edge) => isNear(edge.from) || isNear(edge.to));
+  const many = edges.length > 120;
   return (
     <figure class="course">
       {title && <figcaption>{title}</figcaption>}
-      <div class="scroll" tabIndex={0} role="group" aria-label="Rounds, what they were shown and what they came to">
-        <svg width={made.width} height={made.height} viewBox={`0 0 ${made.width} ${made.height}`} role="group">
+      <div
+        class="scroll"
+        tabIndex={0}
+        role="group"
+        aria-label="Rounds, what they were shown and what they came to"
+        onScroll={(event) => (scroll.value = Math.floor(event.currentTarget.scrollLeft / STEP) * STEP)}
+      >
+        <div class="inside" style={{ width: `${made.width}px`, height: `${made.height}px` }}>
+        <svg style={{ left: `${from}px` }} width={to - from} height={made.height} viewBox={`${from} 0 ${to - from} ${made.height}`} role="group">
           <defs>
             <pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
               <rect width="7" height="7" class="fill-round-lost" /><rect width="2" height="7" class="fill-lost" opacity="0.35" />
@@ -132,17 +157,17 @@ function Picture({ told, title }: { told: Coordination; title: string | null }) 
               </text>
             </g>
           ))}
-          {made.edges.map((edge, number) => {
+          {edges.map((edge, number) => {
             const close = near.value !== null && touches(edge);
             if (!isOver(edge.from.round) || !(edge.kind === "shown" ? isBefore : isOver)(edge.to.round)) return null;
             if (edge.kind === "shown" && many && !close) return null;
             return <path key={number} d={curve(edge)} class={`edge ${edge.kind} ${edge.stands ? "" : "old"} ${touches(edge) ? "" : "far"}`} marker-start={edge.kind === "vote" ? "url(#arrow)" : undefined} />;
           })}
-          {made.boxes.map((box) => {
+          {made.boxes.filter(isNear).map((box) => {
             const { round, x, y } = box;
             if (!isBefore(round)) return null;
             const over = isOver(round);
-            const far = near.value !== null && near.value !== round.span_id && !made.edges.some((edge) => touches(edge) && (edge.from === box || edge.to === box));
+            const far = near.value !== null && near.value !== round.span_id && !edges.some((edge) => touches(edge) && (edge.from === box || edge.to === box));
             return (
               <g
                 key={round.span_id}
@@ -173,6 +198,7 @@ function Picture({ told, title }: { told: Coordination; title: string | null }) 
             );
           })}
         </svg>
+        </div>
       </div>
       <Tally told={told} />
       <ul class="legend">

@@ -30,6 +30,7 @@ export class Spans {
   /** Places by start, all but events. */
   private readonly ordered: Int32Array;
   readonly events: Int32Array;
+  readonly eventStarts: Float64Array;
   readonly eventKind: number;
   private index: Map<string, number> | null = null;
 
@@ -51,6 +52,7 @@ export class Spans {
     const all = Int32Array.from({ length: many }, (_, place) => place).sort((a, b) => this.start[a] - this.start[b] || a - b);
     this.ordered = all.filter((place) => this.kind[place] !== this.eventKind);
     this.events = all.filter((place) => this.kind[place] === this.eventKind);
+    this.eventStarts = Float64Array.from(this.events, (place) => this.start[place]);
   }
 
   get length(): number {

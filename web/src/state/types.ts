@@ -253,7 +253,7 @@ export interface Comparison {
   second: { run: string; turn: number | null; trace_id: string | null };
   same_configuration: boolean;
   measures: { name: string; unit: string | null; first: number | null; second: number | null; spread: [number, number] | null; beyond_spread: boolean | null }[];
-  tools: { name: string; first: number; second: number }[];
+  tools: { tool: string; first: number; second: number }[];
   findings: { code: string; first: number; second: number }[];
   compared_with: string[];
 }
