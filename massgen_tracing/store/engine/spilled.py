@@ -14,7 +14,7 @@ import weakref
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -40,9 +40,6 @@ LARGE: Final = 2**23
 
 _TOGETHER: Final = 2048
 """Rows that are made into columns together."""
-
-_ALIKE: Final = 512
-"""Plain spans of one resource and scope that are made into columns together."""
 
 _ROW_GROUP: Final = 2**15
 
@@ -81,7 +78,6 @@ class Spilled:
                 try:
                     for group in document.groups():
                         rows.add(document, group, same)
-                    rows.settle()
                 except Foreign as foreign:
                     self.foreign[path] = foreign
                 else:
@@ -123,15 +119,6 @@ def _remove(directory: str, owner: int) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """Plain spans of a document that belong to one resource and scope; *same* counts what the document has said before."""
-
-    document: Document
-    group: Group
-    same: Counter[str]
-
-
 class _Rows:
     """Rows on their way into files."""
 
@@ -142,7 +129,6 @@ class _Rows:
         self._keys = array("q")
         self._identities = array("q")
         self._starts: dict[tuple[str, str], SpanRecord] = {}
-        self._waiting: _Waiting | None = None
 
     def add(self, document: Document, group: Group, same: Counter[str]) -> None:
         """Add what a group of a document has; *same* counts what the document has said before."""
@@ -152,42 +138,17 @@ class _Rows:
             others = []
             for value in group.values:
                 (spans if plain.is_plain(value) else others).append(value)
-            if spans:
-                self._add_plain(document, replace(group, values=spans), same)
-        self._add_records(document, replace(group, values=others), same)
-
-    def _add_plain(self, document: Document, group: Group, same: Counter[str]) -> None:
-        """Have plain spans wait until enough of them have come that belong together; many documents have few each."""
-        waiting = self._waiting
-        if waiting is not None:
-            if waiting.document is document and waiting.group.resource == group.resource and waiting.group.scope == group.scope:
-                waiting.group.values.extend(group.values)
+            resource, scope = document.decoder.resource(group.resource), document.decoder.scope(group.scope)
+            made = plain.columns(spans, resource, scope, document.complain) if spans else None
+            if made is not None:
+                document.has_some = True
+                self.spans += len(made.keys)
+                self._keys.extend(map(hash, made.keys))
+                self._identities.extend(map(hash, made.identities))
+                self.of_records.add_table(made.table)
             else:
-                self.settle()
-                waiting = None
-        if waiting is None:
-            self._waiting = waiting = _Waiting(document, group, same)
-        if len(waiting.group.values) >= _ALIKE:
-            self.settle()
-
-    def settle(self) -> None:
-        """Make columns of the plain spans that wait."""
-        waiting, self._waiting = self._waiting, None
-        if waiting is None:
-            return
-        document, group = waiting.document, waiting.group
-        made = plain.columns(group.values, document.decoder.resource(group.resource), document.decoder.scope(group.scope), document.complain)
-        if made is None:
-            self._add_records(document, group, waiting.same)
-            return
-        document.has_some = True
-        self.spans += len(made.keys)
-        self._keys.extend(map(hash, made.keys))
-        self._identities.extend(map(hash, made.identities))
-        self.of_records.add_table(made.table)
-
-    def _add_records(self, document: Document, group: Group, same: Counter[str]) -> None:
-        for record in document.decoded(group):
+                others = group.values
+        for record in document.decoded(replace(group, values=others)):
             self._add(record, same)
 
     def _add(self, record: Record, same: Counter[str]) -> None:

@@ -54,11 +54,12 @@ STYLE: Final = _COLOURS + _RULES
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A view of the run: its script, its styles, which have the colours too, and the data that it shows, as JSON."""
+    """A view of the run: its script, its styles, which have the colours too, the data that it shows, as JSON, and the licences of its libraries."""
 
     script: str
     style: str
     data: str
+    licences: str
 
 
 def render(report: Report, view: View | None = None) -> str:
@@ -97,7 +98,7 @@ def _viewed(view: View, script: str) -> Iterator[str]:
     yield '<div id="app"></div>\n'
     data = view.data.replace("<", "\\u003c")
     yield f'<script type="application/json" id="run-data">{data}</script>\n'
-    yield f'<script>{script}</script>\n<div class="report" id="report">\n'
+    yield f'<script>{script}</script>\n<template><pre>{escape(view.licences)}</pre></template>\n<div class="report" id="report">\n'
 
 
 def _inline(said: str) -> str:

@@ -12,7 +12,7 @@ from functools import partial, wraps
 from typing import Any, Final
 
 import orjson
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -35,6 +35,10 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 _TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml", ".txt": "text/plain"}
+_AT_ONCE: Final = 4
+_STATEMENTS_AT_ONCE: Final = 2
+"""So many are answered at once, in threads of their own: who looks at pages holds up neither what is sent to the server nor other pages for long."""
+
 _FEW: Final = 30
 _MANY: Final = 200
 _MOST_BODY: Final = 1_000_000
@@ -45,7 +49,7 @@ Answer = Callable[["Shelf", Request], Any]
 
 def routes(root: str) -> list[BaseRoute]:
     """The routes of one root."""
-    shelf = Shelf(root)
+    shelf, limit, statement_limit = Shelf(root), CapacityLimiter(_AT_ONCE), CapacityLimiter(_STATEMENTS_AT_ONCE)
     api: dict[str, Answer] = {
         "runs": _runs,
         "run": _run,
@@ -57,20 +61,20 @@ def routes(root: str) -> list[BaseRoute]:
         "dashboards": lambda _shelf, _request: dashboards.described(),
     }
     return [
-        *(Route(f"/api/{name}", _answering(shelf, answer), name=f"api {name}") for name, answer in api.items()),
-        Route("/api/sql", partial(_sql, shelf), methods=["POST"]),
+        *(Route(f"/api/{name}", _answering(shelf, answer, limit), name=f"api {name}") for name, answer in api.items()),
+        Route("/api/sql", partial(_sql, shelf, statement_limit), methods=["POST"]),
         Route("/api/{anything:path}", _unknown),
         Route("/assets/{name}", _asset),
         *(Route(path, _page) for path in PAGES),
     ]
 
 
-def _answering(shelf: Shelf, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+def _answering(shelf: Shelf, answer: Answer, limit: CapacityLimiter) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint that gives what *answer* makes, in a thread of its own, and errors as data."""
 
     @wraps(answer)
     async def endpoint(request: Request) -> Response:
-        return await run_in_threadpool(_answered, partial(answer, shelf, request))
+        return await to_thread.run_sync(_answered, partial(answer, shelf, request), limiter=limit)
 
     return endpoint
 
@@ -172,13 +176,13 @@ def _named(shelf: Shelf, name: str) -> Opened:
     return shelf.open(run, int(turn)) if run and turn.isascii() and turn.isdecimal() and len(turn) < 10 else shelf.open(name)
 
 
-async def _sql(shelf: Shelf, request: Request) -> Response:
+async def _sql(shelf: Shelf, limit: CapacityLimiter, request: Request) -> Response:
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _MOST_BODY:
-            return await run_in_threadpool(_answered, partial(_refuse, "The question is too long", f"at most {_MOST_BODY:,} bytes"))
-    return await run_in_threadpool(_answered, lambda: statements.answer(shelf.root, _asked(body)))
+            return _answered(partial(_refuse, "The question is too long", f"at most {_MOST_BODY:,} bytes"))
+    return await to_thread.run_sync(_answered, lambda: statements.answer(shelf.root, _asked(body)), limiter=limit)
 
 
 def _refuse(problem: str, expected: str) -> None:

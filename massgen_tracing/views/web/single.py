@@ -36,4 +36,5 @@ def view(of: Opened) -> tuple[View, int]:
         b",".join(encoded.dumps(key) + b":" + told for key, told in details.items()), b"}}",
     ))  # fmt: skip
     folder = DIST / "report"
-    return View((folder / "report.js").read_text("utf-8"), (folder / "report.css").read_text("utf-8"), said.decode()), left_out
+    script, style, licences = ((folder / name).read_text("utf-8") for name in ("report.js", "report.css", "licenses.txt"))
+    return View(script, style, said.decode(), licences), left_out
