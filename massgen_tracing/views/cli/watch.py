@@ -90,9 +90,6 @@ async def _watch(args: argparse.Namespace) -> int:
     from massgen_tracing.runs.watch import Options, Pace, Watcher
     from massgen_tracing.runs.watch.limits import Thresholds
 
-    task = asyncio.current_task()
-    assert task is not None
-    signals.cancel(task)
     targets = _targets(args)
     watcher = Watcher(
         targets,
@@ -104,6 +101,7 @@ async def _watch(args: argparse.Namespace) -> int:
             kill_on=frozenset(_KILL_ON[name] for name in args.kill_on),  # type: ignore[misc]  # states, by the table above
         ),
     )
+    _handle_signals(watcher, targets)
     interrupted = False
     with _recorded(args, watcher, targets) as record:
         async with watcher:
@@ -117,6 +115,29 @@ async def _watch(args: argparse.Namespace) -> int:
     code = EXIT_INTERRUPTED if interrupted else _exit_code(watcher, targets)
     _close(args, watcher, code)
     return code
+
+
+def _handle_signals(watcher: Watcher, targets: list[Target]) -> None:
+    """Have signals end the watching; the first one only reaches a command that was started here, which is watched to its end all the same."""
+    from massgen_tracing.runs.watch.targets import CommandTarget
+
+    task = asyncio.current_task()
+    assert task is not None
+    command = next((target for target in targets if isinstance(target, CommandTarget)), None)
+    if command is None:
+        signals.cancel(task)
+        return
+    passed_on = False
+
+    def handle(number: int) -> None:
+        nonlocal passed_on
+        if not passed_on and command.pass_on(number):
+            passed_on = True
+            watcher.finish()
+        else:
+            task.cancel()
+
+    signals.handle(handle)
 
 
 def _targets(args: argparse.Namespace) -> list[Target]:
@@ -173,14 +194,19 @@ def _recorded(args: argparse.Namespace, watcher: Watcher, targets: list[Target])
         return
     import massgen_tracing as mt
     from massgen_tracing.runs.watch.record import Record
+    from massgen_tracing.runs.watch.targets import CommandTarget
 
     record = Record(mt.configure(root=args.root), [target.name for target in targets])
+    for target in targets:
+        if isinstance(target, CommandTarget):
+            target.environment = record.environment(target.name)
     try:
         yield record.take
     finally:
         record.end(list(watcher.watched.values()))
         mt.shutdown()
-        options.note(COMMAND, f"recorded as trace {record.trace_id}; see massgen-tracing trace")
+        if record.written:
+            options.note(COMMAND, f"recorded as trace {record.trace_id}; see massgen-tracing trace")
 
 
 def _as_json(change: Change) -> str:
