@@ -78,6 +78,10 @@ def test_one_that_failed_has_failed_and_is_no_incomplete_coordination(
     assert "1 model call · 1 tool call" in said
     assert "is_error: True" in said
     assert "incomplete_coordination" not in said
+    assert main(["logs", "analyze", "--root", str(tmp_path / "root")]) == 0
+    [report] = (tmp_path / "root").rglob("ANALYSIS_REPORT.md")
+    assert "Watching ended" in report.read_text()
+    assert not any(asked in report.read_text() for asked in ("no winner", "Winner selected", "Voting completed"))
 
 
 def test_where_nothing_can_be_recorded_nothing_is_said_to_be(
