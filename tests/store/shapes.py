@@ -108,7 +108,7 @@ SHAPES: Final[dict[str, Callable[[list[Document]], bytes]]] = {
     "lines the other way round": lambda documents: lines(_swapped(documents)),
     "a byte order mark": lambda documents: b"\xef\xbb\xbf" + pretty(documents),
     "old names": lambda documents: (
-        pretty(documents).replace(b'"scopeSpans"', b'"instrumentationLibrarySpans"').replace(b'"scope"', b'"instrumentationLibrary"')
+        pretty(documents).replace(b'"scopeSpans":', b'"instrumentationLibrarySpans":').replace(b'"scope":', b'"instrumentationLibrary":')
     ),
     "gzip": lambda documents: gzip.compress(lines(documents)),
     "several gzip": lambda documents: b"".join(gzip.compress(lines([document])) for document in documents),

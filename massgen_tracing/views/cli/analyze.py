@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from massgen_tracing import layout
 from massgen_tracing.errors import ConfigError
-from massgen_tracing.views import options, text
+from massgen_tracing.views import options, output, text
 from massgen_tracing.views.cli import EXIT_OK
 
 if TYPE_CHECKING:
@@ -112,12 +112,10 @@ def write(path: Path, content: str) -> None:
     Raises:
         ConfigError: if it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.new")
     try:
-        temporary.write_text(content, encoding="utf-8", errors="backslashreplace")
-        temporary.replace(path)
+        with output.writing(path) as out:
+            out.write(content.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise ConfigError(f"The report {path} cannot be written ({error.strerror or error})", hint="Make its directory writable") from None
 
 

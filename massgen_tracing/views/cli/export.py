@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import BinaryIO, Final
 
 from massgen_tracing.errors import UsageError
 from massgen_tracing.model import SpanRecord
-from massgen_tracing.views import options, text, wanted
+from massgen_tracing.views import options, output, text, wanted
 
 COMMAND: Final = "export"
 JSON: Final = "otlp-json"
@@ -54,15 +53,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _write_file(spans: Sequence[SpanRecord], form: str, path: Path) -> None:
     """All of it or, where that fails, nothing: what was there stays."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("wb") as out:
+        with output.writing(path) as out:
             _write(spans, form, out)
-        beside.replace(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written ({error.strerror})", hint="Name another place with -o") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _write(spans: Sequence[SpanRecord], form: str, out: BinaryIO) -> None:
