@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "TARGET is a run (its directory or id), tmux:SESSION[:WINDOW[.PANE]] (also by pattern: 'tmux:agent-*'), pid:N, file:PATH (a log that "
         "grows), or dir:PATH (a workspace with output.log, status.txt, progress.txt, exit-code.txt, *status*.json). Exit codes: 0 all completed, "
-        "1 wrong use, 2 one failed, 3 out of time, 4 interrupted; with COMMAND its own. Nothing that is watched is ever ended without --kill-on."
+        "1 wrong use, 2 one failed, 3 out of time, 4 interrupted; with COMMAND its own, also where a "
+        "first Ctrl-C or SIGTERM was passed on to it. Nothing that is watched is ever ended without --kill-on."
     )
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="what to watch")
     parser.add_argument("--all", action="store_true", help="every run below the root")

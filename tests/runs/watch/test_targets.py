@@ -157,7 +157,7 @@ async def test_what_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -
         try:
             async with watch(f"pid:{stubborn.pid}", asked=asked, kill_on=frozenset({"timed_out"})) as watcher:
                 await state(watcher, "timed_out")
-            assert stubborn.wait(30) == -9
+            assert stubborn.wait(10) == -9
         finally:
             stubborn.kill()
 
