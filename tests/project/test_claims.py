@@ -233,6 +233,8 @@ CLAIMS = {
     "Nothing that is watched is ever ended": (
         "runs/watch/test_terminals::nothing_is_signalled",
         "runs/watch/test_targets::processes_are_ended_only_where_that_is_asked_for",
+        "runs/watch/test_targets::what_ignores_sigterm_is_killed",
+        "views/test_watch::an_interruption_is_passed_on_to_a_command",
         "runs/watch/test_targets::thresholds_are_told_once_a_crossing",
         "runs/watch/test_targets::observations_and_decisions_are_kept",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -99,6 +100,26 @@ def test_an_interruption_ends_it_with_a_summary(work: Path) -> None:
         out, err = process.communicate()
     assert (process.returncode, err) == (4, "")
     assert "1 running\n" in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_an_interruption_is_passed_on_to_a_command(number: signal.Signals) -> None:
+    """Which is watched to its end, and its exit code handed on; another one ends the watching at once."""
+    program = "trap 'echo again' INT TERM; echo $$; read x; read x; echo bye; exit 7"
+    words = [sys.executable, "-m", "massgen_tracing", "watch", "--", "bash", "-c", program]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.send_signal(number)
+        assert process.stdout.readline() == "again\n"
+        if number == signal.SIGTERM:
+            process.send_signal(number)
+            process.wait()
+            os.kill(pid, signal.SIGKILL)
+        out, err = process.communicate("\n\n")
+    assert (process.returncode, out) == ((4, "") if number == signal.SIGTERM else (7, "bye\n"))
+    assert ("1 running\n" if number == signal.SIGTERM else "1 failed\n") in err
 
 
 def test_all_runs_until_one_fails(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 a failure that signals of ranks 1 to 3 say       outweighs a success that others say
 the end of a process                             proves failure; success only where nothing contradicts it
-an error in the output                           counts once its process has ended, or once nothing has followed it
+an error in the output                           counts once its process has ended, or once only the lines around it have followed it
 silence                                          is idle, then stalled; never a failure
 """
 
@@ -14,6 +14,7 @@ from typing import Final
 
 from massgen_tracing.runs.watch import checklist
 from massgen_tracing.runs.watch.checklist import Item, Wanted
+from massgen_tracing.runs.watch.patterns import AFTER
 from massgen_tracing.runs.watch.signals import FAILURES, FINAL, Facts, Rank, Signal, State
 
 
@@ -127,8 +128,9 @@ def _by_error(facts: Facts, patience: Patience, now: float) -> Signal | None:
     if error.category == "rate_limit":  # until something else comes
         lasts = now - error.at < patience.quiet and error.at >= active_at - patience.fresh
         return replace(error, state="rate_limited") if lasts else None
-    goes_on = facts.alive is not None or checklist.SCREEN in facts.signals or now - max(error.at, active_at) < patience.settles
-    return None if goes_on else error
+    known = facts.alive is not None or checklist.SCREEN in facts.signals
+    last_word = facts.after_error <= AFTER and now - max(error.at, active_at) >= patience.settles
+    return error if last_word and not known else None
 
 
 def _by_screen(facts: Facts, patience: Patience, now: float) -> Signal | None:

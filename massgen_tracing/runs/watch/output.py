@@ -31,7 +31,7 @@ class Output:
         self.profile = profile
         self._facts = facts
         self._name = name
-        self._marker = re.compile(rf"(?<![\w'\"-]){_TYPED}{re.escape(marker)}(?![\w'\"-])") if marker else None
+        self._marker = _printed(marker) if marker else None
         self._errors = Errors()
 
     def feed(self, lines: Sequence[str], at: float, last: int) -> None:
@@ -43,21 +43,30 @@ class Output:
             last: the number of the last of them, from 1.
         """
         first = last - len(lines) + 1
-        suspicious: list[tuple[int, str]] = []
+        suspicious: list[tuple[int, str, str]] = []
         for number, line in enumerate(lines, first):
             document = statements.parsed(line) if line.lstrip().startswith("{") else None
             if isinstance(document, Mapping):
                 self._document(document, at, number)
-                suspicious.append((number, _told(document)))
+                suspicious.append((number, line, _told(document)))
             else:
                 self._text(line, at, number)
-                suspicious.append((number, line))
+                suspicious.append((number, line, line))
         filled = next((line for line in reversed(lines) if line.strip()), "")
         if filled:
             self._facts.last_line = filled.strip()
         if lines:
             self._facts.moved("output", at)
-        found = self._errors.feed(suspicious, at)
+        self._look_for_errors(suspicious, at, first)
+
+    def _look_for_errors(self, lines: Sequence[tuple[int, str, str]], at: float, first: int) -> None:
+        before = self._errors.after
+        found = self._errors.feed(lines, at)
+        known = self._facts.signals.get(checklist.ERROR)
+        if found is not None and found.number >= first:
+            self._facts.after_error = self._errors.after
+        elif known is not None and at >= known.at:  # also from another log of the same agent
+            self._facts.after_error += self._errors.after - before
         if found is not None:
             self._facts.signals[checklist.ERROR] = Signal(
                 Rank.ERROR, checklist.ERROR, "failed", self._place(found.quote), found.at, found.category, tuple(found.context)
@@ -102,6 +111,12 @@ class Output:
 
     def _place(self, quote: str) -> str:
         return f"{self._name} {quote}" if self._name else quote
+
+
+def _printed(marker: str) -> re.Pattern[str]:
+    """A marker where it was printed: not within a word, for what has words with borders, and not in quotes."""
+    before, after = (r"[\w'\"-]" if edge.isascii() else r"['\"-]" for edge in (marker[0], marker[-1]))
+    return re.compile(f"(?<!{before}){_TYPED}{re.escape(marker)}(?!{after})", re.ASCII)
 
 
 def _told(document: Mapping[str, Any]) -> str:

@@ -95,35 +95,42 @@ class Found:
 
 
 class Errors:
-    """Looks for errors in what comes, line by line."""
+    """Looks for errors in what comes, line by line.
+
+    Attributes:
+        after: lines since the last error, without its traceback, and without blank and indented ones, which may be what is left of a stack.
+    """
 
     def __init__(self) -> None:
+        self.after = 0
         self._before: deque[str] = deque(maxlen=BEFORE)
         self._open: Found | None = None
         self._to_come = 0
         self._in_traceback = 0
 
-    def feed(self, lines: Iterable[tuple[int, str]], at: float) -> Found | None:
+    def feed(self, lines: Iterable[tuple[int, str, str]], at: float) -> Found | None:
         """The last error that these lines begin or complete; None where they do neither.
 
         Args:
-            lines: with their numbers.
+            lines: with their numbers: as they stand, and what of them may be an error.
             at: when they came, in Unix seconds.
         """
         touched: Found | None = None
-        for number, whole in lines:
-            line = whole[:_MOST_CHARS]
+        for number, whole, suspicious in lines:
+            line = suspicious[:_MOST_CHARS]
             if self._in_traceback and self._open is not None:
                 self._traced(self._open, line)
                 touched = self._open
             elif category := categorise(line):
                 self._open = touched = Found(category, number, line, at, context=[*self._before, line])
-                self._to_come = AFTER
+                self._to_come, self.after = AFTER, 0
                 self._in_traceback = _LONGEST_TRACEBACK if _START.match(line) else 0
-            elif self._to_come and self._open is not None:
-                self._open.context.append(line)
-                self._to_come -= 1
-                touched = self._open
+            else:
+                self.after += bool(whole) and not whole[0].isspace()
+                if self._to_come and self._open is not None:
+                    self._open.context.append(line)
+                    self._to_come -= 1
+                    touched = self._open
             self._before.append(line)
         return touched
 

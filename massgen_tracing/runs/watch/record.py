@@ -6,14 +6,16 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
+from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
-from massgen_tracing import semconv
+from massgen_tracing import layout, semconv
 from massgen_tracing.runs.watch import transcripts
 from massgen_tracing.runs.watch.signals import FAILURES, FINAL
 from massgen_tracing.runs.watch.transcripts import Call, Session, ToolUse
 from massgen_tracing.runs.watch.watcher import Change, Watched
 from massgen_tracing.trace.calls import Openers, Work
+from massgen_tracing.trace.environment import child_env
 from massgen_tracing.trace.tracer import Tracer
 
 
@@ -35,6 +37,23 @@ class Record:
     def trace_id(self) -> str:
         """The trace that it is."""
         return self._session.trace_id
+
+    @property
+    def written(self) -> bool:
+        """Whether there is a recording of it, at least of a part."""
+        run = self._session.run
+        return run is not None and run.attempt_dir.is_dir() and any(layout.is_recording(path.name) for path in run.attempt_dir.iterdir())
+
+    def environment(self, name: str) -> dict[str, str]:
+        """The environment for something that is started to be watched: what it traces itself goes on in this trace, below its own span."""
+        context = self._span(name).context
+        if context is None:
+            return child_env()
+        token = otel_context.attach(context)
+        try:
+            return child_env()
+        finally:
+            otel_context.detach(token)
 
     def take(self, change: Change) -> None:
         """A change, which is an event of what has changed."""

@@ -111,6 +111,7 @@ class Facts:
         signals: the latest of each name.
         active_at: when anything of it last changed, in Unix seconds; None where nothing has been seen yet.
         active: what changed then.
+        after_error: lines of output since the error, but for those that belong to it.
         alive: whether a process is known to run, or known to have ended; None where no process is known.
         to_its_end: whether only the end of its process is its end.
         exit_proves: whether an exit code of 0 is a success of this program.
@@ -128,6 +129,7 @@ class Facts:
     signals: dict[str, Signal] = field(default_factory=dict)
     active_at: float | None = None
     active: str = ""
+    after_error: int = 0
     alive: bool | None = None
     to_its_end: bool = False
     exit_proves: bool = True

@@ -22,6 +22,9 @@ _WORDS: Final[Mapping[str, State]] = {
     **dict.fromkeys(("idle",), "idle"),
 }
 _PERCENT: Final = re.compile(r"(?i)\bprogress\W{1,3}(\d{1,3}(?:\.\d+)?)\s*%")
+_STATUS: Final = re.compile(r"(?i)\s*(?:(?:status|state)\s*[:=]\s*)?([^:\n]*)(?:$|\n|:(?!\s*\d+\s*(?:$|%|/|of\b)))")
+"""Of a status file: the word that says it, before what explains it; `Completed: 3/10` only counts."""
+
 _LONGEST: Final = 20_000
 
 
@@ -43,8 +46,14 @@ class Statement:
 
 
 def word(text: str) -> State | None:
-    """The state that a word stands for, as a status file has it; None for a word that stands for none."""
+    """The state that a word stands for; None for a word that stands for none."""
     return _WORDS.get(text.strip().strip(".!").lower())
+
+
+def of_status(text: str) -> State | None:
+    """The state that a status file says, as in `FAILED`, `FAILED: out of tokens` or `Status: COMPLETED`; None where it says none."""
+    said = _STATUS.match(text)
+    return word(said[1]) if said else None
 
 
 def of_document(document: object) -> Statement:

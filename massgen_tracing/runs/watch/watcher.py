@@ -144,6 +144,7 @@ class Watcher:
         self._audit = Audit(self.options.audit)
         self._ending = ending.Ending()
         self._untold: deque[Change] = deque()
+        self._finishing = False
 
     async def __aenter__(self) -> Self:
         try:
@@ -156,10 +157,18 @@ class Watcher:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._notifier.close()
-        for target in self._targets:
-            await target.close()
-        self._audit.close()
+        try:
+            await self._ending.close()
+        finally:
+            await self._notifier.close()
+            for target in self._targets:
+                await target.close()
+            self._audit.close()
+
+    def finish(self) -> None:
+        """Watch no longer than until what is watched to its end has ended, whatever else goes on."""
+        self._finishing = True
+        self._woke.set()
 
     def __aiter__(self) -> AsyncIterator[Change]:
         return self.changes()
@@ -246,6 +255,8 @@ class Watcher:
         watched.seen = dict(signals)
 
     def _is_over(self) -> bool:
+        if self._finishing:
+            return not any(target.goes_on() for target in self._targets)
         if self.options.until is None or len(self.watched) < len(self._targets):
             return False
         states = [(each.subject.kind, each.verdict.state) for each in self.watched.values() if each.verdict is not None]

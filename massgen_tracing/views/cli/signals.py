@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 _ENDING: Final = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -32,6 +33,16 @@ def cancel(task: asyncio.Task[Any]) -> None:
         if signal.getsignal(number) is _interrupt:
             with contextlib.suppress(NotImplementedError):  # not on Windows
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+
+def handle(handler: Callable[[int], None]) -> None:
+    """Have them, and Ctrl-C, call *handler* with their number in the running loop; within `as_interrupts`."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, *_ENDING):
+        if signal.getsignal(number) is _interrupt or (number == signal.SIGINT and signal.getsignal(number) is not signal.SIG_IGN):
+            with contextlib.suppress(NotImplementedError):  # not on Windows
+                asyncio.get_running_loop().add_signal_handler(number, handler, number)
 
 
 def _interrupt(_number: int, _frame: object) -> None:

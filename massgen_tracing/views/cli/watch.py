@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "TARGET is a run (its directory or id), tmux:SESSION[:WINDOW[.PANE]] (also by pattern: 'tmux:agent-*'), pid:N, file:PATH (a log that "
         "grows), or dir:PATH (a workspace with output.log, status.txt, progress.txt, exit-code.txt, *status*.json). Exit codes: 0 all completed, "
-        "1 wrong use, 2 one failed, 3 out of time, 4 interrupted; with COMMAND its own. Nothing that is watched is ever ended without --kill-on."
+        "1 wrong use, 2 one failed, 3 out of time, 4 interrupted; with COMMAND its own, also where a "
+        "first Ctrl-C or SIGTERM was passed on to it. Nothing that is watched is ever ended without --kill-on."
     )
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="what to watch")
     parser.add_argument("--all", action="store_true", help="every run below the root")
@@ -90,9 +91,6 @@ async def _watch(args: argparse.Namespace) -> int:
     from massgen_tracing.runs.watch import Options, Pace, Watcher
     from massgen_tracing.runs.watch.limits import Thresholds
 
-    task = asyncio.current_task()
-    assert task is not None
-    signals.cancel(task)
     targets = _targets(args)
     watcher = Watcher(
         targets,
@@ -104,6 +102,7 @@ async def _watch(args: argparse.Namespace) -> int:
             kill_on=frozenset(_KILL_ON[name] for name in args.kill_on),  # type: ignore[misc]  # states, by the table above
         ),
     )
+    _handle_signals(watcher, targets)
     interrupted = False
     with _recorded(args, watcher, targets) as record:
         async with watcher:
@@ -119,11 +118,36 @@ async def _watch(args: argparse.Namespace) -> int:
     return code
 
 
+def _handle_signals(watcher: Watcher, targets: list[Target]) -> None:
+    """Have signals end the watching; the first one only reaches a command that was started here, which is watched to its end all the same."""
+    from massgen_tracing.runs.watch.targets import CommandTarget
+
+    task = asyncio.current_task()
+    assert task is not None
+    command = next((target for target in targets if isinstance(target, CommandTarget)), None)
+    if command is None:
+        signals.cancel(task)
+        return
+    passed_on = False
+
+    def handle(number: int) -> None:
+        nonlocal passed_on
+        if not passed_on and command.pass_on(number):
+            passed_on = True
+            watcher.finish()
+        else:
+            task.cancel()
+
+    signals.handle(handle)
+
+
 def _targets(args: argparse.Namespace) -> list[Target]:
-    from massgen_tracing.runs.watch import Asked, profiles
+    from massgen_tracing.runs.watch import Asked, processes, profiles
     from massgen_tracing.runs.watch.judge import Patience
     from massgen_tracing.runs.watch.targets import CommandTarget, all_runs, named
 
+    if args.kill_on:
+        processes.library("ending processes")
     now = time.time()
     patience = Patience(quiet=min(60.0, args.idle), stalled=args.idle, run_time=args.timeout)
     asked: Asked = Asked(
@@ -171,14 +195,19 @@ def _recorded(args: argparse.Namespace, watcher: Watcher, targets: list[Target])
         return
     import massgen_tracing as mt
     from massgen_tracing.runs.watch.record import Record
+    from massgen_tracing.runs.watch.targets import CommandTarget
 
     record = Record(mt.configure(root=args.root), [target.name for target in targets])
+    for target in targets:
+        if isinstance(target, CommandTarget):
+            target.environment = record.environment(target.name)
     try:
         yield record.take
     finally:
         record.end(list(watcher.watched.values()))
         mt.shutdown()
-        options.note(COMMAND, f"recorded as trace {record.trace_id}; see massgen-tracing trace")
+        if record.written:
+            options.note(COMMAND, f"recorded as trace {record.trace_id}; see massgen-tracing trace")
 
 
 def _as_json(change: Change) -> str:

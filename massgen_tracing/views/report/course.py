@@ -74,6 +74,8 @@ def _outcome(last: Coordination | None) -> str:
         return "There is no coordination in the recording."
     state, reason = last.session.state, text_of(last.session.attributes.get(semconv.FINISH_REASON))
     how = {"open": "still goes on", "interrupted": "was interrupted: its process is gone"}.get(state) or f"ended{f' ({reason})' if reason else ''}"
+    if _watching(last):
+        return f"The watching {how}."
     if not last.winner:
         return f"The coordination {how}, and no winner is recorded."
     votes = last.tally()
@@ -81,6 +83,10 @@ def _outcome(last: Coordination | None) -> str:
     chosen = f" by {mine} of {sum(votes.values())} votes that counted" if votes else ""
     label = f" with {last.winner_label}" if last.winner_label else ""
     return f"The coordination {how}; {last.winner} was chosen{label}{chosen}, and {'a' if last.final else 'no'} final answer was submitted."
+
+
+def _watching(last: Coordination) -> bool:
+    return last.session.attributes.get(semconv.WATCHING) is True
 
 
 def timeline(subject: Subject) -> Picture:
@@ -140,6 +146,9 @@ def _by(span: SpanRecord) -> str:
 
 def _checks(last: Coordination) -> Iterator[tuple[bool | None, str]]:
     ended = last.session.state == "ended"
+    if _watching(last):  # whose agents answer and vote on nothing here
+        yield ended, "Watching ended"
+        return
     answering, voting = {answer.agent_id for answer in last.answers}, {vote.voter for vote in last.standing}
     presented = any(span.attributes.get(semconv.ROUND_TYPE) == "presentation" for span in last.rounds) or bool(last.final)
     yield ended and bool(last.winner) and presented, "All phases completed"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -51,4 +53,8 @@ def tmux(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tmux]:
         server = Tmux(Path(folder) / "s")
         monkeypatch.setenv(SOCKET_VARIABLE, str(server.socket))
         yield server
+        pid = server("display-message", "-p", "#{pid}", check=False).strip()
         server("kill-server", check=False)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):  # as a rule it is gone
+                os.kill(int(pid), signal.SIGKILL)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from massgen_tracing.runs.watch import FAILURES, FINAL, STATES, Rank, Signal, State
 from massgen_tracing.runs.watch.checklist import ERROR, EXIT, MARKER, Wanted
 from massgen_tracing.runs.watch.judge import Patience
+from massgen_tracing.runs.watch.patterns import AFTER
 from massgen_tracing.runs.watch.signals import Facts
 from tests.runs.watch.seen import NOW, facts, judged
 
@@ -77,6 +78,8 @@ def test_an_error_that_nothing_follows_is_the_last_word() -> None:
     known = facts(BROKEN, active=NOW)
     assert judged(known, now=NOW + 1).state == "running"
     assert judged(known, now=NOW + 11).state == "failed"
+    known.after_error = AFTER + 1
+    assert judged(known, now=NOW + 59).state == "running"
 
 
 def test_a_rate_limit_is_told_while_it_lasts() -> None:

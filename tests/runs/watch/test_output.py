@@ -60,6 +60,26 @@ def test_an_error_comes_with_the_lines_around_it() -> None:
     assert error.context == (*before[-BEFORE:], *trace, *after[:AFTER])
 
 
+def test_what_follows_an_error_is_counted() -> None:
+    """Without its traceback or stack, whatever the lines are, and from any log of the agent; another error begins anew."""
+    trace, stack = ["Traceback (most recent call last):", '  File "a.py", line 3', "KeyError: 3"], [f"    at f{n} (a.js:{n})" for n in range(30)]
+    good = [f"step {n} ok" for n in range(30)]
+    assert said(*good, *trace).after_error == 0
+    assert said("TypeError: no", *stack, "", "Node.js v24").after_error == 1
+    assert said(*trace, *good).after_error == 30
+    assert said("ERROR: no", *['{"level": "INFO"}'] * 3).after_error == 3
+    assert said("ERROR: no", *good, "ERROR: again", "").after_error == 0
+    known = Facts(NOW)
+    first, second = Output(known, name="output.log"), Output(known, name="agent.log")
+    second.feed(good, NOW - 9, 30)
+    first.feed(["ERROR: no", "so what"], NOW, 2)
+    second.feed(good[:3], NOW - 1, 33)  # older
+    assert known.after_error == 1
+    second.feed(good[:3], NOW + 1, 36)
+    first.feed(["on"], NOW + 2, 3)
+    assert known.after_error == 5
+
+
 def test_statements_in_lines() -> None:
     """A status, progress and the task, as JSON or in words."""
     known = said('{"event": "progress", "current": 5, "total": 10, "percent": 50}')
@@ -78,11 +98,22 @@ def test_json_lines_are_errors_where_they_say_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "found"), [("all DONE", True), ("DONE", True), ("$ agent && echo DONE", False), ("ABANDONED", False), ("printf 'DONE'", False)]
+    ("marker", "line", "found"),
+    [
+        ("DONE", "all DONE", True),
+        ("DONE", "DONE", True),
+        ("DONE", "$ agent && echo DONE", False),
+        ("DONE", "ABANDONED", False),
+        ("DONE", "printf 'DONE'", False),
+        ("完成", "已完成了", True),
+        ("完成", "3完成ok", True),
+        ("完成", "echo 完成", False),
+        ("DONE", "已DONE了", True),
+    ],
 )
-def test_a_marker_is_found_where_it_was_printed(line: str, found: bool) -> None:
-    """And not in the command that is going to print it."""
-    assert (MARKER in said(line, marker="DONE").signals) is found
+def test_a_marker_is_found_where_it_was_printed(marker: str, line: str, found: bool) -> None:
+    """And not in the command that is going to print it; also in scripts that put no space between words."""
+    assert (MARKER in said(line, marker=marker).signals) is found
 
 
 OUTCOMES: list[tuple[str, str, State]] = [

@@ -24,6 +24,7 @@ entries = [{{"type": "user", "timestamp": now(), "message": {{"content": "hi"}},
 entries += [{{"type": "assistant", "timestamp": now(), "message": {{**message, "content": content}}}} for content in blocks]
 entries += [{{"type": "user", "timestamp": now(), "message": {{"content": [{{"type": "tool_result", "tool_use_id": "t1", "content": "a"}}]}}}}]
 (folder / "s1.jsonl").write_text("".join(json.dumps(entry) + chr(10) for entry in entries))
+(pathlib.Path(os.environ["HOME"]) / "traceparent").write_text(os.environ["TRACEPARENT"])
 print(json.dumps({{"type": "result", "subtype": "success", "is_error": "{broken}" == "yes", "terminal_reason": "completed"}}))
 """
 
@@ -42,7 +43,7 @@ def test_a_watched_agent_is_in_the_records(tmp_path: Path, monkeypatch: pytest.M
     """Its states with their evidence, and below it what its transcript tells, each response once, with its cost."""
     assert recorded(tmp_path, monkeypatch) == 0
     rows = store.query(
-        "SELECT span_name, attributes->>'massgen.watch.state' AS state, (attributes->>'gen_ai.usage.input_tokens')::int AS sent, "
+        "SELECT span_name, trace_id, span_id, attributes->>'massgen.watch.state' AS state, (attributes->>'gen_ai.usage.input_tokens')::int AS sent, "
         "(attributes->>'operation.cost')::float AS cost, attributes->>'massgen.imported' AS imported FROM records",
         root=str(tmp_path / "root"),
     ).table.to_pylist()
@@ -57,6 +58,7 @@ def test_a_watched_agent_is_in_the_records(tmp_path: Path, monkeypatch: pytest.M
     [agent] = [row for row in rows if row["span_name"] == "watch.agent.claude"]
     [call] = [row for row in rows if row["span_name"] == "llm.anthropic.stream"]
     assert agent["state"] == "completed"
+    assert (tmp_path / "home" / "traceparent").read_text().split("-")[1:3] == [agent["trace_id"], agent["span_id"]]
     assert (call["sent"], call["imported"]) == (1500, "true")
     assert call["cost"] > 0
     capfd.readouterr()
@@ -76,3 +78,21 @@ def test_one_that_failed_has_failed_and_is_no_incomplete_coordination(
     assert "1 model call · 1 tool call" in said
     assert "is_error: True" in said
     assert "incomplete_coordination" not in said
+    assert main(["logs", "analyze", "--root", str(tmp_path / "root")]) == 0
+    [report] = (tmp_path / "root").rglob("ANALYSIS_REPORT.md")
+    assert [line for line in report.read_text().splitlines() if line.startswith("- [")] == ["- [x] Watching ended"]
+    assert "no winner" not in report.read_text()
+
+
+def test_where_nothing_can_be_recorded_nothing_is_said_to_be(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, swallowed: list[str]
+) -> None:
+    """The command runs all the same."""
+    (tmp_path / "root").write_text("a file")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert main(["watch", "--record", "--root", str(tmp_path / "root"), "--", "true"]) == 0
+    said = capfd.readouterr().err
+    assert "recorded as trace" not in said
+    assert "1 completed" in said
+    assert "recording.write" in swallowed
+    swallowed.clear()

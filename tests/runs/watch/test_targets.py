@@ -71,6 +71,9 @@ FOLDERS: dict[str, tuple[dict[str, str], State, str]] = {
     "exit code 3": ({"exit-code.txt": "3\n", "status.txt": "COMPLETED"}, "failed", "exit code 3 in exit-code.txt"),
     "status": ({"status.txt": "COMPLETED\n"}, "completed", "COMPLETED in status.txt"),
     "failed": ({"status.txt": "FAILED\n", "progress.txt": "100"}, "failed", "FAILED in status.txt"),
+    "explained": ({"status.txt": "FAILED: out of tokens\n"}, "failed", "FAILED: out of tokens in status.txt"),
+    "named": ({"status.txt": "Status: COMPLETED\nreport.md is there"}, "completed", "Status: COMPLETED report.md is there in status.txt"),
+    "counted": ({"status.txt": "Completed: 3/10"}, "running", "status.txt was written"),
     "json": ({"status.json": '{"status": "completed"}'}, "completed", '"status": "completed" in status.json'),
     "progress": ({"progress.txt": "100%"}, "completed", "100 % in progress.txt"),
     "error": ({"exit-code.txt": "0", "output.log": "ERROR: no\n"}, "failed", "output.log line 1: ERROR: no"),
@@ -142,6 +145,21 @@ async def test_processes_are_ended_only_where_that_is_asked_for(process: subproc
     async with watch(f"pid:{process.pid}", asked=asked, kill_on=frozenset({"timed_out"})) as watcher:
         await state(watcher, "timed_out")
     assert process.wait() == -15
+
+
+async def test_what_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nothing else is left to watch for."""
+    monkeypatch.setattr("massgen_tracing.runs.watch.ending.GRACE_SECONDS", 0.1)
+    with subprocess.Popen(["sh", "-c", "trap '' TERM; echo; read x"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as stubborn:  # noqa: ASYNC220
+        assert stubborn.stdout is not None
+        stubborn.stdout.readline()
+        asked = Asked(patience=Patience(run_time=0.1))
+        try:
+            async with watch(f"pid:{stubborn.pid}", asked=asked, kill_on=frozenset({"timed_out"})) as watcher:
+                await state(watcher, "timed_out")
+            assert stubborn.wait(10) == -9
+        finally:
+            stubborn.kill()
 
 
 async def test_a_program_that_says_what_it_does(tmp_path: Path) -> None:

@@ -58,6 +58,13 @@ async def test_patterns_of_names_mean_panes_that_come_later_too(tmux: Tmux) -> N
         assert set(watcher.watched) == {"tmux:agent-1:0.0", "tmux:agent-2:0.0"}
 
 
+async def test_a_name_may_look_like_a_pattern(tmux: Tmux) -> None:
+    """It means what has that name."""
+    tmux.session("we ird[x]*", "sleep 1000")
+    async with watch("tmux:we ird[x]*") as watcher:
+        assert (await state(watcher, "running")).target == "tmux:we ird[x]*:0.0"
+
+
 @pytest.mark.parametrize("followed", [True, False])
 async def test_every_line_once_while_terminals_come_and_go(tmux: Tmux, monkeypatch: pytest.MonkeyPatch, followed: bool) -> None:
     """10,000 lines at once, more than the history has; the window resized, and a narrower terminal attached. By looking only, as far as it goes."""

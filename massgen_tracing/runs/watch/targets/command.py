@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import IO, BinaryIO, Final
@@ -35,6 +36,7 @@ class CommandTarget(Target):
 
     Attributes:
         code: its exit code, negative for a signal; None while it runs.
+        environment: what it is started with; None: what this process has.
     """
 
     def __init__(self, words: Sequence[str], asked: Asked, now: float) -> None:
@@ -49,7 +51,9 @@ class CommandTarget(Target):
         self._number = 0
         self._tree: Tree | None = None
         self._pid = 0
+        self._process: subprocess.Popen[bytes] | None = None
         self.code: int | None = None
+        self.environment: Mapping[str, str] | None = None
         self.subjects = [Subject(self.name, self._facts, asked.wanted(None), asked.patience_of(self._profile), folder=Path.cwd())]
         self.subjects[0].program, self.subjects[0].place = self._profile, Place(Path.home(), Path.cwd())
 
@@ -59,7 +63,7 @@ class CommandTarget(Target):
         Raises:
             ConfigError: if it cannot be started.
         """
-        process = self._begin()
+        process = self._process = self._begin()
         self._pid = process.pid
         self._facts.alive = True
         self._facts.moved("it was started", time.time())
@@ -81,7 +85,7 @@ class CommandTarget(Target):
     def _begin(self) -> subprocess.Popen[bytes]:
         try:
             # Not asyncio's: that kills a process which outlives whoever looks at it.
-            return subprocess.Popen(self._words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            return subprocess.Popen(self._words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment)
         except OSError as error:
             hint = "Name a program that is on the path, or by its path"
             raise ConfigError(f"{self._words[0]} cannot be started ({error.strerror or error})", got=shlex.join(self._words), hint=hint) from None
@@ -109,6 +113,15 @@ class CommandTarget(Target):
             changed = True
         return changed
 
+    def pass_on(self, number: int) -> bool:
+        """Give it a signal that this process got, unless the terminal gave it to both; whether it still runs."""
+        if self._process is None or self.code is not None:
+            return False
+        if number != signal.SIGINT or not _typed_for_both():
+            with contextlib.suppress(OSError):
+                self._process.send_signal(number)
+        return True
+
     def goes_on(self) -> bool:
         return self._facts.alive is not False
 
@@ -116,7 +129,7 @@ class CommandTarget(Target):
         lines = Lines()
         with source:
             while data := os.read(source.fileno(), _AT_ONCE):
-                with contextlib.suppress(BrokenPipeError, ValueError):  # nobody reads any more; it is watched all the same
+                with contextlib.suppress(OSError, ValueError):  # nobody reads any more; it is watched all the same
                     target.write(data)
                     target.flush()
                 self._take(lines.feed(data), tell)
@@ -135,3 +148,12 @@ class CommandTarget(Target):
             reader.join(max(0.0, deadline - time.monotonic()))
         self.code = code
         tell()
+
+
+def _typed_for_both() -> bool:
+    """Whether what is typed on the terminal, as Ctrl-C is, is a signal for this process and for what it has started."""
+    try:
+        with open(os.ctermid(), "rb") as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except (AttributeError, OSError):  # no terminal, or another system
+        return False

@@ -113,12 +113,12 @@ class DirectoryTarget(Target):
         elif name == PROGRESS:
             self._progress(name, statements.Statement(progress=_percent(text)), at)
         elif name == STATUS:
-            state = statements.word(text)
+            state = statements.of_status(text)
             if state is None:
                 facts.doing = text[:200]
                 return
             self._begins_again(state, at)
-            facts.note(Rank.WRITTEN, name, state, f"{text[:100]} in {name}", at)
+            facts.note(Rank.WRITTEN, name, state, f"{' '.join(text.split())[:100]} in {name}", at)
         else:
             said = statements.of_document(statements.parsed(text))
             if said.state is not None:

@@ -58,9 +58,9 @@ class PanesTarget(Target):
         await self._asked.terminals.leave(self._wake)
 
     def _means(self, pane: Pane) -> bool:
-        if not fnmatchcase(pane.session, self._session):
+        if not _is(pane.session, self._session):
             return False
-        if self._window and not (fnmatchcase(pane.window_name, self._window) or self._window == str(pane.window)):
+        if self._window and not (_is(pane.window_name, self._window) or self._window == str(pane.window)):
             return False
         return not self._pane or int(self._pane) == pane.index
 
@@ -186,6 +186,11 @@ class _Watched:
         moving = facts.active_at is not None and now - facts.active_at < self.subject.patience.fresh
         state, quote = reading.settled(facts.active if moving else "")
         facts.note(Rank.SCREEN, checklist.SCREEN, state, quote, now)
+
+
+def _is(name: str, wanted: str) -> bool:
+    """Whether a name is the one that is wanted, or fits it as a pattern: it may itself have characters that mean something in one."""
+    return name == wanted or fnmatchcase(name, wanted)
 
 
 def _tree(pid: int) -> Tree | None:
