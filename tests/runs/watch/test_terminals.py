@@ -167,8 +167,7 @@ async def test_nothing_is_signalled(tmux: Tmux, tmp_path: Path) -> None:
     noted, over = tmp_path / "noted", tmp_path / "over"
     tmux.script(
         "agent",
-        f'for s in HUP INT TERM; do trap "echo $s >> {noted}" $s; done; '
-        f"echo ready; while [ ! -e {over} ]; do sleep 0.05; done; echo over >> {noted}",
+        f'for s in HUP INT TERM; do trap "echo $s >> {noted}" $s; done; echo ready; while [ ! -e {over} ]; do sleep 0.05; done; echo over >> {noted}',
     )
     async with watch("tmux:agent", asked=Asked(patience=Patience(stalled=0.2, quiet=0.1, run_time=0.6))) as watcher:
         assert (await state(watcher, "timed_out")).evidence.quote == "watched for 0.6 s without an end"
