@@ -204,6 +204,10 @@ class LlmCall(_RoundWork):
                 tokens, and absent for a model that the price list does not know.
             raw: the provider's own usage, kept beside; where nothing else is given, it is read.
         """
+        if not self.is_open:
+            state = "has not started" if self.context is None else "has ended, as it does with a stream that it wraps"
+            hint = "Record it inside the call's with block, and before the end of a stream that the call wraps"
+            self._spans.misuse("llm_call", f"usage came outside of its call, and is not recorded: {self.name} {state}", hint=hint)
         if input is not None and not is_number(input):
             said = self._spans.take("input", input, _reported, Reported({}))
             input = None  # noqa: A001

@@ -137,7 +137,7 @@ CLAIMS = {
         "views/test_without_session::a_session_of_a_child_process_is_a_run_within_a_run",
     ),
     "| MCP request": ("trace/test_borders::an_mcp_request_carries_the_calls_context",),
-    "A handle may be used in any order": (
+    "Nothing is recorded of a handle": (
         "trace/test_handle::any_order_of_steps_ends_and_gives_a_tree",
         "trace/test_handle::a_copy_is_the_handle_itself",
         "trace/test_handle::a_handle_that_is_used_again_is_a_new_span_of_the_same_attributes",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import massgen_tracing as mt
 from massgen_tracing import prices
+from massgen_tracing.errors import UsageError
 from massgen_tracing.testing import Captured, capture
 from massgen_tracing.trace.reported import reported, usage_of
 from massgen_tracing.trace.usage import Unfit, Usage, amount, count
@@ -283,3 +284,17 @@ def test_what_reports_nothing_is_one_counted_warning(answer: Any, swallowed: lis
         call.record_usage(answer)
     assert [kind.startswith("usage.argument.input") for kind in swallowed] == ([] if answer == {"usage": {"total_tokens": 5}} else [True])
     swallowed.clear()
+
+
+@pytest.mark.parametrize("when", ["never entered", "after its block", "after a stream that it wraps"])
+def test_usage_outside_of_its_call_is_said(when: str) -> None:
+    """It is not recorded, and whoever gives it is told when to."""
+    with capture() as captured, captured.tracer.session("q", ["a"]) as session, session.agent_round("a") as rnd:
+        call = rnd.llm_call("openai", model=MODEL)
+        if when == "after its block":
+            with call:
+                pass
+        elif when != "never entered":
+            list(call.wrap(iter([{"id": "1", "choices": []}])))
+        with pytest.raises(UsageError, match="has not started" if when == "never entered" else "has ended"):
+            call.record_usage(input=3, output=2)
