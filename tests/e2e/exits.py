@@ -31,6 +31,9 @@ FINALIZED: Final = "Of what is finalized not all, or more, was printed:"
 LIMIT: Final = 60.0
 """Seconds after which a program never ends; it takes less than two."""
 
+_TELLING: Final = 5.0
+"""Seconds in which a program that never ends says where it is."""
+
 HEAD = """\
 import asyncio, atexit, concurrent.futures, contextlib, gc, multiprocessing, os, signal, subprocess, sys, threading, time, weakref
 
@@ -459,6 +462,7 @@ class Running:
             "MASSGEN_TRACING_ENABLED": str(self._traced).lower(),
             "MASSGEN_TRACING_ROOT": str(place / "root"),
             "PYTHONHASHSEED": "0",
+            "PYTHONFAULTHANDLER": "1",
         }
         # Files, for a program's children may outlive it, as those of a pool do when it is killed.
         with (place / "output").open("wb") as output, (place / "errors").open("wb") as errors:
@@ -467,10 +471,14 @@ class Running:
             )
 
     def ending(self) -> Ending:
-        """Wait for its end."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(LIMIT)
-        code = self._process.returncode
+        """Wait for its end; where it does not come, what it printed ends with where its threads are."""
+        try:
+            code: int | None = self._process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            code = None
+            self._process.send_signal(signal.SIGABRT)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_TELLING)
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
