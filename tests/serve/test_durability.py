@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pyarrow as pa
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, TracesData
 
 from massgen_tracing import layout, store
 from massgen_tracing.serve.ingest import lines, tidying
@@ -289,3 +290,20 @@ def test_what_is_quiet_is_sealed(root: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert sorted(path.suffix for path in (root / layout.TRACES_DIR).iterdir()) == [".jsonl", ".parquet"]
     assert everything(root) == expected
     sorter.close()
+
+
+def test_schemas_are_kept() -> None:
+    """That of a resource and that of a scope stand on each line, as our own writer has them."""
+    message = TracesData.FromString(
+        TracesData(
+            resource_spans=[
+                ResourceSpans(
+                    schema_url="https://opentelemetry.io/schemas/1.38.0",
+                    scope_spans=[ScopeSpans(schema_url="https://example.com/2", spans=[Span(trace_id=b"\1" * 16, span_id=b"\2" * 8, name="x")])],
+                )
+            ]
+        ).SerializeToString()
+    )
+    (told,) = lines.of_spans(message)
+    (resource,) = json.loads(told.line)["resourceSpans"]
+    assert (resource["schemaUrl"], resource["scopeSpans"][0]["schemaUrl"]) == ("https://opentelemetry.io/schemas/1.38.0", "https://example.com/2")

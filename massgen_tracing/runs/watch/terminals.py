@@ -77,7 +77,23 @@ class Seen:
     stream: Stream = field(default_factory=Stream)
     tail: list[str] = field(default_factory=list)
     """The last lines there were."""
-    _waiting: bytearray = field(default_factory=bytearray)
+    waiting: bytearray = field(default_factory=bytearray)
+    """Output of which no lines were made yet."""
+
+    def put_out(self, data: bytes) -> None:
+        """Output has come; of too much of it the end is kept, from the beginning of a line on."""
+        waiting = self.waiting
+        waiting += data
+        if len(waiting) > _MOST_WAITING:  # and the line before it is no other's beginning
+            cut = waiting.find(b"\n", len(waiting) - _MOST_WAITING // 2)
+            del waiting[: cut if cut >= 0 else -_MOST_WAITING // 2]
+
+    def take_output(self) -> bool:
+        """Make lines of the output that waits; whether there was any."""
+        data = bytes(self.waiting)
+        self.waiting.clear()
+        self.add(self.stream.feed(data))
+        return bool(data)
 
     def add(self, lines: Sequence[str]) -> None:
         """Lines that have come."""
@@ -130,11 +146,7 @@ class Terminals:
     def _put_out(self, pane: str, data: bytes) -> None:
         seen = self.panes.get(pane)
         if seen is not None:
-            waiting = seen._waiting  # noqa: SLF001 - of this module
-            waiting += data
-            if len(waiting) > _MOST_WAITING:  # from the beginning of a line, and the one before it is no other's beginning
-                cut = waiting.find(b"\n", len(waiting) - _MOST_WAITING // 2)
-                del waiting[: cut if cut >= 0 else -_MOST_WAITING // 2]
+            seen.put_out(data)
             self._news.set()
 
     async def _run(self, server: Server) -> None:
@@ -161,7 +173,7 @@ class Terminals:
         gone = [seen for pane_id, seen in self.panes.items() if seen.there and pane_id not in wanted]
         for seen in gone:  # what it said last may not have been taken yet
             seen.there = False
-            self._take_output(seen)
+            seen.take_output()
         changed = bool(gone) or there != self.there
         for pane in wanted.values():
             changed = await self._look_at(server, pane) or changed
@@ -173,7 +185,7 @@ class Terminals:
             return await self._look_first(server, pane)
         before, seen.pane = seen.pane, pane
         followed = server.follows(pane.session_id)
-        said = self._take_output(seen) if followed else False
+        said = seen.take_output() if followed else False
         if not followed and not pane.full_screen:
             seen.add(new_lines(seen.tail, _filled(await server.text(pane.id, pane.session_id, _HISTORY))))
         elif pane.dead and not before.dead and not pane.full_screen:
@@ -188,21 +200,13 @@ class Terminals:
 
     async def _look_first(self, server: Server, pane: Pane) -> bool:
         seen = self.panes[pane.id] = Seen(pane)
-        text = _filled(await server.text(pane.id, pane.session_id, _HISTORY, seen._waiting.clear))  # noqa: SLF001
+        text = _filled(await server.text(pane.id, pane.session_id, _HISTORY, seen.waiting.clear))
         full_screen = pane.full_screen or await server.full_screen(pane.id)
         seen.stream.feed(b"", full_screen=full_screen)
         if not full_screen:  # whose screen is among them
             seen.add(text)
         seen.screen = await server.screen(pane.id)
         return True
-
-    @staticmethod
-    def _take_output(seen: Seen) -> bool:
-        """Make lines of the output that waits; whether there was any."""
-        data = bytes(seen._waiting)  # noqa: SLF001
-        seen._waiting.clear()  # noqa: SLF001
-        seen.add(seen.stream.feed(data))
-        return bool(data)
 
 
 _DEAD: Final = "Pane is dead ("

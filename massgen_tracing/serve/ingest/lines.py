@@ -47,7 +47,7 @@ def of_spans(message: Any) -> Iterator[SpanLine]:
     for resource_spans in message.resource_spans:
         resource = resource_spans.resource.SerializeToString()
         for scope_spans in resource_spans.scope_spans:
-            head = _head(resource, scope_spans.scope.SerializeToString())
+            head = _head(resource, resource_spans.schema_url, scope_spans.scope.SerializeToString(), scope_spans.schema_url)
             for span in scope_spans.spans:
                 yield _span(head, span)
 
@@ -88,23 +88,14 @@ def _span(head: str, span: Any) -> SpanLine:
 
 
 @functools.lru_cache(maxsize=_MOST_HEADS)
-def _head(resource: bytes, scope: bytes) -> str:
+def _head(resource: bytes, resource_schema: str, scope: bytes, scope_schema: str) -> str:
     """Resource and scope, each as protobuf, as the beginning of a line."""
     from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-    of, by = Resource.FromString(resource), InstrumentationScope.FromString(scope)
-    fields = []
-    if by.name:
-        fields.append(f'"name":{encode.quote(by.name)}')
-    if by.version:
-        fields.append(f'"version":{encode.quote(by.version)}')
-    if by.attributes:
-        fields.append(f'"attributes":[{encode.attributes(_attributes(by.attributes))}]')
-    return (
-        f'{{"resourceSpans":[{{"resource":{{"attributes":[{encode.attributes(_attributes(of.attributes))}]}},'
-        f'"scopeSpans":[{{"scope":{{{",".join(fields)}}},"spans":[{{'
-    )
+    by = InstrumentationScope.FromString(scope)
+    fields = encode.scope(by.name, by.version, _attributes(by.attributes))
+    return encode.head(_attributes(Resource.FromString(resource).attributes), resource_schema, fields, scope_schema)
 
 
 def _attributes(pairs: Any) -> dict[str, Any]:

@@ -53,6 +53,28 @@ _CONTEXT_HAS_IS_REMOTE: Final = 0x100
 _CONTEXT_IS_REMOTE: Final = 0x200
 
 
+def head(resource: Mapping[str, Any], resource_schema: str | None, scope: str, scope_schema: str | None) -> str:
+    """The beginning of every line of one resource and scope, up to the span's first field; *scope* is the inside of its object."""
+    return (
+        f'{{"resourceSpans":[{{"resource":{{"attributes":[{attributes(resource)}]}},{_schema(resource_schema)}'
+        f'"scopeSpans":[{{"scope":{{{scope}}},{_schema(scope_schema)}"spans":[{{'
+    )
+
+
+def _schema(url: str | None) -> str:
+    return f'"schemaUrl":{quote(url)},' if url else ""
+
+
+def scope(name: str, version: str | None, values: Mapping[str, Any] | None) -> str:
+    """An instrumentation scope as the inside of a JSON object."""
+    fields = [f'"name":{quote(name)}'] if name else []
+    if version:
+        fields.append(f'"version":{quote(version)}')
+    if values:
+        fields.append(f'"attributes":[{attributes(values)}]')
+    return ",".join(fields)
+
+
 def attributes(values: Mapping[str, Any]) -> str:
     """Attributes as the inside of a JSON list."""
     return ",".join(

@@ -30,22 +30,11 @@ _MAX_KEPT: Final = 8192
 def head(resource: Resource, scope: InstrumentationScope | None) -> str:
     """The beginning of every line of one resource and scope, up to the span's first field."""
     resource = clean_resource(resource)
-    scope_fields = []
+    fields, schema_url = "", None
     if scope is not None:
         scope = clean_scope(scope)
-        scope_fields.append(f'"name":{encode.quote(scope.name)}')
-        if scope.version:
-            scope_fields.append(f'"version":{encode.quote(scope.version)}')
-        if scope.attributes:
-            scope_fields.append(f'"attributes":[{encode.attributes(scope.attributes)}]')
-    return (
-        f'{{"resourceSpans":[{{"resource":{{"attributes":[{encode.attributes(resource.attributes)}]}},{_schema(resource.schema_url)}'
-        f'"scopeSpans":[{{"scope":{{{",".join(scope_fields)}}},{_schema(scope.schema_url if scope else None)}"spans":[{{'
-    )
-
-
-def _schema(url: str | None) -> str:
-    return f'"schemaUrl":{encode.quote(url)},' if url else ""
+        fields, schema_url = encode.scope(scope.name, scope.version, scope.attributes), scope.schema_url
+    return encode.head(resource.attributes, resource.schema_url, fields, schema_url)
 
 
 class Identity(Protocol):
