@@ -123,6 +123,7 @@ class Facts:
         attempt: how many-th attempt this is, from 1.
         resources, used: where known.
         watched_since: when watching began, in Unix seconds.
+        sessions: the program's own ids of its sessions, where it tells which they are; empty where it does not.
     """
 
     watched_since: float
@@ -141,6 +142,7 @@ class Facts:
     attempt: int = 1
     resources: Resources | None = None
     used: Used | None = None
+    sessions: set[str] = field(default_factory=set)
 
     def note(self, rank: Rank, name: str, state: State, quote: str, at: float, *, category: str = "", context: Sequence[str] = ()) -> None:
         """Note a signal; one that says the same as before keeps its time."""

@@ -201,9 +201,8 @@ class Watcher:
         for subject in target.subjects:
             watched = self.watched.get(subject.name)
             if watched is None or watched.subject is not subject:
-                watched = self.watched[subject.name] = Watched(subject, Crossings(self.options.thresholds), Usage(subject.facts))
-            if subject.program is not None and subject.place is not None and subject.program.transcripts:
-                watched.usage.look(subject.program.transcripts, subject.place)
+                watched = self.watched[subject.name] = Watched(subject, Crossings(self.options.thresholds), Usage(subject))
+            watched.usage.look()
             changes += self._judge(watched, now)
         names = {subject.name for each in self._targets for subject in each.subjects}
         for name in self.watched.keys() - names:  # what was waited for has a name of its own now

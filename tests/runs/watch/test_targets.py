@@ -194,8 +194,7 @@ async def test_a_program_that_says_what_it_does(tmp_path: Path) -> None:
             transcript = home / ".claude" / "projects" / folder / "s.jsonl"
             for _ in itertools.takewhile(lambda _: not transcript.exists() or not transcript.stat().st_size, itertools.count()):
                 await asyncio.sleep(0.02)
-            usage = Usage(watched.subject.facts)
-            usage.look("claude", Place(home, tmp_path))
+            Usage(watched.subject).look()
             process.kill()
     assert watched.subject.facts.used is not None
     assert (watched.subject.facts.used.input, watched.subject.facts.used.output) == (15, 7)
