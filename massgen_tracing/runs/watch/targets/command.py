@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, Final
 
 from massgen_tracing.errors import ConfigError, MissingPackageError
-from massgen_tracing.runs.watch import checklist, profiles
+from massgen_tracing.runs.watch import checklist, foreground, profiles
 from massgen_tracing.runs.watch.lines import Lines
 from massgen_tracing.runs.watch.output import Output
 from massgen_tracing.runs.watch.processes import Tree, ended
@@ -51,6 +51,7 @@ class CommandTarget(Target):
         self._output = Output(self._facts, asked.marker, self._profile)
         self._seen: list[tuple[str, float]] = []
         self._number = 0
+        self._half = ""
         self._tree: Tree | None = None
         self._pid = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -116,6 +117,7 @@ class CommandTarget(Target):
                 self._facts.moved(used.active, now)
                 changed = True
             known.read_status(self._facts, self._profile, self._pid, self.subjects[0].place, now)
+            foreground.note(self._facts, self._profile, self._tree.members(), self._half, self.subjects[0].patience.fresh, now)
         if code is not None and self._facts.alive:
             self._facts.alive = False
             self.subjects[0].pids = ()
@@ -143,6 +145,8 @@ class CommandTarget(Target):
                     target.write(data)
                     target.flush()
                 self._take(lines.feed(data), tell)
+                self._half = lines.half
+        self._half = ""
         self._take(lines.rest(), tell)
 
     def _take(self, lines: list[str], tell: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 from massgen_tracing.errors import ConfigError, MissingPackageError
-from massgen_tracing.runs.watch import checklist, profiles, screen
+from massgen_tracing.runs.watch import checklist, foreground, profiles, screen
 from massgen_tracing.runs.watch.output import Output
 from massgen_tracing.runs.watch.processes import Tree, ended, exit_of_zombie, place_of
 from massgen_tracing.runs.watch.signals import Facts, Rank
@@ -180,7 +180,9 @@ class _Watched:
     def _read_screen(self, pane: Pane, shown: list[str], now: float) -> None:
         facts = self._facts
         if self._profile is None or not self._profile.marks:
-            facts.forget(checklist.SCREEN)
+            before_cursor = shown[pane.cursor].strip() if pane.cursor < len(shown) else ""
+            pids = () if self._tree is None else self._tree.members()
+            foreground.note(facts, self._profile, pids, before_cursor, self.subject.patience.fresh, now)
             return
         reading = screen.read(self._profile, shown, pane.title)
         moving = facts.active_at is not None and now - facts.active_at < self.subject.patience.fresh

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from massgen_tracing.runs.watch import checklist, profiles
+from massgen_tracing.runs.watch import checklist, foreground, profiles
 from massgen_tracing.runs.watch.processes import Tree, ended, exit_of_zombie, place_of
 from massgen_tracing.runs.watch.signals import Facts, Rank
 from massgen_tracing.runs.watch.targets import known
@@ -84,6 +84,7 @@ class ProcessTarget(Target):
             facts.moved(seen.active, now)
         elif facts.active_at is None:
             facts.moved("the process runs", now)
+        foreground.note(facts, self._profile, self._tree.members(), "", self.subjects[0].patience.fresh, now)
         return bool(seen.active)
 
     async def close(self) -> None:
