@@ -323,6 +323,39 @@ async def test_a_run_that_nobody_writes_any_more_is_dead(attempt: Path, monkeypa
     assert change.evidence.quote == "no process writes the run any more; the last status is in_progress"
 
 
+LAST_LINES: dict[str, tuple[str, State]] = {
+    "nobody succeeded": ("12:00:00 | ERROR    | [ERROR] orchestrator: ❌ Unable to provide coordinated answer - no successful agents", "failed"),
+    "nobody had time": ("12:00:00 | ERROR    | [ERROR] orchestrator: ❌ No answers available from any agents due to timeout. No", "timed_out"),
+}
+
+
+@pytest.mark.parametrize("name", LAST_LINES)
+@pytest.mark.parametrize("of", ["attempt", "run"])
+async def test_a_run_of_massgen_that_came_to_no_answer(attempt: Path, name: str, of: str) -> None:
+    """By MassGen's own log, wherever its version has it; agents have ended with the run, but for those that had ended before."""
+    line, expected = LAST_LINES[name]
+    agents: dict[str, Any] = {"a": None, "b": {"type": "error", "message": "no key"}}
+    (attempt / "status.json").write_text(status("in_progress", percent=0, **agents))
+    log = (attempt if of == "attempt" else attempt.parents[1]) / "massgen.log"
+    log.write_text("12:00:00 | INFO     | an agent says: orchestrator: no answers available\n")
+    async with watch(str(attempt)) as watcher:
+        await state(watcher, "running")
+        with log.open("a") as file:
+            file.write(line + "\n")
+        change = await until(watcher, lambda change: change.state == expected and change.role == "target")
+        assert change.evidence.quote == f"{line} in massgen.log"
+    states = {name.rpartition("/")[2]: each.verdict.state for name, each in watcher.watched.items() if each.verdict is not None}
+    assert (states["a"], states["b"]) == (expected, "failed")
+
+
+async def test_a_run_of_massgen_that_ran_out_of_time(attempt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody writes it any more, and its status says so."""
+    monkeypatch.setattr("massgen_tracing.runs.watch.targets.run._ORPHANED_SECONDS", 0.1)
+    (attempt / "status.json").write_text(status("timeout", percent=0, a=None))
+    async with watch(str(attempt)) as watcher:
+        assert (await state(watcher, "timed_out")).evidence.quote == "no process writes the run any more; the last status is timeout"
+
+
 async def test_another_attempt_of_a_run(attempt: Path) -> None:
     """It is watched in place of the one that failed."""
     (attempt / "status.json").write_text(status("error", own=True))
