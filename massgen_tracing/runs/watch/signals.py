@@ -103,12 +103,16 @@ class Used:
     cost: float | None
 
 
+NOTHING_YET: Final = "nothing has been seen of it yet"
+
+
 @dataclass(slots=True)
 class Facts:
     """All that is known of one thing that is watched, as its target keeps it up to date.
 
     Attributes:
         signals: the latest of each name.
+        awaited: what is not there yet, in words, until something is seen of it.
         active_at: when anything of it last changed, in Unix seconds; None where nothing has been seen yet.
         active: what changed then.
         after_error: lines of output since the error, but for those that belong to it.
@@ -128,6 +132,7 @@ class Facts:
 
     watched_since: float
     signals: dict[str, Signal] = field(default_factory=dict)
+    awaited: str = NOTHING_YET
     active_at: float | None = None
     active: str = ""
     after_error: int = 0

@@ -40,7 +40,7 @@ SCREENS: dict[str, tuple[str, str, str, State]] = {
     "opencode works": ("opencode", f"{TURN}\n ⬝⬝⬝ esc interrupt", "OC | title", "running"),
     "opencode asks": (
         "opencode",
-        f"{TURN}\n  ┃  △ Permission required\n  ┃    # Shell command\n  ┃  $ rm x\n  ┃   Allow once   Allow always   Reject   ⇆ select  enter confirm",
+        f"{TURN}\n  ┃  △ Permission required\n  ┃    # Shell command\n  ┃   Allow once   Allow always   Reject   ⇆ select  enter confirm",
         "OC | title", "waiting_input"),
     "opencode asks whether always": (
         "opencode", f"{TURN}\n  ┃  This will allow the following patterns\n  ┃  - rm *\n  ┃   Confirm   Cancel   ⇆ select  enter confirm", "OC | x",

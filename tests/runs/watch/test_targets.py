@@ -133,7 +133,7 @@ async def test_a_process_that_is_gone(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
     async with watch(f"pid:{process.pid}") as watcher:
-        assert (await state(watcher, "dead")).evidence.quote == f"process {process.pid} is gone; how it ended only its parent knows"
+        assert (await state(watcher, "dead")).evidence.quote == f"there is no process {process.pid}, or no more; how it ended only its parent knows"
 
 
 async def test_processes_are_ended_only_where_that_is_asked_for(process: subprocess.Popen[bytes]) -> None:
@@ -252,6 +252,37 @@ def test_a_name_that_names_nothing(name: str) -> None:
     """It is refused, with what can be watched."""
     with pytest.raises(ConfigError, match="Expected"):
         watch(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("tmx:agent", "Perhaps tmux:agent was meant"),
+        ("120000", "Perhaps log_20261129_120000_000001 was meant"),
+        ("log_20261129_120001_000001", "Perhaps log_20261129_120000_000001 was meant"),
+        ("elsewhere", "The newest one is log_20261129_120000_000001; `massgen-tracing logs list` shows all"),
+        ("{root}/work", "This folder is no run; watch it as a workspace with dir:{root}/work"),
+        ("{root}/file", "Watch this file with file:{root}/file"),
+    ],
+)
+def test_a_name_that_is_nearly_right(tmp_path: Path, name: str, hint: str) -> None:
+    """What was probably meant is named."""
+    for folder in ("massgen_logs/log_20261129_120000_000001", "work"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError) as raised:
+        watch(name.format(root=tmp_path), asked=Asked(root=str(tmp_path)))
+    assert raised.value.hint == hint.format(root=tmp_path)
+    assert f"below {tmp_path}" in str(raised.value)
+
+
+async def test_what_is_awaited_is_named(tmp_path: Path) -> None:
+    """With how much of its path there is, also when its time is over."""
+    asked = Asked(patience=Patience(run_time=0.1))
+    async with watch(f"file:{tmp_path}/a/b/log", asked=asked) as watcher:
+        awaited = f"{tmp_path}/a/b/log is not there yet, nor is the folder a in {tmp_path}"
+        assert (await state(watcher, "starting")).evidence.quote == awaited
+        assert (await state(watcher, "timed_out")).evidence.quote == f"watched for 0.1 s without an end; {awaited}"
 
 
 # --- runs --------------------------------------------------------------------------------------------------------------------------

@@ -44,7 +44,8 @@ async def test_patterns_of_names_mean_panes_that_come_later_too(tmux: Tmux) -> N
     """And none of others; without remain-on-exit it is known that a pane is gone, and not how."""
     tmux.session("other", "sleep 1000")
     async with watch("tmux:agent-*") as watcher:
-        assert (await state(watcher, "starting")).target == "tmux:agent-*"
+        change = await state(watcher, "starting")
+        assert (change.target, change.evidence.quote) == ("tmux:agent-*", "no pane of this name is there yet; there are tmux:other:0.0")
         tmux.session("agent-1", "sleep 1000")
         assert (await state(watcher, "running")).target == "tmux:agent-1:0.0"
         tmux("new-session", "-d", "-s", "agent-2", "-x", "80", "-y", "24", "sleep 1000")

@@ -6,6 +6,7 @@ output and in its files, and in which versions that was seen. `Profile` has the 
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -127,8 +128,13 @@ def load(wanted: str) -> Profile:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        expected = f"{one_of(names())}, or the path of a YAML file"
-        raise ConfigError(f"There is no profile {wanted} ({error.strerror or error})", expected=expected, got=wanted) from None
+        near = difflib.get_close_matches(wanted, names(), 1)
+        raise ConfigError(
+            f"There is no profile {wanted} ({error.strerror or error})",
+            expected=f"{one_of(names())}, or the path of a YAML file",
+            got=wanted,
+            hint=f"Perhaps {near[0]} was meant" if near else None,
+        ) from None
     return parse(path.stem, text)
 
 

@@ -120,3 +120,9 @@ class Target(ABC):
 def nearest(folder: Path) -> Path:
     """A folder, or the nearest one above that is there."""
     return next((each for each in (folder, *folder.parents) if each.is_dir()), Path("/"))
+
+
+def not_there(path: Path) -> str:
+    """In words, that a file or a folder is awaited, and how much of its path there is."""
+    there = nearest(path.parent)
+    return f"{path} is not there yet" + ("" if there == path.parent else f", nor is the folder {path.relative_to(there).parts[0]} in {there}")
