@@ -272,7 +272,7 @@ class Watcher:
     def _is_over(self) -> bool:
         if self._finishing:
             return not any(target.goes_on() for target in self._targets)
-        if self.options.until is None or len(self.watched) < len(self._targets):
+        if self.options.until is None or not self.watched or len(self._folders) < len(self._targets):
             return False
         states = [(each.subject.kind, each.verdict.state) for each in self.watched.values() if each.verdict is not None]
         if any(target.goes_on() for target in self._targets):

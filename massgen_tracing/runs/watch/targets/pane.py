@@ -53,6 +53,9 @@ class PanesTarget(Target):
         for pane_id, seen in terminals.panes.items():
             if not self._means(seen.pane) or (pane_id not in self._panes and not seen.there):
                 continue
+            if terminals.takers.setdefault(pane_id, self) is not self:  # another name means it too, and it is watched once
+                self.subjects = [each for each in self.subjects if each.facts is not self._none]
+                continue
             if pane_id not in self._panes:
                 watched = self._panes[pane_id] = _Watched(seen.pane, self._asked, now)
                 self.subjects = [*(each for each in self.subjects if each.facts is not self._none), watched.subject]
