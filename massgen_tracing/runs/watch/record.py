@@ -71,7 +71,8 @@ class Record:
             semconv.WATCH_ATTEMPT: change.attempt,
         }
         if change.kind != "progress":
-            self._tracer.spans.point(semconv.EVENT_NAME.format(type=f"watch_{change.kind}"), own, base=span.context)
+            what = change.state if change.kind == "state" else change.kind
+            self._tracer.spans.point(semconv.WATCH_EVENT_NAME.format(what=what), own, base=span.context)
 
     def end(self, watched: Iterable[Watched]) -> None:
         """Watching has ended; what is not over is left as it was."""

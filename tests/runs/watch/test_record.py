@@ -49,11 +49,12 @@ def test_a_watched_agent_is_in_the_records(tmp_path: Path, monkeypatch: pytest.M
     ).table.to_pylist()
     names = [row["span_name"] for row in rows]
     assert sorted(set(names)) == [
-        "Coordination event: watch_state",
         "Tool execution: Bash",
         "coordination.session",
         "llm.anthropic.stream",
         "watch.agent.claude",
+        "watch.completed",
+        "watch.running",
     ]
     [agent] = [row for row in rows if row["span_name"] == "watch.agent.claude"]
     [call] = [row for row in rows if row["span_name"] == "llm.anthropic.stream"]
@@ -81,7 +82,12 @@ def test_one_that_failed_has_failed_and_is_no_incomplete_coordination(
     assert main(["logs", "analyze", "--root", str(tmp_path / "root")]) == 0
     [report] = (tmp_path / "root").rglob("ANALYSIS_REPORT.md")
     assert [line for line in report.read_text().splitlines() if line.startswith("- [")] == ["- [x] Watching ended"]
-    assert "no winner" not in report.read_text()
+    said = report.read_text()
+    assert "claude: failed, by “line 1: type: 'result'" in said
+    assert not any(word in said for word in ("no winner", "Winner", "Total Votes"))
+    capfd.readouterr()
+    assert main(["logs", "list", "--root", str(tmp_path / "root")]) == 0
+    assert "no winner" not in capfd.readouterr().out
 
 
 def test_where_nothing_can_be_recorded_nothing_is_said_to_be(
