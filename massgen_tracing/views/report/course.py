@@ -144,7 +144,7 @@ def correctness(subject: Subject) -> Iterator[Section]:
 def _watched(subject: Subject, last: Coordination) -> Iterator[Section]:
     """Of agents that were only watched: which states each came to be in, and by which evidence."""
     yield Section(2, "1. Correctness Analysis", [Paragraph(
-        "These agents were watched, and not coordinated: what follows is what each was seen to do, and by what. Whether its work is right, nobody has checked."
+        "These agents were watched, not coordinated. What each was seen to do follows, and by what; whether its work is right, nobody has checked."
     )])  # fmt: skip
     seen = [span for span in subject.analysis.parts.spans if semconv.WATCH_EVIDENCE in span.attributes and span.name.startswith(_SEEN)]
     lines = [
