@@ -204,6 +204,8 @@ class Watcher:
             while self._untold:  # kept for whoever goes on, where somebody stops in between
                 yield self._untold.popleft()
             if self._is_over():
+                for watched in self.watched.values():
+                    watched.usage.look(at_once=True)
                 return
             await self._notifier.watch(folder for folders in self._folders.values() for folder in folders if self.notifies)
             wait = min(self._due.values(), default=begun + self.options.pace.slowest) - time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -25,6 +26,21 @@ entries += [{{"type": "assistant", "timestamp": now(), "message": {{**message, "
 entries += [{{"type": "user", "timestamp": now(), "message": {{"content": [{{"type": "tool_result", "tool_use_id": "t1", "content": "a"}}]}}}}]
 (folder / "s1.jsonl").write_text("".join(json.dumps(entry) + chr(10) for entry in entries))
 (pathlib.Path(os.environ["HOME"]) / "traceparent").write_text(os.environ["TRACEPARENT"])
+stamp = str(time.time_ns())
+def attributes(said):
+    return [{{"key": key, "value": {{"stringValue": value}}}} for key, value in said.items()]
+if "OWN_RECORDING" in os.environ:
+    own = {{"traceId": "a" * 32, "spanId": "b" * 16, "name": "claude_code.llm_request", "startTimeUnixNano": stamp, "endTimeUnixNano": stamp}}
+    own["attributes"] = attributes({{"session.id": "s1", "gen_ai.request.model": "claude-opus-4-8"}})
+    pathlib.Path(os.environ["OWN_RECORDING"]).write_text(json.dumps({{"resourceSpans": [{{"scopeSpans": [{{"spans": [own]}}]}}]}}))
+elif "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT" in os.environ and "SILENT" not in os.environ:
+    import urllib.request
+    used = {{"event.name": "api_request", "session.id": "s1", "prompt.id": "p"}}
+    used |= {{"input_tokens": "1000", "cache_read_tokens": "500", "output_tokens": "50"}}
+    records = [{{"timeUnixNano": stamp, "attributes": attributes({{**used, "event.sequence": n, "duration_ms": "2000"}})}} for n in "12"]
+    body = json.dumps({{"resourceLogs": [{{"scopeLogs": [{{"logRecords": records}}]}}]}}).encode()
+    request = urllib.request.Request(os.environ["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"], body, {{"Content-Type": "application/json"}})
+    urllib.request.urlopen(request).read()
 print(json.dumps({{"type": "result", "subtype": "success", "is_error": "{broken}" == "yes", "terminal_reason": "completed"}}))
 """
 
@@ -35,12 +51,15 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, broken: bool = 
     agent.write_text(AGENT.format(python=sys.executable, broken="yes" if broken else "no"))
     agent.chmod(0o755)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in [name for name in os.environ if name.startswith(("OTEL_", "CLAUDE_"))]:
+        monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return main(["watch", "--record", "--root", str(tmp_path / "root"), "--", str(agent)])
 
 
 def test_a_watched_agent_is_in_the_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """Its states with their evidence, and below it what its transcript tells, each response once, with its cost."""
+    monkeypatch.setenv("SILENT", "1")
     assert recorded(tmp_path, monkeypatch) == 0
     rows = store.query(
         "SELECT span_name, trace_id, span_id, attributes->>'massgen.watch.state' AS state, (attributes->>'gen_ai.usage.input_tokens')::int AS sent, "
@@ -72,6 +91,7 @@ def test_one_that_failed_has_failed_and_is_no_incomplete_coordination(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """By its own word, though it ended with 0."""
+    monkeypatch.setenv("SILENT", "1")
     assert recorded(tmp_path, monkeypatch, broken=True) == 2
     capfd.readouterr()
     assert main(["summary", "--root", str(tmp_path / "root")]) == 0
@@ -88,6 +108,31 @@ def test_one_that_failed_has_failed_and_is_no_incomplete_coordination(
     capfd.readouterr()
     assert main(["logs", "list", "--root", str(tmp_path / "root")]) == 0
     assert "no winner" not in capfd.readouterr().out
+
+
+CALLS = (
+    "SELECT attributes->>'massgen.watch.source' AS source, (attributes->>'gen_ai.usage.input_tokens')::int AS sent, duration FROM records "
+    "WHERE attributes->>'massgen.imported' = 'true' AND span_name LIKE 'llm.%'"
+)
+
+
+def test_a_command_that_sends_its_own_telemetry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is told to, and what it sends counts in place of its transcript, also in what is said at the end."""
+    assert recorded(tmp_path, monkeypatch) == 0
+    rows = store.query(CALLS, root=str(tmp_path / "root")).table.to_pylist()
+    assert [(row["source"], row["sent"], row["duration"]) for row in rows] == [("telemetry", 1500, 2.0)] * 2
+    assert "3,000→100 tok" in capfd.readouterr().err
+
+
+def test_what_the_program_has_recorded_itself_is_not_recorded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its user has it sent to a server of the same root: its calls are there, and the watched agent says in which trace."""
+    place = tmp_path / "root" / "massgen_logs" / "trace_20261129_120000_000001_1" / "turn_1" / "attempt_1"
+    place.mkdir(parents=True)
+    monkeypatch.setenv("OWN_RECORDING", str(place / "trace.otlp.jsonl"))
+    assert recorded(tmp_path, monkeypatch) == 0
+    assert store.query(CALLS, root=str(tmp_path / "root")).table.to_pylist() == []
+    said = "SELECT attributes->>'massgen.watch.traces' AS traces FROM records WHERE span_name = 'watch.agent.claude'"
+    assert json.loads(store.query(said, root=str(tmp_path / "root")).table.to_pylist()[0]["traces"]) == ["a" * 32]
 
 
 def test_where_nothing_can_be_recorded_nothing_is_said_to_be(
