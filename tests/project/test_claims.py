@@ -250,6 +250,7 @@ CLAIMS = {
     "Of a command, these four also send": (
         "runs/watch/test_telemetry",
         "runs/watch/test_record::a_command_that_sends_its_own_telemetry",
+        "runs/watch/test_record::an_agent_under_exec",
         "runs/watch/test_record::what_the_program_has_recorded_itself_is_not_recorded_again",
     ),
     "From Python, `massgen_tracing.runs.watch": ("runs/watch/test_targets::a_workspace_over_time",),

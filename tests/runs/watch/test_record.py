@@ -42,11 +42,12 @@ elif "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT" in os.environ and "SILENT" not in os.env
     request = urllib.request.Request(os.environ["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"], body, {{"Content-Type": "application/json"}})
     urllib.request.urlopen(request).read()
 print(json.dumps({{"type": "result", "subtype": "success", "is_error": "{broken}" == "yes", "terminal_reason": "completed"}}))
+sys.exit(int(os.environ.get("EXIT_CODE", 0)))
 """
 
 
-def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, broken: bool = False) -> int:
-    """Watch an agent that keeps a transcript; the exit code."""
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *command: str, broken: bool = False) -> int:
+    """Watch an agent that keeps a transcript, or have another command do so; the exit code."""
     agent = tmp_path / "claude"
     agent.write_text(AGENT.format(python=sys.executable, broken="yes" if broken else "no"))
     agent.chmod(0o755)
@@ -54,7 +55,7 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, broken: bool = 
     for name in [name for name in os.environ if name.startswith(("OTEL_", "CLAUDE_"))]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-    return main(["watch", "--record", "--root", str(tmp_path / "root"), "--", str(agent)])
+    return main([*(command or ("watch", "--record")), "--root", str(tmp_path / "root"), "--", str(agent)])
 
 
 def test_a_watched_agent_is_in_the_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
@@ -122,6 +123,19 @@ def test_a_command_that_sends_its_own_telemetry(tmp_path: Path, monkeypatch: pyt
     rows = store.query(CALLS, root=str(tmp_path / "root")).table.to_pylist()
     assert [(row["source"], row["sent"], row["duration"]) for row in rows] == [("telemetry", 1500, 2.0)] * 2
     assert "3,000→100 tok" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_an_agent_under_exec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], code: int) -> None:
+    """Its output and its exit code are its own, and nothing else is said; what it tells of itself is recorded."""
+    monkeypatch.setenv("EXIT_CODE", str(code))
+    before = dict(os.environ)
+    assert recorded(tmp_path, monkeypatch, "exec") == code
+    assert {name: value for name, value in os.environ.items() if before.get(name) != value}.keys() <= {"HOME", "PYTEST_CURRENT_TEST"}
+    out, err = capfd.readouterr()
+    assert (json.loads(out)["type"], err) == ("result", "")
+    rows = store.query(CALLS, root=str(tmp_path / "root")).table.to_pylist()
+    assert [(row["source"], row["sent"]) for row in rows] == [("telemetry", 1500)] * 2
 
 
 def test_what_the_program_has_recorded_itself_is_not_recorded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,12 +165,8 @@ class _Watched:
             return
         self._running = running
         commands = [] if self._tree is None else self._tree.commands()
-        found, agent, shell = self._asked.profile, 0, profiles.load("shell")
-        for pid, command in commands:
-            named = profiles.of_command(command)
-            if named is not None and named is not shell:
-                found, agent = found or named, pid
-                break
+        named, agent = known.find(commands)
+        found, shell = self._asked.profile or named, profiles.load("shell")
         if agent and self._agent and agent != self._agent:
             self._facts.restarted(now)
         self._agent = agent or self._agent
