@@ -111,8 +111,8 @@ def model_calls(tree: Tree) -> list[ModelCall]:
     return [
         ModelCall(
             span,
-            _priced(span, said[span.key]),
-            conventions.text_of(span.attributes, conventions.MODEL),
+            _priced(span, said[span.key], models := _models(tree, span)),
+            models[0],
             conventions.text_of(span.attributes, conventions.PROVIDER),
             span.key in of_facade,
         )
@@ -206,14 +206,21 @@ def _within(inner: SpanRecord, outer: SpanRecord) -> bool:
     return inner is not outer and outer.start_ns <= inner.start_ns and (inner.end_ns or 0) <= (outer.end_ns or 0)
 
 
-def _priced(span: SpanRecord, usage: Usage) -> Usage:
+def _models(tree: Tree, span: SpanRecord) -> Sequence[str]:
+    """The names of a call's model, the one that was asked for first; of Codex' requests, the turn that they are within says it."""
+    own = [name for key in conventions.MODEL if (name := conventions.text_of(span.attributes, (key,)))]
+    return own or [next((name for above in tree.above(span) if (name := conventions.text_of(above.attributes, conventions.TURNS_MODEL))), "")]
+
+
+def _priced(span: SpanRecord, usage: Usage, models: Sequence[str]) -> Usage:
     """The usage with its cost; what the facade did not know the cost of, the price list does not know either."""
     if usage.cost is not None or _is_facade(span) or usage.input is usage.output is None:
         return usage
     provider = conventions.text_of(span.attributes, conventions.PROVIDER)
-    at = span.start_ns / 1e9
-    for model in dict.fromkeys(conventions.text_of(span.attributes, (key,)) for key in conventions.MODEL):
-        cost = prices.estimate(provider, model, usage.input or 0, usage.output or 0, usage.cached_input or 0, at=at) if model else None
+    sent, made, cached = usage.input or 0, usage.output or 0, usage.cached_input or 0
+    written = conventions.written_to_cache(span.attributes)
+    for model in filter(None, dict.fromkeys(models)):
+        cost = prices.estimate(provider, model, sent, made, cached, cache_write_tokens=written, at=span.start_ns / 1e9)
         if cost is not None:
             return usage._replace(cost=cost)
     return usage
