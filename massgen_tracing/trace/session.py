@@ -136,7 +136,7 @@ class Session(Work, RoundOpeners):
         """A point event, `Coordination event: {event_type}`; attributes as for `Tracer.span`."""
         event_type = identifier(event_type)
         own = {semconv.EVENT_TYPE: event_type, **self._spans.attributes(attributes, more)}
-        self._spans.point(semconv.EVENT_NAME.format(type=event_type), own, base=self.context)
+        self._point(semconv.EVENT_NAME.format(type=event_type), own)
 
     def winner(
         self,
@@ -149,11 +149,12 @@ class Session(Work, RoundOpeners):
 
         `Winner selected: {label}` appears under the presentation; under the session where none follows.
         """
+        self._check_open("winner()")
         self._winner_label = label = optional(label)
-        self.set(semconv.WINNER, optional(agent_id))
-        self.set(semconv.WINNER_LABEL, label)
-        self.set(semconv.VOTES, self._spans.take("votes", votes, arguments.votes, None) or None)
-        self.set(semconv.WINNER_REASON, reason)
+        self._put(semconv.WINNER, optional(agent_id))
+        self._put(semconv.WINNER_LABEL, label)
+        self._put(semconv.VOTES, self._spans.take("votes", votes, arguments.votes, None) or None)
+        self._put(semconv.WINNER_REASON, reason)
 
     def finished(self, reason: str, details: str | None = None) -> None:
         """Note how the coordination ended; the last word counts.
@@ -162,17 +163,18 @@ class Session(Work, RoundOpeners):
             reason: `completed`, `error`, `timeout` or `interrupted`.
             details: more about it, in words.
         """
+        self._check_open("finished()")
         reason = identifier(reason)
         if reason not in semconv.FINISH_REASONS:
             self._spans.misuse("finish_reason", "Unknown finish reason", expected=one_of(semconv.FINISH_REASONS), got=reason)
-        self.set(semconv.FINISH_REASON, reason)
-        self.set(semconv.FINISH_DETAILS, details)
+        self._put(semconv.FINISH_REASON, reason)
+        self._put(semconv.FINISH_DETAILS, details)
 
     def final_answer(self, agent_id: str, text: object = "") -> None:
         """The final answer stands, without a presentation: event `Final answer from {agent}`."""
         agent_id = identifier(agent_id)
         said = answered(text, full=self._spans.full_content, whole=self.run is not None)
-        self._spans.point(semconv.FINAL_ANSWER_NAME.format(agent_id=agent_id), {semconv.AGENT_ID: agent_id, **said}, base=self.context)
+        self._point(semconv.FINAL_ANSWER_NAME.format(agent_id=agent_id), {semconv.AGENT_ID: agent_id, **said})
 
     def answer_label(self, agent_id: str, count: int | None = None) -> str:
         """The label of an agent's answer, `agent{i}.{k}`: i its place (from 1) among the ids sorted by name, k its how-many-th answer.
@@ -219,6 +221,10 @@ class Session(Work, RoundOpeners):
         return number
 
     # --- inner -------------------------------------------------------------------------------------------------------------------
+
+    def _point(self, name: str, attributes: Mapping[str, Any]) -> None:
+        if self._check_open(repr(name)):
+            self._spans.point(name, attributes, base=self.context)
 
     def _begin(self) -> Mapping[str, Any]:
         self.run = self._spans.open_run(self.run, None if self.session is None else self.session.run)
