@@ -14,6 +14,9 @@ from massgen_tracing.model import SpanRecord
 from massgen_tracing.projection.values import integer, text, texts
 from massgen_tracing.thresholds import Thresholds
 
+_TOLD = 3
+"""What is lacking, in the finding's own sentence; the rest is its evidence."""
+
 _WORKFLOW = frozenset({"new_answer", "vote", "stop"})
 
 
@@ -32,6 +35,7 @@ def incomplete(parts: Parts, known: Sequence[Coordination]) -> Iterator[Finding]
         lacks.append(at(parts, session, f"{last.winner} was chosen, and no final answer is recorded"))
     if lacks:
         severity = "high"
+    asked_to_vote = len(last.agents) > 1 and _votes(parts, last)
     latest = {words.agent(span): span for span in last.rounds}
     answering, voting = {answer.agent_id for answer in last.answers}, {vote.voter for vote in last.standing}
     for agent in last.agents:
@@ -39,15 +43,24 @@ def incomplete(parts: Parts, known: Sequence[Coordination]) -> Iterator[Finding]
         outcome = text(shown.attributes.get(semconv.OUTCOME))
         after = f"; its last round ended as {outcome}" if outcome and shown is not session else ""
         place = Evidence("", shown.trace_id, shown.span_id, agent, None if shown is session else parts.number_of(shown))
-        if len(last.agents) > 1 and agent not in voting:
+        if asked_to_vote and agent not in voting:
             lacks.append(_saying(place, f"{agent} has no vote that counts{after}"))
             severity = max(severity, "medium", key=("low", "medium", "high").index)
         if agent not in answering:
             lacks.append(_saying(place, f"{agent} gave no answer{after}"))
     if lacks:
         what = "The coordination did not come to its end as it should" if severity != "low" else "Not every agent gave an answer"
+        left = f", and {len(lacks) - _TOLD} more" if len(lacks) > _TOLD else ""
+        what = f"{what}: {'; '.join(each.text for each in lacks[:_TOLD])}{left}"
         chosen: Severity = "high" if severity == "high" else "medium" if severity == "medium" else "low"
         yield finding("incomplete_coordination", what, lacks, severity=chosen)
+
+
+def _votes(parts: Parts, last: Coordination) -> bool:
+    """Whether agents vote in a session at all: somebody has, or was to."""
+    if last.votes or any(parts.session_of(span) is last.session for span in parts.points["vote_ignored"]):
+        return True
+    return any(text(span.attributes.get(semconv.ROUND_TYPE)) == "voting" for span in last.rounds)
 
 
 def _saying(place: Evidence, said: str) -> Evidence:

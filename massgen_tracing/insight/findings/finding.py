@@ -32,7 +32,8 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "incomplete_coordination": Kind(
             "high",
             "coordination",
-            "a coordination has ended without a winner or a final answer, without an answer or a vote of some agent, or with its process gone",
+            "a coordination has ended without a winner or a final answer, without an answer of some agent or, where agents vote, its vote, or with"
+            " its process gone",
             "Look at the last round of each agent that is named; raise its time, or give the coordination a rule for agents that do not come back.",
         ),
         "stall": Kind(
@@ -203,17 +204,18 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What something took; None is unknown, or nothing that one can put a number to."""
+    """What something took; None is unknown, or nothing that one can put a number to. What *costless_calls* cost is not in *usd*: nobody knows it."""
 
     seconds: float | None = None
     tokens: int | None = None
     usd: float | None = None
+    costless_calls: int = 0
 
     @classmethod
-    def of(cls, usage: Usage, seconds: float | None = None) -> Cost:
+    def of(cls, usage: Usage, seconds: float | None = None, costless_calls: int = 0) -> Cost:
         """The cost of what was used."""
         tokens = None if usage.input is usage.output is None else (usage.input or 0) + (usage.output or 0)
-        return cls(seconds, tokens, usage.cost)
+        return cls(seconds, tokens, usage.cost, costless_calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,11 +269,13 @@ def at(parts: Parts, span: SpanRecord, said: str) -> Evidence:
 
 def cost_of_rounds(parts: Parts, rounds: Iterable[SpanRecord]) -> Cost:
     """What rounds took together, as far as it is known."""
-    usage, seconds = Usage(), 0.0
+    usage, seconds, costless = Usage(), 0.0, 0
     for span in rounds:
-        usage += round_of(parts, span).usage
+        rnd = round_of(parts, span)
+        usage += rnd.usage
+        costless += rnd.costless_calls
         seconds += span.seconds or 0.0
-    return Cost.of(usage, seconds)
+    return Cost.of(usage, seconds, costless)
 
 
 def where(agent_id: str, number: int | None) -> str:

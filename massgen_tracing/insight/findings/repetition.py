@@ -11,6 +11,7 @@ from typing import Final
 from massgen_tracing.insight.findings.coordination import thrown_away
 from massgen_tracing.insight.findings.finding import Cost, Evidence, Finding, at, finding, where
 from massgen_tracing.insight.parts import Parts
+from massgen_tracing.insight.summary import is_costless
 from massgen_tracing.insight.tools import ToolCall
 from massgen_tracing.model import SpanRecord, Usage
 from massgen_tracing.projection.values import decoded
@@ -180,17 +181,18 @@ def storms(parts: Parts, limits: Thresholds) -> Iterator[Finding]:
             yield finding("retry_storm", what, _all(parts, calls), Cost(seconds))
     for rnd in parts.rounds:
         failed: list[SpanRecord] = []
-        usage = Usage()
+        usage, costless = Usage(), 0
         for call in [*parts.calls_of[rnd.key], None]:
             if call is not None and call.span.status_code == 2:
                 failed.append(call.span)
                 usage += call.usage
+                costless += is_costless(call)
                 continue
             if len(failed) >= limits.storm_calls:
                 evidence = [at(parts, span, f"{where(parts.agent_of(span), parts.number_of(span))}: {span.name} failed") for span in failed]
                 what = f"{parts.agent_of(rnd)} called its model {len(failed)} times in a row, and it failed each time"
-                yield finding("retry_storm", what, evidence, Cost.of(usage, sum(span.seconds or 0.0 for span in failed)))
-            failed, usage = [], Usage()
+                yield finding("retry_storm", what, evidence, Cost.of(usage, sum(span.seconds or 0.0 for span in failed), costless))
+            failed, usage, costless = [], Usage(), 0
 
 
 def failing(parts: Parts) -> list[list[ToolCall]]:

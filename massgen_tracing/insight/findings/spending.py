@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -30,6 +30,11 @@ def by_agent(parts: Parts) -> dict[str, Usage]:
     return {agent: usage for agent, usage in sorted(found.items()) if agent}
 
 
+def costless_by_agent(parts: Parts) -> Counter[str]:
+    """How many calls of each agent nobody knows the cost of; they are not in what `by_agent` says."""
+    return Counter(parts.agent_of(call.span) for call in parts.calls if is_costless(call))
+
+
 def tokens_of(usage: Usage) -> int | None:
     """All tokens, in and out; None where neither is known."""
     return Cost.of(usage).tokens
@@ -37,17 +42,19 @@ def tokens_of(usage: Usage) -> int | None:
 
 def outliers(parts: Parts, limits: Thresholds) -> Iterator[Finding]:
     """`cache_low`, `cost_outlier` and `token_outlier` among the agents of the run."""
-    used = by_agent(parts)
+    used, costless = by_agent(parts), costless_by_agent(parts)
+
+    def cost(agent: str) -> Cost:
+        return Cost.of(used[agent], costless_calls=costless[agent])
+
     tokens = {agent: float(known) for agent, usage in used.items() if (known := tokens_of(usage)) is not None}
     costs = {agent: usage.cost for agent, usage in used.items() if usage.cost is not None}
     for agent, value, others in _standing_out(tokens, limits.outlier_ratio, limits.outlier_tokens):
         said = f"{agent} used {value:,.0f} tokens, the median of the others is {others:,.0f}"
-        yield finding(
-            "token_outlier", f"{agent} used {_times(value, others)} as many tokens as the others", _of(parts, agent, said), Cost.of(used[agent])
-        )
+        yield finding("token_outlier", f"{agent} used {_times(value, others)} as many tokens as the others", _of(parts, agent, said), cost(agent))
     for agent, value, others in _standing_out(costs, limits.outlier_ratio, limits.outlier_usd):
-        said = f"{agent} cost ${value:,.4f}, the median of the others is ${others:,.4f}"
-        yield finding("cost_outlier", f"{agent} cost {_times(value, others)} as much as the others", _of(parts, agent, said), Cost.of(used[agent]))
+        said = f"{agent} cost {'≥' * (costless[agent] > 0)}${value:,.4f}, the median of the others is ${others:,.4f}"
+        yield finding("cost_outlier", f"{agent} cost {_times(value, others)} as much as the others", _of(parts, agent, said), cost(agent))
     rates = {
         agent: (usage.cached_input or 0) / usage.input
         for agent, usage in used.items()
@@ -105,7 +112,10 @@ def against_earlier(parts: Parts, summary: Summary, earlier: Sequence[Earlier], 
             spread = f"{min(known):,.4g} to {max(known):,.4g}"
             said = f"this run used {value:,.6g} {noun}, {len(known)} earlier ones of the same configuration {spread}"
             yield finding(
-                code, f"The run used more {noun} than any earlier one of its configuration", [at(parts, shown, said)], Cost.of(summary.usage)
+                code,
+                f"The run used more {noun} than any earlier one of its configuration",
+                [at(parts, shown, said)],
+                Cost.of(summary.usage, costless_calls=summary.costless_calls),
             )
 
 

@@ -26,10 +26,12 @@ def cost(subject: Subject) -> Iterator[Section]:
     analysis = subject.analysis
     summary = analysis.summary
     yield Section(2, "6. Cost & Token Analysis")
-    rows = [_account(agent, usage) for agent, usage in analysis.used.items()]
+    rows = [_account(agent, usage, analysis.costless[agent]) for agent, usage in analysis.used.items()]
     rows.append(_account("Total", summary.usage, summary.costless_calls))
-    bars = [Bar(agent, 0, (usage.input or 0) + (usage.output or 0), "vote", f"{agent}: {text.tokens(usage.input, usage.output)}, {money(usage)}")
-            for agent, usage in analysis.used.items()]  # fmt: skip
+    bars = []
+    for agent, usage in analysis.used.items():
+        told_bar = f"{agent}: {text.tokens(usage.input, usage.output)}, {money(usage, analysis.costless[agent])}"
+        bars.append(Bar(agent, 0, (usage.input or 0) + (usage.output or 0), "vote", told_bar))
     left_out = told(analysis.of("unpriced_calls", "missing_usage"))
     columns = "Input Tokens|Output Tokens|Reasoning|Cost"
     outliers = told(analysis.of("cost_outlier", "token_outlier"))
