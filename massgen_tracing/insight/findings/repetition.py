@@ -23,10 +23,22 @@ _CHANGES: Final = frozenset({
 })  # fmt: skip
 """Words in the names of tools by which an agent may change what other tools look at."""
 
+_VARIES: Final = frozenset({"status", "progress", "poll", "wait", "time", "now", "date", "clock", "random", "uuid"})
+"""Words in the names of tools that are there to give something else each time."""
+
+_READS: Final = frozenset({"read", "get", "fetch", "cat", "view", "open", "show", "find", "search", "grep", "list", "browse", "crawl"})
+"""Words in the names of tools whose results are what others have written, their errors too."""
+
 _WORD: Final = re.compile("[A-Z]?[a-z]+")
-_FAILURE: Final = re.compile(r"\s*(?:error\b|exception\b|failed\b|failure\b|fatal\b|traceback \(most recent call last\))", re.IGNORECASE)
+_FAILURE: Final = re.compile(
+    r"\s*(?:traceback \(most recent call last\)|(?:error|exception|failure|fatal)\s*(?:[:\[(!]|-\s|\d|\Z)"
+    r"|error (?:while|when|in|executing|calling|running|reading|writing|occurred)\b|failed(?:\s*[:!]|\s+to\b|\s*\Z))",
+    re.IGNORECASE,
+)
+"""How a result begins that is an error, and no text about errors."""
+
 _TRACEBACK: Final = "Traceback (most recent call last)"
-_SUCCESS: Final = re.compile(r"\s*(?:ok|success|successful|successfully|done)\b", re.IGNORECASE)
+_SUCCESS: Final = re.compile(r"\s*(?:(?:ok|success|successful|successfully|done)\s*(?:[.!:,;]|\Z)|successfully\s+\w)", re.IGNORECASE)
 _SHOWN: Final = 120
 
 
@@ -120,15 +132,15 @@ def inconsistent(parts: Parts) -> Iterator[Finding]:
     """`tool_inconsistent`: the same call of an agent gave different results, and nothing that it did in between can have changed them."""
     changes: dict[tuple[str, str], list[int]] = defaultdict(list)
     for call in parts.tools:
-        if not _CHANGES.isdisjoint(word.lower() for word in _WORD.findall(call.tool)):
+        if not _CHANGES.isdisjoint(_words(call)):
             changes[call.span.trace_id, parts.agent_of(call.span)].append(call.span.start_ns)
     for calls in same_calls(parts).values():
         for agent, own in by_agent(parts, calls).items():
-            told = [call for call in own if call.result is not None]
+            told = [call for call in own if call.result is not None and _VARIES.isdisjoint(_words(call))]
             differing: list[ToolCall] = []
             for earlier, later in pairwise(told):
                 moments = changes.get((later.span.trace_id, agent), ())
-                changed = any(earlier.span.start_ns < moment < later.span.start_ns for moment in moments)
+                changed = any(earlier.span.start_ns <= moment < later.span.start_ns for moment in moments)  # by the first call itself, perhaps
                 if earlier.result != later.result and not changed:
                     differing += [call for call in (earlier, later) if call not in differing]
             if differing:
@@ -146,7 +158,7 @@ def false_status(parts: Parts) -> Iterator[Finding]:
     """`tool_false_success`: a call that reports success and gives an error, or the reverse, by agent and tool."""
     found: dict[tuple[str, str, bool], list[ToolCall]] = defaultdict(list)
     for call in parts.tools:
-        if call.result is not None and call.span.state == "ended" and _has_failed(call.result) is (not call.failed):
+        if call.result is not None and call.span.state == "ended" and _has_failed(call) is (not call.failed):
             found[parts.agent_of(call.span), call.tool, call.failed].append(call)
     for (agent, tool, failed), calls in found.items():
         told = "reported a failure of what had succeeded" if failed else "reported success with an error in the result"
@@ -154,8 +166,14 @@ def false_status(parts: Parts) -> Iterator[Finding]:
         yield finding("tool_false_success", f"{tool} {told}", evidence, Cost(), agents=[agent])
 
 
-def _has_failed(result: str) -> bool | None:
+def _words(call: ToolCall) -> set[str]:
+    """The words that a tool's name is made of."""
+    return {word.lower() for word in _WORD.findall(call.tool)}
+
+
+def _has_failed(call: ToolCall) -> bool | None:
     """What a result says of itself; None where it says neither."""
+    result = call.result or ""
     said = decoded(result)
     if isinstance(said, dict):
         for key, good in (("success", True), ("ok", True), ("isError", False), ("is_error", False)):
@@ -167,7 +185,7 @@ def _has_failed(result: str) -> bool | None:
         if isinstance(told := said.get("status"), str) and told.lower() in {"error", "failed", "failure", "success", "ok"}:
             return told.lower() not in {"success", "ok"}
         return True if said.get("error") else None
-    if _FAILURE.match(result) or _TRACEBACK in result[:2000]:
+    if _FAILURE.match(result) or (_TRACEBACK in result[:2000] and _READS.isdisjoint(_words(call))):
         return True
     return False if _SUCCESS.match(result) else None
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from massgen_tracing import semconv
 from massgen_tracing.insight import words
 from massgen_tracing.insight.calls import ModelCall
 from massgen_tracing.insight.findings.finding import Cost, Evidence, Finding, at, finding, where
@@ -49,10 +50,12 @@ def outliers(parts: Parts, limits: Thresholds) -> Iterator[Finding]:
 
     tokens = {agent: float(known) for agent, usage in used.items() if (known := tokens_of(usage)) is not None}
     costs = {agent: usage.cost for agent, usage in used.items() if usage.cost is not None}
-    for agent, value, others in _standing_out(tokens, limits.outlier_ratio, limits.outlier_tokens):
+    # Who came to nothing is no measure for others: it may have failed at its first call.
+    measures = {words.agent(rnd) for rnd in parts.rounds if rnd.attributes.get(semconv.OUTCOME) in {"answer", "vote"}} or set(used)
+    for agent, value, others in _standing_out(tokens, measures, limits.outlier_ratio, limits.outlier_tokens):
         said = f"{agent} used {value:,.0f} tokens, the median of the others is {others:,.0f}"
         yield finding("token_outlier", f"{agent} used {_times(value, others)} as many tokens as the others", _of(parts, agent, said), cost(agent))
-    for agent, value, others in _standing_out(costs, limits.outlier_ratio, limits.outlier_usd):
+    for agent, value, others in _standing_out(costs, measures, limits.outlier_ratio, limits.outlier_usd):
         said = f"{agent} cost {'≥' * (costless[agent] > 0)}${value:,.4f}, the median of the others is ${others:,.4f}"
         yield finding("cost_outlier", f"{agent} cost {_times(value, others)} as much as the others", _of(parts, agent, said), cost(agent))
     rates = {
@@ -68,9 +71,9 @@ def outliers(parts: Parts, limits: Thresholds) -> Iterator[Finding]:
             yield finding("cache_low", f"{agent} reads little from the cache", _of(parts, agent, said), Cost(tokens=lost))
 
 
-def _standing_out(values: dict[str, float], ratio: float, least: float) -> Iterator[tuple[str, float, float]]:
+def _standing_out(values: dict[str, float], measures: set[str], ratio: float, least: float) -> Iterator[tuple[str, float, float]]:
     for agent, value in values.items():
-        others = [values[other] for other in values if other != agent]
+        others = [values[other] for other in values if other != agent and other in measures]
         if others and value >= ratio * (middle := median(others)) and value - middle >= least:
             yield agent, value, middle
 
