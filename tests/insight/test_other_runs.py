@@ -33,7 +33,7 @@ def thinks(seconds: float = 3.0, **usage: float | None) -> Step:
         with rnd.llm_call("anthropic", "claude-sonnet-4-5") as call:
             stage.wait(seconds)
             used = {"input": 5000, "output": 300, "cached_input": 2500, "cost": 0.02} | usage
-            call.record_usage(**{key: value for key, value in used.items() if value is not None})
+            call.record_usage(**{key: value for key, value in used.items() if value is not None})  # type: ignore[arg-type]
 
     return step
 
@@ -137,7 +137,7 @@ def play(
                 for step in (thinks(), *(first or {}).get(agent, ())):
                     step(stage, rnd)
                 labels[agent] = rnd.answer(None, said)
-        for agent in reversed(answers):
+        for agent in reversed(list(answers)):
             with session.agent_round(agent, round_type="voting", context_labels=list(labels.values())) as rnd:
                 for step in (thinks(), *(last or {}).get(agent, ())):
                     step(stage, rnd)

@@ -17,6 +17,11 @@ from massgen_tracing.thresholds import Thresholds
 _TOLD = 3
 """What is lacking, in the finding's own sentence; the rest is its evidence."""
 
+_BROKEN = frozenset({"api_error", "connection_recovery", "mcp_disconnected"})
+"""Reasons for which an agent is asked again that are none of its own."""
+
+_BROKEN_ADVICE = "Look at the endpoint, or the MCP server, before the agent: what it gave broke off, and the agent had to be asked again."
+
 _WORKFLOW = frozenset({"new_answer", "vote", "stop"})
 
 
@@ -114,7 +119,8 @@ def enforcement(parts: Parts, limits: Thresholds) -> Iterator[Finding]:
         evidence = [
             at(parts, span, f"{where(agent, parts.number_of(span))}: {_retry(span, reason)}") for span, reason in zip(flagged, reasons, strict=True)
         ]
-        yield finding("enforcement", f"{agent} was asked again {len(events)} time(s): {'; '.join([told, *more])}", evidence, Cost())
+        advice = _BROKEN_ADVICE if not unknown and not _BROKEN.isdisjoint(reasons) else ""
+        yield finding("enforcement", f"{agent} was asked again {len(events)} time(s): {'; '.join([told, *more])}", evidence, Cost(), advice=advice)
 
 
 def unknown_tools(span: SpanRecord, succeeded: set[str]) -> list[str]:

@@ -229,6 +229,7 @@ class Finding:
         evidence: what shows it; never empty.
         left_out: how many more pieces of evidence there are.
         cost: what it cost.
+        advice: what can be done, where that is not what mostly can be; empty: as `KINDS` says.
     """
 
     code: str
@@ -239,6 +240,7 @@ class Finding:
     evidence: tuple[Evidence, ...]
     left_out: int
     cost: Cost
+    advice: str = ""
 
     @property
     def spans(self) -> tuple[str, ...]:
@@ -248,18 +250,26 @@ class Finding:
     @property
     def recommendation(self) -> str:
         """What can be done about it."""
-        return KINDS[self.code].recommendation
+        return self.advice or KINDS[self.code].recommendation
 
 
 def finding(
-    code: str, what: str, evidence: Iterable[Evidence], cost: Cost = Cost(), *, agents: Iterable[str] = (), severity: Severity | None = None
+    code: str,
+    what: str,
+    evidence: Iterable[Evidence],
+    cost: Cost = Cost(),
+    *,
+    agents: Iterable[str] = (),
+    severity: Severity | None = None,
+    advice: str = "",
 ) -> Finding:
     """A finding; whom it concerns is told by its evidence, and by *agents* where that cannot."""
     shown = list(evidence)
     concerned = {*agents, *(each.agent_id for each in shown)} - {""}
     rounds = {each.round for each in shown if each.round is not None}
     kept = tuple(shown[:MOST_EVIDENCE])
-    return Finding(code, severity or KINDS[code].severity, what, tuple(sorted(concerned)), tuple(sorted(rounds)), kept, len(shown) - len(kept), cost)
+    left_out = len(shown) - len(kept)
+    return Finding(code, severity or KINDS[code].severity, what, tuple(sorted(concerned)), tuple(sorted(rounds)), kept, left_out, cost, advice)
 
 
 def at(parts: Parts, span: SpanRecord, said: str) -> Evidence:

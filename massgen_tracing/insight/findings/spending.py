@@ -15,6 +15,7 @@ from massgen_tracing.insight.findings.finding import Cost, Evidence, Finding, at
 from massgen_tracing.insight.parts import Parts
 from massgen_tracing.insight.summary import Summary, is_costless, round_of
 from massgen_tracing.model import SpanRecord, Usage
+from massgen_tracing.projection.values import text
 from massgen_tracing.thresholds import Thresholds
 
 _SHOWN: Final = 5
@@ -51,7 +52,7 @@ def outliers(parts: Parts, limits: Thresholds) -> Iterator[Finding]:
     tokens = {agent: float(known) for agent, usage in used.items() if (known := tokens_of(usage)) is not None}
     costs = {agent: usage.cost for agent, usage in used.items() if usage.cost is not None}
     # Who came to nothing is no measure for others: it may have failed at its first call.
-    measures = {words.agent(rnd) for rnd in parts.rounds if rnd.attributes.get(semconv.OUTCOME) in {"answer", "vote"}} or set(used)
+    measures = {words.agent(rnd) for rnd in parts.rounds if text(rnd.attributes.get(semconv.OUTCOME)) in {"answer", "vote"}} or set(used)
     for agent, value, others in _standing_out(tokens, measures, limits.outlier_ratio, limits.outlier_tokens):
         said = f"{agent} used {value:,.0f} tokens, the median of the others is {others:,.0f}"
         yield finding("token_outlier", f"{agent} used {_times(value, others)} as many tokens as the others", _of(parts, agent, said), cost(agent))

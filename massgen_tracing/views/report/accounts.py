@@ -111,10 +111,10 @@ def recommendations(subject: Subject) -> Iterator[Section]:
     by_code = {code: analysis.of(code) for code in KINDS}
     for severity in SEVERITIES:
         codes = [code for code, found in by_code.items() if found and found[0].severity == severity]
-        lines = [f"{code}: {_whom(subject, code)}. {KINDS[code].recommendation}" for code in codes]
+        lines = [f"{code}: {_whom(subject, code)}. {by_code[code][0].recommendation}" for code in codes]
         yield Section(3, titles[severity], listed(lines))
     rows = [
-        (found[0].severity.capitalize(), text.shorten(found[0].what, 90), f"{_whom(subject, code)}. {KINDS[code].recommendation}",
+        (found[0].severity.capitalize(), text.shorten(found[0].what, 90), f"{_whom(subject, code)}. {found[0].recommendation}",
          f"log-analysis, {KINDS[code].area}")
         for severity in SEVERITIES for code, found in by_code.items() if found and found[0].severity == severity
     ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Final
 
 from massgen_tracing import semconv
 from massgen_tracing.insight import words
-from massgen_tracing.insight.decisions import Coordination
+from massgen_tracing.insight.decisions import Coordination, is_afterwards
 from massgen_tracing.insight.findings import Finding
 from massgen_tracing.insight.summary import round_of
 from massgen_tracing.model import SpanRecord
@@ -208,7 +208,8 @@ def behaviour(subject: Subject) -> Iterator[Section]:
     yield Section(3, "Agent Collaboration Quality", listed(list(_collaboration(subject)), UNKNOWN))
     lost = [
         f"{named(rnd.agent_id, rnd.number)}: {cause}{f' by {by}' if by else ''}, {seconds(rnd.seconds)}, "
-        f"{text.tokens(rnd.usage.input, rnd.usage.output) or 'tokens not recorded'}, {money(rnd.usage, rnd.costless_calls)} (span {rnd.span_id})"
+        f"{text.tokens(rnd.usage.input, rnd.usage.output) or 'tokens not recorded'}, "
+        f"{text.cost(rnd.usage.cost, at_least=rnd.costless_calls > 0) or 'cost not recorded'} (span {rnd.span_id})"
         for rnd, cause, by in analysis.wasted
     ]
     open_rounds = [f"{span.name}: {span.state} (span {span.span_id})" for span in analysis.parts.rounds if span.state != "ended"]
@@ -236,14 +237,20 @@ def _collaboration(subject: Subject) -> Iterator[str]:
             yield f"Did agents read each other's answers? {UNKNOWN}: no round says which answers it was shown."
             continue
         reading = {words.agent(span) for span in each.rounds if any(_foreign(each, words.agent(span), each.shown.get(span.span_id, ())))}
+        unknown = sorted({words.agent(span) for span in each.rounds if span.span_id not in each.shown and not is_afterwards(span)} - reading)
         who = ", ".join(sorted(reading)) or "none"
-        yield f"Did agents read each other's answers? {len(reading)} of {len(each.agents)} were shown answers of others: {who}."
+        rest = f" Of {', '.join(unknown)} it is not recorded for all rounds." if unknown else ""
+        yield f"Did agents read each other's answers? {len(reading)} of {len(each.agents)} were shown answers of others: {who}.{rest}"
         after = [
             answer for answer in each.answers
             if answer.round is not None and any(_foreign(each, answer.agent_id, each.shown.get(answer.round.span_id, ())))
         ]  # fmt: skip
         apart = len(analysis.of("isolated_work"))
-        built = f"{len(after)} answer(s) came after answers of others were shown, {apart} of them without anything in common with these."
+        built = "No answer came after answers of others were shown."
+        if after:
+            built = (
+                f"{text.count(len(after), 'answer')} came after answers of others were shown, {apart} of them without anything in common with these."
+            )
         yield f"Did agents build upon previous work? {built}"
         reasons = sum(bool(vote.reason.strip()) for vote in each.votes)
         own = sum(vote.voter == vote.target for vote in each.votes)

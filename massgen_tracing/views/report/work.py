@@ -160,7 +160,11 @@ def _recovery(pivot: Any) -> str:
 
 def _decided(rounds: list[SpanRecord]) -> str:
     outcomes = Counter(text_of(span.attributes.get(semconv.OUTCOME)) or span.state for span in rounds if not is_afterwards(span))
-    return f"{sum(outcomes.values())} rounds: {', '.join(f'{number} {outcome}' for outcome, number in outcomes.items())}." if outcomes else "none."
+    return (
+        f"{text.count(sum(outcomes.values()), 'round')}: {', '.join(f'{number} {outcome}' for outcome, number in outcomes.items())}."
+        if outcomes
+        else "none."
+    )
 
 
 def _quotes(subject: Subject, agent: str) -> Iterator[str]:
