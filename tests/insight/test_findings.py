@@ -89,7 +89,7 @@ def test_agents_that_never_vote_lack_no_vote() -> None:
     voting.abstains = "a"
     [lacks] = found(voting.perform().records())
     assert (lacks.code, lacks.agents, lacks.severity) == ("incomplete_coordination", ("a",), "medium")
-    assert lacks.what == "The coordination did not come to its end as it should: a has no vote that counts; its last round ended as answer"
+    assert lacks.what == "The coordination did not come to its end as it should: no vote that counts of a"
 
 
 def test_a_cost_that_leaves_calls_out_says_how_many() -> None:

@@ -112,7 +112,9 @@ def votes(parts: Parts, known: Sequence[Coordination], limits: Thresholds) -> It
             for span in spans
         ]
         rounds = {rnd.key: rnd for span in spans if (rnd := parts.tree.round_of(span)) is not None}
-        yield finding("vote_ignored", f"{len(spans)} vote(s) of {agent} did not count", evidence, cost_of_rounds(parts, rounds.values()))
+        yield finding(
+            "vote_ignored", f"{words.counted(len(spans), 'vote')} of {agent} did not count", evidence, cost_of_rounds(parts, rounds.values())
+        )
 
 
 def _target(span: SpanRecord) -> str:

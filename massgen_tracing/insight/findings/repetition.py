@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
+from massgen_tracing.insight import words
 from massgen_tracing.insight.findings.coordination import thrown_away
 from massgen_tracing.insight.findings.finding import Cost, Evidence, Finding, at, finding, where
 from massgen_tracing.insight.parts import Parts
@@ -122,7 +123,9 @@ def long_outputs(parts: Parts, limits: Thresholds) -> Iterator[Finding]:
             models = parts.calls_of[rnd.key] if rnd is not None else []
             after = sum(model.span.start_ns >= (call.span.end_ns or call.span.start_ns) for model in models)
             again = len(same.get((call.span.trace_id, call.tool, call.arguments or ""), ())) - 1 if call.arguments is not None else 0
-            told = f", asked for {again} time(s) more" * (again > 0) + f", sent to the model {after} time(s)" * (after > 0)
+            told = f", asked for {words.counted(again, 'time')} more" * (again > 0) + f", sent to the model {words.counted(after, 'time')}" * (
+                after > 0
+            )
             evidence.append(at(parts, call.span, f"{_place(parts, call)}: {_shown(call)} gave {call.chars:,} characters{told}"))
         longest = max(call.chars or 0 for call in calls)
         yield finding("long_output", f"{tool} gave {agent or 'no agent'} up to {longest:,} characters", evidence, Cost(sum(c.seconds for c in calls)))

@@ -135,11 +135,13 @@ def left_out(parts: Parts) -> Iterator[Finding]:
     for model, calls in unpriced.items():
         usage = sum((call.usage for call in calls), Usage())
         evidence = [at(parts, call.span, f"{_place(parts, call.span)}: {tokens_of(call.usage):,} tokens of {model}, cost unknown") for call in calls]
-        yield finding("unpriced_calls", f"Nobody knows what {len(calls)} call(s) of {model} cost", evidence, Cost(tokens=tokens_of(usage)))
+        yield finding(
+            "unpriced_calls", f"Nobody knows what {words.counted(len(calls), 'call')} of {model} cost", evidence, Cost(tokens=tokens_of(usage))
+        )
     for model, calls in silent.items():
         evidence = [at(parts, call.span, f"{_place(parts, call.span)}: {words.name(call.span)} reported no tokens{_cut_off(call)}") for call in calls]
         seconds = sum(call.span.seconds or 0.0 for call in calls)
-        yield finding("missing_usage", f"{len(calls)} call(s) of {model} reported no tokens", evidence, Cost(seconds))
+        yield finding("missing_usage", f"{words.counted(len(calls), 'call')} of {model} reported no tokens", evidence, Cost(seconds))
     if not parts.calls:
         yield from _rounds_left_out(parts)
 
@@ -150,7 +152,7 @@ def _rounds_left_out(parts: Parts) -> Iterator[Finding]:
     if unpriced:
         evidence = [at(parts, rnd, f"{_place(parts, rnd)}: {tokens_of(round_of(parts, rnd).usage):,} tokens, cost unknown") for rnd in unpriced]
         usage = sum((round_of(parts, rnd).usage for rnd in unpriced), Usage())
-        yield finding("unpriced_calls", f"Nobody knows what {len(unpriced)} round(s) cost", evidence, Cost(tokens=tokens_of(usage)))
+        yield finding("unpriced_calls", f"Nobody knows what {words.counted(len(unpriced), 'round')} cost", evidence, Cost(tokens=tokens_of(usage)))
 
 
 def _place(parts: Parts, span: SpanRecord) -> str:

@@ -120,8 +120,9 @@ def reasoning(subject: Subject) -> Iterator[Section]:
         own, tools = analysis.rounds_of[agent], analysis.tools_of[agent]
         used = analysis.used.get(agent)
         outcomes = Counter(text_of(span.attributes.get(semconv.OUTCOME)) for span in own if not is_afterwards(span))
+        taken = sum(not is_afterwards(span) for span in own)
         rows.append((
-            agent, str(len(own)), str(outcomes["answer"]), str(outcomes["vote"]), str(sum(rnd.agent_id == agent for rnd, _, _ in analysis.wasted)),
+            agent, str(taken), str(outcomes["answer"]), str(outcomes["vote"]), str(sum(rnd.agent_id == agent for rnd, _, _ in analysis.wasted)),
             str(len(analysis.calls_of[agent])) if parts.calls else UNKNOWN, str(len(tools)), str(sum(call.failed for call in tools)),
             (text.tokens(used.input, used.output) if used else "") or UNKNOWN, money(used, analysis.costless[agent]) if used else UNKNOWN,
         ))  # fmt: skip
@@ -151,7 +152,7 @@ def _strategy(subject: Subject, rounds: list[SpanRecord]) -> str:
 
 def _recovery(pivot: Any) -> str:
     first = pivot.calls[0]
-    what = f"{text.shorten(first.command, _COMMAND)} failed {len(pivot.calls)} time(s)"
+    what = f"{text.shorten(first.command, _COMMAND)} failed {text.count(len(pivot.calls), 'time')}"
     if pivot.next is None:
         return f"{what}, and nothing else was tried after it (span {first.span.span_id})"
     good = "tried another way in good time" if pivot.in_time else "tried another way late"
@@ -206,6 +207,6 @@ def reliability(subject: Subject) -> Iterator[Section]:
     yield Section(3, "False Positives/Negatives", listed(_pieces(analysis.of("tool_false_success")), "No result contradicts its call's status."))
     yield Section(3, "Repeated Failures", listed(told(analysis.of("retry_storm")), "No call failed again and again."))
     causes = Counter((call.tool, likely_cause(call.result or words.error(call.span))) for call in analysis.parts.tools if call.failed)
-    guesses = [f"{tool}: {number} failure(s), {f'by its words {cause}' if cause else 'by its words nothing that is known'}"
+    guesses = [f"{tool}: {text.count(number, 'failure')}, {f'by its words {cause}' if cause else 'by its words nothing that is known'}"
                for (tool, cause), number in causes.most_common()]  # fmt: skip
     yield Section(3, "Root Cause Hypotheses", listed(guesses, "There are no failed tool calls."))
