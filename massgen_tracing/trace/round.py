@@ -103,6 +103,8 @@ class Round(Work):
             reason: why, kept as a bounded preview.
         """
         voted_for, label = identifier(voted_for), optional(label)
+        if self.session is not None:
+            self.session.expect(voted_for)
         chosen = {semconv.VOTED_FOR: voted_for, semconv.VOTED_FOR_LABEL: label}
         self._event(
             semconv.VOTE_NAME.format(agent_id=self.agent_id, label=label or voted_for),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span as ApiSpan
@@ -23,6 +24,9 @@ from massgen_tracing.trace.opener import OpenerSpan
 from massgen_tracing.trace.payload import answered
 from massgen_tracing.trace.round import Presentation, Round
 from massgen_tracing.trace.usage import count
+
+_NAMED: Final = 8
+"""Agents that a message names."""
 
 
 @lenient
@@ -58,6 +62,7 @@ class RoundOpeners:
         """
         agent_id, round_type = identifier(agent_id), identifier(round_type)
         session = self._session(f"agent_round({agent_id!r})")
+        session.expect(agent_id)
         if round_type not in semconv.ROUND_TYPES:
             self._spans.misuse("round_type", "Unknown round_type", expected=one_of(semconv.ROUND_TYPES), got=round_type)
         labels = identifiers(context_labels)
@@ -83,6 +88,7 @@ class RoundOpeners:
         """The winner's final presentation: `agent.{agent_id}.presentation`; arguments as for `agent_round`."""
         agent_id = identifier(agent_id)
         session = self._session(f"presentation({agent_id!r})")
+        session.expect(agent_id)
         own = {
             semconv.ROUND_TYPE: "presentation",
             semconv.ITERATION: self._number("iteration", iteration),
@@ -150,6 +156,8 @@ class Session(Work, RoundOpeners):
         `Winner selected: {label}` appears under the presentation; under the session where none follows.
         """
         self._check_open("winner()")
+        if agent_id is not None:
+            self.expect(agent_id)
         self._winner_label = label = optional(label)
         self._put(semconv.WINNER, optional(agent_id))
         self._put(semconv.WINNER_LABEL, label)
@@ -187,6 +195,17 @@ class Session(Work, RoundOpeners):
         place = sorted({*self.agents, agent_id}).index(agent_id) + 1
         count = self._number("count", count)
         return semconv.ANSWER_LABEL.format(place=place, count=self._answers.get(agent_id, 0) + 1 if count is None else count)
+
+    def expect(self, agent_id: str) -> None:
+        """Have an id that is none of the session's agents' told of; without agents any id will do."""
+        agent_id = identifier(agent_id)
+        if not self.agents or agent_id in self.agents:
+            return
+        near = difflib.get_close_matches(agent_id, self.agents, 1, 0.5)
+        hint = f"Did you mean {near[0]}?" if near else "Name all of them: session(question, agents=[…])"
+        self._spans.misuse(
+            "agent", "An agent is none of the session's, and is taken as it is", expected=one_of(self.agents[:_NAMED]), got=agent_id, hint=hint
+        )
 
     # --- for rounds --------------------------------------------------------------------------------------------------------------
 

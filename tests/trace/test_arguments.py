@@ -107,8 +107,8 @@ def test_attributes_of_another_form_are_kept_and_counted(given: Any, swallowed: 
 def test_ids_are_texts_of_what_stands_for_them() -> None:
     """Members of enumerations, numbers and None are agents too; one agent alone is a list of one."""
     with capture() as captured:
-        with captured.tracer.session("q", agents=[Agent.ONE, Agent.TWO, 3]) as session:  # type: ignore[list-item]
-            assert session.agents == ("agent_a", "2", "3")
+        with captured.tracer.session("q", agents=[Agent.ONE, Agent.TWO, 3, None]) as session:  # type: ignore[list-item]
+            assert session.agents == ("agent_a", "2", "3", "unknown")
             with session.agent_round(Agent.ONE) as rnd:  # type: ignore[arg-type]
                 assert rnd.answer(text="x") == "agent3.1"
             with session.agent_round(3, context_labels=None, backend=Agent.ONE) as rnd:  # type: ignore[arg-type]

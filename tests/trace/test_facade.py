@@ -425,6 +425,25 @@ def test_what_is_called_on_a_handle_that_was_never_entered_is_said(call: str, sw
     swallowed.clear()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [lambda session: session.agent_round("agent_B"), lambda session: session.presentation("agent_B"), lambda session: session.winner("agent_B"),
+     lambda session: session.agent_round("agent_a").start().vote("agent_B", "agent2.1")],
+)  # fmt: skip
+def test_an_agent_that_the_session_does_not_have_is_told_of(name: Callable[[Any], object], swallowed: list[str]) -> None:
+    """With those that it has, and the one that may be meant; it is taken as it is. Of a session that names no agents any will do."""
+    with capture() as captured, captured.tracer.session("q", ["agent_a", "agent_b"]) as session:
+        with pytest.raises(UsageError, match=r"one of agent_a, agent_b, got 'agent_B'\. Did you mean agent_b\?"):
+            name(session)
+    tracer = mt.configure(record=False, strict=False)
+    with tracer.session("q", ["agent_a", "agent_b"]) as session:
+        name(session)
+    with tracer.session("q") as session:
+        name(session)
+    assert swallowed == ["usage.agent"]
+    swallowed.clear()
+
+
 def test_a_vote_after_its_round_is_wrong_use_but_not_lost(swallowed: list[str]) -> None:
     """Outside strict mode the late vote is still recorded, under its round."""
     tracer = mt.configure(record=False)
