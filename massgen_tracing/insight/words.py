@@ -12,6 +12,11 @@ def name(span: SpanRecord) -> str:
     return message if message and isinstance(message, str) else span.name or "(unnamed)"
 
 
+def counted(many: int, noun: str) -> str:
+    """A number and its noun: `1 call`, `2 calls`."""
+    return f"{many:,} {noun}" + ("" if many == 1 else "s")
+
+
 def agent(span: SpanRecord) -> str:
     """Whose it is; empty where it does not say."""
     found = span.attributes.get(semconv.AGENT_ID)
