@@ -1,7 +1,7 @@
 """A large file of another program, asked for the first time: in one line, and in lines of many spans.
 
-The peers are `json.loads` of the same file, which gives no rows, and the build that read such a file as a whole. Memory is what a process has that has
-asked, above what it had before.
+The peers are `json.loads` of the same file, which gives no rows, and the build that read such a file as a whole. Memory is what a process has that
+has asked, above what it had before.
 """
 
 from __future__ import annotations
