@@ -296,7 +296,7 @@ def _titles(statement: dialect.Statement) -> Sequence[str]:
     return [functions.plain(name) for name in planned.schema().names]
 
 
-_PROBED: Final = re.compile(rf"call to '{lengths.PROBE}' function: coercion from (.*?) to the signature")
+_PROBED: Final = re.compile(rf"call to '(?:{'|'.join(lengths.PROBES)})' function: coercion from (.*?) to the signature")
 
 
 @lru_cache(maxsize=16)
