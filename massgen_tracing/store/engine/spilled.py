@@ -19,8 +19,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet
 
 from massgen_tracing import layout
@@ -185,10 +185,10 @@ class _Rows:
         Raises:
             Intertwined: if a span was told of more than once.
         """
-        if len(np.unique(np.frombuffer(self._identities, np.int64))) < len(self._identities):
+        if pc.count_distinct(_numbers(self._identities)).as_py() < len(self._identities):
             raise Intertwined
-        ended = np.isin([hash(key) for key in self._starts], np.frombuffer(self._keys, np.int64))
-        self.spans += len(self._starts) - int(ended.sum())
+        ended = pc.is_in(pa.array(map(hash, self._starts), pa.int64()), _numbers(self._keys)).to_pylist()
+        self.spans += ended.count(False)
         for start, has_ended in zip(self._starts.values(), ended, strict=True):
             self._add_rows(start if has_ended else unfinished(start, "interrupted"))
         self.of_records.finish()
@@ -197,6 +197,10 @@ class _Rows:
     def close(self) -> None:
         self.of_records.close()
         self.of_metrics.close()
+
+
+def _numbers(numbers: array[int]) -> pa.Array:
+    return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
 
 
 class _File:

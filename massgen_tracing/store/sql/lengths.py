@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any, Final
 
 import datafusion
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -221,7 +220,8 @@ class _Rewriter:
         # The engine has an interval's epoch right.
         if of and (of, extract.part) != ("interval", "epoch"):
             before, after = self._made_interval(extract.operand)
-            self._edits |= {(extract.start, extract.operand.start, f"{extract.part}_of_{of}({before}"), (extract.operand.end, extract.operand.end, after)}
+            start, end = extract.operand.start, extract.operand.end
+            self._edits |= {(extract.start, start, f"{extract.part}_of_{of}({before}"), (end, end, after)}
 
     def _compare(self, operands: Sequence[_Operand]) -> None:
         """Let intervals that are compared be lengths."""
@@ -303,15 +303,15 @@ def _quotient(counts: pa.Array, by: int) -> pa.Array:
     return pa.array([None if count is None else count / by for count in counts.to_pylist()], pa.float64())
 
 
-_FIELDS: Final = np.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds", "<i8")])
-
-
 def _fields(intervals: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """Months, days and nanoseconds as whole numbers of 64 bits."""
-    data = np.frombuffer(intervals.buffers()[1], _FIELDS, len(intervals), intervals.offset * _FIELDS.itemsize)
-    empty = intervals.is_null().to_numpy(zero_copy_only=False)
-    months, days, nanoseconds = (pa.array(data[name].astype(np.int64), mask=empty) for name in ("months", "days", "nanoseconds"))
-    return months, days, nanoseconds
+    """Months, days and nanoseconds as whole numbers of 64 bits: two numbers of 32 bits and one of 64 are what Arrow has of each interval."""
+    data, there = intervals.buffers()[1], intervals.is_valid()
+
+    def field(kind: pa.DataType, many: int, which: int) -> pa.Array:
+        numbers = pa.Array.from_buffers(kind, len(intervals) * many, [None, data], offset=intervals.offset * many)
+        return pc.if_else(there, pc.list_element(pa.FixedSizeListArray.from_arrays(numbers, many), which).cast(pa.int64()), None)
+
+    return field(pa.int32(), 4, 0), field(pa.int32(), 4, 1), field(pa.int64(), 2, 1)
 
 
 def register(context: datafusion.SessionContext) -> None:
