@@ -15,7 +15,7 @@ from massgen_tracing.delivery.answers import Answer, Blocked, Later, Taken, TooL
 from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.encode import EncodedSpan, Form, form
 from massgen_tracing.delivery.senders import Sender
-from massgen_tracing.delivery.spool import Batch, Spool
+from massgen_tracing.delivery.spool import Batch, Placed, Spool
 from massgen_tracing.ledger import THROUGH, Entry, Ledger
 
 _LONGEST_PAUSE: Final = 60.0
@@ -33,8 +33,6 @@ _UNPROVEN: Final = 2
 _ATTEMPTS: Final = 3
 _MOST_TRIES: Final = 10
 """How often a span that was set aside is sent at a time, and at how many times, if it is not taken and others are."""
-
-Placed = tuple[EncodedSpan, int]
 
 
 @dataclass(slots=True)
@@ -85,6 +83,7 @@ class Delivery:
         wait: after so many failures in a row, waits for the next attempt, and says whether there is to be one.
         progress: is told how many spans were sent, after each request.
         enough: says whether to stop with what is under way.
+        at_once: whether much is encoded at once, for which Arrow is loaded; not in a program that is traced.
         tally: what became of the spans so far.
         failures: how many requests in a row were not taken for now.
     """
@@ -94,6 +93,7 @@ class Delivery:
     wait: Callable[[Later, int], bool]
     progress: Callable[[int], None] = lambda _: None
     enough: Callable[[], bool] = lambda: False
+    at_once: bool = False
     tally: Tally = field(default_factory=Tally)
     failures: int = 0
     _form: Form = field(init=False)
@@ -122,7 +122,8 @@ class Delivery:
             if entry is None:
                 entry = self.backend.entry(only=only, pending=pending)
             without = ledger.taken(path, self.backend.name)
-            with contextlib.closing(Spool(path, only=entry.only, pending=entry.pending, form=self._form, without=without)) as spool:
+            opened = Spool(path, only=entry.only, pending=entry.pending, form=self._form, at_once=self.at_once, without=without)
+            with contextlib.closing(opened) as spool:
                 position = spool.position(entry)
                 if book.entry is None or (entry.inode, entry.position) != (spool.inode, position):
                     book.write(_at(entry, spool, position))
