@@ -9,14 +9,12 @@ from collections.abc import Iterable
 from typing import Final, NoReturn
 
 import orjson
-from google.protobuf import json_format
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from massgen_tracing.delivery.encode import wire
 from massgen_tracing.delivery.encode.spans import EncodedSpan, Home, by_home
 from massgen_tracing.delivery.encode.wire import field, varint
-from massgen_tracing.model import SpanRecord
-from massgen_tracing.store.reading.values import any_value
+from massgen_tracing.model import Resource, Scope, SpanRecord
+from massgen_tracing.store.reading.values import any_value, attributes
 
 _MOST_KNOWN: Final = 8192
 _LONGEST_KNOWN: Final = 256
@@ -36,6 +34,8 @@ _PLAIN: Final = re.compile(
 )
 """What follows the head on a line of our own writer."""
 
+_OF_HOME: Final = frozenset({"resource", "scope", "scopeSpans", "spans", "schemaUrl"})
+_OF_SCOPE: Final = frozenset({"name", "version", "attributes"})
 _NEVER: Final = b"\0"
 """No line begins so."""
 
@@ -194,12 +194,17 @@ def _refuse(problem: str) -> NoReturn:
 
 
 def _decoded_home(head: bytes) -> Home | None:
+    """None where it says more than resource and scope, each with its schema."""
     try:
-        (of_resource,) = json_format.Parse(head + b"}]}]}]}", TracesData()).resource_spans
-        (of_scope,) = of_resource.scope_spans
-    except (ValueError, json_format.ParseError):
+        document = orjson.loads(head + b"}]}]}]}")
+        (of_resource,), (of_scope,) = document["resourceSpans"], document["resourceSpans"][0]["scopeSpans"]
+        resource, scope = of_resource["resource"], of_scope["scope"]
+        odd = of_resource.keys() - _OF_HOME | of_scope.keys() - _OF_HOME | resource.keys() - {"attributes"} | scope.keys() - _OF_SCOPE
+        if odd or document.keys() != {"resourceSpans"} or of_scope["spans"] != [{}]:
+            return None
+        texts = {name: scope.get(name, "") for name in ("name", "version")}
+        given = (attributes(each.get("attributes"), _refuse) for each in (resource, scope))
+        schemas = (each.get("schemaUrl", "") for each in (of_resource, of_scope))
+        return wire.home(Resource(next(given)), Scope(**texts, attributes=next(given)), *schemas)
+    except (ValueError, LookupError, TypeError, AttributeError):
         return None
-    del of_scope.spans[:]
-    scope = of_scope.SerializeToString()
-    del of_resource.scope_spans[:]
-    return Home(of_resource.SerializeToString(), scope)

@@ -91,7 +91,7 @@ def span(record: SpanRecord) -> EncodedSpan:
         field(15, status(record.status_code, record.status_message)) if record.status_code or record.status_message else b"",
         flags(16, record.flags),
     ))  # fmt: skip
-    return EncodedSpan(_home(record.resource, record.scope), key, parent, record.start_ns, field(2, content))
+    return EncodedSpan(home(record.resource, record.scope), key, parent, record.start_ns, field(2, content))
 
 
 def status(code: int, message: str) -> bytes:
@@ -113,9 +113,10 @@ def _link(link: Link) -> bytes:
     return ids + attributes(4, link.attributes) + _count(5, link.dropped_attributes) + flags(6, link.flags)
 
 
-def _home(resource: Resource, scope: Scope) -> Home:
-    of_scope = _filled(1, scope.name) + _filled(2, scope.version) + attributes(3, scope.attributes)
-    return Home(field(1, attributes(1, resource.attributes)), field(1, of_scope))
+def home(resource: Resource, scope: Scope, of_resource: str = "", of_scope: str = "") -> Home:
+    """The beginnings of a ResourceSpans and of a ScopeSpans message, each with the URL of its schema."""
+    said = _filled(1, scope.name) + _filled(2, scope.version) + attributes(3, scope.attributes)
+    return Home(field(1, attributes(1, resource.attributes)) + _filled(3, of_resource), field(1, said) + _filled(3, of_scope))
 
 
 def _filled(number: int, text: str) -> bytes:
