@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -129,10 +130,12 @@ class Delivery:
                     book.write(_at(entry, spool, position))
                 if position != entry.position:  # all of it is sent again
                     ledger.set_aside(path, self.backend.name, {})
-                for batch in spool.batches(position):
-                    stopped = self._send(batch, book, spool)
-                    if stopped is not None:
-                        return stopped
+                batches = spool.batches(position)
+                with contextlib.closing(ahead(batches) if self.at_once else batches) as coming:
+                    for batch in coming:
+                        stopped = self._send(batch, book, spool)
+                        if stopped is not None:
+                            return stopped
                 if spool.sealed and book.entry is not None:
                     book.write(replace(book.entry, position=THROUGH))
             stopped = self._try_again(path, book)
@@ -271,6 +274,15 @@ class Delivery:
         if not self.failures:
             self._doubts_from = 0
         return answer
+
+
+def ahead(batches: Iterator[Batch]) -> Generator[Batch]:
+    """The same batches, each made while the one before it is sent."""
+    with ThreadPoolExecutor(1, "massgen-tracing-push") as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 def _halves(part: Sequence[Placed]) -> list[Sequence[Placed]]:

@@ -9,7 +9,7 @@ import math
 import os
 import time
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -109,7 +109,7 @@ class Spool:
         """By what the place is known again; 0 in a sealed file."""
         return 0 if self.sealed else ledger.landmark(self._file.fileno(), position)
 
-    def batches(self, position: int) -> Iterator[Batch]:
+    def batches(self, position: int) -> Generator[Batch]:
         """What follows *position*; nothing where there is nothing."""
         batch = Batch(position)
         for placed, end, unreadable in self._sealed_spans(position) if self.sealed else self._live_spans(position):

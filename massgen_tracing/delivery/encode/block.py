@@ -36,7 +36,10 @@ _DIGITS: Final = 19
 
 _NIBBLES: Final = np.full(256, 0xFF, np.uint8)
 _NIBBLES[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.uint8)
-_POWERS: Final = 10 ** np.arange(_DIGITS - 1, -1, -1, dtype=np.uint64)
+_LOWER: Final = 9
+_POWERS: Final = np.zeros((_DIGITS, 2))
+_POWERS[:-_LOWER, 0], _POWERS[-_LOWER:, 1] = 10.0 ** np.arange(_DIGITS - _LOWER)[::-1], 10.0 ** np.arange(_LOWER)[::-1]
+"""What each digit of a time counts, in its upper digits and in its lower ones, which are exact as doubles."""
 
 
 class Run(NamedTuple):
@@ -140,13 +143,19 @@ def _ids(text: Text, *parts: tuple[Positions, int]) -> tuple[Octets, Mask]:
     """Ids that are written in hex, as bytes, a row each; and which rows are such ids."""
     nibbles = _NIBBLES[np.concatenate([text.rows(at, width) for at, width in parts], axis=1)]
     found: Octets = nibbles[:, ::2] << 4 | nibbles[:, 1::2]
-    return found, (nibbles < 16).all(axis=1)
+    return found, _every(nibbles < 16)
 
 
 def _times(text: Text, at: Positions) -> tuple[npt.NDArray[np.uint64], Mask]:
     """Nanoseconds that are written at these places; and which of them are a time."""
     digits = text.rows(at, _DIGITS) - ord("0")
-    return digits.astype(np.uint64) @ _POWERS, (digits < 10).all(axis=1) & (digits[:, 0] > 0) & (digits[:, 0] < 9)
+    halves = (digits.astype(np.float64) @ _POWERS).astype(np.uint64)
+    return halves[:, 0] * np.uint64(10**_LOWER) + halves[:, 1], _every(digits < 10) & (digits[:, 0] > 0) & (digits[:, 0] < 9)
+
+
+def _every(good: Mask) -> Mask:
+    """In which rows all is good; mostly in all of them."""
+    return np.ones(len(good), np.bool_) if good.all() else np.all(good, axis=1)
 
 
 def _middles(written: pa.BinaryArray, form: Protobuf) -> pa.BinaryArray:

@@ -46,9 +46,9 @@ class Text(NamedTuple):
         return binary(around, self.buffer).take(pa.array(np.arange(0, 2 * len(begins), 2)))
 
     def rows(self, at: Positions, width: int) -> Octets:
-        """The bytes at these places, a row each."""
-        found: Octets = self.octets[at[:, None] + np.arange(width)]
-        return found
+        """The bytes at these places, a row each; there have to be up to 7 more behind them."""
+        found: Octets = self.words[at[:, None] + np.arange(0, width, _WORD)].view(np.uint8)
+        return found[:, :width]
 
 
 def binary(places: npt.NDArray[np.int32], content: Any) -> pa.BinaryArray:
