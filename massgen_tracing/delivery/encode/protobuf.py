@@ -61,6 +61,8 @@ class Protobuf:
         self._head = _NEVER
         """Of the line before; most have the same."""
         self._homes: dict[bytes, Home | None] = {}
+        self._latest: tuple[Resource | None, Scope | None, Home] = None, None, Home(b"", b"")
+        """Resource and scope of the record before, which those of a file share."""
         self._keys: dict[bytes, bytes] = {}
         self._known: dict[bytes, bytes] = {}
         """What recurs: attributes from behind the beginning of their keys, and what stands between ids and times."""
@@ -90,7 +92,11 @@ class Protobuf:
         return EncodedSpan(home, key, parent, start_ns, field(2, content), starts)
 
     def record(self, span: SpanRecord) -> EncodedSpan:
-        return wire.span(span)
+        resource, scope, home = self._latest
+        if span.resource is not resource or span.scope is not scope:
+            home = wire.home(span.resource, span.scope)
+            self._latest = span.resource, span.scope, home
+        return wire.span(span, home)
 
     def request(self, spans: Iterable[EncodedSpan]) -> bytes:
         parts: list[bytes] = []

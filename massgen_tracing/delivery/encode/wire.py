@@ -71,8 +71,8 @@ def attributes(number: int, values: Attributes) -> bytes:
     return b"".join([field(number, field(1, _text(key)) + field(2, any_value(value))) for key, value in values.items()])
 
 
-def span(record: SpanRecord) -> EncodedSpan:
-    """Any span that a reader has read."""
+def span(record: SpanRecord, home: Home) -> EncodedSpan:
+    """Any span that a reader has read, and what it is of."""
     key, parent = bytes.fromhex(record.trace_id + record.span_id), bytes.fromhex(record.parent_span_id)
     content = b"".join((
         field(1, key[:16]),
@@ -91,7 +91,7 @@ def span(record: SpanRecord) -> EncodedSpan:
         field(15, status(record.status_code, record.status_message)) if record.status_code or record.status_message else b"",
         flags(16, record.flags),
     ))  # fmt: skip
-    return EncodedSpan(home(record.resource, record.scope), key, parent, record.start_ns, field(2, content))
+    return EncodedSpan(home, key, parent, record.start_ns, field(2, content))
 
 
 def status(code: int, message: str) -> bytes:
