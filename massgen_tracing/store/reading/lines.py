@@ -73,6 +73,11 @@ class LineDecoder:
         head = line[:at]
         return None if self._home(head) is None else head
 
+    def resource(self, head: bytes) -> Resource:
+        """The resource of a head that `head` gave."""
+        home = self._home(head)
+        return Resource() if home is None else home[0]
+
     def _home(self, head: bytes) -> Home | None:
         if head in self._heads:
             return self._heads[head]
