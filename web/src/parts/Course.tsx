@@ -9,8 +9,8 @@ import { Empty } from "./ui";
 const [HIGH, DOWN, TOP] = [44, 26, 14];
 
 /** Pixels of a box and between two columns: as much as one likes, and the least that can be read. */
-const [WIDE, ACROSS, LEAST_WIDE, LEAST_ACROSS] = [148, 50, 112, 26];
-const CHARACTER = 6.4;
+const [WIDE, ACROSS, LEAST_WIDE, LEAST_ACROSS] = [148, 50, 120, 26];
+const CHARACTER = 6.7;
 
 /** Pixels of a picture that is drawn whole, and between the places from which a wider one is drawn anew. */
 const [WHOLE, STEP] = [6000, 1200];
