@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any, Final
 
 from massgen_tracing import layout, semconv
@@ -27,20 +26,20 @@ _UNPRINTABLE: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufffe\uffff\ufeff]")
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file: where it lies in the attempt's directory, and what stands in it."""
+    """A file: where it lies in the attempt's directory, with slashes, and what stands in it."""
 
-    path: PurePosixPath
+    path: str
     content: bytes
 
 
-def place_of(state: RunState, said: Said) -> PurePosixPath:
+def place_of(state: RunState, said: Said) -> str:
     """The directory of an answer or a vote."""
-    return PurePosixPath(layout.agent_folder(said.agent_id), stamp(said.ns, state.offset))
+    return f"{layout.agent_folder(said.agent_id)}/{stamp(said.ns, state.offset)}"
 
 
 def answer(state: RunState, said: Said) -> Artifact:
     """An answer's `answer.txt`."""
-    return Artifact(place_of(state, said) / layout.ANSWER_FILE, as_bytes(said.text))
+    return Artifact(f"{place_of(state, said)}/{layout.ANSWER_FILE}", as_bytes(said.text))
 
 
 def vote(state: RunState, said: Said) -> Artifact:
@@ -70,7 +69,7 @@ def vote(state: RunState, said: Said) -> Artifact:
             "current_task": text(state.about.get(semconv.TASK)),
         },
     }
-    return Artifact(place_of(state, said) / VOTE_FILE, as_document(values))
+    return Artifact(f"{place_of(state, said)}/{VOTE_FILE}", as_document(values))
 
 
 def _place(label: str) -> int:
@@ -85,7 +84,7 @@ def round_trace(state: RunState, agent: AgentState, rnd: RoundState) -> Artifact
     if rnd.said:
         place = place_of(state, max(rnd.said, key=lambda said: said.moment))
     elif rnd.outcome in {"error", "timeout"}:
-        place = PurePosixPath(layout.agent_folder(agent.id), stamp(rnd.end_ns, state.offset))
+        place = f"{layout.agent_folder(agent.id)}/{stamp(rnd.end_ns, state.offset)}"
     else:
         return None
     until = iso(rnd.end_ns, state.offset)  # what still ran in the background then is not the round's
@@ -93,7 +92,7 @@ def round_trace(state: RunState, agent: AgentState, rnd: RoundState) -> Artifact
     cut = "\n… [cut; all of it is in events.jsonl]\n" if len(events) > MOST_DETAIL else ""
     head = f"# Execution Trace: {agent.id}\n\n**Model**: {rnd.model or 'unknown'} | **Started**: {iso(rnd.start_ns, state.offset)}\n"
     began = f"\n**Round**: {rnd.number} ({rnd.kind or 'unknown'}) | **Outcome**: {rnd.outcome or 'none'}\n"
-    return Artifact(place / TRACE_FILE, as_bytes(head + began + "".join(_told(events[:MOST_DETAIL])) + cut))
+    return Artifact(f"{place}/{TRACE_FILE}", as_bytes(head + began + "".join(_told(events[:MOST_DETAIL])) + cut))
 
 
 def _told(events: Iterable[Event]) -> Iterator[str]:
@@ -134,8 +133,7 @@ def final(state: RunState) -> list[Artifact]:
     won = judged.winner(state)
     if said is None:
         return []
-    place = PurePosixPath(layout.FINAL_DIR)
-    answered = Artifact(place / layout.agent_folder(won) / layout.ANSWER_FILE, as_bytes(said.text))
+    answered = Artifact(f"{layout.FINAL_DIR}/{layout.agent_folder(won)}/{layout.ANSWER_FILE}", as_bytes(said.text))
     votes = judged.votes(state)
     agents: dict[str, Any] = {}
     for agent in state.agents.values():
@@ -146,20 +144,20 @@ def final(state: RunState) -> list[Artifact]:
             "latest_answer_label": label,
             "votes": votes.get(label or "", 0),
             "estimated_cost": agent.used.cost,
-            "artifacts": [str(place_of(state, each) / layout.ANSWER_FILE) for each in given],
+            "artifacts": [f"{place_of(state, each)}/{layout.ANSWER_FILE}" for each in given],
         }
     manifest: dict[str, Any] = {
         "winner": won,
         "winner_label": judged.winner_label(state) or None,
         "winner_reason": text(state.about.get(semconv.WINNER_REASON)) or None,
         "finish_reason": judged.finish_reason(state),
-        "final_answer": str(answered.path),
+        "final_answer": answered.path,
         "final_answer_chars": len(said.text),
         "votes": votes,
         "agents": agents,
         "trace_id": state.trace_id,
     }
-    return [answered, Artifact(place / MANIFEST_FILE, as_document(manifest))]
+    return [answered, Artifact(f"{layout.FINAL_DIR}/{MANIFEST_FILE}", as_document(manifest))]
 
 
 def snapshots(state: RunState) -> Artifact | None:
@@ -173,12 +171,12 @@ def snapshots(state: RunState) -> Artifact | None:
             votes[said.agent_id] = votes.get(said.agent_id, 0) + 1
             kind, label, file = "vote", f"agent{numbers[said.agent_id]}.vote{votes[said.agent_id]}", VOTE_FILE
         chosen = {"voted_for": said.voted_for, "voted_for_label": said.label or None} if said.voted_for else {}
-        found[label] = _snapshot(kind, label, said, place.name, str(place / file)) | chosen
+        found[label] = _snapshot(kind, label, said, place.rpartition("/")[2], f"{place}/{file}") | chosen
     last = judged.final_answer(state)
     if last is not None and (won := judged.winner(state)) in numbers:
-        label, path = f"agent{numbers[won]}.final", PurePosixPath(layout.FINAL_DIR, layout.agent_folder(won), layout.ANSWER_FILE)
-        found[label] = _snapshot("final_answer", label, last, "final", str(path))
-    return Artifact(PurePosixPath(SNAPSHOTS_FILE), as_document(found)) if found else None
+        label, path = f"agent{numbers[won]}.final", f"{layout.FINAL_DIR}/{layout.agent_folder(won)}/{layout.ANSWER_FILE}"
+        found[label] = _snapshot("final_answer", label, last, "final", path)
+    return Artifact(SNAPSHOTS_FILE, as_document(found)) if found else None
 
 
 def _snapshot(kind: str, label: str, said: Said, timestamp: str, path: str) -> dict[str, Any]:
@@ -200,7 +198,7 @@ def metadata(state: RunState) -> Artifact:
     }
     # JSON is YAML, but for a few characters; so nothing has to be loaded that writes YAML, which the vocabulary does without.
     lines = [f"{key}: {_UNPRINTABLE.sub(_escape, json.dumps(value, ensure_ascii=False, indent=2))}" for key, value in values.items()]
-    return Artifact(PurePosixPath(METADATA_FILE), as_bytes("\n".join(line.replace("\n", "\n  ") for line in lines)) + b"\n")
+    return Artifact(METADATA_FILE, as_bytes("\n".join(line.replace("\n", "\n  ") for line in lines)) + b"\n")
 
 
 def _escape(found: re.Match[str]) -> str:

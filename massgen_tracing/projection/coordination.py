@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
@@ -32,13 +32,19 @@ _NOT_SHOWN: Final = frozenset({"tool_call", "tool_result", "status_change", "con
 """What the table leaves out."""
 
 
-def coordination_events(state: RunState, events: Iterable[Event]) -> Iterator[bytes]:
+Said = dict[str, Any]
+"""An event as `coordination_events.json` says it."""
+
+
+def coordination_events(state: RunState, events: Iterable[Event], row: Callable[[bytes], None]) -> Iterator[bytes]:
     """The content of `coordination_events.json`, in pieces.
 
     Args:
         state: the run.
         events: all of its events, in order; none is kept.
+        row: is given the rows of `coordination_table`: a line for each answer, vote, restart and the like.
     """
+    width = _width(state)
     head = {
         "user_prompt": text(state.about.get(semconv.TASK)),
         "agent_ids": list(state.agents),
@@ -54,25 +60,30 @@ def coordination_events(state: RunState, events: Iterable[Event]) -> Iterator[by
         if said is not None:
             yield (b"\n" if first else b",\n") + as_json(said)
             first = False
+            if said["event_type"] not in _NOT_SHOWN:
+                row(_row(state, event, said, width))
     yield b"\n]\n}\n"
 
 
-def coordination_table(state: RunState, events: Iterable[Event]) -> Iterator[bytes]:
-    """The content of `coordination_table.txt`, in pieces: a line for each answer, vote, restart and the like, one below the other in time."""
-    agents = list(state.agents)
-    width = max([len("agent"), *map(len, agents)])
+def coordination_table(state: RunState, rows: Iterable[bytes]) -> Iterator[bytes]:
+    """The content of `coordination_table.txt`, in pieces: the rows that `coordination_events` has given, one below the other in time."""
+    agents, width = list(state.agents), _width(state)
     yield as_bytes(f"Question: {' '.join(text(state.about.get(semconv.TASK)).split())}\nAgents:   {', '.join(agents)}\n\n")
     yield as_bytes(f"{'time':>9}  {'agent':{width}}  {'round':>5}  what\n{'-' * 9}  {'-' * width}  {'-' * 5}  {'-' * _WIDTH}\n")
-    for event in events:
-        said = _entry(event)
-        if said is None or said["event_type"] in _NOT_SHOWN:
-            continue
-        seconds = max(0.0, said["timestamp"] - state.start_ns / 1e9)
-        what = " ".join(said["details"].split())
-        what = what if len(what) <= _WIDTH else f"{what[: _WIDTH - 1]}…"
-        round_number = "" if event.agent_id is None else str(event.round_number)
-        yield as_bytes(f"{seconds:9.3f}  {event.agent_id or '':{width}}  {round_number:>5}  {said['event_type']}: {what}\n")
+    yield from rows
     yield as_bytes("\n" + "".join(f"{line}\n" for line in _summary(state)))
+
+
+def _width(state: RunState) -> int:
+    return max([len("agent"), *map(len, state.agents)])
+
+
+def _row(state: RunState, event: Event, said: Said, width: int) -> bytes:
+    seconds = max(0.0, said["timestamp"] - state.start_ns / 1e9)
+    what = " ".join(said["details"].split())
+    what = what if len(what) <= _WIDTH else f"{what[: _WIDTH - 1]}…"
+    round_number = "" if event.agent_id is None else str(event.round_number)
+    return as_bytes(f"{seconds:9.3f}  {event.agent_id or '':{width}}  {round_number:>5}  {said['event_type']}: {what}\n")
 
 
 def _summary(state: RunState) -> Iterator[str]:
@@ -92,7 +103,7 @@ def _summary(state: RunState) -> Iterator[str]:
     yield f"Finished: {judged.finish_reason(state)}"
 
 
-def _entry(event: Event) -> dict[str, Any] | None:
+def _entry(event: Event) -> Said | None:
     if event.event_type in _UNSAID:
         return None
     data = event.data

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from operator import attrgetter
-from pathlib import PurePosixPath
 from typing import Final
 
 from massgen_tracing import layout, semconv
@@ -54,7 +53,7 @@ class RunFiles:
         self.fold = Fold(run.turn, run.attempt, self._journal.add)
         self._described = False
         self._presented: Said | None = None
-        self._final: set[PurePosixPath] = set()
+        self._final: set[str] = set()
         self._kept: dict[str, Said] = {}
         self._agents = 0
         """How many were known when the first vote was written, which names all of them."""
@@ -89,8 +88,9 @@ class RunFiles:
         self._write(*(() if mappings is None else (mappings,)))
         directory = self._directory
         self.writer.write(directory / METRICS_FILE, metrics_summary(state))
-        self.writer.write_pieces(directory / EVENTS_FILE, coordination_events(state, self._journal.events()))
-        self.writer.write_pieces(directory / TABLE_FILE, coordination_table(state, self._journal.events()))
+        rows: list[bytes] = []
+        self.writer.write_pieces(directory / EVENTS_FILE, coordination_events(state, self._journal.events(), rows.append))
+        self.writer.write_pieces(directory / TABLE_FILE, coordination_table(state, rows))
         self._write_status(None)
 
     def _write_rounds(self) -> None:
@@ -133,7 +133,7 @@ class RunFiles:
 
     def _write(self, *made: artifacts.Artifact) -> None:
         for artifact in made:
-            self.writer.write(self._directory / artifact.path, artifact.content)
+            self.writer.write(f"{self._directory}/{artifact.path}", artifact.content)
 
 
 def rebuild(run: layout.RunDirectory, spans: Iterable[SpanRecord], *, links: bool = True) -> RunFiles | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from massgen_tracing import guard, layout
@@ -22,14 +22,14 @@ _PIECE: Final = 1 << 20
 """Bytes that are put together before they are written."""
 
 
-def _output_file(event: Event) -> PurePosixPath:
-    return PurePosixPath(layout.OUTPUTS_DIR, f"{layout.agent_folder(event.agent_id or '')}.txt")
+def _output_file(event: Event) -> str:
+    return f"{layout.OUTPUTS_DIR}/{layout.agent_folder(event.agent_id or '')}.txt"
 
 
-_FILES: Final[tuple[tuple[Callable[[Event], bytes], Callable[[Event], PurePosixPath]], ...]] = (
-    (Event.line, lambda _: PurePosixPath(EVENTS_FILE)),
-    (lines.log, lambda _: PurePosixPath(layout.MASSGEN_LOG)),
-    (lines.stream, lambda _: PurePosixPath(STREAM_FILE)),
+_FILES: Final[tuple[tuple[Callable[[Event], bytes], Callable[[Event], str]], ...]] = (
+    (Event.line, lambda _: EVENTS_FILE),
+    (lines.log, lambda _: layout.MASSGEN_LOG),
+    (lines.stream, lambda _: STREAM_FILE),
     (lines.output, _output_file),
 )
 """What an event says in each file, and which file that is."""
@@ -49,8 +49,8 @@ class Journal:
         self._pending: list[Event] = []
         self._last = b""
         self._whole = True
-        self._begun: set[PurePosixPath] = set()
-        self._sizes: dict[PurePosixPath, int] = {}
+        self._begun: set[str] = set()
+        self._sizes: dict[str, int] = {}
 
     def add(self, event: Event) -> None:
         """Have an event written with the next ones."""
@@ -72,7 +72,7 @@ class Journal:
         if self._whole and all(self._size(path) == size for path, size in self._sizes.items()):
             return
         path = self._directory / EVENTS_FILE
-        if self._size(PurePosixPath(EVENTS_FILE)) < self._sizes[PurePosixPath(EVENTS_FILE)]:
+        if self._size(EVENTS_FILE) < self._sizes[EVENTS_FILE]:
             problem = f"{path} was deleted or cut while the run went on, so that files which are made of it lack events"
             guard.report("run.files.lost", f"{problem}; `massgen-tracing logs rebuild` makes them of the recording.")
         try:
@@ -84,11 +84,11 @@ class Journal:
 
     def _replace(self, events: Iterable[Event]) -> None:
         """Write all of the files anew, of events in order."""
-        contents: dict[PurePosixPath, list[bytes]] = {}
+        contents: dict[str, list[bytes]] = {}
         for path, content in self._pieces(events):
             contents.setdefault(path, []).append(content)
         for path, pieces in contents.items():
-            self._writer.write(self._directory / path, b"".join(pieces))
+            self._writer.write(f"{self._directory}/{path}", b"".join(pieces))
 
     def events(self) -> Iterator[Event]:
         """The events, as they stand in the file; none is kept."""
@@ -101,9 +101,9 @@ class Journal:
         except OSError:
             return
 
-    def _pieces(self, events: Iterable[Event]) -> Iterator[tuple[PurePosixPath, bytes]]:
+    def _pieces(self, events: Iterable[Event]) -> Iterator[tuple[str, bytes]]:
         """What events say, in pieces of some size, by file."""
-        waiting: dict[PurePosixPath, list[bytes]] = {}
+        waiting: dict[str, list[bytes]] = {}
         size = 0
         for event in events:
             for say, place in _FILES:
@@ -120,8 +120,8 @@ class Journal:
                 waiting, size = {}, 0
         yield from ((path, b"".join(pieces)) for path, pieces in waiting.items())
 
-    def _append(self, path: PurePosixPath, content: bytes) -> None:
-        place = self._directory / path
+    def _append(self, path: str, content: bytes) -> None:
+        place = f"{self._directory}/{path}"
         try:
             if path not in self._begun:
                 # What an earlier coordination in the same directory has left is not this one's.
@@ -134,8 +134,8 @@ class Journal:
             self._writer.failed(place, error)
         self._sizes[path] = self._sizes.get(path, 0) + len(content)
 
-    def _size(self, path: PurePosixPath) -> int:
+    def _size(self, path: str) -> int:
         try:
-            return os.stat(self._directory / path).st_size
+            return os.stat(f"{self._directory}/{path}").st_size
         except OSError:
             return -1

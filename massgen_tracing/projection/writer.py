@@ -8,8 +8,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from massgen_tracing import guard, layout
+
+_MOST_PLACES: Final = 1024
 
 
 @dataclass(slots=True)
@@ -33,7 +36,8 @@ class Saved:
 class ArtifactWriter:
     """Writes files atomically: whoever reads one finds all of the old or all of the new content.
 
-    A file that cannot be written costs a warning, never the run. What this writer itself wrote last is not read again to be compared.
+    A file that cannot be written costs a warning, never the run. What this writer itself wrote last is not read again to be compared. Paths are texts
+    where many files are written: to put them together as `Path` would take as long as to write them.
 
     Attributes:
         saved: what it has done.
@@ -41,9 +45,11 @@ class ArtifactWriter:
 
     def __init__(self) -> None:
         self.saved = Saved()
-        self._last: dict[Path, bytes] = {}
+        self._last: dict[str, bytes] = {}
+        self._places: dict[str, set[str] | None] = {}
+        """Directories that were written to lately: what has been put into those that this writer has made, None for others."""
 
-    def write(self, path: Path, content: bytes, *, require_non_empty: bool = False, remember: bool = False) -> bool:
+    def write(self, path: str | Path, content: bytes, *, require_non_empty: bool = False, remember: bool = False) -> bool:
         """Write a file; whether its content has changed by that.
 
         Args:
@@ -55,8 +61,9 @@ class ArtifactWriter:
         if require_non_empty and not content.strip():
             self.saved.empty += 1
             return False
+        path = os.fspath(path)
         try:
-            if self._stands(path, content):
+            if not self._is_new(path) and self._stands(path, content):
                 self.saved.unchanged += 1
                 return False
             self._put(path, content)
@@ -67,14 +74,28 @@ class ArtifactWriter:
             self._last[path] = content
         return True
 
-    def write_pieces(self, path: Path, pieces: Iterable[bytes]) -> None:
+    def _is_new(self, path: str) -> bool:
+        """Whether nothing can stand there yet, for its directory is this writer's; one that is missing is made."""
+        place, _, name = path.rpartition("/")
+        if place not in self._places:
+            if len(self._places) >= _MOST_PLACES:
+                self._places.clear()
+            self._places[place] = set() if _made(place) else None
+        names = self._places[place]
+        if names is None or name in names:
+            return False
+        names.add(name)
+        return True
+
+    def write_pieces(self, path: str | Path, pieces: Iterable[bytes]) -> None:
         """Write a file of pieces that are not all in memory at once."""
+        path = os.fspath(path)
         try:
             self._replace(path, pieces)
         except OSError as error:
             self.failed(path, error)
 
-    def _put(self, path: Path, content: bytes) -> None:
+    def _put(self, path: str, content: bytes) -> None:
         # With few calls of the system: after each, Python makes a thread wait for the program's own.
         try:
             self._place(path, content)
@@ -85,19 +106,19 @@ class ArtifactWriter:
         self.saved.bytes += len(content)
 
     @staticmethod
-    def _place(path: Path, content: bytes) -> None:
+    def _place(path: str, content: bytes) -> None:
         with _beside(path) as temporary:
             append(temporary, content, os.O_TRUNC)
             os.replace(temporary, path)
 
-    def _replace(self, path: Path, pieces: Iterable[bytes]) -> None:
+    def _replace(self, path: str, pieces: Iterable[bytes]) -> None:
         with _beside(path) as temporary:
             with os.fdopen(_create(temporary), "wb") as file:
                 file.writelines(pieces)
                 size = file.tell()
-            if path.is_file() and filecmp.cmp(temporary, path, shallow=False):
+            if os.path.isfile(path) and filecmp.cmp(temporary, path, shallow=False):
                 self.saved.unchanged += 1
-                temporary.unlink()
+                os.unlink(temporary)
                 return
             os.replace(temporary, path)
         self.saved.written += 1
@@ -117,15 +138,15 @@ class ArtifactWriter:
             guard.passing(error)
             guard.logger.debug("no link %s could be made", path, exc_info=True)
 
-    def _stands(self, path: Path, content: bytes) -> bool:
+    def _stands(self, path: str, content: bytes) -> bool:
         last = self._last.get(path)
         if last is not None:
-            return last == content and path.exists()
+            return last == content and os.path.exists(path)
         with suppress(OSError):
-            return path.stat().st_size == len(content) and path.read_bytes() == content
+            return os.stat(path).st_size == len(content) and Path(path).read_bytes() == content
         return False
 
-    def failed(self, path: Path, error: OSError) -> None:
+    def failed(self, path: str | Path, error: OSError) -> None:
         """Say that a file could not be written."""
         guard.passing(error)
         self.saved.failed += 1
@@ -138,28 +159,39 @@ class ArtifactWriter:
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
+def _beside(path: str) -> Iterator[str]:
     """Where a file is written before it takes its place; what is left there when that fails is removed."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    place, slash, name = path.rpartition("/")
+    temporary = f"{place}{slash}.{name}.tmp"
     try:
         yield temporary
     except BaseException:
         with suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary)
         raise
 
 
-def _create(path: Path, flags: int = os.O_TRUNC) -> int:
+def _made(directory: str) -> bool:
+    """Make a directory that is missing; whether it was. One that cannot be made is told of by whoever writes there."""
+    try:
+        os.mkdir(directory)
+    except OSError as error:
+        guard.passing(error)
+        return False
+    return True
+
+
+def _create(path: str, flags: int = os.O_TRUNC) -> int:
     """Open a file for writing, in a directory that is made where it is missing."""
     flags |= os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
     try:
         return os.open(path, flags, 0o666)
     except FileNotFoundError:
-        layout.make_directory(path.parent)
+        layout.make_directory(Path(path).parent)
         return os.open(path, flags, 0o666)
 
 
-def append(path: Path, content: bytes, flags: int = os.O_APPEND) -> None:
+def append(path: str, content: bytes, flags: int = os.O_APPEND) -> None:
     """Add to a file's end, or otherwise as *flags* say, with one write as a rule.
 
     Raises:

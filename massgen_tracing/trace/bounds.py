@@ -15,9 +15,6 @@ from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub
 _MAX_PARSED: Final = 64
 """JSON text of up to so many times the bound is parsed to be cut; parsing more would hold up the run."""
 
-_MAX_SCRUBBED: Final = 4
-"""JSON text of up to so many times the bound is looked at for secrets before it is cut further."""
-
 _SECRET_MARGIN: Final = 4096
 """A secret that straddles the cut must be seen whole before the cut: this much more is scrubbed."""
 
@@ -105,8 +102,8 @@ def fit(value: Any, limit: int, measure: Callable[[str], int]) -> str:
     known: dict[str, tuple[str, bool]] = {}
     while length >= 16:
         shorter = dump(_prune(value, length, items, known))
-        # A mark is shorter than what it stands for, but what is far too long is still too long with it, and looking for secrets takes long.
-        if len(shorter) <= _MAX_SCRUBBED * limit and measure(shorter := scrub(shorter)) <= limit:
+        # Each text in it was scrubbed; what is left are secrets that several of them make, for which nothing is looked at that is too long anyway.
+        if measure(shorter) <= limit and measure(shorter := scrub(shorter)) <= limit:
             return shorter
         length, items = length // 3, max(items // 2, 3)
     return json.dumps({"cut": f"{type(value).__name__} too large to record"})

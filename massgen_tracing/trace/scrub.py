@@ -176,6 +176,9 @@ _key_is_secret: dict[str, bool] = {}
 _MAX_KEYS: Final = 4096
 _SHORT: Final = 128
 
+_LENGTHS_REMEMBERED: Final = range(128, 2**16)
+"""Texts in which looking for secrets takes longer than knowing them again."""
+
 
 def use(patterns: Sequence[str]) -> bool:
     """Say which regular expressions find further secrets, in texts and in keys; whether these are others than before."""
@@ -183,6 +186,7 @@ def use(patterns: Sequence[str]) -> bool:
     before, _own = _own, tuple(map(compiled, patterns))
     if before != _own:
         _key_is_secret.clear()
+        _remembered.clear()
     return before != _own
 
 
@@ -204,8 +208,52 @@ def _looks_secret(key: str) -> bool:
     return _SECRET_KEY.search(_CAMEL.sub("_", key).lower()) is not None or any(own.search(key) or MARK in key for own in _own)
 
 
+class Remembered:
+    """What texts became that were scrubbed lately.
+
+    Args:
+        most: characters of all of them, at most; when there are more, all are forgotten.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: dict[str, str | None] = {}
+        self.characters = 0
+
+    def get(self, text: str) -> str | None:
+        """What became of it, which is the same object where it stayed as it was; None where that is not known."""
+        known = self._known.get(text, "")
+        return text if known is None else known or None
+
+    def add(self, text: str, scrubbed: str) -> None:
+        """Remember a text."""
+        if self.characters + len(text) > self._most:
+            self.clear()
+        self.characters += len(text)
+        self._known[text] = None if scrubbed is text else scrubbed
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._known.clear()
+        self.characters = 0
+
+
+_remembered: Final = Remembered(2**20)
+"""Prompts, and what else is sent with each call of a conversation again."""
+
+
 def scrub(text: str) -> str:
     """*text* with every secret replaced by `MARK`; the same object when there is none."""
+    if len(text) not in _LENGTHS_REMEMBERED:
+        return _scrub(text)
+    known = _remembered.get(text)
+    if known is None:
+        known = _scrub(text)
+        _remembered.add(text, known)
+    return known
+
+
+def _scrub(text: str) -> str:
     for own in _own:
         if own.search(text) is not None:  # marks that stand there already are left as they are, whatever it finds in them
             text = MARK.join(own.sub(_marked, part) for part in text.split(MARK))

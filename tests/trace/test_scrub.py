@@ -493,6 +493,17 @@ def test_patterns_of_ones_own_are_scrubbed_like_the_rest(tmp_path: Path) -> None
     assert "of [scrubbed] and [scrubbed]" in recorded
 
 
+def test_texts_that_are_remembered_are_bounded() -> None:
+    """What long texts became is known until there are too many of them; then they are forgotten, and none becomes another's."""
+    remembered = scrubbing.Remembered(most=1000)
+    for number in range(100):
+        text = f"{number} {'word ' * 20}"
+        remembered.add(text, text if number % 2 else f"{number} {MARK}")
+        assert remembered.get(f"{number} {'word ' * 20}") == (text if number % 2 else f"{number} {MARK}")
+        assert remembered.characters <= 1000
+    assert remembered.get(f"0 {'word ' * 20}") is None
+
+
 def test_patterns_hold_until_the_next_configuration(tmp_path: Path) -> None:
     """What was looked at under other patterns is looked at again."""
     for patterns, seen in ((None, "employee-1234"), (OWN, MARK), (None, "employee-1234")):
@@ -500,6 +511,8 @@ def test_patterns_hold_until_the_next_configuration(tmp_path: Path) -> None:
         assert clean("who", "employee-1234") == seen
         assert clean("the_code_name", "x") == ("x" if patterns is None else MARK)
         assert clean("massgen.session_id", "run-employee") == "run-employee"
+        prompt = f"{'Weigh what the others have said. ' * 10}Ask employee-1234."  # long enough to be remembered
+        assert scrub(prompt) == prompt.replace("employee-1234", seen)
         mt.shutdown()
 
 

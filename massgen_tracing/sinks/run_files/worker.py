@@ -12,8 +12,11 @@ from massgen_tracing.worker import Rounds
 _DELAY: Final = 0.05
 """Seconds from a span to the round that looks at it, so that many spans are one round."""
 
-_SHARE: Final = 4
-"""A round is followed by a rest of so many times what it took: where writing takes long, it is done less often."""
+_SHARE: Final = 19
+"""A round is followed by a rest of so many times the processor time that it took: files are a twentieth of a core, however many they are."""
+
+_MOST_REST: Final = 1.0
+"""Seconds that a rest takes at most."""
 
 _GLANCE: Final = 0.005
 
@@ -46,7 +49,7 @@ class FileWorker(Rounds):
             goes_on = (self._fresh or self._token(again)) and self._rested(rest)
             self._idle = self._fresh = self._hurry = False
             wanted = self._wanted
-            began = time.monotonic()
+            began = time.thread_time()
             again = self._one()
             self._done = wanted
-            rest = max(_DELAY, _SHARE * (time.monotonic() - began))
+            rest = min(max(_DELAY, _SHARE * (time.thread_time() - began)), _MOST_REST)
