@@ -93,6 +93,9 @@ PROVIDER: Final = (semconv.GEN_AI_PROVIDER, semconv.GEN_AI_SYSTEM, "llm.provider
 TOOL: Final = (semconv.GEN_AI_TOOL_NAME, "tool.name", "tool_name", "ai.toolCall.name")
 AGENT: Final = (semconv.AGENT_ID, semconv.GEN_AI_AGENT, "agent.name")
 
+KIND_BY: Final = (semconv.GEN_AI_OPERATION, OPENINFERENCE_KIND, semconv.MCP_METHOD, semconv.LOGFIRE_SPAN_TYPE)
+"""The attributes by which a span says what it is; `is_told_by_usage` says whose usage does, too."""
+
 _SAME: Final = (INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS, CACHED_TOKENS, COST, MODEL, PROVIDER, TOOL, AGENT[1:])
 
 
@@ -140,6 +143,11 @@ def kind_of(name: str, attributes: Mapping[str, Any]) -> Kind | None:
             return "tool" if _CODEXS_PHASE in attributes else None
         return next((kind for prefix, kind in _NAMES if name.startswith(prefix)), None)
     return said
+
+
+def is_told_by_usage(name: str) -> bool:
+    """Whether it also depends on what a span of this name has used whether it is a model call."""
+    return name in _WITH_USAGE
 
 
 def usage_of(attributes: Mapping[str, Any]) -> Usage:
