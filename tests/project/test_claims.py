@@ -322,6 +322,11 @@ CLAIMS = {
         "serve/test_ingest::an_open_span_is_pending_until_its_end_comes",
         "serve/test_durability::a_server_that_is_killed_has_everything_that_it_has_acknowledged",
         "serve/test_durability::each_trace_is_a_run",
+        "collector/test_serve::what_the_collector_hands_on_is_recorded_as_it_was_sent",
+    ),
+    "What Claude Code, Codex": (
+        "serve/test_coding_agents::what_agents_sent_counts_once",
+        "serve/test_coding_agents::what_agents_send_counts_once",
     ),
     "Logfire's query clients ask it": ("serve/test_queries",),
     "Coding assistants ask it at `/mcp`": (

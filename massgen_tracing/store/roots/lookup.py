@@ -27,7 +27,8 @@ def newest_run(root: Path | str, *, with_directory: bool = False) -> catalogue.R
     Raises:
         RecordingError: if there is none.
     """
-    runs = (run for run in order.newest_first(catalogue.runs(root)) if not (run.is_nested or (with_directory and run.log_dir is None)))
+    known = () if catalogue.is_whole(root) else order.listed(root)[1]
+    runs = (run for run in known if not (run.is_nested or (with_directory and run.log_dir is None)))
     run = next((run for run in runs if any(file.stat().st_size for file in run.files())), None)
     if run is None:
         raise RecordingError(f"There are no recorded runs under {root} yet", hint='Start one with `massgen-tracing run "your question"`')

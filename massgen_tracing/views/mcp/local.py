@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -67,12 +68,15 @@ class Local:
 
         return backend.columns(described.schemas())
 
-    def link(self, trace_id: str) -> str:
+    def link(self, trace_id: str) -> tuple[str, str]:
         if self.page:
-            return links.of_project(self.page, trace_id)
+            return links.of_project(self.page, trace_id), ""
         found = links.links(trace_id, lookup.files_of_trace(self.root, trace_id))
         at_logfire = [link.url for link in found if link.kind == "logfire" and link.url is not None]
-        return at_logfire[0] if at_logfire else links.of_project(os.environ.get(links.PROJECT_VARIABLE) or _SERVED, trace_id)
+        if at_logfire or (project := os.environ.get(links.PROJECT_VARIABLE)):
+            return at_logfire[0] if at_logfire else links.of_project(project, trace_id), ""
+        start = f"massgen-tracing serve --root {shlex.quote(os.path.abspath(self.root))}"
+        return links.of_project(_SERVED, trace_id), f"The page is there while this runs: {start}"
 
     def runs(self, limit: int, offset: int) -> tuple[Sequence[Mapping[str, Any]], bool]:
         _, found = listing.runs(self.root)
