@@ -6,6 +6,7 @@ import argparse
 import gc
 import statistics
 import sys
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,6 +15,17 @@ from typing import TypeVar
 Name = TypeVar("Name", bound=Hashable)
 Round = Callable[[], float]
 """Does one short round of work; returns the seconds that one operation took."""
+
+
+def timed(work: Callable[[], object]) -> Round:
+    """A round of one piece of work."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    return run
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,9 @@ PROVIDER: Final = (semconv.GEN_AI_PROVIDER, semconv.GEN_AI_SYSTEM, "llm.provider
 TOOL: Final = (semconv.GEN_AI_TOOL_NAME, "tool.name", "tool_name", "ai.toolCall.name")
 AGENT: Final = (semconv.AGENT_ID, semconv.GEN_AI_AGENT, "agent.name")
 
+KIND_BY: Final = (semconv.GEN_AI_OPERATION, OPENINFERENCE_KIND, semconv.MCP_METHOD, semconv.LOGFIRE_SPAN_TYPE)
+"""The attributes by which a span says what it is; `is_told_by_usage` says whose usage does, too."""
+
 _SAME: Final = (INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS, CACHED_TOKENS, COST, MODEL, PROVIDER, TOOL, AGENT[1:])
 
 
@@ -142,6 +145,11 @@ def kind_of(name: str, attributes: Mapping[str, Any]) -> Kind | None:
     return said
 
 
+def is_told_by_usage(name: str) -> bool:
+    """Whether it also depends on what a span of this name has used whether it is a model call."""
+    return name in _WITH_USAGE
+
+
 def usage_of(attributes: Mapping[str, Any]) -> Usage:
     """What a model call's attributes say that it used."""
     tokens = [_first_integer(attributes, keys) for keys in (INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS, CACHED_TOKENS)]
@@ -155,6 +163,11 @@ def usage_of(attributes: Mapping[str, Any]) -> Usage:
 def written_to_cache(attributes: Mapping[str, Any]) -> int:
     """How many of the tokens sent were written to a cache, which has a price of its own."""
     return _first_integer(attributes, WRITTEN_TOKENS) or 0
+
+
+def models_of(attributes: Mapping[str, Any]) -> list[str]:
+    """The names of a call's model, as far as its span says them: the one that was asked for first."""
+    return [name for key in MODEL if (name := text_of(attributes, (key,)))]
 
 
 def text_of(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> str:

@@ -26,7 +26,18 @@ from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAUL
 if TYPE_CHECKING:
     from massgen_tracing.store.engine.answer import Result
 
-__all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_BYTES", "DEFAULT_TIMEOUT", "ClickHouse", "Value", "query"]
+__all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_BYTES", "DEFAULT_TIMEOUT", "ClickHouse", "Value", "prepare", "query"]
+
+
+def prepare() -> None:
+    """Let what a query needs be loaded while the caller does something else before it asks, by the process that will answer.
+
+    Raises:
+        QueryError: if that process cannot be started.
+    """
+    from massgen_tracing.store.process import sandbox
+
+    sandbox.prepare()
 
 
 def query(

@@ -7,10 +7,8 @@ files, no catalogue, no settings.
 from __future__ import annotations
 
 import bisect
-import contextlib
 import dataclasses
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -22,23 +20,20 @@ import pyarrow as pa
 
 from massgen_tracing import layout
 from massgen_tracing.errors import QueryError, RecordingError
-from massgen_tracing.store.engine import engines, first, limits, refusals, remote, runs, zones
+from massgen_tracing.store.engine import engines, first, limits, refusals, runs, zones
 from massgen_tracing.store.engine.answer import Cut, Plan
 from massgen_tracing.store.engine.damage import gone, of_storage, unreadable
 from massgen_tracing.store.engine.first import First
 from massgen_tracing.store.engine.sources import Sources, Window, choose
 from massgen_tracing.store.engine.tables import tables
 from massgen_tracing.store.reading.report import Report
-from massgen_tracing.store.roots import catalogue, compaction, segments
+from massgen_tracing.store.roots import catalogue, passing, segments
 from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.roots.segments import Found
-from massgen_tracing.store.sealing import seal, segment
+from massgen_tracing.store.sealing import segment
 from massgen_tracing.store.sql import dialect, direct, functions, lengths, parameters, schema
 from massgen_tracing.store.tables.meanings import RUN
 from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT, UTC, ClickHouse, Value
-
-_SEALING_SECONDS: Final = 0.5
-"""For sealing, after an answer, what has ended a while ago."""
 
 
 def answer(
@@ -106,22 +101,13 @@ def answer(
         answered = _answer_from(lambda: _found(places, wanted), sources, question, lambda: on_stage("asking"))
         if not answered.report.files and not only_schema:
             answered.report.empty += [place for place in sources if catalogue.is_without_recordings(place)]
-    return answered.head, answered.body, partial(_seal, sources, answered.live) if answered.live else None
+    settled = passing.settled(answered.live)
+    return answered.head, answered.body, partial(passing.start, sources, settled) if settled else None
 
 
 def _found(sources: Sequence[str], wanted: Wanted) -> Found:
     found = [segments.found(place, wanted) for place in sources]
     return Found(tuple(path for each in found for path in each.files), tuple(chosen for each in found for chosen in each.segments))
-
-
-def _seal(sources: Sequence[str], live: Sequence[Path]) -> None:
-    """Seal what has ended a while ago, for a while."""
-    begun = time.monotonic()
-    for source in sources:
-        with contextlib.suppress(RecordingError):
-            # What is found in a fifth of the time is sealed in the rest of it.
-            compaction.compact(Path(source), until=begun + _SEALING_SECONDS / 5, only=seal.has_settled)
-    seal.seal_settled(live, seconds=begun + _SEALING_SECONDS - time.monotonic())
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +198,8 @@ def _answer_from_clickhouse(place: ClickHouse, seconds: float, question: _Questi
     if _names_run(question.statement.text):
         hint = "Ask for attributes->>'gen_ai.conversation.id', which sessions and agents' rounds have"
         raise QueryError(f"{RUN} is known of recordings only, and ClickHouse has none", hint=hint)
+    from massgen_tracing.store.engine import remote  # loads what HTTP needs
+
     on_stage("fetching")
     of = remote.source(question.statement, place, seconds, question.window)
     for step in remote.steps(question.first, of, question.limit + 1):
@@ -328,7 +316,7 @@ def _titles(statement: dialect.Statement) -> Sequence[str]:
     return [functions.plain(name) for name in planned.schema().names]
 
 
-_PROBED: Final = re.compile(rf"call to '{lengths.PROBE}' function: coercion from (.*?) to the signature")
+_PROBED: Final = re.compile(rf"call to '(?:{'|'.join(lengths.PROBES)})' function: coercion from (.*?) to the signature")
 
 
 @lru_cache(maxsize=16)

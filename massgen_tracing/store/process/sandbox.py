@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import dataclasses
+import importlib
 import os
 import queue
 import shutil
@@ -241,6 +242,11 @@ def _at_exit() -> None:
     _pool.close()
 
 
+def prepare() -> None:
+    """Start a worker; see `massgen_tracing.store.prepare`."""
+    _pool.give_back(_pool.take())
+
+
 def query(
     sql: str,
     sources: Path | str | Sequence[Path | str],
@@ -352,6 +358,7 @@ class _Conversation:
         """
         self._worker.send(request)
         if not self._worker.ready:
+            importlib.import_module("massgen_tracing.store.engine.answer")  # while the worker loads the engine
             self._next(_START_SECONDS, "The process that answers queries did not start")
             self._worker.ready = True
         try:
