@@ -73,8 +73,10 @@ class Local:
             return links.of_project(self.page, trace_id), ""
         found = links.links(trace_id, lookup.files_of_trace(self.root, trace_id))
         at_logfire = [link.url for link in found if link.kind == "logfire" and link.url is not None]
-        if at_logfire or (project := os.environ.get(links.PROJECT_VARIABLE)):
-            return at_logfire[0] if at_logfire else links.of_project(project, trace_id), ""
+        if at_logfire:
+            return at_logfire[0], ""
+        if project := os.environ.get(links.PROJECT_VARIABLE):
+            return links.of_project(project, trace_id), ""
         start = f"massgen-tracing serve --root {shlex.quote(os.path.abspath(self.root))}"
         return links.of_project(_SERVED, trace_id), f"The page is there while this runs: {start}"
 
