@@ -117,6 +117,7 @@ def test_runs_of_roots_in_a_directory_are_runs_of_their_places(tmp_path: Path) -
     newest = lookup.newest_run(tmp_path)
     assert (newest.run_id, len(newest.files())) == (names[0], 1)
     assert lookup.place_named(tmp_path, names[2]) == tmp_path / names[2]
+    assert lookup.place_named(tmp_path, Path(names[0]).name) == tmp_path / names[0]
     assert [run.run_id for run in order.listed(tmp_path / "a")[1]] == [name.removeprefix("a/") for name in names[1:]]
     assert catalogue.is_whole(tmp_path / names[0])
     assert not catalogue.roots_below(tmp_path / "a" / ".massgen")

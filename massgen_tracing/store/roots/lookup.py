@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -37,8 +39,15 @@ def newest_run(root: Path | str, *, with_directory: bool = False) -> catalogue.R
 
 def place_named(root: Path | str, name: str) -> Path | None:
     """The run or the recording that *name* means: a path, or the name of a run's directory, or of a recording, under *root*; None for neither."""
-    candidates = (Path(name), Path(root) / layout.LOGS_DIR / name, Path(root) / layout.TRACES_DIR / name, Path(root) / name)
+    candidates = itertools.chain([Path(name)], places_of(root, name))
     return next((path for path in candidates if path.exists() or any(layout.sealed_beside(path)) or catalogue.outside_named(path)), None)
+
+
+def places_of(root: Path | str, name: str | Path) -> Iterator[Path]:
+    """Where a run or a recording of that name would lie under *root*, or in the roots that lie in it."""
+    path = Path(root)
+    yield from (path / layout.LOGS_DIR / name, path / layout.TRACES_DIR / name, path / name)
+    yield from (below / part / name for below in catalogue.roots_below(path) for part in (layout.LOGS_DIR, layout.TRACES_DIR))
 
 
 def trace(root: Path | str, trace_id: str) -> Recording:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from massgen_tracing import layout, settings, store
+from massgen_tracing import settings, store
 from massgen_tracing.errors import QueryError, RecordingError
 from massgen_tracing.insight.analysis import Analysis
 from massgen_tracing.insight.comparison import compare
@@ -136,7 +136,7 @@ class Local:
     def _inside(self, run: str) -> str | None:
         """The path of a run or a recording that is named; None where it is not below the root."""
         root = Path(self.root).resolve()
-        for place in (root / layout.LOGS_DIR / run, root / layout.TRACES_DIR / run, root / run, Path(run)):
+        for place in (*lookup.places_of(root, run), Path(run)):
             if lookup.place_named(root, str(place)) is not None and place.resolve().is_relative_to(root):
                 return str(place)
         return None
