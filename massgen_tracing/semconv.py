@@ -38,6 +38,9 @@ TOOL_NAME: Final = "Tool execution: {name}"
 WATCHED_NAME: Final = "watch.agent.{name}"
 """What was watched and not traced, for as long as it was watched."""
 
+WATCH_EVENT_NAME: Final = "watch.{what}"
+"""An event of it: the state that it came to be in, or `error` or `limit`."""
+
 # What these names begin with, by which spans are told that say nothing else of what they are.
 AGENT_PREFIX: Final = ROUND_NAME.partition("{")[0]
 LLM_PREFIX: Final = LLM_NAME.partition("{")[0]

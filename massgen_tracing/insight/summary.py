@@ -62,6 +62,7 @@ class Summary:
         llm_calls, tool_calls, errors: how many, each once.
         scrubbed: places where a secret was taken out.
         open, interrupted: how many spans have not ended, with their process alive or dead.
+        watched: of agents that were only watched, how that ended; empty for others.
     """
 
     trace_ids: tuple[str, ...]
@@ -82,6 +83,7 @@ class Summary:
     scrubbed: int
     open: int
     interrupted: int
+    watched: str = ""
 
 
 def summarise(spans: Sequence[SpanRecord]) -> Summary:
@@ -119,6 +121,7 @@ def total(parts: Parts) -> Summary:
         scrubbed=sum(map(_scrubbed, ordered)),
         open=open_count,
         interrupted=interrupted,
+        watched=text(about.get(semconv.FINISH_REASON)) or "watched" if about.get(semconv.WATCHING) is True else "",
     )
 
 

@@ -107,7 +107,9 @@ def summary(watched: Iterable[Watched]) -> Iterable[str]:
         verdict = each.verdict
         if verdict is None or each.subject.kind != "target":
             continue
-        yield text.clean(f"  {each.subject.name}  {verdict.state}  {verdict.evidence.quote}")
+        used = each.subject.facts.used
+        spent = "" if used is None else f"  {text.tokens(used.input, used.output)}  {text.cost(used.cost)}".rstrip()
+        yield text.clean(f"  {each.subject.name}  {verdict.state}  {verdict.evidence.quote}{spent}")
         for item in verdict.checklist:
             if item.holds is not True or verdict.state != "completed":
                 yield text.clean(f"    {_HOLDS[item.holds]:<8} {item.name}" + (f": {item.detail}" if item.detail else ""))

@@ -230,6 +230,9 @@ CLAIMS = {
         "runs/watch/test_judge::the_checklist_says_yes_no_or_unknown",
         "views/test_watch::a_command_and_its_exit_code",
         "views/test_watch::wrong_use",
+        "runs/watch/test_screens::screens_of_known_programs",
+        "runs/watch/test_foreground::a_program_that_reads_its_terminal_waits_for_input",
+        "runs/watch/test_foreground::a_prompt_of_a_program_that_waits_for_several_things",
     ),
     "Nothing that is watched is ever ended": (
         "runs/watch/test_terminals::nothing_is_signalled",
@@ -244,6 +247,12 @@ CLAIMS = {
         "runs/watch/test_screens::a_profile_of_ones_own",
         "runs/watch/test_transcripts::each_response_counts_once",
         "runs/watch/test_record::a_watched_agent_is_in_the_records",
+    ),
+    "Of a command, these four also send": (
+        "runs/watch/test_telemetry",
+        "runs/watch/test_record::a_command_that_sends_its_own_telemetry",
+        "runs/watch/test_record::an_agent_under_exec",
+        "runs/watch/test_record::what_the_program_has_recorded_itself_is_not_recorded_again",
     ),
     "From Python, `massgen_tracing.runs.watch": ("runs/watch/test_targets::a_workspace_over_time",),
     "`massgen-tracing logs import PATH…`": (

@@ -187,16 +187,24 @@ def test_progress_and_completion(watched: Watched) -> None:
 
 
 def test_a_loop_that_waits_for_the_end(watched: Watched) -> None:
-    """A loop over the documentation's test of completion ends when the run has; no look meets a half-written file."""
+    """A loop over the documentation's test of completion ends when the run has; no look meets a half-written file. So does `watch` in its place."""
     loop = f'while true; do SAID=$({COMPLETE}); if [[ $SAID == *Winner* ]]; then echo "$SAID"; break; fi; echo >> looks; sleep 0.05; done'
     said: list[str] = []
     thread = threading.Thread(target=lambda: said.append(watched.says(loop)))
     thread.start()
     while not (watched.place / "looks").exists():
         time.sleep(0.02)
-    watched.go()
+    words = [sys.executable, "-m", "massgen_tracing", "watch", "--until", "done", "--json", str(watched.attempt.parents[1])]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as ours:
+        assert ours.stdout is not None
+        first = json.loads(ours.stdout.readline())
+        assert (first["role"], first["state"]) == ("target", "running")
+        watched.go()
+        last = json.loads(ours.communicate(timeout=WAIT)[0].splitlines()[-1])
     thread.join(WAIT)
     assert said[0].startswith("Coordination complete! Winner: a\n")
+    states = {target["target"].rpartition("/")[2]: target["state"] for target in last["targets"]}
+    assert (ours.returncode, states) == (0, {watched.attempt.parents[1].name: "completed", "a": "completed", "b": "failed", "c": "completed"})
 
 
 def test_watch(watched: Watched) -> None:

@@ -47,14 +47,19 @@ class Record:
         run = self._session.run
         return run is not None and run.attempt_dir.is_dir() and any(layout.is_recording(path.name) for path in run.attempt_dir.iterdir())
 
-    def environment(self, name: str) -> dict[str, str]:
-        """The environment for something that is started to be watched: what it traces itself goes on in this trace, below its own span."""
+    def environment(self, name: str, env: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment for something that is started to be watched: what it traces itself goes on in this trace, below its own span.
+
+        Args:
+            name: of the target.
+            env: what to start from; None: this process's environment.
+        """
         context = self._span(name).context
         if context is None:
-            return child_env()
+            return child_env(env)
         token = otel_context.attach(context)
         try:
-            return child_env()
+            return child_env(env)
         finally:
             otel_context.detach(token)
 
@@ -71,7 +76,8 @@ class Record:
             semconv.WATCH_ATTEMPT: change.attempt,
         }
         if change.kind != "progress":
-            self._tracer.spans.point(semconv.EVENT_NAME.format(type=f"watch_{change.kind}"), own, base=span.context)
+            what = change.state if change.kind == "state" else change.kind
+            self._tracer.spans.point(semconv.WATCH_EVENT_NAME.format(what=what), own, base=span.context)
 
     def end(self, watched: Iterable[Watched]) -> None:
         """Watching has ended; what is not over is left as it was."""

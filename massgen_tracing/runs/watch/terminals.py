@@ -114,6 +114,8 @@ class Terminals:
         self.panes: dict[str, Seen] = {}
         self.there = False
         """Whether there is a server."""
+        self.takers: dict[str, object] = {}
+        """Who takes a pane's lines, which come once."""
         self.names: list[str] = []
         """Of all panes that the server has."""
         self._users: dict[Callable[[], None], Callable[[Pane], bool]] = {}

@@ -29,10 +29,10 @@ class Usage:
         self._changed_at = subject.facts.watched_since
         self._sent = 0
 
-    def look(self) -> None:
-        """Bring the facts up to date, at most each few seconds."""
+    def look(self, *, at_once: bool = False) -> None:
+        """Bring the facts up to date, at most each few seconds, unless it is to be *at_once*."""
         subject, facts = self._subject, self._subject.facts
-        if subject.program is None or subject.place is None or time.monotonic() - self._looked_at < _SECONDS:
+        if subject.program is None or subject.place is None or (time.monotonic() - self._looked_at < _SECONDS and not at_once):
             return
         self._looked_at = time.monotonic()
         changed_at = transcripts.changed_at(subject.program.transcripts, subject.place)

@@ -204,6 +204,8 @@ class Watcher:
             while self._untold:  # kept for whoever goes on, where somebody stops in between
                 yield self._untold.popleft()
             if self._is_over():
+                for watched in self.watched.values():
+                    watched.usage.look(at_once=True)
                 return
             await self._notifier.watch(folder for folders in self._folders.values() for folder in folders if self.notifies)
             wait = min(self._due.values(), default=begun + self.options.pace.slowest) - time.monotonic()
@@ -272,7 +274,7 @@ class Watcher:
     def _is_over(self) -> bool:
         if self._finishing:
             return not any(target.goes_on() for target in self._targets)
-        if self.options.until is None or len(self.watched) < len(self._targets):
+        if self.options.until is None or not self.watched or len(self._folders) < len(self._targets):
             return False
         states = [(each.subject.kind, each.verdict.state) for each in self.watched.values() if each.verdict is not None]
         if any(target.goes_on() for target in self._targets):

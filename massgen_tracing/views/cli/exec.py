@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Final, NoReturn
 
-from massgen_tracing import autostart, libraries, settings
+from massgen_tracing import autostart, layout, libraries, settings
 from massgen_tracing.views import options
 
 COMMAND: Final = "exec"
@@ -21,6 +21,9 @@ EXIT_CANNOT_RUN: Final = 126
 EXIT_NOT_FOUND: Final = 127
 """As env(1), nohup(1) and every shell have them: the program was found but cannot be run; it was not found."""
 
+_WHERE_TO: Final = ("logfire", "otlp_endpoint", "otlp_pending")
+"""Flags that are for what is recorded here of an agent, too."""
+
 _VARIABLES: Final = {setting.name: setting.variable for setting in settings.SETTINGS}
 
 
@@ -29,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = f"{parser.prog} [--logfire] [--otlp URL] [--otlp-pending] [--root DIR] [--dry-run] -- COMMAND [ARGUMENT ...]"
     parser.epilog = (
         "The command is replaced by COMMAND: exit code, output, signals and terminal are its own. COMMAND may be a Python program, or whatever "
-        "starts one: a shell, uv run. "
+        "starts one: a shell, uv run; or Claude Code, Codex, Gemini CLI or OpenCode, which stay below it, and whose calls are recorded as they tell "
+        "of them. "
         f"Exit codes of its own: 1 wrong use, {EXIT_CANNOT_RUN} COMMAND cannot be run, {EXIT_NOT_FOUND} COMMAND was not found."
     )
     parser.add_argument("--logfire", action="store_true", help=f"also export to Logfire (sets {_VARIABLES['logfire']})")
@@ -55,6 +59,11 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print("\n".join(_plan(words, env)))
         return 0
+    from massgen_tracing.views.cli import agents
+
+    if agents.is_one(words):
+        os.environ.update({name: env[name] for name in map(_VARIABLES.get, _WHERE_TO) if name in env})
+        return agents.run(words, env, env.get(_VARIABLES["root"], layout.DEFAULT_ROOT))
     try:
         _become(words, env)
     except OSError as error:

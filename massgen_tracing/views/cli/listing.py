@@ -105,7 +105,7 @@ def _cells(summary: Summary | None) -> dict[str, str]:
     names = ("question", "agents", "duration", "outcome", "tokens", "cost")
     if summary is None:
         return dict.fromkeys(names, "") | {"outcome": "no recording"}
-    winner = f"{summary.winner} won" if summary.winner else "ended" if summary.work else "no winner"
+    winner = f"{summary.winner} won" if summary.winner else "ended" if summary.work else summary.watched or "no winner"
     values = (
         text.shorten(summary.question or summary.work, _QUESTION_WIDTH),
         str(len(summary.agents)),

@@ -11,7 +11,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -105,7 +105,8 @@ async def _watch(args: argparse.Namespace) -> int:
     )
     _handle_signals(watcher, targets)
     interrupted = False
-    with _recorded(args, watcher, targets) as record:
+    with contextlib.ExitStack() as recording:
+        record = recording.enter_context(recorded(args.root, watcher, targets, told=True)) if args.record else _nothing
         async with watcher:
             with _shown(args, watcher) as show:
                 try:
@@ -189,32 +190,39 @@ def _shown(args: argparse.Namespace, watcher: Watcher) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _recorded(args: argparse.Namespace, watcher: Watcher, targets: list[Target]) -> Iterator[Callable[[Change], None]]:
-    """What records a change, where that was asked for."""
-    if not args.record:
-        yield lambda _: None
-        return
+def recorded(root: str, watcher: Watcher, targets: Sequence[Target], *, told: bool) -> Iterator[Callable[[Change], None]]:
+    """What records changes, and at the end what agents tell of themselves.
+
+    Args:
+        root: where.
+        watcher: that watches them.
+        targets: what is watched.
+        told: whether it is said in which trace.
+    """
     import massgen_tracing as mt
     from massgen_tracing.runs.watch.record import Record
     from massgen_tracing.runs.watch.targets import CommandTarget
     from massgen_tracing.runs.watch.telemetry import Telemetry
     from massgen_tracing.views import foreign_sessions
 
-    root, began = args.root, time.time()
-    recorded = functools.partial(foreign_sessions.recorded, root=root, since=began)
-    record = Record(mt.configure(root=root), [target.name for target in targets], recorded)
+    there = functools.partial(foreign_sessions.recorded, root=root, since=time.time())
+    record = Record(mt.configure(root=root), [target.name for target in targets], there)
     with contextlib.ExitStack() as listening:
         for target in targets:
             if isinstance(target, CommandTarget):
-                target.environment = record.environment(target.name)
+                target.environment = record.environment(target.name, target.environment)
                 target.take_telemetry(listening.enter_context(Telemetry()))
         try:
             yield record.take
         finally:
             record.end(list(watcher.watched.values()))
             mt.shutdown()
-            if record.written:
+            if told and record.written:
                 options.note(COMMAND, f"recorded as trace {record.trace_id}; see massgen-tracing trace")
+
+
+def _nothing(_: Change) -> None:
+    """Of a change that is not recorded."""
 
 
 def _as_json(change: Change) -> str:

@@ -60,7 +60,13 @@ def summary(subject: Subject) -> Iterator[Section]:
         ("Tool Calls", str(found.tool_calls)),
         ("Tokens", text.tokens(found.usage.input, found.usage.output) or UNKNOWN),
     ]
+    if analysis.last is not None and _watching(analysis.last):
+        rows = [row for row in rows if row[0] not in _OF_COORDINATIONS]
     yield Section(2, "Session Overview", [*table("Metric|Value", rows), timeline(subject)])
+
+
+_OF_COORDINATIONS: Final = frozenset({"Winner", "Total Answers", "Total Votes", "Total Restarts"})
+"""Rows that say nothing of agents that were only watched."""
 
 
 def _foremost(findings: Sequence[Finding]) -> list[Finding]:
@@ -130,6 +136,9 @@ def correctness(subject: Subject) -> Iterator[Section]:
     """`1. Correctness Analysis`: how the coordination went; not whether what it came to is so."""
     analysis = subject.analysis
     last = analysis.last
+    if last is not None and _watching(last):
+        yield from _watched(subject, last)
+        return
     yield Section(2, "1. Correctness Analysis", [Paragraph(
         "This is about the course of the coordination. Whether an answer is so, nobody has checked: agents that agree have arrived at the same thing."
     )])  # fmt: skip
@@ -142,6 +151,28 @@ def correctness(subject: Subject) -> Iterator[Section]:
     yield Section(3, "Issues Found", listed(_with_evidence(subject, codes)))
 
 
+def _watched(subject: Subject, last: Coordination) -> Iterator[Section]:
+    """Of agents that were only watched: which states each came to be in, and by which evidence."""
+    yield Section(2, "1. Correctness Analysis", [Paragraph(
+        "These agents were watched, not coordinated. What each was seen to do follows, and by what; whether its work is right, nobody has checked."
+    )])  # fmt: skip
+    seen = [span for span in subject.analysis.parts.spans if semconv.WATCH_EVIDENCE in span.attributes and span.name.startswith(_SEEN)]
+    lines = [
+        f"{subject.when(span.start_ns)} {words.agent(span)}: {span.attributes.get(semconv.WATCH_STATE)}, "
+        f"by {quoted(str(span.attributes[semconv.WATCH_EVIDENCE]))} (span {span.span_id})"
+        for span in sorted(seen, key=lambda span: span.start_ns)
+        if not span.name.startswith(_WATCHED)
+    ]
+    yield Section(3, "What Was Seen", [*listed(lines, "Nothing was seen."), subject.ask(_SEEN_SQL.format(trace=subject.trace_id))])
+    yield Section(3, "Status", [Checks(list(_checks(last)))])
+
+
+_SEEN, _WATCHED = semconv.WATCH_EVENT_NAME.partition("{")[0], semconv.WATCHED_NAME.partition("{")[0]
+_SEEN_SQL: Final = (
+    "SELECT start_timestamp, attributes->>'massgen.agent_id' AS agent, attributes->>'massgen.watch.state' AS state,"
+    " attributes->>'massgen.watch.evidence' AS evidence FROM records"
+    " WHERE trace_id = '{trace}' AND span_name LIKE 'watch.%' ORDER BY start_timestamp"
+)
 _FLOW_SQL: Final = (
     "SELECT span_name, start_timestamp, span_id FROM records WHERE trace_id = '{trace}' AND (span_name LIKE 'Agent %' OR span_name LIKE"
     " 'Winner selected:%' OR span_name LIKE 'Final answer%') ORDER BY start_timestamp"

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from typing import Any
 import pytest
 
 from massgen_tracing.errors import ConfigError
-from massgen_tracing.runs.watch import Asked, Change, State, processes
+from massgen_tracing.runs.watch import Asked, Change, Options, State, Watcher, processes
 from massgen_tracing.runs.watch.judge import Patience
 from massgen_tracing.runs.watch.limits import Crossings, Thresholds
 from massgen_tracing.runs.watch.signals import Resources
+from massgen_tracing.runs.watch.targets import CommandTarget, known
 from massgen_tracing.runs.watch.transcripts import Place
 from massgen_tracing.runs.watch.usage import Usage
-from tests.runs.watch.seen import state, until, watch
+from tests.runs.watch.seen import QUICK, state, until, watch
 
 QUIET = Patience(quiet=0.2, stalled=0.4, settles=0.2, fresh=0.1)
 
@@ -199,6 +201,25 @@ async def test_a_program_that_says_what_it_does(tmp_path: Path) -> None:
     assert watched.subject.facts.used is not None
     assert (watched.subject.facts.used.input, watched.subject.facts.used.output) == (15, 7)
     assert watched.subject.place == Place(home, tmp_path)
+
+
+async def test_a_program_below_a_command_is_found(tmp_path: Path) -> None:
+    """A script that starts an agent is watched as the agent is; a command of ours that has the agent's command line in its own is none."""
+    agent, go = tmp_path / "codex", tmp_path / "go"
+    os.mkfifo(go)
+    agent.write_text('#!/bin/bash\nread x <go; echo \'{"type": "turn.failed", "error": {"message": "no"}}\'; read x <go')
+    agent.chmod(0o755)
+    target = CommandTarget(["bash", "-c", f"cd {tmp_path}; ./codex; true"], Asked(own_streams=False), time.time())
+    async with Watcher([target], Options(pace=QUICK)) as watcher:
+        await until(watcher, lambda _: True)
+        while not target.subjects[0].facts.program:
+            await asyncio.sleep(0.02)
+            target.look(time.time())
+        go.write_text("\n")
+        go.write_text("\n")
+        change = await state(watcher, "failed")
+    assert (target.subjects[0].facts.program, change.evidence.quote) == ("Codex", "line 1: type: 'turn.failed', error.message: 'no'")
+    assert known.find([(1, f"python -m massgen_tracing exec -- {agent}"), (2, "bash"), (3, str(agent))])[1] == 3
 
 
 async def test_a_change_is_heard_of_and_not_only_looked_for(tmp_path: Path) -> None:

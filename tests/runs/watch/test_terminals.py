@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from massgen_tracing.errors import ConfigError
-from massgen_tracing.runs.watch import Asked, State, terminals
+from massgen_tracing.runs.watch import Asked, Change, State, terminals
 from massgen_tracing.runs.watch.judge import Patience
 from massgen_tracing.runs.watch.terminals import Stream, new_lines
 from tests.runs.watch.conftest import Tmux
@@ -58,6 +58,23 @@ async def test_patterns_of_names_mean_panes_that_come_later_too(tmux: Tmux) -> N
         change = await state(watcher, "dead")
         assert (change.target, change.evidence.quote) == ("tmux:agent-1:0.0", "the tmux server is gone")
         assert set(watcher.watched) == {"tmux:agent-1:0.0", "tmux:agent-2:0.0"}
+
+
+async def test_a_pane_that_two_names_mean_is_watched_once(tmux: Tmux) -> None:
+    """Each line comes once, and watching ends with it."""
+    tmux.script("agent", "read x; echo Progress: 40%; read x; exit 0")
+    seen: list[Change] = []
+    async with watch("tmux:agent", "tmux:a*", "tmux:agent:0.0") as watcher:
+        await state(watcher, "waiting_input", seen)
+        tmux.keys("agent", "Enter")
+        await until(watcher, lambda change: change.progress == 40, seen)
+        tmux.keys("agent", "Enter")
+        async for change in watcher:
+            seen.append(change)
+    assert [change.state for change in seen if change.kind == "state"].count("completed") == 1
+    assert {change.target for change in seen} == {"tmux:agent:0.0"}
+    assert {change.attempt for change in seen} == {1}
+    assert set(watcher.watched) == {"tmux:agent:0.0"}
 
 
 async def test_a_name_may_look_like_a_pattern(tmux: Tmux) -> None:

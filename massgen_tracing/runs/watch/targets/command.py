@@ -20,13 +20,14 @@ from massgen_tracing.errors import ConfigError, MissingPackageError
 from massgen_tracing.runs.watch import checklist, foreground, profiles
 from massgen_tracing.runs.watch.lines import Lines
 from massgen_tracing.runs.watch.output import Output
-from massgen_tracing.runs.watch.processes import Tree, ended
+from massgen_tracing.runs.watch.processes import Tree, ended, place_of
 from massgen_tracing.runs.watch.signals import Facts, Rank
 from massgen_tracing.runs.watch.targets import known
 from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target
 from massgen_tracing.runs.watch.telemetry import Telemetry, switched_on
 from massgen_tracing.runs.watch.transcripts import Place
 
+_PIPE: Final = subprocess.PIPE
 _AT_ONCE: Final = 65_536
 _LEFT_OPEN_SECONDS: Final = 0.5
 """So long its output is waited for when it has ended: a child of its own may keep it open for ever."""
@@ -35,14 +36,18 @@ _LEFT_OPEN_SECONDS: Final = 0.5
 class CommandTarget(Target):
     """`-- COMMAND …`.
 
+    Args:
+        has_terminal: whether its input and output are this process's own, so that it can draw on the terminal; nothing is known of its output then.
+
     Attributes:
         code: its exit code, negative for a signal; None while it runs.
         words: with its arguments.
         environment: what it is started with; None: what this process has.
     """
 
-    def __init__(self, words: Sequence[str], asked: Asked, now: float) -> None:
+    def __init__(self, words: Sequence[str], asked: Asked, now: float, *, has_terminal: bool = False) -> None:
         super().__init__(Path(words[0]).name)
+        self._has_terminal = has_terminal
         self.words = list(words)
         self._asked = asked
         self._profile = asked.profile or profiles.of_command(shlex.join(words))
@@ -52,6 +57,8 @@ class CommandTarget(Target):
         self._seen: list[tuple[str, float]] = []
         self._number = 0
         self._half = ""
+        self._agent = 0
+        self._members: list[int] = []
         self._tree: Tree | None = None
         self._pid = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,7 +88,7 @@ class CommandTarget(Target):
 
         out = sys.stdout.buffer if self._asked.own_streams else sys.stderr.buffer
         streams = [(process.stdout, out), (process.stderr, sys.stderr.buffer)]
-        readers = [threading.Thread(target=self._pass_on, args=(source, target, tell), daemon=True) for source, target in streams]
+        readers = [threading.Thread(target=self._pass_on, args=(*each, tell), daemon=True) for each in streams if each[0] is not None]
         for thread in (*readers, threading.Thread(target=self._await, args=(process, readers, tell), daemon=True)):
             thread.start()
 
@@ -96,7 +103,9 @@ class CommandTarget(Target):
     def _begin(self) -> subprocess.Popen[bytes]:
         try:
             # Not asyncio's: that kills a process which outlives whoever looks at it.
-            return subprocess.Popen(self.words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment)
+            return subprocess.Popen(
+                self.words, stdout=None if self._has_terminal else _PIPE, stderr=None if self._has_terminal else _PIPE, env=self.environment
+            )
         except OSError as error:
             hint = "Name a program that is on the path, or by its path"
             raise ConfigError(f"{self.words[0]} cannot be started ({error.strerror or error})", got=shlex.join(self.words), hint=hint) from None
@@ -116,7 +125,8 @@ class CommandTarget(Target):
             if used.active:
                 self._facts.moved(used.active, now)
                 changed = True
-            known.read_status(self._facts, self._profile, self._pid, self.subjects[0].place, now)
+            self._find_program()
+            known.read_status(self._facts, self._profile, self._agent or self._pid, self.subjects[0].place, now)
             foreground.note(self._facts, self._profile, self._tree.members(), self._half, self.subjects[0].patience.fresh, now)
         if code is not None and self._facts.alive:
             self._facts.alive = False
@@ -124,6 +134,21 @@ class CommandTarget(Target):
             self._facts.note(Rank.ENDED, checklist.EXIT, "completed" if code == 0 else "failed", ended(code), now)
             changed = True
         return changed
+
+    def _find_program(self) -> None:
+        """Which program runs below it, where the command itself is none that is known."""
+        if self._tree is None or self._tree.members() == self._members or self._asked.profile is not None:
+            return
+        self._members = self._tree.members()
+        found, agent = known.find(self._tree.commands())
+        if found is None:
+            return
+        self._agent = agent
+        if found is not self._profile:
+            subject = self.subjects[0]
+            self._profile = self._output.profile = subject.program = found
+            subject.place, subject.patience = place_of(agent) or subject.place, self._asked.patience_of(found)
+            known.take_on(self._facts, found)
 
     def pass_on(self, number: int) -> bool:
         """Give it a signal that this process got, unless the terminal gave it to both; whether it still runs."""

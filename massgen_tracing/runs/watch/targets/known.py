@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from massgen_tracing.runs.watch import checklist, statements
+from massgen_tracing.runs.watch import checklist, profiles, statements
 from massgen_tracing.runs.watch.profiles import Profile
 from massgen_tracing.runs.watch.signals import Facts, Rank, State
 from massgen_tracing.runs.watch.transcripts import Place
 
 _NAME: Final = checklist.SESSION
+_OURS: Final = re.compile(r"massgen[-_]tracing\S* (exec|watch)\b.* -- ")
+"""What has an agent's command line in its own, and is none."""
+
 _STATES: Final[dict[str, State]] = {"busy": "running", "idle": "idle", "waiting": "waiting_input"}
 
 
@@ -18,6 +23,16 @@ def take_on(facts: Facts, profile: Profile | None) -> None:
     """What a profile says of everything that its program tells."""
     if profile is not None:
         facts.program, facts.exit_proves, facts.needs_outcome = profile.title, profile.exit_proves, profile.needs_outcome
+
+
+def find(commands: Iterable[tuple[int, str]]) -> tuple[Profile | None, int]:
+    """The first program that is known, of command lines and their processes, and its process; a shell is only what starts one."""
+    shell = profiles.load("shell")
+    for pid, command in commands:
+        named = None if _OURS.search(command) else profiles.of_command(command)
+        if named is not None and named is not shell:
+            return named, pid
+    return None, 0
 
 
 def read_status(facts: Facts, profile: Profile | None, pid: int, place: Place | None, now: float) -> None:

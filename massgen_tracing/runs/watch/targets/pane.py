@@ -53,6 +53,9 @@ class PanesTarget(Target):
         for pane_id, seen in terminals.panes.items():
             if not self._means(seen.pane) or (pane_id not in self._panes and not seen.there):
                 continue
+            if terminals.takers.setdefault(pane_id, self) is not self:  # another name means it too, and it is watched once
+                self.subjects = [each for each in self.subjects if each.facts is not self._none]
+                continue
             if pane_id not in self._panes:
                 watched = self._panes[pane_id] = _Watched(seen.pane, self._asked, now)
                 self.subjects = [*(each for each in self.subjects if each.facts is not self._none), watched.subject]
@@ -162,12 +165,8 @@ class _Watched:
             return
         self._running = running
         commands = [] if self._tree is None else self._tree.commands()
-        found, agent, shell = self._asked.profile, 0, profiles.load("shell")
-        for pid, command in commands:
-            named = profiles.of_command(command)
-            if named is not None and named is not shell:
-                found, agent = found or named, pid
-                break
+        named, agent = known.find(commands)
+        found, shell = self._asked.profile or named, profiles.load("shell")
         if agent and self._agent and agent != self._agent:
             self._facts.restarted(now)
         self._agent = agent or self._agent
