@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from massgen_tracing.errors import QueryError
-from massgen_tracing.store.roots import catalogue, lookup, reader
 
 TRACE: Final = "[TRACE_ID]"
 """Stands for a trace's id."""
@@ -57,6 +56,8 @@ def about(sql: str, root: str, trace: str | None, *, name: str | None = None) ->
 
 
 def _id(root: str, trace: str) -> str:
+    from massgen_tracing.store.roots import catalogue, lookup, reader  # which most statements do not need
+
     place = lookup.place_named(root, trace)
     if place is None and len(trace) == _WHOLE_ID:
         return trace.lower()

@@ -455,6 +455,28 @@ def test_a_vote_after_its_round_is_wrong_use_but_not_lost(swallowed: list[str]) 
     swallowed.clear()
 
 
+def test_tags_are_those_of_logfire() -> None:
+    """Wherever attributes are given by name, `tags` are Logfire's: each once, one alone is a list of one, none are none."""
+    with capture() as captured:
+        tracer = captured.tracer
+        with tracer.session("q", agents=["a"], tags=["run"]) as session, session.agent_round("a", tags=("one", "two", "one")) as rnd:
+            with rnd.llm_call("openai", model="m", tags="slow"), tracer.span("inner", tags=[], number=1):
+                pass
+            rnd.event("seen", tags={"x": 1})
+        tracer.info("Hello {tags}", tags=["t"])
+    tags = {span.name: attributes(span).get("logfire.tags") for span in captured.spans}
+    assert tags == {
+        "coordination.session": ["run"],
+        "agent.a.round_0": ["one", "two"],
+        "llm.openai.stream": ["slow"],
+        "inner": None,
+        "Coordination event: seen": ["x"],
+        "Hello {tags}": ["t"],
+    }
+    assert attributes(captured.find("Hello {tags}"))["logfire.msg"] == "Hello ['t']"
+    assert not any("tags" in attributes(span) for span in captured.spans)
+
+
 def test_point_records_carry_level_message_and_template() -> None:
     """`info` and its kin are what Logfire's are: the template is the name, the filled text the message."""
     with capture() as captured:

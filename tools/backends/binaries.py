@@ -24,6 +24,8 @@ from typing import Final
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONFIGURATION: Final = REPOSITORY / "collector"
 PLACE: Final = REPOSITORY / ".collector"
+LOG: Final = PLACE / "build.log"
+"""What the build says that `.ci/run` begins."""
 
 MISSING: Final = (
     "neither built nor found: `make collector` builds the Collector and Jaeger where Go 1.26 or newer is "
@@ -77,6 +79,15 @@ def collector() -> Path:
 def missing() -> list[Path]:
     """The programs that are not there."""
     return [path for path in (collector(), JAEGER.path, COMPOSE.path) if not path.exists()]
+
+
+def last_words() -> str:
+    """The last lines of the build that `.ci/run` began, in parentheses; empty where there was none."""
+    try:
+        said = LOG.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return f" (its build has ended with: {'; '.join([line.strip() for line in said if line.strip()][-2:]) or 'nothing'})"
 
 
 @contextmanager

@@ -67,7 +67,13 @@ def run(args: argparse.Namespace) -> int:
 
         prompt.run(lambda sql: _answer(args, sql, only_used=True), print)
         return 0
-    _answer(args, _statement(args))
+    statement = _statement(args)
+    store.prepare()
+    from massgen_tracing.views import formats  # noqa: F401 - meanwhile, as what follows
+
+    if args.format == "table":
+        from massgen_tracing.views import terminal  # noqa: F401
+    _answer(args, statement)
     return 0
 
 
