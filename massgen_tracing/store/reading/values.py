@@ -12,6 +12,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any, Final
 
@@ -23,6 +24,9 @@ _PLAIN_ID: Final = re.compile(r"(?!0*$)[0-9a-f]+")
 _LATEST_NS: Final = 2**63
 """Times beyond year 2262 do not fit OTLP's fixed64 as every reader uses it; they are taken for garbage."""
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND: Final = timedelta(seconds=1)
+_FRACTION: Final = re.compile(r"[.,](\d+)")
 _SHOWN: Final = 40
 """Characters of what could not be read that a complaint shows."""
 
@@ -243,7 +247,9 @@ def hex_id(value: object, digits: int, *, optional: bool = False) -> str:
     if not isinstance(value, str | bytes):
         raise Malformed("a span whose id is missing or not text")
     text = value.hex() if isinstance(value, bytes) else value.lower()
-    if len(text) != digits:
+    if len(text) != digits and isinstance(value, str):
+        text = text.removeprefix("0x").replace("-", "")  # as some print them, and as a UUID
+    if len(text) != digits or not _HEX.issuperset(text):
         raw = raw_bytes(value)
         text = "" if raw is None else raw.hex()
     if len(text) != digits or not _HEX.issuperset(text):
@@ -261,7 +267,20 @@ def moment(value: object) -> int | None:
         number = int(value) if type(value) is str else as_int(value)
     except ValueError:
         number = as_int(value)
+    if number is None and isinstance(value, str):
+        number = _of_date(value)
     return number if number is not None and 0 < number < _LATEST_NS else None
+
+
+def _of_date(text: str) -> int | None:
+    """Nanoseconds since 1970 of an ISO 8601 time with an offset; None for anything else."""
+    fraction = _FRACTION.search(text)
+    try:
+        time = datetime.fromisoformat(text if fraction is None else text.replace(fraction[0], "", 1))
+    except ValueError:
+        return None
+    seconds = (time - _EPOCH) // _SECOND if time.tzinfo is not None else None
+    return None if seconds is None else seconds * 10**9 + (0 if fraction is None else int(fraction[1].ljust(9, "0")[:9]))
 
 
 def as_int(value: object) -> int | None:
