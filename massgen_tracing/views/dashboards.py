@@ -34,11 +34,12 @@ def statement(name: str) -> str:
     return known[name].read_text(encoding="utf-8")
 
 
-def about(sql: str, root: str, trace: str | None) -> str:
+def about(sql: str, root: str, trace: str | None, *, name: str | None = None) -> str:
     """The statement with the id of a trace in its place.
 
     Args:
         sql: the statement, with `TRACE` or without.
+        name: of the query that it is, for messages.
         root: where the trace is looked for.
         trace: its id or the first digits of it, or a run; None: the statement is about no trace.
 
@@ -47,8 +48,10 @@ def about(sql: str, root: str, trace: str | None) -> str:
         RecordingError: if there is no such trace.
     """
     if (TRACE in sql) != (trace is not None):
-        problem = "The statement is about one trace" if trace is None else "The statement has no place for a trace"
-        raise QueryError(problem, expected=f"{TRACE} in it and --trace beside it, or neither", hint="--trace takes a run, or a trace's first digits")
+        what = "statement" if name is None else f"query {name}"
+        if trace is not None:
+            raise QueryError(f"The {what} has no place for a trace", expected=f"{TRACE} in it, or no --trace beside it")
+        raise QueryError(f"The {what} is about one trace", expected="--trace RUN beside it", hint="RUN is a run's name, or a trace's first digits")
     return sql if trace is None else sql.replace(TRACE, _id(root, trace))
 
 
