@@ -19,8 +19,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from massgen_tracing import conventions, prices, semconv
+from massgen_tracing import conventions, semconv
 from massgen_tracing.model import SpanRecord, Usage
+from massgen_tracing.prices.recorded import priced
 
 Key = tuple[str, str]
 """A span's trace and id."""
@@ -111,7 +112,8 @@ def model_calls(tree: Tree) -> list[ModelCall]:
     return [
         ModelCall(
             span,
-            _priced(span, said[span.key]),
+            # What the facade did not know the cost of, the price list does not know either.
+            said[span.key] if _is_facade(span) else priced(said[span.key], span.attributes, span.start_ns),
             conventions.text_of(span.attributes, conventions.MODEL),
             conventions.text_of(span.attributes, conventions.PROVIDER),
             span.key in of_facade,
@@ -204,16 +206,3 @@ def _without_twins(calls: Sequence[SpanRecord], said: Mapping[Key, Usage]) -> li
 
 def _within(inner: SpanRecord, outer: SpanRecord) -> bool:
     return inner is not outer and outer.start_ns <= inner.start_ns and (inner.end_ns or 0) <= (outer.end_ns or 0)
-
-
-def _priced(span: SpanRecord, usage: Usage) -> Usage:
-    """The usage with its cost; what the facade did not know the cost of, the price list does not know either."""
-    if usage.cost is not None or _is_facade(span) or usage.input is usage.output is None:
-        return usage
-    provider = conventions.text_of(span.attributes, conventions.PROVIDER)
-    at = span.start_ns / 1e9
-    for model in dict.fromkeys(conventions.text_of(span.attributes, (key,)) for key in conventions.MODEL):
-        cost = prices.estimate(provider, model, usage.input or 0, usage.output or 0, usage.cached_input or 0, at=at) if model else None
-        if cost is not None:
-            return usage._replace(cost=cost)
-    return usage
