@@ -1,6 +1,6 @@
 """The programs that `collector/docker-compose.yaml` names as images, built by Go: `python -m tools.backends.binaries`, which is `make collector`.
 
-They go to `.collector/`, each named with its version. A cold build takes about 18 minutes of processor time, 6 GB of disk while it works (Go's own
+They go to `.collector/`, each named with its version. A cold build takes about nine minutes of processor time, 4.3 GB of disk while it works (Go's own
 caches, which other builds use too) and 140 MB when it is done.
 """
 
@@ -27,7 +27,7 @@ LOG: Final = PLACE / "build.log"
 
 MISSING: Final = (
     "neither built nor found: `make collector` builds the Collector and Jaeger where Go 1.26 or newer is "
-    "(https://go.dev/dl/; about ten minutes, once); where Docker is, `docker compose up` in collector/ runs their images"
+    "(https://go.dev/dl/; about nine minutes of processor time, once); where Docker is, `docker compose up` in collector/ runs their images"
 )
 
 _MANIFEST: Final = CONFIGURATION / "builder.yaml"
