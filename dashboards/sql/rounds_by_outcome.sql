@@ -2,7 +2,7 @@
 SELECT outcome, rounds FROM (
 SELECT COALESCE(attributes->>'massgen.outcome', 'not said') AS outcome, COUNT(*) AS rounds
 FROM records
-WHERE span_name LIKE 'agent.%' AND COALESCE(attributes->>'massgen.agent_id', '') LIKE $agent
+WHERE span_name LIKE 'agent.%.round_%' AND COALESCE(attributes->>'massgen.agent_id', '') LIKE $agent
 GROUP BY 1
 )
 ORDER BY rounds ASC, outcome;

@@ -109,17 +109,7 @@ def model_calls(tree: Tree) -> list[ModelCall]:
         lowest = [key for key in below if key not in inner]
         if len(lowest) == 1:
             said[lowest[0]] = said[outer].updated(said[lowest[0]])
-    return [
-        ModelCall(
-            span,
-            # What the facade did not know the cost of, the price list does not know either.
-            said[span.key] if _is_facade(span) else priced(said[span.key], span.attributes, span.start_ns),
-            conventions.text_of(span.attributes, conventions.MODEL),
-            conventions.text_of(span.attributes, conventions.PROVIDER),
-            span.key in of_facade,
-        )
-        for span in sorted(_without_twins(leaves, said), key=lambda span: span.start_ns)
-    ]
+    return [_call(tree, span, said[span.key], span.key in of_facade) for span in sorted(_without_twins(leaves, said), key=lambda span: span.start_ns)]
 
 
 def tool_calls(tree: Tree) -> list[SpanRecord]:
@@ -206,3 +196,17 @@ def _without_twins(calls: Sequence[SpanRecord], said: Mapping[Key, Usage]) -> li
 
 def _within(inner: SpanRecord, outer: SpanRecord) -> bool:
     return inner is not outer and outer.start_ns <= inner.start_ns and (inner.end_ns or 0) <= (outer.end_ns or 0)
+
+
+def _call(tree: Tree, span: SpanRecord, usage: Usage, of_facade: bool) -> ModelCall:
+    models = _models(tree, span)
+    if not _is_facade(span):  # what the facade did not know the cost of, the price list does not know either
+        usage = priced(usage, span.attributes, span.start_ns, models)
+    return ModelCall(span, usage, models[0] if models else "", conventions.text_of(span.attributes, conventions.PROVIDER), of_facade)
+
+
+def _models(tree: Tree, span: SpanRecord) -> list[str]:
+    """The names of a call's model, the one that was asked for first; of Codex' requests, the turn that they are within says it."""
+    return conventions.models_of(span.attributes) or [
+        name for above in tree.above(span) if (name := conventions.text_of(above.attributes, conventions.TURNS_MODEL))
+    ]

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from massgen_tracing import semconv
-from massgen_tracing.model import SpanRecord
+from massgen_tracing.model import Attributes, SpanRecord
+
+CALLED_BY: Final = (semconv.LOGFIRE_MSG_TEMPLATE, semconv.LOGFIRE_MSG)
+"""The attributes that `called` asks for."""
 
 
 def name(span: SpanRecord) -> str:
-    """Its message where it is made of a template (Logfire's spans and records, ours), which says more when it is filled; its name otherwise."""
-    message = span.attributes.get(semconv.LOGFIRE_MSG) if semconv.LOGFIRE_MSG_TEMPLATE in span.attributes else None
-    return message if message and isinstance(message, str) else span.name or "(unnamed)"
+    """What a span is called."""
+    return called(span.name, span.attributes)
+
+
+def called(name: str, attributes: Attributes) -> str:
+    """A span's message where it is made of a template (Logfire's spans and records, ours), which says more when it is filled; its name otherwise."""
+    message = attributes.get(semconv.LOGFIRE_MSG) if semconv.LOGFIRE_MSG_TEMPLATE in attributes else None
+    return message if message and isinstance(message, str) else name or "(unnamed)"
+
+
+def counted(many: int, noun: str) -> str:
+    """A number and its noun: `1 call`, `2 calls`."""
+    return f"{many:,} {noun}" + ("" if many == 1 else "s")
 
 
 def agent(span: SpanRecord) -> str:

@@ -228,7 +228,7 @@ def _is_call(span: SpanRecord) -> bool:
 
 def _priced(span: SpanRecord, used: Usage) -> Usage:
     """With its cost by the price list, where nobody said it; what the facade did not know the cost of, the list does not know either."""
-    return used if span.name.startswith(semconv.LLM_PREFIX) else priced(used, span.attributes, span.start_ns)
+    return used if span.name.startswith(semconv.LLM_PREFIX) else priced(used, span.attributes, span.start_ns, conventions.models_of(span.attributes))
 
 
 def _count_tool(tools: Tools, name: str, ns: int, input_chars: int, output_chars: int, *, failed: bool, mcp: bool) -> None:

@@ -55,8 +55,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_ahead(address: str) -> None:
-    """Asks what the page will ask for first, so that a large run is read while the browser starts."""
-    with contextlib.suppress(OSError), urlopen(address.replace("/run?", "/api/spans?", 1)) as answer:  # noqa: S310 - the server's own address
+    """Asks for the page, so that a large run is read while the browser starts."""
+    with contextlib.suppress(OSError), urlopen(address) as answer:  # noqa: S310 - the server's own address
         answer.read()
 
 

@@ -24,7 +24,7 @@ function Later({ path }: { path: string }) {
       () => (page.value = new Refused("This page cannot be loaded.", "Is `massgen-tracing view` still running?")),
     );
   }, []);
-  if (page.value instanceof Refused) return <main class="page"><Problem error={page.value} /></main>;
+  if (page.value instanceof Refused) return <main class="page"><Problem error={page.value} whole /></main>;
   if (!page.value) return <main class="page"><Waiting>One moment …</Waiting></main>;
   const Shown = page.value.shown;
   return <Shown />;

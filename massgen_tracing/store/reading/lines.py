@@ -44,6 +44,7 @@ class LineDecoder:
     def __init__(self, decoder: otlp.Decoder) -> None:
         self._decoder = decoder
         self._heads: dict[bytes, Home | None] = {}
+        self._last = b""
 
     def span(self, line: bytes) -> SpanRecord | None:
         """The one span of a line that is written as our writer writes; None for any other line."""
@@ -67,17 +68,30 @@ class LineDecoder:
 
     def head(self, line: bytes) -> bytes | None:
         """Resource and scope, up to where the span begins, of a line that is written as our writer writes; None for any other line."""
+        if not line.endswith(_TAIL):
+            return None
+        if self._last and line.startswith(self._last):  # as most lines do
+            return self._last
         at = line.find(_SPANS) + len(_SPANS)
-        if at < len(_SPANS) or not line.endswith(_TAIL):
+        if at < len(_SPANS):
             return None
         head = line[:at]
-        return None if self._home(head) is None else head
+        if self._home(head) is None:
+            return None
+        self._last = head
+        return head
+
+    def resource(self, head: bytes) -> Resource:
+        """The resource of a head that `head` gave."""
+        home = self._home(head)
+        return Resource() if home is None else home[0]
 
     def _home(self, head: bytes) -> Home | None:
         if head in self._heads:
             return self._heads[head]
         if len(self._heads) >= _MAX_HEADS:
             self._heads.clear()
+            self._last = b""
         home = self._heads[head] = self._decoded(head)
         return home
 

@@ -53,7 +53,7 @@ SCHEMA: Final = pa.schema([*records.SCHEMA, *_WHOLE, *_TYPED, *typed.SPARE_FIELD
 
 FIXED: Final = pa.schema([*records.SCHEMA, *_WHOLE])
 
-_STATUS_CODES: Final = {"UNSET": 0, "OK": 1, "ERROR": 2}
+STATUS_CODES: Final = {"UNSET": 0, "OK": 1, "ERROR": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +336,7 @@ def _rebuilt(rows: Iterable[dict[str, Any]], trace_prefix: str) -> Iterator[Span
             attributes=rest.attributes(row["attributes"], more.get("attributes", [])),
             events=rest.events(row["otel_events"], more.get("events", [])),
             links=rest.links(row["otel_links"], more.get("links", [])),
-            status_code=_STATUS_CODES[row["otel_status_code"]],
+            status_code=STATUS_CODES[row["otel_status_code"]],
             status_message=row["otel_status_message"] or "",
             trace_state=row["otel_trace_state"] or "",
             flags=row["otel_flags"],

@@ -30,7 +30,7 @@ _RULES: Final = """
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.55 system-ui,sans-serif}
 main{max-width:1060px;margin:0 auto;padding:24px 20px 80px}h1{font-size:26px;margin:0 0 12px}h2{font-size:20px;margin:44px 0 10px;padding-top:10px;
 border-top:1px solid var(--line)}
-h3{font-size:16px;margin:26px 0 6px}p{margin:8px 0}
+h3{font-size:16px;margin:26px 0 6px}p{margin:8px 0}h1,h2,h3,p,li,nav,figcaption{overflow-wrap:anywhere}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;
 margin:0 0 18px;color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;color:var(--ink)}nav{columns:3 220px;font-size:14px;padding:12px 16px;
 background:var(--wash);border-radius:8px}

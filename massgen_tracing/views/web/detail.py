@@ -32,7 +32,7 @@ _TEXTS: Final = (
 def document(opened: Opened, place: int) -> dict[str, Any]:
     """The span at a place of the arrays; times in seconds, the start from the run's start on. Nothing of it is left out."""
     spans = opened.spans
-    span = spans.records[place]
+    span = opened.records[place]
     parts = opened.subject.analysis.parts
     attributes = span.attributes
     kind = KINDS[spans.kind[place]]

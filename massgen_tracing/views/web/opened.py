@@ -7,19 +7,19 @@ import gc
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from massgen_tracing import layout
+from massgen_tracing.errors import RecordingError
 from massgen_tracing.insight.calls import Key
 from massgen_tracing.insight.findings.waiting import Step, critical_path
 from massgen_tracing.insight.overview import Gap, Used, gaps, used
 from massgen_tracing.insight.tools import ToolCall
+from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading import liveness
-from massgen_tracing.store.roots import catalogue, lookup
+from massgen_tracing.store.roots import catalogue, lookup, outlines
 from massgen_tracing.views.report import analysed
 from massgen_tracing.views.report.subject import Subject
 from massgen_tracing.views.web import columns
@@ -29,49 +29,107 @@ _KEPT: Final = 4
 """Questions that are kept; one of 50,000 spans takes about 150 MB."""
 
 
-@dataclass(frozen=True)
+T = TypeVar("T")
+
+
+class _once(Generic[T]):  # noqa: N801 - used as a decorator
+    """A property that is computed when it is first asked for, by one thread, for which the others wait."""
+
+    def __init__(self, compute: Callable[[Opened], T]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Opened, owner: type | None = None) -> T:
+        with instance.lock:
+            if self._name not in instance.__dict__:
+                instance.__dict__[self._name] = self._compute(instance)  # which is found there from now on, and asks nobody
+            made: T = instance.__dict__[self._name]
+            return made
+
+
 class Opened:
-    """A question of a run.
+    """A question of a run. Its spans are drawn from their outlines, before anything is read in full; what is said of them comes later.
+
+    Args:
+        located: where it lies.
+        version: changes whenever its files, or who writes them, do.
+        found: the same, where it has been read already.
 
     Attributes:
-        found: where it lies, and its spans.
-        version: changes whenever its files, or who writes them, do.
+        lock: held while something is computed.
     """
 
-    found: analysed.Found
-    version: str
+    def __init__(self, located: analysed.Located, version: str, found: analysed.Found | None = None) -> None:
+        self.located = located
+        self.version = version
+        self.lock = threading.RLock()
+        if found is not None:
+            self.__dict__["found"] = found
 
-    @cached_property
-    def subject(self) -> Subject:
-        """What is computed of it."""
-        return analysed.subject(self.found)
-
-    @cached_property
+    @_once
     def spans(self) -> Spans:
-        """Its spans as the page has them."""
-        return columns.of(self.found.recording.spans)
+        """Its spans as the page has them.
 
-    @cached_property
+        Raises:
+            RecordingError: if there are none.
+        """
+        outlined = None if self.located.trace or "found" in self.__dict__ else outlines.read(self.located.files, columns.ASKED)
+        return (columns.drawn(outlined) if outlined else None) or self._whole[0]
+
+    @_once
     def encoded(self) -> bytes:
         """The same as JSON."""
         return columns.encode(self.spans, self.version)
 
-    @cached_property
+    @_once
+    def found(self) -> analysed.Found:
+        """All that its files say."""
+        with _undisturbed():
+            return analysed.read(self.located)
+
+    @_once
+    def records(self) -> list[SpanRecord]:
+        """Its spans in full, in the order of the arrays."""
+        spans = self.spans
+        if "_whole" in self.__dict__:
+            return self._whole[1]
+        known = {span.key: span for span in self.found.recording.spans}
+        try:
+            return [known[each.trace_id, each.span_id] for each in spans.outlines]
+        except KeyError:
+            raise RecordingError(f"The files of {self.located.title} have changed while they were read", hint="Read it again") from None
+
+    @_once
+    def _whole(self) -> tuple[Spans, list[SpanRecord]]:
+        return columns.of(self.found.recording.spans)
+
+    @_once
+    def subject(self) -> Subject:
+        """What is computed of it."""
+        made = analysed.subject(self.found)
+        with _undisturbed():
+            made.analysis.parts  # noqa: B018 - what all of it is made of
+        return made
+
+    @_once
     def used(self) -> list[Used]:
         """Who used what."""
         return used(self.subject.analysis.parts)
 
-    @cached_property
+    @_once
     def gaps(self) -> list[Gap]:
         """Where nothing went on."""
         return gaps(self.subject.analysis.parts)
 
-    @cached_property
+    @_once
     def tool_calls(self) -> dict[Key, ToolCall]:
         """The tool calls by their spans."""
         return {call.span.key: call for call in self.subject.analysis.parts.tools}
 
-    @cached_property
+    @_once
     def path(self) -> list[Step]:
         """What the run waited for, the last first."""
         parts = self.subject.analysis.parts
@@ -80,7 +138,8 @@ class Opened:
     @property
     def turns(self) -> list[int]:
         """The questions of its run; none for a bare recording."""
-        return [] if self.found.log_dir is None else sorted({attempt.turn for attempt in layout.attempts(self.found.log_dir)})
+        log_dir = self.located.log_dir
+        return [] if log_dir is None else sorted({attempt.turn for attempt in layout.attempts(log_dir)})
 
 
 class Shelf:
@@ -118,8 +177,8 @@ class Shelf:
             version = version_of(located.files)
             made = self._kept.get(key)
             if made is None or made.version != version:
+                made = Opened(located, version)
                 with _undisturbed():
-                    made = Opened(analysed.read(located), version)
                     made.encoded  # noqa: B018 - what every page asks for first
         with self._lock:
             self._kept[key] = made

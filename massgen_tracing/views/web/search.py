@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from massgen_tracing.insight import words
@@ -30,12 +30,12 @@ def terms(query: str) -> list[Term]:
     ]
 
 
-def places(spans: Spans, query: str) -> list[int]:
+def places(spans: Spans, records: Sequence[SpanRecord], query: str) -> list[int]:
     """The places of the spans for which all conditions hold, in their order; none for an empty query."""
     wanted = terms(query)
     if not wanted:
         return []
-    return [place for place, span in enumerate(spans.records) if all(_holds(spans, place, span, term) is not term.negated for term in wanted)]
+    return [place for place, span in enumerate(records) if all(_holds(spans, place, span, term) is not term.negated for term in wanted)]
 
 
 def _holds(spans: Spans, place: int, span: SpanRecord, term: Term) -> bool:

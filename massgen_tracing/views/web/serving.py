@@ -6,8 +6,11 @@ server); here no answer has anything of what lies outside of the root.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial, wraps
 from typing import Any, Final
 
@@ -65,7 +68,7 @@ def routes(root: str) -> list[BaseRoute]:
         Route("/api/sql", partial(_sql, shelf, statement_limit), methods=["POST"]),
         Route("/api/{anything:path}", _unknown),
         Route("/assets/{name}", _asset),
-        *(Route(path, _page) for path in PAGES),
+        *(Route(path, partial(_page, shelf, limit)) for path in PAGES),
     ]
 
 
@@ -148,17 +151,16 @@ def _span(shelf: Shelf, request: Request) -> Any:
     opened = _opened(shelf, request)
     asked = request.query_params
     trace, span = asked.get("trace", ""), asked.get("span", "")
-    records = opened.spans.records
-    place = next((place for place, each in enumerate(records) if each.span_id == span and trace in {"", each.trace_id}), None)
+    place = next((place for place, each in enumerate(opened.spans.outlines) if each.span_id == span and trace in {"", each.trace_id}), None)
     if place is None:
-        raise RecordingError(f"There is no span {span} in {opened.found.title}", expected="the id of one of its spans")
+        raise RecordingError(f"There is no span {span} in {opened.located.title}", expected="the id of one of its spans")
     return detail.document(opened, place)
 
 
 def _search(shelf: Shelf, request: Request) -> Any:
     """The places of the spans for which a query holds."""
     opened = _opened(shelf, request)
-    found = search.places(opened.spans, request.query_params.get("q", ""))
+    found = search.places(opened.spans, opened.records, request.query_params.get("q", ""))
     return {"version": opened.version, "places": found[:_MOST_FOUND], "found": len(found)}
 
 
@@ -212,5 +214,24 @@ async def _asset(request: Request) -> Response:
     return Response(path.read_bytes(), headers={**HEADERS, "Cache-Control": "max-age=31536000, immutable"}, media_type=_TYPES[path.suffix])
 
 
-async def _page(_: Request) -> Response:
+_ahead: Final[set[asyncio.Task[None]]] = set()
+"""What is read ahead; the loop itself does not keep its tasks."""
+
+_TRACE: Final = re.compile(r"trace_id\s*=\s*'([0-9a-f]+)'", re.IGNORECASE)
+
+
+def _read_ahead(shelf: Shelf, run: str | None, turn: str | None) -> None:
+    with suppress(MassGenTracingError):  # which the page is told when it asks
+        shelf.open(run, _number(turn, "turn"))
+
+
+async def _page(shelf: Shelf, limit: CapacityLimiter, request: Request) -> Response:
+    """The document of every page. The run that it will ask for is read while the browser loads the rest."""
+    asked = request.query_params
+    trace = _TRACE.search(asked.get("q", "")) if "project" in request.path_params else None
+    if request.url.path == "/run" or trace is not None:
+        run, turn = (asked.get("run"), asked.get("turn")) if trace is None else (trace[1], None)
+        ahead = asyncio.create_task(to_thread.run_sync(_read_ahead, shelf, run or None, turn, limiter=limit))
+        _ahead.add(ahead)
+        ahead.add_done_callback(_ahead.discard)
     return Response((DIST / "index.html").read_bytes(), headers={**HEADERS, "Cache-Control": "no-cache"}, media_type="text/html")

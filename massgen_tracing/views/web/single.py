@@ -15,7 +15,7 @@ _MOST_DETAILS: Final = 30_000_000
 
 def opened(found: analysed.Found) -> Opened:
     """A question of a run as it is now, and goes on to be in the file."""
-    return Opened(found, "file")
+    return Opened(found, "file", found)
 
 
 def view(of: Opened) -> tuple[View, int]:
@@ -23,13 +23,13 @@ def view(of: Opened) -> tuple[View, int]:
     details, used = {}, 0
     spans = of.spans
     # What failed is what will be looked at first.
-    order = sorted(range(len(spans.records)), key=lambda place: (not spans.flags[place] & columns.FAILED, place))
+    order = sorted(range(len(spans.outlines)), key=lambda place: (not spans.flags[place] & columns.FAILED, place))
     for place in order:
         told = encoded.dumps(detail.document(of, place))
         used += len(told)
         if used > _MOST_DETAILS:
             break
-        details[spans.records[place].span_id] = told
+        details[of.records[place].span_id] = told
     left_out = len(order) - len(details)
     said = b"".join((
         b'{"run":', encoded.dumps(document.document(of)), b',"spans":', of.encoded, b',"left_out":', str(left_out).encode(), b',"details":{',

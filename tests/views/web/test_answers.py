@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from starlette.testclient import TestClient
 from massgen_tracing.serve import viewing
 from massgen_tracing.store.reading.spans import identity
 from massgen_tracing.store.roots import catalogue, reader
+from massgen_tracing.store.sealing import seal
 from massgen_tracing.views import overview as overview_view
 from massgen_tracing.views.report import analysed
 from massgen_tracing.views.web import columns, conversation, encoded, search
+from massgen_tracing.views.web.opened import Shelf
 from tests.insight.planted import FAULTS, play
 from tests.store import otlp
 from tests.views.web.recorded import CONVENTIONS, FAULTY, FRAMEWORK, LONG, ORDINARY, SPOKEN, TURNS
@@ -83,9 +86,26 @@ def test_any_tree_of_spans_can_be_drawn(seed: int, many: int) -> None:
     collected = reader.Reader()
     collected.add_lines([otlp.line(*spans)], source="random")
     records = collected.recording().spans
-    made = columns.of(records)
-    assert sorted(map(identity, made.records)) == sorted(map(identity, records))
+    made, order = columns.of(records)
+    assert sorted(map(identity, order)) == sorted(map(identity, records))
     assert_rows(json.loads(columns.encode(made, "1")))
+    drawn = columns.drawn(map(columns.ASKED.of, records))
+    assert drawn in (None, made)
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["live", "sealed"])
+def test_a_run_is_drawn_before_it_is_read_in_full(root: Path, tmp_path: Path, sealed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same arrays, from the live files and from sealed ones; and then all that its spans say, in the same places."""
+    place = Path(shutil.copytree(root / "massgen_logs" / FAULTY, tmp_path / "massgen_logs" / FAULTY))
+    expected, order = columns.of(reader.read(catalogue.files(place)).spans)
+    if sealed:
+        assert all(seal.seal(path).sealed for path in catalogue.files(place))
+    shelf = Shelf(str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "read", None)
+        opened = shelf.open(FAULTY)
+    assert opened.encoded == columns.encode(expected, opened.version)
+    assert [span.key for span in opened.records] == [span.key for span in order]
 
 
 def test_a_page_that_has_the_spans_already_is_told_so(client: TestClient) -> None:
@@ -152,9 +172,9 @@ def test_words_and_values_are_found(client: TestClient, query: str, found: int) 
 @settings(max_examples=40)
 def test_any_text_can_be_searched_for(query: str) -> None:
     """What is in a span's name finds it."""
-    spans = columns.of(play(next(iter(FAULTS))))
-    for place in search.places(spans, query):
-        assert 0 <= place < len(spans.records)
+    spans, records = columns.of(play(next(iter(FAULTS))))
+    for place in search.places(spans, records, query):
+        assert 0 <= place < len(records)
 
 
 OUTSIDE = [

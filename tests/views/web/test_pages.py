@@ -240,12 +240,12 @@ async def test_the_decision_is_a_picture(page: Any) -> None:
     picture = page.locator(".course svg").first
     boxes = await picture.locator(".box").evaluate_all("boxes => boxes.map(box => box.getAttribute('aria-label'))")
     assert len(boxes) == 12
-    assert "a round 0: answer agent1.1; was shown no answer; took 1m11s" in boxes
-    assert any(label.startswith("c round 0: restarted by a;") for label in boxes)
-    assert any(label.startswith("b round 2: vote for agent3.1; was shown agent1.1, agent2.1, agent3.1") for label in boxes)
+    assert "a: answer agent1.1 round 0 · 1m11s; was shown no answer" in boxes
+    assert any(label.startswith("c: restarted by a round 0 ") for label in boxes)
+    assert any(label == "b: vote for agent3.1 round 2 · 2.10s; was shown agent1.1, agent2.1, agent3.1, agent3.2" for label in boxes)
     assert await picture.locator(".edge.vote").count() == 2
     assert await picture.locator(".edge.lost").count() == 3
-    await picture.get_by_role("button", name="b round 2").focus()
+    await picture.get_by_role("button", name="b: vote for agent3.1").focus()
     await page.keyboard.press("Enter")
     await expect(page.get_by_label("Details of the span").locator("h2")).to_have_text("round 2: vote for agent3.1")
     await page.goto(f"/run?run={ORDINARY}")

@@ -61,11 +61,11 @@ const LABEL_LEAST = 40;
 const CHARACTER = 6.2;
 
 export function draw(context: CanvasRenderingContext2D, scene: Scene): void {
-  const { width, height, ratio, colours, layout: at, scroll } = scene;
+  const { height, ratio, colours, layout: at, scroll } = scene;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.globalAlpha = 1;
   context.fillStyle = colours.paper;
-  context.fillRect(0, 0, width, height);
+  context.fillRect(0, 0, context.canvas.width, height);
   const palette = new Palette(colours);
   const dim = scene.bright !== null;
   at.lanes.forEach((lane, place) => {
@@ -73,7 +73,7 @@ export function draw(context: CanvasRenderingContext2D, scene: Scene): void {
     if (top > height || top + lane.height < 0) return;
     context.globalAlpha = 1;
     context.fillStyle = place % 2 ? colours.paper : colours.wash;
-    context.fillRect(0, top, width, lane.height);
+    context.fillRect(0, top, context.canvas.width, lane.height);
   });
   grid(context, scene);
   texels(context, scene, scene.all, palette, dim ? 0.22 : 1, false);
@@ -308,7 +308,7 @@ function curtain(context: CanvasRenderingContext2D, scene: Scene): void {
   const x = ((scene.until! - view[0]) / (view[1] - view[0])) * width;
   context.globalAlpha = 0.88;
   context.fillStyle = colours.paper;
-  context.fillRect(Math.max(0, x), 0, width, height);
+  context.fillRect(Math.max(0, x), 0, context.canvas.width, height);
   context.globalAlpha = 1;
   context.fillStyle = colours.accent;
   context.fillRect(x - 1, 0, 2, height);

@@ -53,9 +53,9 @@ function Choose({ label, value, runs, choose }: { label: string; value: string |
   );
 }
 
-function written(value: number | null, unit: string | null): string {
+function written(value: number | null, unit: string | null, costless = 0): string {
   if (value === null) return "unknown";
-  return unit === "s" ? duration(value) : unit === "USD" ? cost(value) : value.toLocaleString("en-US");
+  return unit === "s" ? duration(value) : unit === "USD" ? cost(value, costless) : value.toLocaleString("en-US");
 }
 
 function changed(first: number | null, second: number | null, unit: string | null): string {
@@ -69,20 +69,24 @@ function Told({ told }: { told: Comparison }) {
   const name = (side: Comparison["first"]) => (
     <Link to={href("/run", { run: side.run.startsWith("trace ") ? side.trace_id : side.run, turn: side.turn })}>{side.run}{side.turn === null ? "" : `, question ${side.turn}`}</Link>
   );
+  const spread = told.measures.some((each) => each.spread);
   return (
     <>
       <p>A is {name(told.first)}, B is {name(told.second)}.{!told.same_configuration && <span class="bad"> They are of different configurations: other agents, or other models.</span>}</p>
+      {told.first.calls_of_unknown_cost + told.second.calls_of_unknown_cost > 0 && <p class="soft">≥: calls whose cost nobody knows are not in it.</p>}
+      <div class="compared">
       <div class="scroll">
+        <h2>Measures</h2>
         <table>
-          <thead><tr><th>what</th><th class="n">A</th><th class="n">B</th><th class="n">change</th><th>earlier runs of the same agents</th></tr></thead>
+          <thead><tr><th>what</th><th class="n">A</th><th class="n">B</th><th class="n">change</th>{spread && <th>earlier runs of the same agents</th>}</tr></thead>
           <tbody>
             {told.measures.map((each) => (
               <tr key={each.name}>
                 <td>{each.name}</td>
-                <td class="n">{written(each.first, each.unit)}</td>
-                <td class="n">{written(each.second, each.unit)}</td>
+                <td class="n">{written(each.first, each.unit, told.first.calls_of_unknown_cost)}</td>
+                <td class="n">{written(each.second, each.unit, told.second.calls_of_unknown_cost)}</td>
                 <td class="n">{changed(each.first, each.second, each.unit)}</td>
-                <td>{each.spread ? `${written(each.spread[0], each.unit)} to ${written(each.spread[1], each.unit)}` : ""}{each.beyond_spread ? <b class="bad"> beyond it</b> : ""}</td>
+                {spread && <td>{each.spread ? `${written(each.spread[0], each.unit)} to ${written(each.spread[1], each.unit)}` : ""}{each.beyond_spread ? <b class="bad"> beyond it</b> : ""}</td>}
               </tr>
             ))}
           </tbody>
@@ -90,6 +94,7 @@ function Told({ told }: { told: Comparison }) {
       </div>
       <Counts title="Tool calls" rows={told.tools.map((each) => [each.tool, each.first, each.second])} />
       <Counts title="Findings" rows={told.findings.map((each) => [each.code, each.first, each.second])} />
+      </div>
     </>
   );
 }
@@ -97,14 +102,12 @@ function Told({ told }: { told: Comparison }) {
 function Counts({ title, rows }: { title: string; rows: [string, number, number][] }) {
   if (!rows.length) return null;
   return (
-    <>
-      <h3>{title}</h3>
-<div class="scroll">
+    <div class="scroll">
+      <h2>{title}</h2>
       <table>
-        <thead><tr><th>{title.toLowerCase()}</th><th class="n">A</th><th class="n">B</th></tr></thead>
+        <thead><tr><th>what</th><th class="n">A</th><th class="n">B</th></tr></thead>
         <tbody>{rows.map(([name, first, second]) => <tr key={name}><td>{name}</td><td class="n">{first}</td><td class="n">{second}</td></tr>)}</tbody>
       </table>
-      </div>
-    </>
+    </div>
   );
 }

@@ -19,7 +19,7 @@ export default function DashboardsPage() {
     source.dashboards().then((found) => (all.value = found), (error) => (problem.value = error));
     source.atHand().then((found) => (words.value = found), () => undefined);
   }, []);
-  if (problem.value) return <main class="page"><Problem error={problem.value} /></main>;
+  if (problem.value) return <main class="page"><Problem error={problem.value} whole /></main>;
   if (!all.value) return <main class="page"><Waiting>Reading the dashboards …</Waiting></main>;
   const { params } = address.value;
   const names = Object.keys(all.value.dashboards);
@@ -29,6 +29,7 @@ export default function DashboardsPage() {
   const variables = Object.fromEntries((board.variables ?? []).map((each) => [each, params.get(each) ?? all.value!.variables[each].value]));
   return (
     <main class="page">
+      <h1 class="unseen">{board.title}</h1>
       <nav class="tabs" aria-label="Dashboards">
         {names.map((each) => (
           <Link key={each} to={href("/dashboards", { name: each, since: params.get("since") })} current={each === name} class="tab">{all.value!.dashboards[each].title}</Link>
@@ -80,7 +81,7 @@ function Tile({ panel, width, since, variables, sql }: { panel: Panel; width: nu
     <article class="tile" style={{ gridColumn: `span ${width}` }}>
       <h3>
         {panel.title}
-        {sql && <Link to={href("/sql", { sql })} class="soft" label={`The query ${panel.query}`}>SQL</Link>}
+        {sql && <Link to={href("/sql", { sql })} class="soft" label={`SQL: the query ${panel.query}`}>SQL</Link>}
       </h3>
       {problem.value ? <Problem error={problem.value} /> : !table.value ? <Waiting>…</Waiting> : <Shown panel={panel} table={table.value} />}
     </article>

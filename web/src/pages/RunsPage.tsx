@@ -38,7 +38,7 @@ export function RunsPage() {
     };
   }, [limit]);
 
-  if (problem.value && !listing.value) return <main class="page"><Problem error={problem.value} /></main>;
+  if (problem.value && !listing.value) return <main class="page"><Problem error={problem.value} whole /></main>;
   if (!listing.value) return <main class="page"><Waiting>Reading the runs …</Waiting></main>;
   const { runs, root, known, more, notes } = listing.value;
   const shown = filter ? runs.filter((run) => `${run.run} ${run.question ?? ""} ${run.work ?? ""} ${run.agents?.join(" ") ?? ""} ${run.state}`.toLowerCase().includes(filter)) : runs;

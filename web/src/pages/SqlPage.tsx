@@ -87,6 +87,7 @@ export default function SqlPage() {
                 onClick={() => {
                   put(each.sql);
                   if (!each.trace || address.peek().params.get("trace")) void ask();
+                  else table.value = null;
                 }}
               >
                 {each.name}<small>{each.about}</small>
@@ -105,7 +106,7 @@ export default function SqlPage() {
             {Object.entries(WINDOWS).map(([key, title]) => <option key={key} value={key}>{title}</option>)}
           </select></label>
           {aboutTrace && (
-            <label>run or trace <input type="text" value={params.get("trace") ?? ""} onInput={(event) => change({ trace: event.currentTarget.value || null }, true)} /></label>
+            <label>about the run or trace <input type="text" placeholder="a run's name" value={params.get("trace") ?? ""} onInput={(event) => change({ trace: event.currentTarget.value || null }, true)} /></label>
           )}
           {needed.map((name) => (
             <label key={name}>${name} <input type="text" value={answers.value[name] ?? (name === "resolution" ? RESOLUTIONS[span] : "")} onInput={(event) => (answers.value = { ...answers.value, [name]: event.currentTarget.value })} /></label>
@@ -116,6 +117,7 @@ export default function SqlPage() {
             {asking.value ? "asking …" : table.value ? `${plural(table.value.rows.length, "row")} in ${duration(table.value.seconds)}` : ""}
           </span>
         </div>
+        {aboutTrace && !params.get("trace") && !table.value && <p class="note">This query is about one run: name it beside <code>ask</code>, or open the query from a run's page.</p>}
         {problem.value && <Problem error={problem.value} />}
         {table.value && (
           <>
@@ -130,10 +132,23 @@ export default function SqlPage() {
   );
 }
 
+/** A chart of a column of numbers that is chosen: over time where the rows have times, else a bar a row. */
 function Drawn({ table }: { table: Table }) {
-  const texts = table.columns.filter((column, place) => !column.numeric && place !== timeColumn(table));
-  const made = lines(table, texts[0]?.name);
-  if (made) return <LineChart data={made} label="The rows over time" height={260} />;
-  if (table.columns.some((column) => column.numeric)) return <Bars table={table} />;
-  return <p class="note">There is no column of numbers to draw.</p>;
+  const numbers = table.columns.filter((column) => column.numeric).map((column) => column.name);
+  const time = timeColumn(table);
+  const asked = address.value.params.get("draw");
+  const drawn = asked && numbers.includes(asked) ? asked : numbers[0];
+  if (!drawn) return <p class="note">There is no column of numbers to draw.</p>;
+  const by = table.columns.find((column, place) => !column.numeric && place !== time)?.name;
+  const made = lines(table, by, [drawn]);
+  return (
+    <section class="drawn">
+      <label>
+        draws <select value={drawn} onChange={(event) => change({ draw: event.currentTarget.value }, true)}>
+          {numbers.map((name) => <option key={name} value={name}>{name}</option>)}
+        </select>{made ? ` over ${table.columns[time].name}${by ? `, a line for each ${by}` : ""}` : ""}
+      </label>
+      {made ? <LineChart data={made} label={`${drawn} over time`} height={260} /> : <Bars table={table} number={drawn} />}
+    </section>
+  );
 }

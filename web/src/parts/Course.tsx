@@ -1,12 +1,16 @@
 /** How the agents came to their decision, as a picture: who was shown what, answered what, voted for whom, and what was thrown away. */
 import { useComputed, useSignal } from "@preact/signals";
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { duration } from "../state/format";
 import { replay, selectId, selectedId, told } from "../state/run";
 import type { Coordination, CourseRound } from "../state/types";
 import { Empty } from "./ui";
 
-const [WIDE, HIGH, ACROSS, DOWN, LEFT, TOP] = [148, 44, 50, 26, 112, 14];
+const [HIGH, DOWN, TOP] = [44, 26, 14];
+
+/** Pixels of a box and between two columns: as much as one likes, and the least that can be read. */
+const [WIDE, ACROSS, LEAST_WIDE, LEAST_ACROSS] = [148, 50, 120, 26];
+const CHARACTER = 6.7;
 
 /** Pixels of a picture that is drawn whole, and between the places from which a wider one is drawn anew. */
 const [WHOLE, STEP] = [6000, 1200];
@@ -29,10 +33,12 @@ interface Drawing {
   edges: Edge[];
   width: number;
   height: number;
+  /** Pixels of a box. */
+  wide: number;
 }
 
-/** Each round stands to the right of those before it, and of the answers that it was shown. */
-function drawing(told: Coordination): Drawing {
+/** Each round stands to the right of those before it, and of the answers that it was shown; closer where there is little room. */
+function drawing(told: Coordination, room: number): Drawing {
   const columns = new Map<string, number>();
   const lastOf = new Map<string, number>();
   const answerOf = new Map<string, CourseRound>();
@@ -51,10 +57,16 @@ function drawing(told: Coordination): Drawing {
     columns.set(round.span_id, column);
     lastOf.set(round.agent_id, column);
   }
+  const left = Math.min(112, 26 + 7.5 * Math.max(...told.agents.map((agent) => agent.length)));
+  const liked = (last + 1) * (WIDE + ACROSS) - ACROSS;
+  const spare = (last + 1) * (WIDE - LEAST_WIDE) + last * (ACROSS - LEAST_ACROSS);
+  const squeezed = Math.min(1, Math.max(0, (liked - (room - left - 4)) / Math.max(1, spare)));
+  const wide = Math.floor(WIDE - squeezed * (WIDE - LEAST_WIDE));
+  const across = Math.floor(ACROSS - squeezed * (ACROSS - LEAST_ACROSS));
   const rowOf = new Map(told.agents.map((agent, row) => [agent, row]));
   const boxes = told.rounds.map((round) => ({
     round,
-    x: LEFT + (columns.get(round.span_id) ?? 0) * (WIDE + ACROSS),
+    x: left + (columns.get(round.span_id) ?? 0) * (wide + across),
     y: TOP + (rowOf.get(round.agent_id) ?? 0) * (HIGH + DOWN),
   }));
   const boxOf = new Map(boxes.map((box) => [box.round.span_id, box]));
@@ -84,8 +96,9 @@ function drawing(told: Coordination): Drawing {
   return {
     boxes,
     edges,
-    width: LEFT + (Math.max(0, last) + 1) * (WIDE + ACROSS) - ACROSS + 20,
+    width: left + (Math.max(0, last) + 1) * (wide + across) - across + 4,
     height: TOP + Math.max(1, told.agents.length) * (HIGH + DOWN),
+    wide,
   };
 }
 
@@ -107,9 +120,16 @@ function kindOf(round: CourseRound): string {
   return round.answer ? "answer" : round.state === "open" ? "open" : "none";
 }
 
-function spoken(round: CourseRound): string {
+/** The two lines of a box. */
+function written(round: CourseRound, over: boolean, wide: number): [string, string] {
+  const second = [round.round === null ? "presentation" : `round ${round.round}`, over ? duration(round.seconds) : ""];
+  return [short(over ? what(round) : "works", Math.floor((wide - 14) / CHARACTER)), second.filter(Boolean).join(" · ")];
+}
+
+/** What is read aloud: whose round it is, the lines of its box as they stand there, and what these have no room for. */
+function spoken(round: CourseRound, [first, second]: [string, string]): string {
   const shown = round.shown === null ? "what it was shown is not recorded" : round.shown.length ? `was shown ${round.shown.join(", ")}` : "was shown no answer";
-  return `${round.agent_id}${round.round === null ? "" : ` round ${round.round}`}: ${what(round)}; ${shown}; took ${duration(round.seconds) || "unknown time"}`;
+  return [`${round.agent_id}: ${first} ${second}`, first.endsWith("…") ? what(round) : "", shown].filter(Boolean).join("; ");
 }
 
 export function Course() {
@@ -120,11 +140,21 @@ export function Course() {
 
 function Picture({ told, title }: { told: Coordination; title: string | null }) {
   const looked = useSignal<string | null>(null);
-  const made = useMemo(() => drawing(told), [told]);
+  const scroller = useRef<HTMLDivElement>(null);
+  const room = useSignal(1000);
+  useEffect(() => {
+    const box = scroller.current!;
+    const observer = new ResizeObserver(() => (room.value = box.clientWidth));
+    observer.observe(box);
+    room.value = box.clientWidth;
+    return () => observer.disconnect();
+  }, []);
+  const made = useMemo(() => drawing(told, room.value), [told, room.value]);
+  const { wide } = made;
   const scroll = useSignal(0);
   // Of a picture that is many screens wide, what is near the screen is drawn.
   const [from, to] = made.width > WHOLE ? [Math.max(0, scroll.value - STEP), Math.min(made.width, scroll.value + 3 * STEP)] : [0, made.width];
-  const isNear = (box: Box) => box.x < to && box.x + WIDE > from;
+  const isNear = (box: Box) => box.x < to && box.x + wide > from;
   const near = useComputed(() => looked.value ?? (made.boxes.some((box) => box.round.span_id === selectedId.value) ? selectedId.value : null));
   const touches = (edge: Edge) => near.value === null || edge.from.round.span_id === near.value || edge.to.round.span_id === near.value;
   const isBefore = (round: CourseRound) => replay.value === null || round.start * 1e6 <= replay.value;
@@ -136,6 +166,7 @@ function Picture({ told, title }: { told: Coordination; title: string | null }) 
       {title && <figcaption>{title}</figcaption>}
       <div
         class="scroll"
+        ref={scroller}
         tabIndex={0}
         role="group"
         aria-label="Rounds, what they were shown and what they came to"
@@ -153,7 +184,7 @@ function Picture({ told, title }: { told: Coordination; title: string | null }) 
             <g key={agent}>
               <line x1="0" x2={made.width} y1={TOP + row * (HIGH + DOWN) + HIGH / 2} y2={TOP + row * (HIGH + DOWN) + HIGH / 2} class="rail" />
               <text x="0" y={TOP + row * (HIGH + DOWN) + HIGH / 2 - 6} class={`agent ${agent === told.winner ? "won" : ""}`}>
-                {agent === told.winner ? "★ " : ""}{short(agent, 15)}<title>{agent}</title>
+                {agent === told.winner ? "★ " : ""}{short(agent, 12)}<title>{agent}</title>
               </text>
             </g>
           ))}
@@ -161,20 +192,21 @@ function Picture({ told, title }: { told: Coordination; title: string | null }) 
             const close = near.value !== null && touches(edge);
             if (!isOver(edge.from.round) || !(edge.kind === "shown" ? isBefore : isOver)(edge.to.round)) return null;
             if (edge.kind === "shown" && many && !close) return null;
-            return <path key={number} d={curve(edge)} class={`edge ${edge.kind} ${edge.stands ? "" : "old"} ${touches(edge) ? "" : "far"}`} marker-start={edge.kind === "vote" ? "url(#arrow)" : undefined} />;
+            return <path key={number} d={curve(edge, wide)} class={`edge ${edge.kind} ${edge.stands ? "" : "old"} ${touches(edge) ? "" : "far"}`} marker-start={edge.kind === "vote" ? "url(#arrow)" : undefined} />;
           })}
           {made.boxes.filter(isNear).map((box) => {
             const { round, x, y } = box;
             if (!isBefore(round)) return null;
             const over = isOver(round);
+            const words = written(round, over, wide);
             const far = near.value !== null && near.value !== round.span_id && !edges.some((edge) => touches(edge) && (edge.from === box || edge.to === box));
             return (
               <g
                 key={round.span_id}
                 class={`box ${over ? kindOf(round) : "open"} ${far ? "far" : ""} ${round.span_id === selectedId.value ? "selected" : ""}`}
                 role="button"
-                tabIndex={0}
-                aria-label={spoken(round)}
+                tabindex={0}
+                aria-label={spoken(round, words)}
                 transform={`translate(${x} ${y})`}
                 onClick={() => selectId(round.span_id)}
                 onKeyDown={(event) => {
@@ -187,13 +219,11 @@ function Picture({ told, title }: { told: Coordination; title: string | null }) 
                 onFocus={() => (looked.value = round.span_id)}
                 onBlur={() => (looked.value = null)}
               >
-                <title>{[spoken(round), round.answer?.text, round.vote?.reason].filter(Boolean).join("\n\n")}</title>
-                <rect width={WIDE} height={HIGH} rx="7" />
-                <text x="10" y="18">{short(over ? what(round) : "works", 22)}</text>
-                <text x="10" y="34" class="second">
-                  {[round.round === null ? "presentation" : `round ${round.round}`, over ? duration(round.seconds) : ""].filter(Boolean).join(" · ")}
-                </text>
-                {over && round.answer && round.answer.label === told.winner_label && <text x={WIDE - 20} y="19" class="star">★</text>}
+                <title>{[spoken(round, words), round.answer?.text, round.vote?.reason].filter(Boolean).join("\n\n")}</title>
+                <rect width={wide} height={HIGH} rx="7" />
+                <text x="9" y="18">{words[0]}</text>
+                <text x="9" y="34" class="second">{words[1]}</text>
+                {over && round.answer && round.answer.label === told.winner_label && <text x={wide - 20} y="19" class="star" aria-hidden="true">★</text>}
               </g>
             );
           })}
@@ -210,16 +240,16 @@ function Picture({ told, title }: { told: Coordination; title: string | null }) 
   );
 }
 
-function curve({ from, to, kind }: Edge): string {
+function curve({ from, to, kind }: Edge, wide: number): string {
   const lift = kind === "vote" ? -5 : kind === "lost" ? 8 : 3;
-  const [x1, y1, x2, y2] = [from.x + WIDE + (kind === "vote" ? 3 : 0), from.y + HIGH / 2 + lift, to.x, to.y + HIGH / 2 + lift];
+  const [x1, y1, x2, y2] = [from.x + wide + (kind === "vote" ? 3 : 0), from.y + HIGH / 2 + lift, to.x, to.y + HIGH / 2 + lift];
   if (x2 >= x1) {
     const bend = Math.max(18, Math.min(60, (x2 - x1) / 2));
     return `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
   }
   // Beside or before it: from the edge of the one to that of the other which face each other.
   const down = to.y > from.y;
-  const [a, b] = [from.x + WIDE / 2 + 22, to.x + WIDE / 2 + 22];
+  const [a, b] = [from.x + wide / 2 + 22, to.x + wide / 2 + 22];
   const [begin, end] = [down ? from.y + HIGH : from.y, down ? to.y : to.y + HIGH];
   return `M${a} ${begin}C${a} ${begin + (down ? 16 : -16)} ${b} ${end + (down ? -16 : 16)} ${b} ${end}`;
 }

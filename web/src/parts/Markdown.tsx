@@ -7,6 +7,9 @@ import { Copy, Long } from "./ui";
 const reader = new MarkdownIt({ html: false, linkify: false, breaks: true });
 // A picture would be asked for at another host, and say there that the run was looked at.
 reader.disable("image");
+// Their headings are none of the page's, which has its own order of them.
+reader.renderer.rules.heading_open = () => '<p class="heading">';
+reader.renderer.rules.heading_close = () => "</p>";
 const asks = new Set(["src", "srcset", "background", "style"]);
 DOMPurify.addHook("uponSanitizeAttribute", (_, data) => {
   if (asks.has(data.attrName)) data.keepAttr = false;

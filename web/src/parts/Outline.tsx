@@ -2,7 +2,7 @@
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { duration, plural } from "../state/format";
-import { emphasis, found, select, selected, spans, titleOf } from "../state/run";
+import { emphasis, found, select, selected, spans, titleOf, whose } from "../state/run";
 import { FAILED, INTERRUPTED } from "../state/spans";
 import { zoomTo } from "./Timeline";
 
@@ -106,6 +106,7 @@ export function Outline() {
         ref={box}
         role="tree"
         aria-label="Spans"
+        style={{ height: `${Math.max(3, rows.length) * HEIGHT + 2}px` }}
         tabIndex={0}
         aria-activedescendant={selected.value >= 0 ? `row-${selected.value}` : undefined}
         onScroll={(event) => (scroll.value = event.currentTarget.scrollTop)}
@@ -166,7 +167,7 @@ function OutlineRow({ place, top, isOpen, toggle }: { place: number; top: number
           </button>
         ) : <span class="twist" />}
         <i class={`mark back-${bad ? "failed" : kind}`} title={kind} />
-        <span class="title">{titleOf(place)}</span>
+        <span class="title">{kind === "round" && <b>{whose(place)} </b>}{titleOf(place)}</span>
         {!isOpen && all.below[place] > 0 && <small>{all.below[place].toLocaleString("en-US")}</small>}
       </span>
       <svg class="when" viewBox={`0 0 1000 10`} preserveAspectRatio="none" aria-hidden="true">

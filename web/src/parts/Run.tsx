@@ -16,7 +16,7 @@ import { Timeline } from "./Timeline";
 import { Problem, State, Tabs, Waiting } from "./ui";
 
 export function RunView() {
-  if (problem.value) return <main class="page"><Problem error={problem.value} /></main>;
+  if (problem.value) return <main class="page"><Problem error={problem.value} whole /></main>;
   if (!spans.value) return <main class="page"><Waiting>Reading the run …</Waiting></main>;
   return (
     <main class={`page run ${selected.value >= 0 ? "with-details" : ""}`}>
@@ -174,7 +174,10 @@ function Panels() {
   return (
     <section class="panels">
       <Tabs tabs={tabs} current={current} choose={(name) => change({ tab: name }, true)} label="Parts of the run" />
-      <div role="tabpanel" id={`panel-${current}`} aria-labelledby={`tab-${current}`} class={`panel ${replay.value !== null ? "replayed" : ""}`}><Shown /></div>
+      <div role="tabpanel" id={`panel-${current}`} aria-labelledby={`tab-${current}`} class={`panel ${replay.value !== null ? "replayed" : ""}`}>
+        <h2 class="unseen">{tabs.find(([name]) => name === current)![1]}</h2>
+        <Shown />
+      </div>
     </section>
   );
 }

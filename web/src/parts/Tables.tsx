@@ -70,7 +70,7 @@ export function Spending() {
       {used.length ? (
         <div class="scroll">
           <table>
-            <thead><tr><th>agent</th><th>model</th><th class="n">calls</th><th class="n">tokens in → out</th><th class="n">from cache</th><th class="n">reasoning</th><th class="n">cost</th><th class="wide" aria-label="Share" /></tr></thead>
+            <thead><tr><th>agent</th><th>model</th><th class="n">calls</th><th class="n">tokens in → out</th><th class="n">from cache</th><th class="n">reasoning</th><th class="n">cost</th><th class="wide"><span class="unseen">share</span></th></tr></thead>
             <tbody>
               {used.map((each) => (
                 <tr key={`${each.agent_id} ${each.model}`}>
@@ -139,7 +139,7 @@ export function Time() {
       {facts.critical_path.length ? (
         <div class="scroll">
           <table>
-            <thead><tr><th>agent</th><th>what</th><th class="n">times</th><th class="n">in all</th><th class="n">longest</th><th class="wide" aria-label="Share" /></tr></thead>
+            <thead><tr><th>agent</th><th>what</th><th class="n">times</th><th class="n">in all</th><th class="n">longest</th><th class="wide"><span class="unseen">share</span></th></tr></thead>
             <tbody>
               {facts.critical_path.map((each) => (
                 <tr key={`${each.agent_id} ${each.name}`}>
@@ -174,7 +174,7 @@ export function Time() {
       {facts.tools.length ? (
         <div class="scroll">
           <table>
-            <thead><tr><th>tool</th><th class="n">calls</th><th class="n">failed</th><th class="n">in all</th><th class="n">longest</th><th class="wide" aria-label="Share" /></tr></thead>
+            <thead><tr><th>tool</th><th class="n">calls</th><th class="n">failed</th><th class="n">in all</th><th class="n">longest</th><th class="wide"><span class="unseen">share</span></th></tr></thead>
             <tbody>
               {facts.tools.map((each) => (
                 <tr key={each.tool}>
@@ -229,7 +229,7 @@ function One({ finding }: { finding: Finding }) {
   const price = [
     finding.seconds === null ? null : duration(finding.seconds),
     finding.tokens === null ? null : plural(finding.tokens, "token"),
-    finding.usd === null ? null : cost(finding.usd),
+    finding.usd === null ? null : cost(finding.usd, finding.calls_of_unknown_cost),
   ].filter(Boolean);
   return (
     <article class={`finding ${finding.severity}`}>

@@ -14,6 +14,9 @@ const GUTTER = 148;
 const NARROW = 640;
 const MOST_HEIGHT = 0.52;
 
+/** Pixels behind the end of the time, so that a mark of what happened last is seen whole. */
+const EDGE = 10;
+
 /** A colour for the rounds that came to something, or to nothing. */
 function tints(all: Spans): Uint8Array {
   const found = new Uint8Array(all.count);
@@ -41,8 +44,12 @@ export function Timeline() {
   const band = useSignal<[number, number] | null>(null);
   const scene = useRef<Scene | null>(null);
 
+  const visible = useSignal(visibleHeight());
+  const ratio = useSignal(devicePixelRatio || 1);
+
   const narrow = useComputed(() => width.value < NARROW);
   const gutter = useComputed(() => (narrow.value ? 0 : GUTTER));
+  const across = useComputed(() => Math.max(1, Math.floor(width.value - gutter.value - EDGE)));
   const at = useComputed(() => (spans.value ? layout(spans.value, narrow.value) : null));
   const all = useComputed(() => spans.value?.layer() ?? []);
   const failed = useComputed(() => spans.value?.layer((place) => (spans.value!.flags[place] & (FAILED | INTERRUPTED)) !== 0) ?? []);
@@ -64,7 +71,15 @@ export function Timeline() {
     const observer = new ResizeObserver(() => (width.value = box.clientWidth));
     observer.observe(box);
     width.value = box.clientWidth;
-    return () => observer.disconnect();
+    const resized = () => {
+      visible.value = visibleHeight();
+      ratio.value = devicePixelRatio || 1;
+    };
+    addEventListener("resize", resized);
+    return () => {
+      observer.disconnect();
+      removeEventListener("resize", resized);
+    };
   }, [spans.value === null]);
 
   const frame = useRef(0);
@@ -74,16 +89,16 @@ export function Timeline() {
     if (!spans.value || !place || !element) return;
     const plain: Scene = {
       spans: spans.value, layout: place, all: all.value, failed: failed.value, bright: bright.value, view: view.value, scroll: scroll.value,
-      width: Math.max(1, Math.floor(width.value - gutter.value)), height: Math.min(place.height, visibleHeight()), ratio: devicePixelRatio || 1,
+      width: across.value, height: Math.min(place.height, visible.value), ratio: ratio.value,
       colours: colours.value, tint: tint.value, titles: titles.value, selected: selected.value, hovered: hovered.value, gaps: gaps.value, until: replay.value,
     };
     scene.current = plain;
     cancelAnimationFrame(frame.current);
     frame.current = requestAnimationFrame(() => {
-      const [across, down] = [Math.round(plain.width * plain.ratio), Math.round(plain.height * plain.ratio)];
-      if (element.width !== across || element.height !== down) {
-        [element.width, element.height] = [across, down];
-        element.style.width = `${plain.width}px`;
+      const [right, down] = [Math.round((plain.width + EDGE) * plain.ratio), Math.round(plain.height * plain.ratio)];
+      if (element.width !== right || element.height !== down) {
+        [element.width, element.height] = [right, down];
+        element.style.width = `${plain.width + EDGE}px`;
         element.style.height = `${plain.height}px`;
       }
       draw(element.getContext("2d", { alpha: false })!, plain);
@@ -97,11 +112,9 @@ export function Timeline() {
   useSignalEffect(() => {
     const element = small.current;
     if (!spans.value || !element) return;
-    const ratio = devicePixelRatio || 1;
-    const across = Math.max(1, Math.floor(width.value - gutter.value));
-    [element.width, element.height] = [Math.round(across * ratio), Math.round(36 * ratio)];
-    element.style.width = `${across}px`;
-    minimap(element.getContext("2d")!, spans.value, colours.value, across, 36, ratio);
+    [element.width, element.height] = [Math.round(across.value * ratio.value), Math.round(36 * ratio.value)];
+    element.style.width = `${across.value}px`;
+    minimap(element.getContext("2d")!, spans.value, colours.value, across.value, 36, ratio.value);
   });
 
   // The selected span is brought into view, sideways and in height.
@@ -116,12 +129,12 @@ export function Timeline() {
     if (top < box.scrollTop || top + row > box.scrollTop + box.clientHeight) box.scrollTop = Math.max(0, top - box.clientHeight / 2);
   });
 
-  useWheel(scroller, width, gutter);
+  useWheel(scroller, across, gutter);
 
   if (!spans.value || !at.value) return null;
   const json = spans.value.json;
-  const moment = (x: number) => view.value[0] + (x / (width.value - gutter.value)) * (view.value[1] - view.value[0]);
-  const place = (x: number) => ((x - view.value[0]) / (view.value[1] - view.value[0])) * (width.value - gutter.value);
+  const moment = (x: number) => view.value[0] + (x / across.value) * (view.value[1] - view.value[0]);
+  const place = (x: number) => ((x - view.value[0]) / (view.value[1] - view.value[0])) * across.value;
   const point = (event: PointerEvent | MouseEvent): [number, number] => {
     const box = canvas.current!.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
@@ -131,26 +144,26 @@ export function Timeline() {
     <section class="timeline" aria-label="Timeline">
       <Controls narrow={narrow.value} />
       <div class="mini" style={{ paddingLeft: `${gutter.value}px` }}>
-        <canvas ref={small} aria-hidden="true" onPointerDown={(event) => startWindow(event, width.value - gutter.value)} />
+        <canvas ref={small} aria-hidden="true" onPointerDown={(event) => startWindow(event, across.value)} />
         {!isWhole.value && (
           <div
             class="window"
             style={{
-              left: `${gutter.value + (view.value[0] / json.length) * (width.value - gutter.value)}px`,
-              width: `${Math.max(4, ((view.value[1] - view.value[0]) / json.length) * (width.value - gutter.value))}px`,
+              left: `${gutter.value + (view.value[0] / json.length) * across.value}px`,
+              width: `${Math.max(4, ((view.value[1] - view.value[0]) / json.length) * across.value)}px`,
             }}
           />
         )}
       </div>
       <div class="axis" aria-hidden="true">
-        {ticks(view.value, width.value - gutter.value).map((each) => (
+        {ticks(view.value, across.value).map((each) => (
           <span key={each} style={{ left: `${gutter.value + place(each)}px` }}>{tickText(each, view.value)}</span>
         ))}
       </div>
       <div
         class="lanes"
         ref={scroller}
-        style={{ height: `${Math.min(at.value.height, visibleHeight())}px` }}
+        style={{ height: `${Math.min(at.value.height, visible.value)}px` }}
         tabIndex={0}
         role="group"
         aria-label="Lanes; w and s zoom, a and d move, arrow keys go from span to span"
@@ -324,21 +337,20 @@ function walk(event: KeyboardEvent, all: Spans): void {
   }
 }
 
-function useWheel(scroller: { current: HTMLDivElement | null }, width: { value: number }, gutter: { value: number }): void {
+function useWheel(scroller: { current: HTMLDivElement | null }, across: { value: number }, gutter: { value: number }): void {
   const present = spans.value !== null;
   useEffect(() => {
     const box = scroller.current;
     if (!box) return;
     const turn = (event: WheelEvent) => {
-      const across = width.value - gutter.value;
       if (event.ctrlKey || event.metaKey) {
         event.preventDefault();
         const x = event.clientX - box.getBoundingClientRect().left - gutter.value;
         const [from, to] = view.peek();
-        zoom(Math.exp(Math.max(-1, Math.min(1, event.deltaY / 200))), from + (x / across) * (to - from));
+        zoom(Math.exp(Math.max(-1, Math.min(1, event.deltaY / 200))), from + (x / across.value) * (to - from));
       } else if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
         event.preventDefault();
-        pan((event.deltaX || event.deltaY) / across);
+        pan((event.deltaX || event.deltaY) / across.value);
       }
     };
     box.addEventListener("wheel", turn, { passive: false });

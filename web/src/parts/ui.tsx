@@ -29,10 +29,11 @@ export function Link({ to, children, class: name, label, current }: {
   );
 }
 
-export function Problem({ error }: { error: Pick<Refused, "message" | "hint"> }) {
+/** What went wrong; *whole* where there is nothing else on the page. */
+export function Problem({ error, whole = false }: { error: Pick<Refused, "message" | "hint">; whole?: boolean }) {
   return (
     <div class="problem" role="alert">
-      <p>{error.message}</p>
+      {whole ? <h1>{error.message}</h1> : <p>{error.message}</p>}
       {error.hint && !error.message.includes(error.hint) && <p class="soft">{error.hint}</p>}
     </div>
   );
@@ -92,7 +93,7 @@ export function Long({ text, children }: { text: string; children: (shown: strin
 export function Plain({ text }: { text: string }) {
   return (
     <div class="plain">
-      <Long text={text}>{(shown) => <pre>{shown}</pre>}</Long>
+      <Long text={text}>{(shown) => <pre tabIndex={0}>{shown}</pre>}</Long>
       <Copy text={text} />
     </div>
   );

@@ -99,6 +99,12 @@ export const titles = computed<Map<number, string>>(() => {
   return found;
 });
 
+/** Whose a span is: its lane's name. */
+export const whose = (place: number): string => {
+  const all = spans.value;
+  return all ? (all.json.lanes[all.lane[place]]?.name ?? "") : "";
+};
+
 export const titleOf = (place: number): string => titles.value.get(place) ?? spans.value?.name(place) ?? "";
 
 // What is selected.

@@ -81,6 +81,7 @@ export interface Finding {
   seconds: number | null;
   tokens: number | null;
   usd: number | null;
+  calls_of_unknown_cost: number;
   recommendation: string;
 }
 
@@ -248,9 +249,16 @@ export interface Dashboards {
   >;
 }
 
+export interface Side {
+  run: string;
+  turn: number | null;
+  trace_id: string | null;
+  calls_of_unknown_cost: number;
+}
+
 export interface Comparison {
-  first: { run: string; turn: number | null; trace_id: string | null };
-  second: { run: string; turn: number | null; trace_id: string | null };
+  first: Side;
+  second: Side;
   same_configuration: boolean;
   measures: { name: string; unit: string | null; first: number | null; second: number | null; spread: [number, number] | null; beyond_spread: boolean | null }[];
   tools: { tool: string; first: number; second: number }[];
