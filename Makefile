@@ -35,7 +35,7 @@ massgen: environment ## three versions of MassGen for the tests, into .venv-mass
 	@$(INSTALL) uv
 	@$(PY) -m rehearsal.environments
 
-collector: environment ## the Collector and Jaeger that collector/ configures, without Docker, by Go (about ten minutes, once)
+collector: environment ## the Collector and Jaeger that collector/ configures, without Docker, by Go (nine minutes of processor time, once)
 	@$(PY) -m tools.backends.binaries
 
 percli: environment ## what Perses checks the dashboards for Logfire with, by Go (about two minutes, once)
