@@ -18,7 +18,7 @@ INSIDE = $(wildcard tests/test_*.py) tests/trace tests/sinks tests/autostart tes
 PARALLEL = --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help web demo demo-massgen massgen collector clickhouse libraries older-logfire jaeger-demo test test-all test-versions check lint types contracts bench lock environment clean
+.PHONY: help web demo demo-massgen massgen collector percli clickhouse libraries agents older-logfire jaeger-demo test test-all test-versions check lint types contracts bench lock environment clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
@@ -38,10 +38,15 @@ massgen: environment ## three versions of MassGen for the tests, into .venv-mass
 collector: environment ## the Collector and Jaeger that collector/ configures, without Docker, by Go (about ten minutes, once)
 	@$(PY) -m tools.backends.binaries
 
+percli: environment ## what Perses checks the dashboards for Logfire with, by Go (about two minutes, once)
+	@$(PY) -m tools.backends.binaries percli
+
 clickhouse: environment ## ClickHouse's own engine for the tests (half a gigabyte, once)
 	@$(INSTALL) --require-hashes --requirement requirements.clickhouse.lock
 
 libraries: environment $(LIBRARIES)/.packages ## clients, agents and their instrumentors for the tests, into .venv-libraries (700 MB, once)
+
+agents: .agents/.packages ## coding agents by npm for the tests, into .agents (1.1 GB, once)
 
 older-logfire: environment $(OLDER_LOGFIRE)/.packages ## the last logfire-mcp that works, with Logfire 4, for the tests, into .venv-older-logfire (50 MB, once)
 
@@ -92,7 +97,7 @@ lock: environment ## write requirements.lock anew, from pyproject.toml, and the 
 environment: $(VENV)/.project ## install all of that into .venv (the others do it themselves)
 
 clean: ## remove the environment and everything generated, but no recordings
-	@rm -rf $(VENV) .venv-3.* $(LIBRARIES) $(OLDER_LOGFIRE) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-3.* .agents $(LIBRARIES) $(OLDER_LOGFIRE) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.project: pyproject.toml $(VENV)/.packages
@@ -108,6 +113,10 @@ $(LIBRARIES)/.packages: requirements.libraries.lock | $(VENV)/.project
 	@$(INSTALL) uv
 	@$(PY) -m uv venv --quiet --clear --python $(PY) $(LIBRARIES)
 	@$(PY) -m uv pip install --quiet --python $(LIBRARIES)/bin/python --require-hashes --requirement requirements.libraries.lock
+	@touch $@
+
+.agents/.packages: rehearsal/coding_agents/package-lock.json
+	@mkdir -p .agents && cp rehearsal/coding_agents/package*.json .agents && cd .agents && npm ci --no-audit --no-fund --silent
 	@touch $@
 
 $(OLDER_LOGFIRE)/.packages: requirements.older-logfire.lock | $(VENV)/.project

@@ -6,13 +6,26 @@ import argparse
 import gc
 import statistics
 import sys
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeVar
 
 Name = TypeVar("Name", bound=Hashable)
 Round = Callable[[], float]
 """Does one short round of work; returns the seconds that one operation took."""
+
+
+def timed(work: Callable[[], object]) -> Round:
+    """A round of one piece of work."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start
+
+    return run
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +94,25 @@ class Figure:
         return self.target is None or self.ratio <= self.target
 
 
-def arguments(description: str, *, rounds: int, argv: Sequence[str] | None, spans: int | None = None) -> argparse.Namespace:
-    """The command line that all benchmarks have; *spans* is the default of those whose size can be chosen."""
+def arguments(
+    description: str, *, rounds: int, argv: Sequence[str] | None, spans: int | None = None, peers: Mapping[str, str] = MappingProxyType({})
+) -> argparse.Namespace:
+    """The command line that all benchmarks have.
+
+    Args:
+        description: what the benchmark says of itself.
+        rounds: how many there are, unless another number is given.
+        argv: the words; None for the process' own.
+        spans: the default of those whose size can be chosen.
+        peers: further contenders, each an option with a path: how one is made, by its name.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=rounds, help="rounds of each contender (default: %(default)s)")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     if spans is not None:
         parser.add_argument("--spans", type=int, default=spans, help="how many spans (default: %(default)s)")
+    for name, made in peers.items():
+        parser.add_argument(f"--{name}", metavar="PATH", help=made)
     return parser.parse_args(argv)
 
 

@@ -1,7 +1,7 @@
 """What many small runs cost: `python -m benchmarks.many_runs`.
 
 A seeded root of ended runs of about 20 spans each, compacted as they come. Questions over all of them, beside DuckDB over one Parquet file of the
-same rows and beside the same questions where each run is a Parquet file; what is asked of the newest run and of one trace, beside a root of ten runs;
+same rows and beside the build that made a Parquet file of each run; what is asked of the newest run and of one trace, beside a root of ten runs;
 and how all of it grows with the number of runs. `--runs 100000` goes on to as many, which takes an hour.
 """
 
@@ -18,19 +18,16 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks._measure import Figure, Round, Samples, interleave, report
+from benchmarks import _earlier
+from benchmarks._measure import Figure, Round, Samples, interleave, report, timed
 from benchmarks._spans import run_lines
-from benchmarks.store import duck, timed
+from benchmarks.store import duck
 from massgen_tracing import store
-from massgen_tracing.store.sealing import seal
 
 SPANS_A_RUN = 20
 STEPS = (1_000, 10_000, 100_000)
 AT_ONCE = 5_000
 """Runs that are written before they are compacted: live files take fifty times as much room."""
-
-SOME = 300
-"""Runs of which each is a Parquet file."""
 
 DASHBOARDS = Path(__file__).resolve().parents[1] / "dashboards" / "sql"
 QUESTIONS = {
@@ -55,12 +52,15 @@ def write(root: Path, seeds: Sequence[int]) -> None:
         path.write_text("".join(run_lines(seed, SPANS_A_RUN)))
 
 
-def compact(root: Path) -> tuple[float, float]:
-    """The command; gives its seconds of processor time, and the most memory that it took, in MiB."""
+def compact(root: Path, build: _earlier.Build | None = None) -> tuple[float, float]:
+    """The command, today's or another build's; gives its seconds of processor time, and the most memory that it took, in MiB."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     script = "import resource, sys; from massgen_tracing.views.cli import main; main(sys.argv[1:])"
     script += "; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", script, "compact", "--root", root], check=True, capture_output=True, text=True)
+    environment = None if build is None else build.environment
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script, "compact", "--root", root], env=environment, check=True, capture_output=True, text=True
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, int(done.stderr.split()[-1]) / 1024
 
@@ -116,22 +116,30 @@ def beside_one_file(root: Path, place: Path, rounds: int) -> Iterator[Figure]:
             yield Figure(f"{name} (not DuckDB's SQL) / the empty statement", samples["ours"], samples["empty"])
 
 
-def beside_a_file_a_run(root: Path, ten: Path, place: Path, runs: int, rounds: int) -> Iterator[Figure]:
-    """The questions beside a root in which each run is a Parquet file, of which there are only some: their time grows with their number."""
-    some = min(runs, SOME)
-    write(place, range(some))
-    for path in place.rglob("*.jsonl"):
-        seal.seal(path)
-    by_command = {name: ["sql", sql, "--format", "json", "--root"] for name, sql in {**QUESTIONS, "empty": EMPTY}.items()}
-    for name, sql in QUESTIONS.items():
-        ways = {
-            "store.query": ([ours(root, sql), ours(place, sql), ours(ten, EMPTY)], 1 / 100),
-            "the command": ([command(*by_command[name], root), command(*by_command[name], place), command(*by_command["empty"], ten)], 1 / 40),
-        }
-        for way, (contenders, target) in ways.items():
-            new, old, start = interleave(dict(enumerate(contenders)), rounds).values()
-            grown = Samples([start.best + (seconds - start.best) * runs / some for seconds in old.seconds])
-            yield Figure(f"{name} by {way} / a file a run, from {some} of them", new, grown, target)
+def beside_earlier(root: Path, ten: Path, place: Path, runs: int, most: int, rounds: int) -> Iterator[Figure]:
+    """The questions beside the build of which each run is a Parquet file.
+
+    It is asked of half of *most* runs and of all of them; where these are not all that there are, its times are taken to grow with their number.
+    """
+    build = _earlier.build(place / "build") if most else None
+    if build is None:
+        return
+    for done, some in ((0, most // 2), (most // 2, most)):
+        grown(place / "runs", done, some, build)
+        with build.asking() as process:
+            for name, sql in QUESTIONS.items():
+                by_query = {"new": ours(root, sql), "old": build.asked(process, place / "runs", sql), "empty": ours(ten, EMPTY)}
+                words = ("sql", "--format", "json", "--root")
+                by_command = {
+                    "new": command(*words, root, sql),
+                    "old": build.command(*words, place / "runs", sql),
+                    "empty": command(*words, ten, EMPTY),
+                }
+                for way, contenders, target in (("store.query", by_query, 1 / 100), ("the command", by_command, 1 / 40)):
+                    samples = interleave(contenders, rounds)
+                    start = samples["empty"].best
+                    taken = Samples([start + (seconds - start) * runs / some for seconds in samples["old"].seconds])
+                    yield Figure(f"{name} by {way} / the earlier build, from {some:,} runs", samples["new"], taken, target)
 
 
 def beside_ten(root: Path, ten: Path, rounds: int) -> Iterator[Figure]:
@@ -148,18 +156,20 @@ def beside_ten(root: Path, ten: Path, rounds: int) -> Iterator[Figure]:
         yield Figure(f"{name} by store.query / ten runs", samples[root], samples[ten])
 
 
-def grown(root: Path, done: int, runs: int) -> None:
+def grown(root: Path, done: int, runs: int, build: _earlier.Build | None = None) -> None:
     """More runs, written and compacted, and what that has cost."""
     busy = most = 0.0
     for begin in range(done, runs, AT_ONCE):
         write(root, range(begin, min(begin + AT_ONCE, runs)))
-        seconds, held = compact(root)
+        seconds, held = compact(root, build)
         busy, most = busy + seconds, max(most, held)
     held = size(root)
-    rows = store.query("SELECT count(*) AS n FROM records", root).rows[0]["n"]
+    # Today's build would put together what another one has left.
+    rows = 0 if build is not None else store.query("SELECT count(*) AS n FROM records", root).rows[0]["n"]
     print(
-        f"{runs:,} runs: compacting took {busy / (runs - done) * 1e3:.1f} ms of processor time a run, {most:,.0f} MiB at most;"
-        f" {held:,} bytes, {held / rows:.1f} a row"
+        f"{runs:,} runs{', the earlier build' if build else ''}: compacting took {busy / (runs - done) * 1e3:.1f} ms of processor time a run,"
+        f" {most:,.0f} MiB at most; {held:,} bytes, {held / runs:,.0f} a run{f', {held / rows:.1f} a row' if rows else ''}",
+        flush=True,
     )
 
 
@@ -168,6 +178,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each contender (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=10_000, help="how many runs (default: %(default)s)")
+    parser.add_argument(
+        "--earlier", type=int, default=2_000, help="runs of them that the earlier build is asked of, 0 for none (default: %(default)s)"
+    )
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     args = parser.parse_args(argv)
     code = done = 0
@@ -182,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             figures = list(beside_ten(root, ten, args.rounds))
             if runs == min(args.runs, STEPS[1]):
                 figures += beside_one_file(root, place / "one", args.rounds)
-                figures += beside_a_file_a_run(root, ten, place / "old", runs, args.rounds)
+                figures += beside_earlier(root, ten, place / "earlier", runs, min(runs, args.earlier), args.rounds)
             code |= report(f"{runs:,} runs, {args.rounds} rounds", figures, unit="ms", check=args.check)
     return code
 

@@ -1,8 +1,9 @@
 """What `massgen-tracing serve` takes and answers: `python -m benchmarks.serve`.
 
-Four senders post ready-made gzipped protobuf, each request when the one before is acknowledged; Jaeger with badger, which does not sync, takes others
-of the kind in turn (where `make collector` has built it). A question goes to the query interface, and to `store.query`, as the command asks it when
-it has started; each has a worker process of its own.
+Four senders post ready-made gzipped protobuf, each request when the one before is acknowledged; Jaeger with badger, which does not sync, takes
+others of the kind in turn (where `make collector` has built it). Arize Phoenix, where `--phoenix` names a Python that has it, takes its own
+afterwards, alone, for it goes on long after it has acknowledged them. A question goes to the query interface, and to `store.query`, as the command
+asks it when it has started; each has a worker process of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import gzip
 import http.client
 import os
 import random
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -34,6 +36,9 @@ _OF_A_REQUEST = 500
 _OF_A_TRACE = 50
 _LEAST = 20_000
 """Spans a second that are to be taken, whatever the peer takes."""
+
+_OF_PHOENIX = 20_000
+_PHOENIX_SECONDS = 30
 
 _SINCE = datetime(2020, 1, 1, tzinfo=UTC)
 _SQL = "SELECT span_name, count(*) AS c, max(duration) AS longest FROM records GROUP BY 1 ORDER BY 2 DESC, 1"
@@ -115,6 +120,44 @@ def serving(root: Path) -> Iterator[tuple[str, int]]:
             process.wait()
 
 
+@contextlib.contextmanager
+def phoenix(python: str, place: Path) -> Iterator[str]:
+    """Arize Phoenix, with its database below *place*."""
+    port, grpc = running.free_ports(2)
+    own = {"PHOENIX_WORKING_DIR": str(place), "PHOENIX_HOST": "127.0.0.1", "PHOENIX_PORT": str(port), "PHOENIX_GRPC_PORT": str(grpc)}
+    command = [python, "-m", "phoenix.server.main", "serve"]
+    quiet = {"PHOENIX_TELEMETRY_ENABLED": "false"}
+    with (place / "log").open("wb") as log, subprocess.Popen(command, env={**os.environ, **own, **quiet}, stdout=log, stderr=log) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            until = time.monotonic() + running.PATIENCE
+            while not running.answered(f"{url}/healthz"):
+                if process.poll() is not None or time.monotonic() > until:
+                    raise SystemExit(f"Phoenix does not start:\n{(place / 'log').read_text()[-2000:]}")
+                time.sleep(0.1)
+            yield url
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def kept_by_phoenix(place: Path) -> int:
+    """How many spans are in its database."""
+    with contextlib.closing(sqlite3.connect(f"file:{place / 'phoenix.db'}?mode=ro", uri=True)) as database:
+        return int(database.execute("SELECT count(*) FROM spans").fetchone()[0])
+
+
+def beside_phoenix(python: str, place: Path) -> None:
+    """What Phoenix acknowledges, by the same senders, and what of it is in its database half a minute later."""
+    place.mkdir()
+    with phoenix(python, place) as url:
+        given = bodies(_OF_PHOENIX, seed=-1)
+        rate = 1 / sent(url, given)
+        time.sleep(_PHOENIX_SECONDS)
+        kept = kept_by_phoenix(place)
+    print(f"Phoenix: {rate:,.0f} spans a second acknowledged; of {_OF_PHOENIX:,}, {kept:,} in its database {_PHOENIX_SECONDS} s later")
+
+
 def cpu(pid: int) -> float:
     """Processor seconds of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -151,7 +194,8 @@ def by_command(root: Path) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = arguments(__doc__ or "", rounds=5, argv=argv, spans=40_000)
+    made = "the Python of an environment with arize-phoenix, to measure it as well"
+    args = arguments(__doc__ or "", rounds=5, argv=argv, spans=40_000, peers={"phoenix": made})
     figures = []
     with contextlib.ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -171,6 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"taken, durably: {rate:,.0f} spans a second (at least {_LEAST:,}: {'ok' if rate >= _LEAST else 'MISSED'});", end=" ")
         print(f"{spent * 1e6:.1f} µs of the server's processor time a span; in recordings {sorted_all(root):.1f} s later")
         if "peer" in taken:
+            print(f"by Jaeger with badger: {1 / statistics.median(taken['peer'].seconds):,.0f} spans a second")
             figures.append(Figure("a span taken by the server / by Jaeger with badger", taken["own"], taken["peer"], 0.5))
         subprocess.run(
             [sys.executable, "-m", "massgen_tracing", "compact", "--root", str(root)],
@@ -181,7 +226,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         queries = interleave({"own": lambda: asked(url), "peer": lambda: by_command(root)}, max(args.rounds, 10))
         figures.append(Figure("a question to the query interface / to the store by the command", queries["own"], queries["peer"], 1.3))
         status = report("The server", figures, unit="ms", check=args.check)
-        return 1 if args.check and rate < _LEAST else status
+    if args.phoenix:
+        with tempfile.TemporaryDirectory() as elsewhere:
+            beside_phoenix(args.phoenix, Path(elsewhere) / "phoenix")
+    return 1 if args.check and rate < _LEAST else status
 
 
 if __name__ == "__main__":

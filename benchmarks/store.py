@@ -11,16 +11,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import datafusion
 import duckdb
 import pyarrow as pa
 from pyarrow import parquet
 
-from benchmarks._measure import Figure, Round, arguments, interleave, report
+from benchmarks._measure import Figure, Round, arguments, interleave, report, timed
 from benchmarks._spans import recordings, run_lines
 from massgen_tracing import store
 from massgen_tracing.store.sealing import seal, sealed
@@ -93,17 +92,6 @@ def duck(directory: Path, sql: str) -> Round:
     connection.execute(f"CREATE VIEW records AS SELECT {', '.join(records.SCHEMA.names)} FROM '{directory}/*.parquet'")
     connection.execute("SET threads TO 2")
     return timed(lambda: connection.sql(f"SELECT * FROM ({sql}) LIMIT {store.DEFAULT_LIMIT}").to_arrow_table())
-
-
-def timed(ask: Callable[[], Any]) -> Round:
-    """A round of one question."""
-
-    def run() -> float:
-        start = time.perf_counter()
-        ask()
-        return time.perf_counter() - start
-
-    return run
 
 
 def make(root: Path, directory: Path, spans: int) -> None:

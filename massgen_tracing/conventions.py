@@ -8,7 +8,7 @@ The conventions that are understood, each by its attributes, with the versions t
 | OpenTelemetry MCP | `mcp.method.name` | the same |
 | Logfire's integrations, pydantic-ai | `gen_ai.operation.name` | logfire 5.4, pydantic-ai 2.68 |
 | OpenInference | `openinference.span.kind` | openinference-semantic-conventions 0.1.42 |
-| coding agents' own | names: `claude_code.…`, `handle_responses`, `llm_call`, `ai.….do…` | Claude Code, Codex, Gemini CLI, OpenCode of 11/2026 |
+| coding agents' own | names: `claude_code.…`, `handle_responses`, `llm_call`, `ai.….do…` | Claude Code 2, Codex 0.171, Gemini CLI 0.61, OpenCode 1 |
 | names of the facade | `llm.…`, `mcp.…`, `Tool execution: …`, `agent.…` | recordings without any of these attributes |
 """
 
@@ -63,15 +63,34 @@ what the `doStream` within it says."""
 _WITH_USAGE: Final = frozenset({"handle_responses", "llm_call"})
 """The same, of Codex and Gemini CLI, where tokens are said; Codex' `session_task.turn` has their sum again."""
 
+_CLAUDES_TYPE: Final = "span.type"
+_CLAUDES_INPUT: Final = ("input_tokens", "cache_read_tokens", "cache_creation_tokens")
+"""Claude Code's words for what was sent: apart from what was read from a cache, and from what was written to one."""
+
+_GEMINIS_TOOL: Final = "tool_call"
+"""Gemini CLI's word for what a tool's call does, and the name of its span."""
+
+_CODEXS_PHASE: Final = "codex.tool.phase"
+_OF_RUST: Final = "code.module.name"
+"""What Rust's `tracing` says of each of its spans, whose names (`mcp.runtime.refresh`) may look like the facade's."""
+
 # Where each thing is said, the newest name first.
 INPUT_TOKENS: Final = (semconv.GEN_AI_INPUT_TOKENS, "gen_ai.usage.prompt_tokens", "llm.token_count.prompt")
 OUTPUT_TOKENS: Final = (semconv.GEN_AI_OUTPUT_TOKENS, "gen_ai.usage.completion_tokens", "llm.token_count.completion")
-REASONING_TOKENS: Final = (semconv.GEN_AI_REASONING_TOKENS, "gen_ai.usage.details.reasoning_tokens", "llm.token_count.completion_details.reasoning")
-CACHED_TOKENS: Final = (semconv.GEN_AI_CACHE_READ_TOKENS, "gen_ai.usage.details.cache_read_tokens", "llm.token_count.prompt_details.cache_read")
+REASONING_TOKENS: Final = (
+    semconv.GEN_AI_REASONING_TOKENS, "gen_ai.usage.details.reasoning_tokens", "llm.token_count.completion_details.reasoning",
+    "codex.usage.reasoning_output_tokens", "ai.usage.reasoningTokens")  # fmt: skip
+CACHED_TOKENS: Final = (
+    semconv.GEN_AI_CACHE_READ_TOKENS, "gen_ai.usage.details.cache_read_tokens", "llm.token_count.prompt_details.cache_read",
+    "ai.usage.cachedInputTokens", "cache_read_tokens")  # fmt: skip
+WRITTEN_TOKENS: Final = ("gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_write.input_tokens", "cache_creation_tokens")
 COST: Final = (semconv.OPERATION_COST, "llm.cost.total")
 MODEL: Final = (semconv.GEN_AI_REQUEST_MODEL, semconv.GEN_AI_RESPONSE_MODEL, "llm.model_name", "embedding.model_name")
+TURNS_MODEL: Final = ("model",)
+"""Where Codex says it: not on the requests."""
+
 PROVIDER: Final = (semconv.GEN_AI_PROVIDER, semconv.GEN_AI_SYSTEM, "llm.provider", "llm.system")
-TOOL: Final = (semconv.GEN_AI_TOOL_NAME, "tool.name")
+TOOL: Final = (semconv.GEN_AI_TOOL_NAME, "tool.name", "tool_name", "ai.toolCall.name")
 AGENT: Final = (semconv.AGENT_ID, semconv.GEN_AI_AGENT, "agent.name")
 
 KIND_BY: Final = (semconv.GEN_AI_OPERATION, OPENINFERENCE_KIND, semconv.MCP_METHOD, semconv.LOGFIRE_SPAN_TYPE)
@@ -113,11 +132,15 @@ def kind_of(name: str, attributes: Mapping[str, Any]) -> Kind | None:
     said = _of(OPERATIONS, attributes.get(semconv.GEN_AI_OPERATION)) or _of(_KINDS, attributes.get(OPENINFERENCE_KIND))
     if said is None and attributes.get(semconv.MCP_METHOD) == _TOOLS_CALL:
         return "tool"
+    if said is None and name == _GEMINIS_TOOL == attributes.get(semconv.GEN_AI_OPERATION):
+        return "tool"
     if said is None and name in _WITH_USAGE and usage_of(attributes) != Usage():
         return "model"
     if said is None and semconv.GEN_AI_OPERATION not in attributes and OPENINFERENCE_KIND not in attributes:
         if name in _OF_CODING_AGENTS:
             return _OF_CODING_AGENTS[name]
+        if _OF_RUST in attributes:
+            return "tool" if _CODEXS_PHASE in attributes else None
         return next((kind for prefix, kind in _NAMES if name.startswith(prefix)), None)
     return said
 
@@ -130,8 +153,21 @@ def is_told_by_usage(name: str) -> bool:
 def usage_of(attributes: Mapping[str, Any]) -> Usage:
     """What a model call's attributes say that it used."""
     tokens = [_first_integer(attributes, keys) for keys in (INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS, CACHED_TOKENS)]
+    if tokens[0] is None and attributes.get(_CLAUDES_TYPE) == "llm_request":
+        parts = [_integer(attributes.get(key)) for key in _CLAUDES_INPUT]
+        tokens[:2] = None if parts[0] is None else sum(part or 0 for part in parts), _integer(attributes.get("output_tokens"))
     cost = next((cost for key in COST if (cost := number(attributes.get(key))) is not None), None)
     return Usage(tokens[0], tokens[1], tokens[2], tokens[3], cost)
+
+
+def written_to_cache(attributes: Mapping[str, Any]) -> int:
+    """How many of the tokens sent were written to a cache, which has a price of its own."""
+    return _first_integer(attributes, WRITTEN_TOKENS) or 0
+
+
+def models_of(attributes: Mapping[str, Any]) -> list[str]:
+    """The names of a call's model, as far as its span says them: the one that was asked for first."""
+    return [name for key in MODEL if (name := text_of(attributes, (key,)))]
 
 
 def text_of(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> str:

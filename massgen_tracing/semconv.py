@@ -242,15 +242,21 @@ WATCH_PROGRAM: Final = "massgen.watch.program"
 """str. The program that was watched, where it is known."""
 
 WATCH_SESSION: Final = "massgen.watch.session"
-"""str. On what was made from a program's transcript: the program's id of its session."""
+"""str. On what a program told of itself, in its transcript or by its own telemetry: the program's id of its session."""
 
 WATCH_SUBAGENT: Final = "massgen.watch.subagent"
 """str. On the same: the sub-agent that did it."""
 
+WATCH_SOURCE: Final = "massgen.watch.source"
+"""str. On the same: `transcript` or `telemetry`."""
+
+WATCH_TRACES: Final = "massgen.watch.traces"
+"""str[]. On what was watched: the traces that its program recorded itself; its calls are there, and not below this span."""
+
 # --- massgen.*: recordings that were made from a run's logs afterwards --------------------------------------------------------------
 
 IMPORTED: Final = "massgen.imported"
-"""bool. True on every span that was made from MassGen's log files, or from an agent's transcript, after the run; absent on spans that were traced."""
+"""bool. True on every span that was made after the run from MassGen's log files, or from what an agent's program told of itself; absent on others."""
 
 ESTIMATED: Final = "massgen.estimated"
 """str[], of `ESTIMATES`. What of an imported span the log files do not tell, so that it is a guess; absent where nothing is."""

@@ -39,13 +39,13 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long tests have the time that they take, and come first in the part of each process, so that none waits for one at the end.
 
-    What needs the Collector comes last: it may be built meanwhile.
+    What needs the Collector comes last, and waits for it: it may be built meanwhile.
     """
     built = [item for item in items if item.get_closest_marker("binaries") is not None]
     for item in items:
-        if item.get_closest_marker("long") is not None:
+        if item.get_closest_marker("long") is not None or item.get_closest_marker("binaries") is not None:
             item.add_marker(pytest.mark.timeout(LONG_SECONDS))
-    slow = [item for item in items if _takes_long(item)]
+    slow = [item for item in items if item not in built and _takes_long(item)]
     others = [item for item in items if item not in built and not _takes_long(item)]
     parts = getattr(config, "workerinput", {}).get("workercount", 1)
     bounds = [len(others) * part // parts for part in range(parts + 1)]

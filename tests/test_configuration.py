@@ -307,6 +307,19 @@ def test_what_went_wrong_is_left_for_the_doctor(tmp_path: Path, swallowed: list[
     swallowed.clear()
 
 
+def test_what_went_wrong_is_left_where_nothing_was_recorded_too(tmp_path: Path, swallowed: list[str]) -> None:
+    """By a program whose every call went to handles that it never entered."""
+    root = tmp_path / "runs" / "of today"
+    tracer = mt.configure(root=root, enabled=True, strict=False)
+    tracer.session("q").winner("agent_a")
+    assert not root.exists()
+    mt.shutdown()
+    (problem,) = map(json.loads, (root / layout.PROBLEMS_FILE).read_text().splitlines())
+    assert problem["kind"] == "usage.handle"
+    assert swallowed == ["usage.handle"]
+    swallowed.clear()
+
+
 def test_a_root_that_cannot_be_written_does_not_stop_the_end(tmp_path: Path, swallowed: list[str]) -> None:
     """Problems that cannot be written down are not a problem of their own."""
     (tmp_path / "file").touch()

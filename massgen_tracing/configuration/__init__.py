@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from massgen_tracing.sinks.run_files import LiveFiles
     from massgen_tracing.trace.pipeline import Pipeline
 
-EXIT_TIMEOUT: Final = 1.9
-"""Seconds that backends may take at exit."""
+EXIT_TIMEOUT: Final = 1.7
+"""Seconds that backends may take at exit, so that with counting what is owed, and all the rest, it is less than two."""
 
 F = TypeVar("F", bound=Callable[..., Tracer])
 
@@ -51,6 +51,8 @@ _lock = threading.RLock()
 _tracer: Tracer = _NOOP
 _pipeline: Pipeline | None = None
 _root: str | None = None
+_records: bool = False
+"""Whether what is traced is recorded there."""
 _seals = False
 _neighbours: Final = Neighbours()
 _deliveries: Final = Deliveries()
@@ -313,7 +315,7 @@ def _after(root: str | None, *, seals: bool) -> None:
         from massgen_tracing.sinks.recording import seal_apart  # loaded already, with the recording
 
         seal_apart(root)
-    problems.write(root)
+    problems.write(root, makes=_records)
 
 
 def _set_up_as(values: dict[str, Any], provider: TracerProvider | None, given: dict[str, Any]) -> Tracer:
@@ -324,7 +326,7 @@ def _set_up_as(values: dict[str, Any], provider: TracerProvider | None, given: d
         provider: the caller's own, if any.
         given: the caller's arguments.
     """
-    global _root, _seals
+    global _root, _records, _seals
     surroundings.load_sdk()
     from massgen_tracing.trace.provider import SHARED
 
@@ -344,6 +346,7 @@ def _set_up_as(values: dict[str, Any], provider: TracerProvider | None, given: d
         # What leaves nothing behind, as in tests, has no problems to leave there either.
         leaves = record or values["logfire"] or values["otlp_endpoint"] or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
         _root = values["root"] if leaves else None
+        _records = bool(record)
     _seals = values["seal"] and record
     if beside:
         assert provider is not None

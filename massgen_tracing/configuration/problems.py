@@ -12,13 +12,20 @@ from massgen_tracing._version import __version__
 from massgen_tracing.trace.scrub import scrub
 
 
-def write(root: str | None) -> None:
-    """Leave what was swallowed where `massgen-tracing doctor` finds it."""
+def write(root: str | None, *, makes: bool) -> None:
+    """Leave what was swallowed where `massgen-tracing doctor` finds it.
+
+    Args:
+        root: where that is; None where nothing is left.
+        makes: whether the root is made where nothing was recorded in it: a program that calls everything wrongly may record nothing at all.
+    """
     found = guard.problems()
     if root is None or not found:
         return
     path = Path(root) / layout.PROBLEMS_FILE
     try:
+        if makes:
+            layout.make_directory(path.parent)
         with path.open("a", encoding="utf-8") as file:
             for problem in found:
                 said = {"message": scrub(problem.message), "detail": scrub(problem.detail)}

@@ -6,13 +6,12 @@ import email.utils
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
-
-from google.protobuf import json_format
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from typing import TYPE_CHECKING, Final
 
 from massgen_tracing.trace.scrub import MARK, scrub
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 _PASSING: Final = frozenset({408, 425, 429, 502, 503, 504})
 _LONGEST: Final = 200
@@ -125,6 +124,12 @@ def judge_http(
 
 
 def _taken(content_type: str, body: bytes, secrets: Collection[str]) -> Taken:
+    if not body:
+        return Taken()
+    from google.protobuf import json_format
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
     answer = ExportTraceServiceResponse()
     try:
         if content_type.startswith("application/json"):
@@ -145,6 +150,7 @@ def _said(status: int, content_type: str, body: bytes, secrets: Collection[str])
     """Status and what the body says, as far as it is text."""
     text = ""
     if content_type.startswith("application/x-protobuf"):
+        from google.protobuf.message import DecodeError
         from google.rpc.status_pb2 import Status
 
         try:

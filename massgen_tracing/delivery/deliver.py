@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ from massgen_tracing.delivery.answers import Answer, Blocked, Later, Taken, TooL
 from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.encode import EncodedSpan, Form, form
 from massgen_tracing.delivery.senders import Sender
-from massgen_tracing.delivery.spool import Batch, Spool
+from massgen_tracing.delivery.spool import Batch, Placed, Spool
 from massgen_tracing.ledger import THROUGH, Entry, Ledger
 
 _LONGEST_PAUSE: Final = 60.0
@@ -33,8 +34,6 @@ _UNPROVEN: Final = 2
 _ATTEMPTS: Final = 3
 _MOST_TRIES: Final = 10
 """How often a span that was set aside is sent at a time, and at how many times, if it is not taken and others are."""
-
-Placed = tuple[EncodedSpan, int]
 
 
 @dataclass(slots=True)
@@ -85,6 +84,7 @@ class Delivery:
         wait: after so many failures in a row, waits for the next attempt, and says whether there is to be one.
         progress: is told how many spans were sent, after each request.
         enough: says whether to stop with what is under way.
+        at_once: whether much is encoded at once, for which Arrow is loaded; not in a program that is traced.
         tally: what became of the spans so far.
         failures: how many requests in a row were not taken for now.
     """
@@ -94,6 +94,7 @@ class Delivery:
     wait: Callable[[Later, int], bool]
     progress: Callable[[int], None] = lambda _: None
     enough: Callable[[], bool] = lambda: False
+    at_once: bool = False
     tally: Tally = field(default_factory=Tally)
     failures: int = 0
     _form: Form = field(init=False)
@@ -122,16 +123,19 @@ class Delivery:
             if entry is None:
                 entry = self.backend.entry(only=only, pending=pending)
             without = ledger.taken(path, self.backend.name)
-            with contextlib.closing(Spool(path, only=entry.only, pending=entry.pending, form=self._form, without=without)) as spool:
+            opened = Spool(path, only=entry.only, pending=entry.pending, form=self._form, at_once=self.at_once, without=without)
+            with contextlib.closing(opened) as spool:
                 position = spool.position(entry)
                 if book.entry is None or (entry.inode, entry.position) != (spool.inode, position):
                     book.write(_at(entry, spool, position))
                 if position != entry.position:  # all of it is sent again
                     ledger.set_aside(path, self.backend.name, {})
-                for batch in spool.batches(position):
-                    stopped = self._send(batch, book, spool)
-                    if stopped is not None:
-                        return stopped
+                batches = spool.batches(position)
+                with contextlib.closing(ahead(batches) if self.at_once else batches) as coming:
+                    for batch in coming:
+                        stopped = self._send(batch, book, spool)
+                        if stopped is not None:
+                            return stopped
                 if spool.sealed and book.entry is not None:
                     book.write(replace(book.entry, position=THROUGH))
             stopped = self._try_again(path, book)
@@ -270,6 +274,15 @@ class Delivery:
         if not self.failures:
             self._doubts_from = 0
         return answer
+
+
+def ahead(batches: Iterator[Batch]) -> Generator[Batch]:
+    """The same batches, each made while the one before it is sent."""
+    with ThreadPoolExecutor(1, "massgen-tracing-push") as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 def _halves(part: Sequence[Placed]) -> list[Sequence[Placed]]:

@@ -25,7 +25,7 @@ from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.deliver import Delivery, pause
 from massgen_tracing.delivery.owing import NO_ANSWER, Owing
 from massgen_tracing.delivery.push import COUNTING_SECONDS, owed_at_least, owing
-from massgen_tracing.delivery.senders import open_sender
+from massgen_tracing.delivery.senders import Unopened
 from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.ledger import Busy
 from massgen_tracing.worker import Rounds, end_at_forks
@@ -108,7 +108,7 @@ class LiveDelivery(SpanProcessor):
             worker.wake()
 
     def _connect(self) -> None:
-        self._sender = open_sender(self.backend)
+        self._sender = Unopened(self.backend)
         self._delivery = Delivery(self.backend, self._sender, self._waits, enough=self._enough)
 
     # --- the thread's life -------------------------------------------------------------------------------------------------------------

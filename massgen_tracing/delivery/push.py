@@ -123,7 +123,7 @@ def push(paths: Iterable[Path], backend: Backend, *, pending: bool = False, prog
         MassGenTracingError: if it cannot be set up.
     """
     sender = open_sender(backend)
-    delivery = Delivery(backend, sender, _wait, progress)
+    delivery = Delivery(backend, sender, _wait, progress, at_once=True)
     pushed = Pushed(backend.place, delivery.tally)
     try:
         # Those with spans set aside come last: by then it is known whether it takes others.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Protocol
 
-from massgen_tracing.delivery.answers import Answer
+from massgen_tracing.delivery.answers import Answer, Blocked
 from massgen_tracing.delivery.backend import GRPC, Backend
-from massgen_tracing.errors import ConfigError, MissingPackageError
+from massgen_tracing.errors import ConfigError, MassGenTracingError, MissingPackageError
 
 
 class Sender(Protocol):
@@ -17,6 +18,36 @@ class Sender(Protocol):
 
     def close(self) -> None:
         """Close the connection."""
+
+
+class Unopened:
+    """A sender that is opened with its first request, on the thread that sends: what it needs takes a tenth of a second to load.
+
+    Args:
+        backend: where to; what can be wrong with it is seen at once.
+
+    Raises:
+        MissingPackageError, ConfigError: as `open_sender`.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        if backend.protocol == GRPC and find_spec("grpc") is None:
+            raise _missing()
+        self._backend = backend
+        named = backend.certificate or backend.client_certificate or backend.client_key
+        self._sender = open_sender(backend) if named else None
+
+    def send(self, body: bytes, seconds: float) -> Answer:
+        if self._sender is None:
+            try:
+                self._sender = open_sender(self._backend)
+            except MassGenTracingError as error:
+                return Blocked(str(error), "The run goes on and is recorded")
+        return self._sender.send(body, seconds)
+
+    def close(self) -> None:
+        if self._sender is not None:
+            self._sender.close()
 
 
 def open_sender(backend: Backend) -> Sender:
@@ -35,7 +66,11 @@ def open_sender(backend: Backend) -> Sender:
 
         return HttpSender(backend)
     except ImportError as error:
-        raise MissingPackageError("Export to a collector", "opentelemetry-exporter-otlp") from error
+        raise _missing() from error
     except (OSError, ValueError) as error:
         hint = "Correct the URL, or the OTEL_EXPORTER_OTLP_* variables"
         raise ConfigError(f"Export to {backend.place} cannot be set up ({error})", hint=hint) from error
+
+
+def _missing() -> MissingPackageError:
+    return MissingPackageError("Export to a collector", "opentelemetry-exporter-otlp")

@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +30,11 @@ MOST_SPANS: Final = 4000
 _EACH: Final = 64
 """Lines between two looks at the clock."""
 
+Placed = tuple[EncodedSpan, int]
+"""A span, and the position that is reached when it and all before it are dealt with."""
+Found = tuple[Sequence[Placed], int, int]
+"""Spans, the position behind them, and how many could not be read before it."""
+
 _INSTANCE: Final = "service.instance.id"
 _HEAD_END: Final = b'"spans":[{'
 
@@ -37,14 +44,14 @@ class Batch:
     """Spans that are sent together.
 
     Attributes:
-        spans: each with the position that is reached when it and all before it are dealt with.
+        spans: them.
         end: the position behind all of them.
         size: bytes, nearly.
         unreadable: how many lines or spans between them could not be read.
     """
 
     end: int
-    spans: list[tuple[EncodedSpan, int]] = field(default_factory=list)
+    spans: list[Placed] = field(default_factory=list)
     size: int = 0
     unreadable: int = 0
 
@@ -57,6 +64,7 @@ class Spool:
         only: the `service.instance.id` of the spans that are wanted; empty for all.
         pending: whether starts are wanted too, of spans whose end is not in the same batch.
         form: how spans are encoded.
+        at_once: whether lines are encoded many at a time where there are many, for which Arrow is loaded.
         without: keys of spans that are not wanted.
         among: keys of those that are; None for all.
 
@@ -71,6 +79,7 @@ class Spool:
         only: str = "",
         pending: bool = False,
         form: Form | None = None,
+        at_once: bool = False,
         without: frozenset[bytes] = frozenset(),
         among: frozenset[bytes] | None = None,
     ) -> None:
@@ -81,6 +90,7 @@ class Spool:
         self._file = path.open("rb")
         self.inode = 0 if self.sealed else os.fstat(self._file.fileno()).st_ino
         self._form = form or Protobuf()
+        self._at_once = at_once and not pending
         self._without = without
         self._among = among
         self._lines = LineDecoder(otlp.Decoder())
@@ -99,22 +109,25 @@ class Spool:
         """By what the place is known again; 0 in a sealed file."""
         return 0 if self.sealed else ledger.landmark(self._file.fileno(), position)
 
-    def batches(self, position: int) -> Iterator[Batch]:
+    def batches(self, position: int) -> Generator[Batch]:
         """What follows *position*; nothing where there is nothing."""
         batch = Batch(position)
-        for end, found, unreadable in self._sealed_spans(position) if self.sealed else self._live_spans(position):
-            last = found[-1] if found else None
-            for span in found:
-                size = len(span.content)
-                if batch.spans and (batch.size + size > MOST_BYTES or len(batch.spans) >= MOST_SPANS):
+        for placed, end, unreadable in self._sealed_spans(position) if self.sealed else self._live_spans(position):
+            at = 0
+            while at < len(placed):
+                fit = _fitting(batch, placed, at)
+                if not fit:
                     yield self._without_needless(batch)
                     batch = Batch(batch.end)
-                batch.size += size
-                batch.spans.append((span, end if span is last else batch.end))
+                    continue
+                those = placed[at : at + fit]
+                batch.spans += those
+                batch.size += sum([len(span.content) for span, _ in those])
+                at += fit
+                batch.end = placed[at - 1][1]
             batch.end = end
-            if unreadable:
-                batch.unreadable += unreadable
-            if not found:
+            batch.unreadable += unreadable
+            if not placed:
                 yield self._without_needless(batch)
                 batch = Batch(end)
         if batch.spans:
@@ -141,8 +154,8 @@ class Spool:
             yield self._is_wanted(line) and line[PENDING_START:PENDING_END] != PENDING
 
     def _ends_without(self, position: int) -> Iterator[int]:
-        for _, found, _ in self._live_spans(position):
-            yield sum(not span.starts for span in found)
+        for placed, _, _ in self._live_spans(position):
+            yield sum(not span.starts for span, _ in placed)
 
     # --- live files ---------------------------------------------------------------------------------------------------------------
 
@@ -169,31 +182,54 @@ class Spool:
     def _is_due(self, span: EncodedSpan) -> bool:
         return span.key not in self._without and (self._among is None or span.key in self._among)
 
-    def _live_spans(self, position: int) -> Iterator[tuple[int, Sequence[EncodedSpan], int]]:
-        """Positions and the spans of the line before them, with how many could not be read; none where nothing has come for long, and at the end."""
+    def _live_spans(self, position: int) -> Iterator[Found]:
+        """The spans of lines that follow each other; none where nothing has come for long, and at the end."""
         said = end = position
-        encoded, skips_starts, all_wanted = self._form.span, not self._pending, not self._only
         all_due = not self._without and self._among is None
-        for end, line in self._whole_lines(position):
-            starts = line[PENDING_START:PENDING_END] == PENDING
-            if (starts and skips_starts) or not (all_wanted or self._is_wanted(line)):
-                if end - said > _MOST_SKIPPED:
-                    said = end
-                    yield end, (), 0
-                continue
-            said = end
-            span = encoded(line, starts)
-            if span is not None:
-                if all_due or self._is_due(span):
-                    yield end, (span,), 0
-                continue
-            record = self._lines.span(line)
-            found, unreadable = self._of_odd_line(line) if record is None else (self._of_record(record), 0)
-            found = [span for span in found if self._is_due(span)]
-            if found or unreadable:
-                yield end, found, unreadable
+        for plain, line, end in self._read(position):
+            placed, unreadable = plain, 0
+            if line:
+                others, unreadable = self._of_line(line)
+                before = plain[-1][1] if plain else said
+                placed = [*plain, *((span, end if span is others[-1] else before) for span in others)]
+            if not all_due:
+                placed = [each for each in placed if self._is_due(each[0])]
+            if placed or unreadable or end - said > _MOST_SKIPPED:
+                said = end
+                yield placed, end, unreadable
         if end > said:
-            yield end, (), 0
+            yield (), end, 0
+
+    def _read(self, position: int) -> Iterator[tuple[Sequence[Placed], bytes, int]]:
+        """Spans that were encoded at once, the line behind them, and the position behind that."""
+        form = self._form
+        left = os.fstat(self._file.fileno()).st_size - position
+        if self._at_once and isinstance(form, Protobuf) and left > _MANY:
+            from massgen_tracing.delivery.encode import block  # loads Arrow
+
+            space = bytearray(min(_BLOCK, left))
+            while (lines := self._block(position, space)) is not None:
+                yield from block.runs(lines, position, form, self._is_wanted)
+                position += len(lines)
+        for end, line in self._whole_lines(position):
+            yield (), line, end
+
+    def _block(self, position: int, space: bytearray) -> memoryview | None:
+        """Whole lines from *position* on, in *space*; None where there are few."""
+        self._file.seek(position)
+        size = space.rfind(b"\n", 0, self._file.readinto(space)) + 1
+        return memoryview(space)[:size] if size > _MANY else None
+
+    def _of_line(self, line: bytes) -> tuple[Sequence[EncodedSpan], int]:
+        """What is to be sent of a line, and how much of it could not be read."""
+        starts = line[PENDING_START:PENDING_END] == PENDING
+        if (starts and not self._pending) or not self._is_wanted(line):
+            return (), 0
+        span = self._form.span(line, starts)
+        if span is not None:
+            return (span,), 0
+        record = self._lines.span(line)
+        return self._of_odd_line(line) if record is None else (self._of_record(record), 0)
 
     def _of_odd_line(self, line: bytes) -> tuple[list[EncodedSpan], int]:
         said = Said(str(self.path))
@@ -209,7 +245,7 @@ class Spool:
         """A batch without the starts of spans that have ended in it, and without a span twice."""
         ended = {span.key for span, _ in batch.spans if not span.starts}
         if len(ended) < len(batch.spans):
-            kept: dict[bytes, tuple[EncodedSpan, int]] = {}
+            kept: dict[bytes, Placed] = {}
             for span, end in batch.spans:
                 if not (span.starts and span.key[:16] + span.parent in ended):
                     kept[span.key] = span, end
@@ -227,19 +263,30 @@ class Spool:
             if number > position:
                 yield number, record
 
-    def _sealed_spans(self, position: int) -> Iterator[tuple[int, Sequence[EncodedSpan], int]]:
+    def _sealed_spans(self, position: int) -> Iterator[Found]:
         number = position
         for number, record in self._records(position):
             wanted = not self._only or str(record.resource.attributes.get(_INSTANCE)).encode() == self._only
             if wanted and record.end_ns is not None and self._is_due(span := self._form.record(record)):
-                yield number, (span,), 0
+                yield ((span, number),), number, 0
         if number > position:
-            yield number, (), 0
+            yield (), number, 0
 
+
+def _fitting(batch: Batch, placed: Sequence[Placed], begin: int) -> int:
+    """How many spans from *begin* on a batch may have besides; it may always have one."""
+    most = MOST_SPANS - len(batch.spans)
+    sizes = list(accumulate([len(span.content) for span, _ in placed[begin : begin + most]]))
+    return bisect_right(sizes, MOST_BYTES - batch.size) or (0 if batch.spans else 1)
+
+
+_BLOCK: Final = 8_000_000
+_MANY: Final = 1_000_000
+"""Bytes of lines that are encoded at once, at most and at least."""
 
 _MOST_SKIPPED: Final = 64_000_000
 """Bytes without a span to send after which the ledger is told all the same."""
 
 
-def _by_position(placed: tuple[EncodedSpan, int]) -> int:
+def _by_position(placed: Placed) -> int:
     return placed[1]

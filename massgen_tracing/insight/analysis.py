@@ -18,7 +18,7 @@ from massgen_tracing.insight.decisions import Coordination, coordinations
 from massgen_tracing.insight.findings import SEVERITIES, Earlier, Finding, Severity, find
 from massgen_tracing.insight.findings.coordination import thrown_away, unknown_tools
 from massgen_tracing.insight.findings.repetition import failing
-from massgen_tracing.insight.findings.spending import by_agent
+from massgen_tracing.insight.findings.spending import by_agent, costless_by_agent
 from massgen_tracing.insight.findings.waiting import Step, critical_path
 from massgen_tracing.insight.parts import Parts
 from massgen_tracing.insight.summary import Round, Summary, round_of, total
@@ -150,6 +150,11 @@ class Analysis:
     def used(self) -> Mapping[str, Usage]:
         """What each agent used."""
         return by_agent(self.parts)
+
+    @cached_property
+    def costless(self) -> Counter[str]:
+        """How many calls of each agent nobody knows the cost of."""
+        return costless_by_agent(self.parts)
 
     @cached_property
     def tools(self) -> list[overview.ToolUse]:

@@ -19,8 +19,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from massgen_tracing import conventions, prices, semconv
+from massgen_tracing import conventions, semconv
 from massgen_tracing.model import SpanRecord, Usage
+from massgen_tracing.prices.recorded import priced
 
 Key = tuple[str, str]
 """A span's trace and id."""
@@ -108,16 +109,7 @@ def model_calls(tree: Tree) -> list[ModelCall]:
         lowest = [key for key in below if key not in inner]
         if len(lowest) == 1:
             said[lowest[0]] = said[outer].updated(said[lowest[0]])
-    return [
-        ModelCall(
-            span,
-            _priced(span, said[span.key]),
-            conventions.text_of(span.attributes, conventions.MODEL),
-            conventions.text_of(span.attributes, conventions.PROVIDER),
-            span.key in of_facade,
-        )
-        for span in sorted(_without_twins(leaves, said), key=lambda span: span.start_ns)
-    ]
+    return [_call(tree, span, said[span.key], span.key in of_facade) for span in sorted(_without_twins(leaves, said), key=lambda span: span.start_ns)]
 
 
 def tool_calls(tree: Tree) -> list[SpanRecord]:
@@ -206,14 +198,15 @@ def _within(inner: SpanRecord, outer: SpanRecord) -> bool:
     return inner is not outer and outer.start_ns <= inner.start_ns and (inner.end_ns or 0) <= (outer.end_ns or 0)
 
 
-def _priced(span: SpanRecord, usage: Usage) -> Usage:
-    """The usage with its cost; what the facade did not know the cost of, the price list does not know either."""
-    if usage.cost is not None or _is_facade(span) or usage.input is usage.output is None:
-        return usage
-    provider = conventions.text_of(span.attributes, conventions.PROVIDER)
-    at = span.start_ns / 1e9
-    for model in dict.fromkeys(conventions.text_of(span.attributes, (key,)) for key in conventions.MODEL):
-        cost = prices.estimate(provider, model, usage.input or 0, usage.output or 0, usage.cached_input or 0, at=at) if model else None
-        if cost is not None:
-            return usage._replace(cost=cost)
-    return usage
+def _call(tree: Tree, span: SpanRecord, usage: Usage, of_facade: bool) -> ModelCall:
+    models = _models(tree, span)
+    if not _is_facade(span):  # what the facade did not know the cost of, the price list does not know either
+        usage = priced(usage, span.attributes, span.start_ns, models)
+    return ModelCall(span, usage, models[0] if models else "", conventions.text_of(span.attributes, conventions.PROVIDER), of_facade)
+
+
+def _models(tree: Tree, span: SpanRecord) -> list[str]:
+    """The names of a call's model, the one that was asked for first; of Codex' requests, the turn that they are within says it."""
+    return conventions.models_of(span.attributes) or [
+        name for above in tree.above(span) if (name := conventions.text_of(above.attributes, conventions.TURNS_MODEL))
+    ]

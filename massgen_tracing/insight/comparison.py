@@ -50,6 +50,7 @@ class Line:
 
     Attributes:
         beyond: whether the second value lies outside of that spread; None where there is none.
+        costless: of a cost, how many calls of both nobody knows the cost of: they are not in the values.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Line:
     second: float | None
     spread: tuple[float, float] | None
     beyond: bool | None
+    costless: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,9 @@ def compare(first: Analysis, second: Analysis, earlier: tuple[Earlier, ...] = ()
         one, other = of(first.summary), of(second.summary)
         known = [value for each in earlier if (value := of(each.summary)) is not None]
         spread = (min(known), max(known)) if len(known) >= _LEAST else None
-        lines.append(Line(name, unit, one, other, spread, None if spread is None or other is None else not spread[0] <= other <= spread[1]))
+        beyond = None if spread is None or other is None else not spread[0] <= other <= spread[1]
+        costless = (first.summary.costless_calls, second.summary.costless_calls) if unit == "USD" else (0, 0)
+        lines.append(Line(name, unit, one, other, spread, beyond, costless))
     return Comparison(
         tuple(lines),
         tuple(_both({each.name: each.calls for each in first.tools}, {each.name: each.calls for each in second.tools})),

@@ -12,8 +12,8 @@ from massgen_tracing.insight.calls import Key, Tree, tool_calls
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.projection import values
 
-_ARGUMENTS = (semconv.GEN_AI_TOOL_ARGUMENTS, "tool_arguments", "input.value", "tool.parameters")
-_RESULT = (semconv.GEN_AI_TOOL_RESULT, "tool_response", "output.value")
+_ARGUMENTS = (semconv.GEN_AI_TOOL_ARGUMENTS, "tool_arguments", "input.value", "tool.parameters", "ai.toolCall.args")
+_RESULT = (semconv.GEN_AI_TOOL_RESULT, "tool_response", "output.value", "ai.toolCall.result")
 _COMMANDS = ("command", "cmd", "code", "query", "path", "url", "prompt")
 """Arguments that say in one word what a call does, the most telling first."""
 

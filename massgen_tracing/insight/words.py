@@ -22,6 +22,11 @@ def called(name: str, attributes: Attributes) -> str:
     return message if message and isinstance(message, str) else name or "(unnamed)"
 
 
+def counted(many: int, noun: str) -> str:
+    """A number and its noun: `1 call`, `2 calls`."""
+    return f"{many:,} {noun}" + ("" if many == 1 else "s")
+
+
 def agent(span: SpanRecord) -> str:
     """Whose it is; empty where it does not say."""
     found = span.attributes.get(semconv.AGENT_ID)

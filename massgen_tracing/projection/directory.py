@@ -11,7 +11,7 @@ from massgen_tracing import layout, semconv
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.projection import artifacts
 from massgen_tracing.projection.coordination import coordination_events, coordination_table
-from massgen_tracing.projection.fold import PREFIXES, Fold
+from massgen_tracing.projection.fold import Fold
 from massgen_tracing.projection.journal import Journal
 from massgen_tracing.projection.metrics import metrics_summary
 from massgen_tracing.projection.state import Said
@@ -149,12 +149,13 @@ def rebuild(run: layout.RunDirectory, spans: Iterable[SpanRecord], *, links: boo
     if session is None or not is_ours(session):
         return None
     until = session.end_ns
-    mine = [span for span in _parents_first(ordered) if span.name.startswith(PREFIXES) and (span is session or span.name != semconv.SESSION)]
+    mine = [span for span in _parents_first(ordered) if span is session or span.name != semconv.SESSION]
     files = RunFiles(run, links=links)
     files.fold.started(session)
     for span in mine:
         if span is not session and (until is None or span.start_ns <= until):
             files.fold.started(span)
+    mine.reverse()  # a call within another one ends before it
     for span in sorted(mine, key=lambda span: (span is session, span.name.startswith(semconv.AGENT_PREFIX))):
         # What ended later than the run is in none of its files: when they were written, it had not.
         if span.end_ns is not None and (until is None or span.end_ns <= until):

@@ -20,9 +20,6 @@ from massgen_tracing.projection.work import Work
 
 _WORK: Final = (semconv.LLM_PREFIX, semconv.MCP_PREFIX, semconv.TOOL_PREFIX)
 
-PREFIXES: Final = (semconv.SESSION, semconv.AGENT_PREFIX, *_WORK, *points.PREFIXES)
-"""What the names of the spans begin with that say something of a run; others need not be folded."""
-
 
 class Fold(Scribe):
     """Folds the records of one coordination; arguments and attributes as a scribe's."""
@@ -41,6 +38,8 @@ class Fold(Scribe):
             self._round_started(span)
         elif span.name.startswith(_WORK):
             self._work.started(span)
+        elif not span.name.startswith(points.PREFIXES):
+            self._work.others_started(span)
 
     def ended(self, span: SpanRecord) -> None:
         """A span that has started has ended."""
@@ -53,8 +52,10 @@ class Fold(Scribe):
             self._round_ended(span)
         elif span.name.startswith(_WORK):
             self._work.ended(span)
-        else:
+        elif span.name.startswith(points.PREFIXES):
             self._points.happened(span)
+        else:
+            self._work.others_ended(span)
 
     # --- the session ---------------------------------------------------------------------------------------------------------------
 

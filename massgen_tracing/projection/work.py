@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from massgen_tracing import conventions, semconv
 from massgen_tracing.model import SpanRecord, Usage
+from massgen_tracing.prices.recorded import priced
 from massgen_tracing.projection import values
 from massgen_tracing.projection.scribe import Scribe
 from massgen_tracing.projection.state import MOST_NAMES, OTHER, AgentState, RoundState, Tools, ToolStats
@@ -16,6 +17,32 @@ from massgen_tracing.projection.values import text
 
 K = TypeVar("K", str, int)
 V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class _Call:
+    """A model call that has ended.
+
+    Attributes:
+        used: what it says that it used.
+        first: seconds until its first chunk.
+        said: what came of it, each text with the type of its event.
+    """
+
+    span: SpanRecord
+    used: Usage
+    first: float | None
+    said: Sequence[tuple[str, str]]
+
+    @classmethod
+    def of(cls, span: SpanRecord) -> _Call:
+        about = span.attributes
+        first = conventions.number(about.get(semconv.GEN_AI_TIME_TO_FIRST_CHUNK))
+        return cls(span, values.usage_of(span), first, _written(about.get(semconv.GEN_AI_OUTPUT_MESSAGES)))
+
+    def completed(self, outer: _Call) -> _Call:
+        """With what only the call around it knows, which is the same one."""
+        return _Call(self.span, outer.used.updated(self.used), outer.first if self.first is None else self.first, self.said or outer.said)
 
 
 @dataclass(slots=True)
@@ -29,21 +56,27 @@ class _Open:
 
 
 class Work:
-    """Folds the spans of model calls, MCP calls and other tool calls. A call counts once, however many spans stand for it."""
+    """Folds the spans of model calls, MCP calls and other tool calls. A call counts once, however many spans stand for it.
+
+    Of model calls within each other, whoever reports them, the inner one counts, as `insight.calls` has it; which also knows those that two
+    instrumentations report beside each other.
+    """
 
     def __init__(self, scribe: Scribe) -> None:
         self._scribe = scribe
         self._wrappers: dict[str, _Open] = {}
         self._inside: set[str] = set()
-        self._calls: set[str] = set()
-        self._around: set[str] = set()
+        self._calls: dict[str, str] = {}
+        """Model calls that go on, and the one around each; empty where there is none."""
+        self._between: dict[str, str] = {}
+        """Other spans that go on within a model call, and that call."""
+        self._held: dict[str, list[_Call]] = {}
+        """Calls that have ended within one that goes on."""
 
     def started(self, span: SpanRecord) -> None:
-        """A call has started."""
+        """A call of the facade's has started."""
         if span.name.startswith(semconv.LLM_PREFIX):
-            self._calls.add(span.span_id)
-            if span.parent_span_id in self._calls:
-                self._around.add(span.parent_span_id)
+            self._call_started(span)
         elif span.name.startswith(semconv.TOOL_PREFIX):
             arguments = span.attributes.get(semconv.GEN_AI_TOOL_ARGUMENTS)
             name = text(span.attributes.get(semconv.GEN_AI_TOOL_NAME))
@@ -55,7 +88,7 @@ class Work:
             self._mcp_started(span)
 
     def ended(self, span: SpanRecord) -> None:
-        """A call has ended."""
+        """A call of the facade's has ended."""
         if span.name.startswith(semconv.LLM_PREFIX):
             self._call_ended(span)
         elif span.name.startswith(semconv.TOOL_PREFIX):
@@ -65,12 +98,29 @@ class Work:
         else:
             self._tool_ended(span, span.span_id, values.length(span.attributes.get(semconv.GEN_AI_TOOL_ARGUMENTS)), mcp=True)
 
-    def use(self, agent: AgentState, rnd: RoundState | None, model: str, used: Usage) -> None:
+    def others_started(self, span: SpanRecord) -> None:
+        """A span of anybody's has started: a model call, or what may be between two."""
+        if _is_call(span):
+            self._call_started(span)
+        elif around := self._call_around(span):
+            self._between[span.span_id] = around
+
+    def others_ended(self, span: SpanRecord) -> None:
+        """A span of anybody's has ended: it counts where it is a model call, or a record of what a stream of Logfire's has used."""
+        if _is_call(span):
+            self._call_ended(span)
+        else:
+            self._between.pop(span.span_id, None)
+            if conventions.is_record(span.attributes) and conventions.kind_of(span.name, span.attributes) == "model":
+                agent, rnd = self._scribe.place(span) or (None, None)
+                self.use(agent, rnd, conventions.text_of(span.attributes, conventions.MODEL), _priced(span, values.usage_of(span)))
+
+    def use(self, agent: AgentState | None, rnd: RoundState | None, model: str, used: Usage) -> None:
         """Count usage that no model call stands for."""
         if used == Usage():
             return
         state = self._scribe.state
-        places = [agent.used, state.used]
+        places = [state.used, *(() if agent is None else (agent.used,))]
         if rnd is not None:
             places += [rnd.used, _named(state.by_round, rnd.number, Used)]
         if model or rnd is not None:
@@ -78,25 +128,39 @@ class Work:
         for place in places:
             place.add(used)
 
+    def _call_around(self, span: SpanRecord) -> str:
+        parent = span.parent_span_id
+        return parent if parent in self._calls else self._between.get(parent, "")
+
+    def _call_started(self, span: SpanRecord) -> None:
+        self._calls[span.span_id] = self._call_around(span)
+
     def _call_ended(self, span: SpanRecord) -> None:
-        self._calls.discard(span.span_id)
-        if span.span_id in self._around:
-            self._around.discard(span.span_id)
-            return
-        state, about = self._scribe.state, span.attributes
+        call, within = _Call.of(span), self._held.pop(span.span_id, [])
+        around = self._calls.pop(span.span_id, None)
+        if around is None:  # what it is has been said at its end only
+            around = self._between.pop(span.span_id, "")
+        if len(within) == 1:
+            within = [within[0].completed(call)]
+        if around in self._calls:
+            self._held.setdefault(around, []).extend(within or [call])
+        else:
+            for each in within or [call]:
+                self._count(each)
+
+    def _count(self, call: _Call) -> None:
+        span, state = call.span, self._scribe.state
         assert span.end_ns is not None
-        used, latency = values.usage_of(span), max(0, span.end_ns - span.start_ns)
-        first = conventions.number(about.get(semconv.GEN_AI_TIME_TO_FIRST_CHUNK))
-        model = text(about.get(semconv.GEN_AI_REQUEST_MODEL)) or text(about.get(semconv.GEN_AI_RESPONSE_MODEL)) or OTHER
-        places = [state.used, _named(state.by_model, model, Used), _named(state.by_backend, text(about.get(semconv.GEN_AI_PROVIDER)) or OTHER, Used)]
+        model, provider = (conventions.text_of(span.attributes, keys) or OTHER for keys in (conventions.MODEL, conventions.PROVIDER))
+        places = [state.used, _named(state.by_model, model, Used), _named(state.by_backend, provider, Used)]
         found = self._scribe.place(span)
         if found is not None:
-            agent, rnd = found
-            places += [agent.used, rnd.used, _named(state.by_round, rnd.number, Used)]
+            places += [found[0].used, found[1].used, _named(state.by_round, found[1].number, Used)]
+        used, latency = _priced(span, call.used), max(0, span.end_ns - span.start_ns)
         for place in places:
-            place.call(used, latency, first)
+            place.call(used, latency, call.first)
         if found is not None:
-            for kind, said in _written(about.get(semconv.GEN_AI_OUTPUT_MESSAGES)):
+            for kind, said in call.said:
                 self._scribe.telling(span.end_ns, *found)(kind, {"content": said})
 
     def _mcp_started(self, span: SpanRecord) -> None:
@@ -156,6 +220,15 @@ class Work:
                 "is_error": failed,
             },
         )
+
+
+def _is_call(span: SpanRecord) -> bool:
+    return conventions.kind_of(span.name, span.attributes) == "model" and not conventions.is_record(span.attributes)
+
+
+def _priced(span: SpanRecord, used: Usage) -> Usage:
+    """With its cost by the price list, where nobody said it; what the facade did not know the cost of, the list does not know either."""
+    return used if span.name.startswith(semconv.LLM_PREFIX) else priced(used, span.attributes, span.start_ns, conventions.models_of(span.attributes))
 
 
 def _count_tool(tools: Tools, name: str, ns: int, input_chars: int, output_chars: int, *, failed: bool, mcp: bool) -> None:

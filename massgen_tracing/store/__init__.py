@@ -21,12 +21,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from massgen_tracing import layout
-from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT, ClickHouse, Value
+from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT, UTC, ClickHouse, Value
 
 if TYPE_CHECKING:
     from massgen_tracing.store.engine.answer import Result
 
-__all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_BYTES", "DEFAULT_TIMEOUT", "ClickHouse", "Value", "query"]
+__all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_BYTES", "DEFAULT_TIMEOUT", "ClickHouse", "Value", "prepare", "query"]
+
+
+def prepare() -> None:
+    """Let what a query needs be loaded while the caller does something else before it asks, by the process that will answer.
+
+    Raises:
+        QueryError: if that process cannot be started.
+    """
+    from massgen_tracing.store.process import sandbox
+
+    sandbox.prepare()
 
 
 def query(
@@ -37,6 +48,8 @@ def query(
     min_timestamp: datetime | None = None,
     max_timestamp: datetime | None = None,
     environments: Sequence[str] | None = None,
+    timezone: str = UTC,
+    explain: bool = False,
     limit: int = DEFAULT_LIMIT,
     max_bytes: int = DEFAULT_MAX_BYTES,
     timeout: float = DEFAULT_TIMEOUT,
@@ -53,6 +66,10 @@ def query(
         min_timestamp: leave out what started before; a naive time is UTC.
         max_timestamp: leave out what started after; a naive time is UTC.
         environments: leave out rows of other deployment environments; an empty text stands for rows that say none.
+        timezone: the zone of the question, such as `Europe/Paris` or `+02:00`, as a session of PostgreSQL has one: times are told in it, its days and
+            hours count (`date_trunc`, `extract`, casts to texts and dates, `now()`), and a time in a text that names no zone is read in it. Only
+            `time_bucket` and `date_bin` count from 1970 in UTC, wherever they are asked.
+        explain: tell how the engine comes to the answer, in `Result.plan`.
         limit: rows of the answer at most; `Result.cut` says whether there were more.
         max_bytes: bytes of the answer at most.
         timeout: seconds until the query is given up.
@@ -75,6 +92,8 @@ def query(
         min_timestamp=min_timestamp,
         max_timestamp=max_timestamp,
         environments=environments,
+        timezone=timezone,
+        explain=explain,
         limit=limit,
         max_bytes=max_bytes,
         timeout=timeout,

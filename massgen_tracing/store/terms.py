@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import zoneinfo
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -20,6 +22,22 @@ DEFAULT_MAX_BYTES: Final = 2**28
 
 DEFAULT_TIMEOUT: Final = 60.0
 """Seconds."""
+
+UTC: Final = "UTC"
+"""The zone in which times are told, unless another one is asked for."""
+
+_OFFSET: Final = re.compile(r"[+-]\d\d:?\d\d")
+
+
+def is_zone(name: str) -> bool:
+    """Whether a time zone is known here: by its name in the IANA database, or as an offset such as `+02:00`."""
+    if _OFFSET.fullmatch(name):
+        return True
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,9 @@ class InSession(Protocol):
     def context(self) -> Context | None:
         """Where its rounds start."""
 
+    def expect(self, agent_id: str) -> None:
+        """Have an id that is none of the session's agents' told of."""
+
     def next_round(self, agent_id: str, number: int | None = None) -> int:
         """The number of an agent's next round; *number* where it is given."""
 

@@ -152,6 +152,7 @@ class LlmCall(_RoundWork):
     """One model call, `llm.{provider}.{operation}`; lasts until its stream has ended."""
 
     kind: ClassVar[SpanKind] = SpanKind.CLIENT
+    _over: ClassVar[str] = "has ended, as it does with a stream that it wraps"
 
     def __init__(
         self, spans: SpanFactory, provider: str, model: str | None, operation: str, attributes: Mapping[str, Any], base: Context | None
@@ -168,19 +169,21 @@ class LlmCall(_RoundWork):
 
     def first_chunk(self) -> None:
         """Note that the first chunk of the answer has arrived; only the first call counts."""
+        self._check_open("first_chunk()")
         if self._began:
             seconds = time.perf_counter() - self._began
             self._began = 0.0
-            self.set(semconv.GEN_AI_TIME_TO_FIRST_CHUNK, seconds)
-            self.set(semconv.GEN_AI_CLIENT_TIME_TO_FIRST_CHUNK, seconds)
+            self._put(semconv.GEN_AI_TIME_TO_FIRST_CHUNK, seconds)
+            self._put(semconv.GEN_AI_CLIENT_TIME_TO_FIRST_CHUNK, seconds)
 
     def record_response(self, *, model: str | None = None, id: str | None = None, finish_reasons: Sequence[str] | str | None = None) -> None:  # noqa: A002
         """Note what the provider says of its answer: the model that gave it, its id, why it stopped."""
+        self._check_open("record_response()")
         self._answered_by = optional(model) or self._answered_by
-        self.set(semconv.GEN_AI_RESPONSE_MODEL, optional(model))
-        self.set(semconv.GEN_AI_RESPONSE_ID, id)
+        self._put(semconv.GEN_AI_RESPONSE_MODEL, optional(model))
+        self._put(semconv.GEN_AI_RESPONSE_ID, id)
         reasons = identifiers(finish_reasons)
-        self.set(semconv.GEN_AI_FINISH_REASONS, reasons or None)
+        self._put(semconv.GEN_AI_FINISH_REASONS, reasons or None)
         self._complete = self._complete or bool(reasons)
 
     def record_usage(
@@ -205,9 +208,8 @@ class LlmCall(_RoundWork):
             raw: the provider's own usage, kept beside; where nothing else is given, it is read.
         """
         if not self.is_open:
-            state = "has not started" if self.context is None else "has ended, as it does with a stream that it wraps"
-            hint = "Record it inside the call's with block, and before the end of a stream that the call wraps"
-            self._spans.misuse("llm_call", f"usage came outside of its call, and is not recorded: {self.name} {state}", hint=hint)
+            self._check_open("record_usage()")
+            return
         if input is not None and not is_number(input):
             said = self._spans.take("input", input, _reported, Reported({}))
             input = None  # noqa: A001
@@ -224,19 +226,20 @@ class LlmCall(_RoundWork):
         if cost is not None:
             given = given._replace(cost=self._spans.take("cost", cost, amount, None))
         self._usage = used = self._usage.updated(given)
-        self.set(semconv.GEN_AI_INPUT_TOKENS, used.input)
-        self.set(semconv.GEN_AI_OUTPUT_TOKENS, used.output)
-        self.set(semconv.GEN_AI_REASONING_TOKENS, used.reasoning)
-        self.set(semconv.GEN_AI_CACHE_READ_TOKENS, used.cached_input)
+        self._put(semconv.GEN_AI_INPUT_TOKENS, used.input)
+        self._put(semconv.GEN_AI_OUTPUT_TOKENS, used.output)
+        self._put(semconv.GEN_AI_REASONING_TOKENS, used.reasoning)
+        self._put(semconv.GEN_AI_CACHE_READ_TOKENS, used.cached_input)
         if raw is not None and not said.usage:
             self._raw_beside = as_mapping(raw)
-        self.set(semconv.USAGE_RAW, self._raw or None if raw is None else raw)
+        self._put(semconv.USAGE_RAW, self._raw or None if raw is None else raw)
 
     def record_content(self, *, input: object = None, output: object = None) -> None:  # noqa: A002
         """Note messages as bounded previews, in full where full content was asked for."""
+        self._check_open("record_content()")
         full = self._spans.full_content
-        self.set(semconv.GEN_AI_INPUT_MESSAGES, preview(input, full=full))
-        self.set(semconv.GEN_AI_OUTPUT_MESSAGES, preview(output, full=full))
+        self._put(semconv.GEN_AI_INPUT_MESSAGES, preview(input, full=full))
+        self._put(semconv.GEN_AI_OUTPUT_MESSAGES, preview(output, full=full))
 
     def wrap(self, answer: T) -> T:
         """A provider's stream, which is to be used in its place: the call hears all that it says, and ends when it ends or is left.
@@ -269,10 +272,10 @@ class LlmCall(_RoundWork):
             if usage_of(facts.usage) != Usage():
                 self.record_usage(facts.usage)
             if said := reply.output():
-                self.set(semconv.GEN_AI_OUTPUT_MESSAGES, preview(said, full=self._spans.full_content))
+                self._put(semconv.GEN_AI_OUTPUT_MESSAGES, preview(said, full=self._spans.full_content))
             if facts.error is not None and error is None:
                 kind, told = facts.error
-                self.set(semconv.ERROR_TYPE, kind)
+                self._put(semconv.ERROR_TYPE, kind)
                 self.span.set_status(StatusCode.ERROR, self._spans.clean_text(told))
         finally:
             self._end(error)
@@ -310,7 +313,7 @@ class LlmCall(_RoundWork):
             return
         if used.cost is None:
             used = used._replace(cost=self._estimated(used))
-        self.set(semconv.OPERATION_COST, used.cost)
+        self._put(semconv.OPERATION_COST, used.cost)
         if self.round is not None:
             self.round.add_usage(used)
 
@@ -335,7 +338,7 @@ class LlmCall(_RoundWork):
                 )
                 if cost is not None:
                     return cost
-            self.set(semconv.COST_UNKNOWN, True)
+            self._put(semconv.COST_UNKNOWN, True)
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("prices", error)
         return None
@@ -347,9 +350,10 @@ class ToolCall(_RoundWork):
 
     def record_result(self, result: object, *, is_error: bool = False) -> None:
         """Note what the tool gave back, as a bounded preview; *is_error* where the tool itself says that it failed."""
-        self.set(semconv.GEN_AI_TOOL_RESULT, preview(result, full=self._spans.full_content))
+        self._check_open("record_result()")
+        self._put(semconv.GEN_AI_TOOL_RESULT, preview(result, full=self._spans.full_content))
         if is_true(is_error):
-            self.set(semconv.ERROR_TYPE, semconv.TOOL_ERROR)
+            self._put(semconv.ERROR_TYPE, semconv.TOOL_ERROR)
             self.span.set_status(StatusCode.ERROR, semconv.TOOL_ERROR)
 
 

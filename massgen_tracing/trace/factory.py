@@ -24,6 +24,7 @@ from massgen_tracing.trace.usage import Unfit
 T = TypeVar("T")
 U = TypeVar("U")
 
+_TAGS: Final = "tags"
 _SAID: Final = 300
 """Characters of what a caller passed, in a message about it."""
 
@@ -166,7 +167,15 @@ class SpanFactory:
         return otherwise
 
     def attributes(self, given: object, more: Mapping[str, Any]) -> Mapping[Any, Any]:
-        """The caller's own attributes: those given as such, in any form, and the keyword arguments that have no other meaning."""
+        """The caller's own attributes: those given as such, in any form, and the keyword arguments that have no other meaning.
+
+        The keyword `tags` stands for Logfire's.
+        """
+        if _TAGS in more:
+            tags = arguments.identifiers(more[_TAGS])
+            more = {name: value for name, value in more.items() if name != _TAGS} | (
+                {semconv.LOGFIRE_TAGS: list(dict.fromkeys(tags))} if tags else {}
+            )
         if given is None:
             return more
         if type(given) is dict:

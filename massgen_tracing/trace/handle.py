@@ -66,6 +66,8 @@ class Handle(Single):
     kind: ClassVar[SpanKind] = SpanKind.INTERNAL
     _has_own_scope: ClassVar[bool] = False
     """Whether what is below it starts in a Context of its own, which `_within` makes, and its span opens spans, as `_opened` has it."""
+    _over: ClassVar[str] = "has ended"
+    """What is said of it after its end."""
 
     # Before it starts; what most handles never get to have is not set on them.
     span: ApiSpan = INVALID_SPAN
@@ -115,7 +117,21 @@ class Handle(Single):
     @takes_anything
     def set(self, key: str, value: object) -> None:
         """Set one attribute, of any type: it is bounded, scrubbed and made JSON-safe. None sets nothing."""
+        if self._life is not _Life.OPEN:
+            self._check_open("set()")
+        self._put(key, value)
+
+    def _put(self, key: str, value: object) -> None:
         self._spans.set_attribute(self.span, key, value)
+
+    def _check_open(self, what: str) -> bool:
+        """Whether there is a place for *what*: none before the start; after the end one where spans go below this one. The caller is told of both."""
+        if self.is_open:
+            return True
+        state = "has not started" if self._life is _Life.NEW else self._over
+        hint = "Call it inside the handle's with block, or between its start() and its end()"
+        self._spans.misuse("handle", f"{what} came outside of its handle: {self.name} {state}", hint=hint)
+        return self.context is not None
 
     # --- life --------------------------------------------------------------------------------------------------------------------
 
@@ -321,10 +337,10 @@ class Handle(Single):
         self._failed(error)
 
     def _cancelled(self) -> None:
-        self.set(semconv.OUTCOME, "cancelled")
+        self._put(semconv.OUTCOME, "cancelled")
 
     def _failed(self, error: BaseException) -> None:
-        self.set(semconv.ERROR_TYPE, type_name(error))
+        self._put(semconv.ERROR_TYPE, type_name(error))
 
 
 def _elsewhere(kind: type[Handle], carrier: Mapping[str, str], known: Mapping[str, Any]) -> Handle:

@@ -71,7 +71,9 @@ class _NoopHandle:
     def _nothing(self, *args: Any, **options: Any) -> None:
         pass
 
-    set = end = event = winner = vote = error = timeout = restarted = cancelled = enforcement = add_usage = final_answer = finished = _nothing
+    expect = set = end = event = winner = vote = error = timeout = restarted = cancelled = enforcement = add_usage = final_answer = finished = (
+        _nothing
+    )
     first_chunk = record_response = record_usage = record_content = record_result = count_answer = _nothing
 
     def wrap(self, answer: Any = None, *args: Any, **options: Any) -> Any:

@@ -18,7 +18,7 @@ from massgen_tracing import guard, semconv
 from massgen_tracing.conventions import is_content
 from massgen_tracing.model import AttributeValue
 from massgen_tracing.trace.bounds import cut_clean, dump, encodable, fit, scrubbed_start, shorten_json, size
-from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub, use
+from massgen_tracing.trace.scrub import MARK, is_secret_flag, is_secret_key, scrub, use
 
 MAX_BYTES: Final = 64 * 1024
 """Bytes (UTF-8) of one attribute value."""
@@ -39,6 +39,8 @@ _LONGEST_PREVIEW: Final = PREVIEW_CHARS + 64
 """With the note that says what was cut."""
 
 _FEW: Final = 16
+_TELLING: Final = ("name", "key", "header", "field", "variable")
+"""Keys whose value tells what the value under the key `value` is."""
 """Plain values whose own text is soon made."""
 
 _MAX_DEPTH: Final = 12
@@ -406,10 +408,12 @@ class _Converter:
         if plain is not None:
             return plain
         items: list[AttributeValue] = []
+        is_secret = False
         for item in islice(value, _MAX_ITEMS):
             if self._nodes <= 0:
                 break
-            items.append(self.convert(item, depth + 1))
+            items.append(MARK if is_secret and type(item) is str and item[:1] != "-" else self.convert(item, depth + 1))
+            is_secret = type(item) is str and is_secret_flag(item)
         length = len(value)
         if length > len(items):
             items.append(f"… [cut, {length} items]")
@@ -431,13 +435,15 @@ class _Converter:
 
     def _mapping(self, value: Mapping[Any, object], depth: int) -> dict[str, AttributeValue]:
         converted: dict[str, AttributeValue] = {}
+        tells_secret = "value" in value and any(type(told := value.get(name)) is str and is_secret_key(told) for name in _TELLING)
         # A small dict is read at one go, so that another thread may change it meanwhile.
         for key, item in tuple(value.items()) if len(value) <= _MAX_ITEMS else value.items():
             if len(converted) >= _MAX_ITEMS or self._nodes <= 0:
                 converted["…"] = f"[cut, {len(value)} items]"
                 break
             name = attribute_key(key.decode("utf-8", "replace") if isinstance(key, bytes) else key)
-            converted[name] = MARK if item is not None and is_secret_key(name) else self.convert(item, depth + 1)
+            is_secret = is_secret_key(name) or (tells_secret and name == "value")
+            converted[name] = MARK if item is not None and is_secret else self.convert(item, depth + 1)
         return converted
 
     def _stranger(self, value: object, depth: int) -> AttributeValue:

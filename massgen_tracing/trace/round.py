@@ -103,6 +103,8 @@ class Round(Work):
             reason: why, kept as a bounded preview.
         """
         voted_for, label = identifier(voted_for), optional(label)
+        if self.session is not None:
+            self.session.expect(voted_for)
         chosen = {semconv.VOTED_FOR: voted_for, semconv.VOTED_FOR_LABEL: label}
         self._event(
             semconv.VOTE_NAME.format(agent_id=self.agent_id, label=label or voted_for),
@@ -130,6 +132,7 @@ class Round(Work):
 
     def cancelled(self) -> None:
         """The round was given up for another reason: outcome `cancelled`."""
+        self._check_open("cancelled()")
         self._end_as("cancelled", {})
 
     # --- what happens in it ------------------------------------------------------------------------------------------------------
@@ -226,9 +229,9 @@ class Round(Work):
     def _finish(self) -> None:
         outside.closed(self)
         for key, value in _usage_attributes(self.usage):
-            self.set(key, value)
+            self._put(key, value)
         if self._outcome is not None:
-            self.set(semconv.OUTCOME, self._outcome)
+            self._put(semconv.OUTCOME, self._outcome)
 
     def _label(self) -> str:
         if self.session is not None:
@@ -243,26 +246,17 @@ class Round(Work):
         return answered(text, full=self._spans.full_content, whole=has_run)
 
     def _event(self, name: str, attributes: Mapping[str, Any]) -> None:
-        if not self._check_open(name):
-            return
-        self._spans.point(name, {**self.identity, **attributes}, base=self.context)
-
-    def _check_open(self, what: str) -> bool:
-        """Whether the round has a place for it; a round that has ended still has, though it is not the right one."""
-        if self.is_open:
-            return True
-        state = "has not started" if self.context is None else "has ended"
-        self._spans.misuse("round", f"{what!r} came outside of its round: {self.name} {state}", hint="Call it inside the round's with block")
-        return self.context is not None
+        if self._check_open(repr(name)):
+            self._spans.point(name, {**self.identity, **attributes}, base=self.context)
 
     def _end_as(self, outcome: str, attributes: Mapping[str, Any]) -> None:
         self._outcome = outcome
-        self.set(semconv.OUTCOME, outcome)  # at once, so that a run that is killed now has it in its next record
+        self._put(semconv.OUTCOME, outcome)  # at once, so that a run that is killed now has it in its next record
         for key, value in attributes.items():
-            self.set(key, value)
+            self._put(key, value)
 
     def _fail(self, outcome: str, message: object) -> None:
-        self._check_open(outcome)
+        self._check_open(f"{outcome}()")
         text = self._spans.clean_text(text_of(message))
         self._end_as(outcome, {semconv.ERROR_MESSAGE: text})
         self.span.set_status(Status(StatusCode.ERROR, text))

@@ -85,15 +85,26 @@ _ORDINARY = (
 """What stands behind such a name in source code, in shells' `${NAME:+set}`, in documentation and in messages about it."""
 
 # Where the name is not in quotes of its own, a quote behind it may be the end of a text: `say "password:", then`.
-_VALUE = (
-    r'(?: (?P<quote>\\")(?(escaped)|(?!\s{0,40}\\?[),;\]}]|(?<=[:=]\\")\s))(?:[^"\\]|\\\\\\"|\\[^"])++(?:\\"|\\?\Z)'
+_QUOTED = (
+    r'(?P<quote>\\")(?(escaped)|(?!\s{0,40}\\?[),;\]}]|(?<=[:=]\\")\s))(?:[^"\\]|\\\\\\"|\\[^"])++(?:\\"|\\?\Z)'
     r'  | (?P<double>")(?(plain)|(?!\s{0,40}[),;\]}]|(?<=[:=]")\s))(?:[^"\\]|\\.)++(?:"|\\?\Z)'
     r"  | (?P<single>')(?(plain)|(?!\s{0,40}[),;\]}]|(?<=[:=]')\s))(?:[^'\\\n]|\\.)++(?:'|\\?\Z|(?=\n))"
+)
+_VALUE = (
+    rf"(?: {_QUOTED}"
     rf"  | {_ORDINARY}(?:(?:bearer|basic|token|digest|negotiate|apikey)\s+)?[^\s,;&\"'{{}}\[\]()<>\\]{{3,}} )"
 )
+_IN_QUOTES = r"(?:(?P<escaped>\\[\"'])|(?P<plain>[\"']))"
+_FLAG = rf"--(?=[a-z0-9])(?:[a-z0-9]{{1,20}}[_-])?(?:{_NAMES}|token)"
+"""An option that a secret stands behind."""
+
+_NAMES_IT = rf"(?:name|key|header|field|variable)\\?[\"']?\s{{0,20}}[:=]\s{{0,20}}\\?[\"']?[\w.-]{{0,60}}?(?:{_NAMES})\\?[\"']?"
+"""Says in one field that the field beside it, its value, is a secret."""
+
 _TO_TAG = r"(?:[^<\"\\]|\\(?!\"\s{0,20}[},\]:])|\"(?!\s{0,20}[},\]:]))"
 """What stands between tags, as far as it is in one text: not beyond the quote at which a text of JSON ends."""
 
+_VALUE_OF = ('value"', "value'", "value\\", "value:", "value=")
 _key = partial(Rule, is_key=True)
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -159,17 +170,23 @@ RULES: Final[tuple[Rule, ...]] = (
          re.compile(r"""(?P<keep>(?i:cookie)["']?\s{0,20}[:=]\s{0,20}["']?[A-Za-z0-9_.\-]{1,80}=)[^\s"'\r\n][^"'\r\n]*""")),
     # Where a tag ends as such a name does: prompts are full of others.
     *(
-        Rule(">", (f"{word}>",), re.compile(rf"(?i)(?P<keep>{word}>)(?!\s|\[scrubbed\]){_TO_TAG}{{3,}}"),
+        Rule(">", (f"{word}>", f"{word} "), re.compile(rf"(?i)(?P<keep>{word}(?:>|\s[^<>]{{0,199}}[^<>/]>))(?!\s|\[scrubbed\]){_TO_TAG}{{3,}}"),
              re.compile(rf"(?i)<(?:[a-z0-9]{{1,20}}[_.:-]?){{0,2}}{owner}\Z"), reach=100)
         for word, owner in _NAMED.items()
     ),
     Rule("-", ("-u ", "--user "), re.compile(r"""(?P<keep>-(?:u|-user)\s{1,8}["']?[^\s"':/]{1,80}:)[^\s"'/]{3,}"""),
          re.compile(r"(?i)\bcurl\b[^\n|;&]{0,200}\s\Z"), reach=210),
     Rule("-", ("--",),
-         re.compile(rf"(?i)(?P<keep>--(?=[a-z0-9])(?:[a-z0-9]{{1,20}}[_-])?(?:{_NAMES}|token)\s{{1,8}})(?![\[\-])[^\s\"'<>]{{3,}}")),
+         re.compile(rf"(?i)(?P<keep>{_FLAG}\s{{1,8}})(?![\[\-])[^\s\"'<>]{{3,}}")),
+    Rule("-", ("--",), re.compile(rf"(?isx)(?P<keep>{_FLAG}{_IN_QUOTES}\s{{0,20}},\s{{0,20}})(?!\\?[\"'](?:-|\[scrubbed\]))(?:{_QUOTED})")),
+    # {"name": "api_key", "value": "…"}, in either order, in YAML and in attributes of a tag too
+    Rule(":=", _VALUE_OF, re.compile(rf"(?isx)(?P<keep>value{_IS}){_VALUE}"),
+         re.compile(rf"(?i)\b{_NAMES_IT}(?:\s{{0,20}},\s{{0,20}}|\s{{1,40}})\\?[\"']?\Z"), reach=200),
+    Rule(":=", _VALUE_OF, re.compile(rf"(?isx)(?P<keep>value{_IS})(?:{_QUOTED})(?=\s{{0,20}},?\s{{0,20}}\\?[\"']?{_NAMES_IT})")),
 )  # fmt: skip
 
 _SECRET_KEY = re.compile(rf"(?:^|[._-])(?:{_NAMES}|(?:proxy-)?authorization|(?:set-)?cookie|credentials?|connection[_-]?string|dsn)$")
+_SECRET_FLAG = re.compile(_FLAG, re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 _key_is_secret: dict[str, bool] = {}
@@ -200,6 +217,11 @@ def is_secret_key(key: str) -> bool:
                 _key_is_secret.clear()
             _key_is_secret[key] = known
     return known
+
+
+def is_secret_flag(text: str) -> bool:
+    """Whether the next word of a command is a secret (`--password`, `--openai-api-key`, `--token`)."""
+    return text[:2] == "--" and len(text) <= _SHORT and _SECRET_FLAG.fullmatch(text) is not None
 
 
 def _looks_secret(key: str) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span as ApiSpan
@@ -23,6 +24,9 @@ from massgen_tracing.trace.opener import OpenerSpan
 from massgen_tracing.trace.payload import answered
 from massgen_tracing.trace.round import Presentation, Round
 from massgen_tracing.trace.usage import count
+
+_NAMED: Final = 8
+"""Agents that a message names."""
 
 
 @lenient
@@ -58,6 +62,7 @@ class RoundOpeners:
         """
         agent_id, round_type = identifier(agent_id), identifier(round_type)
         session = self._session(f"agent_round({agent_id!r})")
+        session.expect(agent_id)
         if round_type not in semconv.ROUND_TYPES:
             self._spans.misuse("round_type", "Unknown round_type", expected=one_of(semconv.ROUND_TYPES), got=round_type)
         labels = identifiers(context_labels)
@@ -83,6 +88,7 @@ class RoundOpeners:
         """The winner's final presentation: `agent.{agent_id}.presentation`; arguments as for `agent_round`."""
         agent_id = identifier(agent_id)
         session = self._session(f"presentation({agent_id!r})")
+        session.expect(agent_id)
         own = {
             semconv.ROUND_TYPE: "presentation",
             semconv.ITERATION: self._number("iteration", iteration),
@@ -136,7 +142,7 @@ class Session(Work, RoundOpeners):
         """A point event, `Coordination event: {event_type}`; attributes as for `Tracer.span`."""
         event_type = identifier(event_type)
         own = {semconv.EVENT_TYPE: event_type, **self._spans.attributes(attributes, more)}
-        self._spans.point(semconv.EVENT_NAME.format(type=event_type), own, base=self.context)
+        self._point(semconv.EVENT_NAME.format(type=event_type), own)
 
     def winner(
         self,
@@ -149,11 +155,14 @@ class Session(Work, RoundOpeners):
 
         `Winner selected: {label}` appears under the presentation; under the session where none follows.
         """
+        self._check_open("winner()")
+        if agent_id is not None:
+            self.expect(agent_id)
         self._winner_label = label = optional(label)
-        self.set(semconv.WINNER, optional(agent_id))
-        self.set(semconv.WINNER_LABEL, label)
-        self.set(semconv.VOTES, self._spans.take("votes", votes, arguments.votes, None) or None)
-        self.set(semconv.WINNER_REASON, reason)
+        self._put(semconv.WINNER, optional(agent_id))
+        self._put(semconv.WINNER_LABEL, label)
+        self._put(semconv.VOTES, self._spans.take("votes", votes, arguments.votes, None) or None)
+        self._put(semconv.WINNER_REASON, reason)
 
     def finished(self, reason: str, details: str | None = None) -> None:
         """Note how the coordination ended; the last word counts.
@@ -162,17 +171,18 @@ class Session(Work, RoundOpeners):
             reason: `completed`, `error`, `timeout` or `interrupted`.
             details: more about it, in words.
         """
+        self._check_open("finished()")
         reason = identifier(reason)
         if reason not in semconv.FINISH_REASONS:
             self._spans.misuse("finish_reason", "Unknown finish reason", expected=one_of(semconv.FINISH_REASONS), got=reason)
-        self.set(semconv.FINISH_REASON, reason)
-        self.set(semconv.FINISH_DETAILS, details)
+        self._put(semconv.FINISH_REASON, reason)
+        self._put(semconv.FINISH_DETAILS, details)
 
     def final_answer(self, agent_id: str, text: object = "") -> None:
         """The final answer stands, without a presentation: event `Final answer from {agent}`."""
         agent_id = identifier(agent_id)
         said = answered(text, full=self._spans.full_content, whole=self.run is not None)
-        self._spans.point(semconv.FINAL_ANSWER_NAME.format(agent_id=agent_id), {semconv.AGENT_ID: agent_id, **said}, base=self.context)
+        self._point(semconv.FINAL_ANSWER_NAME.format(agent_id=agent_id), {semconv.AGENT_ID: agent_id, **said})
 
     def answer_label(self, agent_id: str, count: int | None = None) -> str:
         """The label of an agent's answer, `agent{i}.{k}`: i its place (from 1) among the ids sorted by name, k its how-many-th answer.
@@ -185,6 +195,17 @@ class Session(Work, RoundOpeners):
         place = sorted({*self.agents, agent_id}).index(agent_id) + 1
         count = self._number("count", count)
         return semconv.ANSWER_LABEL.format(place=place, count=self._answers.get(agent_id, 0) + 1 if count is None else count)
+
+    def expect(self, agent_id: str) -> None:
+        """Have an id that is none of the session's agents' told of; without agents any id will do."""
+        agent_id = identifier(agent_id)
+        if not self.agents or agent_id in self.agents:
+            return
+        near = difflib.get_close_matches(agent_id, self.agents, 1, 0.5)
+        hint = f"Did you mean {near[0]}?" if near else "Name all of them: session(question, agents=[…])"
+        self._spans.misuse(
+            "agent", "An agent is none of the session's, and is taken as it is", expected=one_of(self.agents[:_NAMED]), got=agent_id, hint=hint
+        )
 
     # --- for rounds --------------------------------------------------------------------------------------------------------------
 
@@ -219,6 +240,10 @@ class Session(Work, RoundOpeners):
         return number
 
     # --- inner -------------------------------------------------------------------------------------------------------------------
+
+    def _point(self, name: str, attributes: Mapping[str, Any]) -> None:
+        if self._check_open(repr(name)):
+            self._spans.point(name, attributes, base=self.context)
 
     def _begin(self) -> Mapping[str, Any]:
         self.run = self._spans.open_run(self.run, None if self.session is None else self.session.run)

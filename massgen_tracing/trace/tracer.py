@@ -42,6 +42,8 @@ from massgen_tracing.trace.single import Single
 class Tracer(Single, Openers, RoundOpeners):
     """Opens spans; made by `massgen_tracing.configure()`. A copy is the tracer itself; a pickled one is the other process's own.
 
+    Wherever attributes may be given by name, `tags` is none of them: it stands for Logfire's tags, a list of texts, or one.
+
     Args:
         spans: OpenTelemetry's tracer, which makes the spans.
         options: those of `SpanFactory`.
@@ -156,7 +158,7 @@ class Tracer(Single, Openers, RoundOpeners):
             semconv.LOGFIRE_LEVEL: semconv.LEVELS[level],
             semconv.LOGFIRE_MSG_TEMPLATE: template,
             semconv.LOGFIRE_MSG: fill(template, attributes),
-            **attributes,
+            **self._spans.attributes(None, attributes),
         }
         self._spans.point(template, own)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from massgen_tracing.errors import QueryError
-from massgen_tracing.store.roots import catalogue, lookup, reader
 
 TRACE: Final = "[TRACE_ID]"
 """Stands for a trace's id."""
@@ -35,11 +34,12 @@ def statement(name: str) -> str:
     return known[name].read_text(encoding="utf-8")
 
 
-def about(sql: str, root: str, trace: str | None) -> str:
+def about(sql: str, root: str, trace: str | None, *, name: str | None = None) -> str:
     """The statement with the id of a trace in its place.
 
     Args:
         sql: the statement, with `TRACE` or without.
+        name: of the query that it is, for messages.
         root: where the trace is looked for.
         trace: its id or the first digits of it, or a run; None: the statement is about no trace.
 
@@ -48,12 +48,16 @@ def about(sql: str, root: str, trace: str | None) -> str:
         RecordingError: if there is no such trace.
     """
     if (TRACE in sql) != (trace is not None):
-        problem = "The statement is about one trace" if trace is None else "The statement has no place for a trace"
-        raise QueryError(problem, expected=f"{TRACE} in it and --trace beside it, or neither", hint="--trace takes a run, or a trace's first digits")
+        what = "statement" if name is None else f"query {name}"
+        if trace is not None:
+            raise QueryError(f"The {what} has no place for a trace", expected=f"{TRACE} in it, or no --trace beside it")
+        raise QueryError(f"The {what} is about one trace", expected="--trace RUN beside it", hint="RUN is a run's name, or a trace's first digits")
     return sql if trace is None else sql.replace(TRACE, _id(root, trace))
 
 
 def _id(root: str, trace: str) -> str:
+    from massgen_tracing.store.roots import catalogue, lookup, reader  # which most statements do not need
+
     place = lookup.place_named(root, trace)
     if place is None and len(trace) == _WHOLE_ID:
         return trace.lower()

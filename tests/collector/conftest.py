@@ -19,7 +19,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("binaries") is not None and binaries.missing():
         with binaries.settled():
             if binaries.missing():
-                pytest.skip(f"The Collector and Jaeger were {binaries.MISSING}")
+                pytest.skip(f"The Collector and Jaeger were {binaries.MISSING}{binaries.last_words()}")
 
 
 @pytest.fixture(scope="module")

@@ -7,26 +7,42 @@ from typing import Any
 
 import pytest
 
+from massgen_tracing import layout
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.roots import catalogue, reader
+from rehearsal.run import agents, stage
+from rehearsal.script import Script
 from tests.collector import sent
 from tests.collector.conftest import dry_run, eventually
+from tests.massgen.conftest import NEWEST, environment
 from tools.backends.running import Collector, Jaeger
 
 pytestmark = pytest.mark.binaries
 
 
-@pytest.fixture(scope="module", params=["grpc", "http"])
+@pytest.fixture(scope="module", params=["grpc", "http", pytest.param("massgen", marks=pytest.mark.massgen)])
 def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> list[SpanRecord]:
-    """The spans of a run that was sent while it went on, with the starts of its spans."""
-    url = {"grpc": collector.grpc, "http": collector.http}[request.param]
-    protocol = {"grpc": "grpc", "http": "http/protobuf"}[request.param]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
-        root = dry_run(tmp_path_factory.mktemp("run"), "--otlp", url, "--otlp-pending")
+    """The spans of a run that was sent while it went on, with the starts of its spans: dry ones, and one of real MassGen."""
+    place = tmp_path_factory.mktemp("run")
+    if request.param == "massgen":
+        root = massgen(place, collector.http)
+    else:
+        url = {"grpc": collector.grpc, "http": collector.http}[request.param]
+        protocol = {"grpc": "grpc", "http": "http/protobuf"}[request.param]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+            root = dry_run(place, "--otlp", url, "--otlp-pending")
     spans = list(reader.read(catalogue.files(root)).spans)
     assert {span.state for span in spans} == {"ended"}
     return spans
+
+
+def massgen(place: Path, url: str) -> Path:
+    """The root of a run of real MassGen, sent there by `massgen-tracing exec`."""
+    with stage(environment(NEWEST), Script(agents(2), seed=35), place=place) as here:
+        ran = here.run(here.massgen(), options=["--otlp", url], env={"MASSGEN_TRACING_OTLP_PENDING": "true"})
+    assert ran.code == 0, ran.stderr
+    return ran.place / layout.DEFAULT_ROOT
 
 
 @pytest.fixture(scope="module")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import settings as searching
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 import massgen_tracing as mt
-from massgen_tracing.delivery import encode
-from massgen_tracing.delivery.encode import EncodedSpan, Json, Protobuf
+from massgen_tracing.delivery import spool as spool_module
+from massgen_tracing.delivery.encode import EncodedSpan, Json, Protobuf, block, wire
 from massgen_tracing.delivery.spool import Spool
 from massgen_tracing.store.reading import otlp
 from massgen_tracing.store.reading.lines import PENDING, PENDING_END, PENDING_START, LineDecoder
@@ -53,12 +56,20 @@ def test_a_line_says_the_same_by_both_ways(tmp_path_factory: Any, spans: list[tu
     mt.shutdown()
     (path,) = lines.recordings(root)
     plain, decoder = Protobuf(), LineDecoder(otlp.Decoder())
-    for line in path.read_bytes().splitlines(keepends=True):
+    content = path.read_bytes()
+    at_once = {end: span for run in block.runs(memoryview(content), 0, Protobuf(), lambda _: True) for span, end in run.spans}
+    end = 0
+    for line in content.splitlines(keepends=True):
+        end += len(line)
         record = decoder.span(line)
         assert record is not None
         slow = message(Protobuf().record(record))
         fast = plain.span(line)
         assert fast is None or same(message(fast), slow)
+        if end in at_once:
+            assert fast is not None
+            assert at_once[end]._replace(content=b"") == fast._replace(content=b"")
+            assert same(message(at_once[end]), slow)
         assert same(slow, lines.message(line))
         taken, made = Json().span(line), Json().record(record)
         assert taken is not None
@@ -75,8 +86,51 @@ def same(one: Any, other: Any) -> bool:
 def test_lines_of_our_own_writer_go_the_fast_way(tmp_path: Path) -> None:
     """All that a usual run records, starts and ends, is plain."""
     path = record(tmp_path, calls=3)
-    plain = Protobuf()
-    assert all(plain.span(line) is not None for line in path.read_bytes().splitlines(keepends=True))
+    plain, content = Protobuf(), path.read_bytes()
+    assert all(plain.span(line) is not None for line in content.splitlines(keepends=True))
+    (run,) = block.runs(memoryview(content), 0, plain, lambda _: True)
+    assert len(run.spans) == 5
+
+
+KINDS: dict[str, Any] = {
+    "text": "plain", "escaped": 'a "b" \\ \n é', "looks like an attribute": ',{"key":"a","value":{"intValue":"1"}}', "empty": "", "long": "x" * 500,
+    "integer": 7, "negative": -1, "largest": 2**63 - 1, "smallest": -(2**63), "double": 1.5, "tiny": 1e-300, "no number": math.nan, "true": True,
+    "bytes": b"\0", "list": ["a", 1], "mapping": {"a": {"b": 1}}, 'key "quoted"': 1,
+}  # fmt: skip
+
+
+def test_many_lines_at_once_say_what_each_says_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values of every kind, errors, events, another scope and lines of other writers: the same spans at the same positions, in blocks of any size."""
+    tracer = mt.configure(root=tmp_path, enabled=True)
+    for number in range(3):
+        with contextlib.suppress(ValueError), tracer.span(f"outer {number}", attributes=KINDS):
+            for key, value in KINDS.items():
+                with tracer.span("inner", attributes={key: value, "number": number}):
+                    pass
+            raise ValueError(number)
+    mt.shutdown()
+    (path,) = lines.recordings(tmp_path)
+    written = path.read_bytes().splitlines(keepends=True)
+    foreign = written[-1].replace(b'"traceId":', b' "traceId" : ')
+    schemas = (b'},"scopeSpans"', b'},"schemaUrl":"https://one/1","scopeSpans"'), (b'},"spans"', b'},"schemaUrl":"https://two/2","spans"')
+    other = [functools.reduce(lambda line, each: line.replace(*each), schemas, line) for line in written[3:6]]
+    plain = [(span, line) for line in other if (span := Protobuf().span(line)) is not None]
+    assert plain
+    assert all(same(message(span), lines.message(line)) for span, line in plain)
+    path.write_bytes(b"".join([*written[:9], foreign, b"no line of a recording\n", *other, *written[9:], foreign]))
+
+    def found(**options: Any) -> list[tuple[Any, ...]]:
+        with closing(Spool(path, **options)) as spool:
+            batches = list(spool.batches(0))
+        placed = [(str(message(span)), end, span.key, span.parent, span.start_ns) for batch in batches for span, end in batch.spans]
+        return [*placed, (batches[-1].end, sum(batch.unreadable for batch in batches))]
+
+    alone = found()
+    assert len(alone) > 3 * len(KINDS)
+    monkeypatch.setattr(spool_module, "_MANY", 0)
+    assert found(at_once=True) == alone
+    monkeypatch.setattr(spool_module, "_BLOCK", 20_000)
+    assert found(at_once=True) == alone
 
 
 def test_spans_are_grouped_by_their_origin(tmp_path: Path) -> None:
@@ -104,7 +158,7 @@ def test_starts_are_known(tmp_path: Path) -> None:
 @given(st.integers(0, 2**64 - 1))
 def test_numbers_are_written_as_protobuf_writes_them(number: int) -> None:
     """Seven bits a byte, the lowest first."""
-    written = encode.varint(number)
+    written = wire.varint(number)
     assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(written)) == number
     assert [byte >= 0x80 for byte in written] == [True] * (len(written) - 1) + [False]
     assert len(written) == max(1, math.ceil(number.bit_length() / 7))

@@ -30,7 +30,7 @@ from massgen_tracing.store.sealing import seal
 from massgen_tracing.trace.provider import SHARED
 from massgen_tracing.trace.tracer import Tracer
 from massgen_tracing.views.cli import main
-from tests.delivery.backend import Backend, Reply, always, taking, then
+from tests.delivery.backend import Backend, Reply, always, black_hole, taking, then
 from tests.delivery.recordings import ledgers
 from tests.sinks import lines
 
@@ -60,12 +60,13 @@ def run(tracer: Tracer, *names: str, content: int = 0) -> None:
                 pass
 
 
-def program(root: Path, backend: Backend, text: str, *, record: bool = True) -> subprocess.CompletedProcess[str]:
-    """A Python program that is configured for the backend, in a process of its own."""
+def program(root: Path, backend: Backend | str, text: str, *, record: bool = True) -> subprocess.CompletedProcess[str]:
+    """A Python program that is configured for the backend, or a URL, in a process of its own."""
+    url = backend if isinstance(backend, str) else backend.url
     beginning = f"""
 import os, signal, sys, threading
 import massgen_tracing as mt
-tracer = mt.configure(root={str(root)!r}, record={record}, otlp_endpoint={backend.url!r}, enabled=True, logfire=False)
+tracer = mt.configure(root={str(root)!r}, record={record}, otlp_endpoint={url!r}, enabled=True, logfire=False)
 """
     return subprocess.run([sys.executable, "-c", beginning + text], check=False, capture_output=True, text=True, cwd=ROOT)
 
@@ -192,10 +193,10 @@ with tracer.session("q", agents=["a"]):
     assert set(server.taken.values()) == {1}
 
 
-@pytest.mark.parametrize("reply", [Reply(how="silent"), Reply(how="slow", takes=0), Reply(429, {"Retry-After": "3600"}), Reply(503)])
-def test_a_program_ends_whatever_the_backend_does(tmp_path: Path, reply: Reply) -> None:
-    """One line says how many spans are owed and what sends them; the program's own end is its own."""
-    with taking(always(reply)) as backend:
+@pytest.mark.parametrize("reply", [Reply(how="silent"), Reply(how="slow", takes=0), Reply(429, {"Retry-After": "3600"}), Reply(503), None])
+def test_a_program_ends_whatever_the_backend_does(tmp_path: Path, reply: Reply | None) -> None:
+    """One line says how many spans are owed and what sends them; the program's own end is its own. Without a reply no connection comes about."""
+    with black_hole() if reply is None else taking(always(reply)) as backend:
         done = program(tmp_path, backend, "with tracer.session('q', agents=['a']):\n    tracer.info('said')\nsys.exit(7)")
     assert done.returncode == 7
     (line,) = done.stderr.splitlines()

@@ -20,7 +20,7 @@ from massgen_tracing.ledger import Ledger
 from massgen_tracing.store.reading import liveness
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.views.cli import main
-from tests.delivery.backend import Backend, Reply, Script, always, partly, taking, then
+from tests.delivery.backend import Backend, Reply, Script, always, black_hole, partly, taking, then
 from tests.delivery.recordings import ledgers, record
 
 
@@ -137,6 +137,17 @@ def test_nobody_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         assert main(["push", "--root", str(tmp_path), "--to", f"http://127.0.0.1:{taken.getsockname()[1]}"]) == 2
     assert "3 spans stay owed" in (said := capsys.readouterr().err)
     assert "connection refused" in said
+
+
+def test_a_black_hole_has_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where not even a connection comes about, the spans are owed when a request's time is over."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
+    record(tmp_path, calls=1)
+    with black_hole() as url:
+        assert main(["push", "--root", str(tmp_path), "--to", url]) == 2
+    said = capsys.readouterr().err
+    assert "no answer in time" in said
+    assert "3 spans stay owed" in said
 
 
 @pytest.mark.parametrize("how", ["silent", "slow"])

@@ -88,6 +88,7 @@ class Play:
         ends: whether the coordination comes to its end.
         question: what is asked.
         second: a second answer of an agent, having seen the others'.
+        abstains: who has a last round and does not vote in it.
     """
 
     early: dict[str, list[Callable[[Stage, Round], None]]] = field(default_factory=dict)
@@ -97,6 +98,7 @@ class Play:
     second: dict[str, str] = field(default_factory=dict)
     votes: dict[str, tuple[str, str]] = field(default_factory=lambda: dict.fromkeys("abc", ("a", "agent1.1")) | {"a": ("b", "agent2.1")})
     usage: dict[str, dict[str, Any]] = field(default_factory=dict)
+    abstains: str = ""
     ends: bool = True
     question: str = "Which bridge?"
 
@@ -123,7 +125,8 @@ class Play:
                     for work in self.voting.get(agent, ()):
                         work(stage, rnd)
                     target, label = self.votes[agent]
-                    rnd.vote(target, label, "It is the most complete.")
+                    if agent not in self.abstains:
+                        rnd.vote(target, label, "It is the most complete.")
                     stage.wait(0.1)
             if self.ends:
                 cast = [label for _, label in self.votes.values()]

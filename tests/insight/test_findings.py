@@ -10,7 +10,7 @@ from massgen_tracing.insight.findings import KINDS, Finding, find
 from massgen_tracing.insight.parts import Parts
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.thresholds import Thresholds
-from tests.insight.planted import FAULTS, play
+from tests.insight.planted import FAULTS, TEXTS, Play, Stage, early, model, play
 
 LIMITS = Thresholds()
 SPLIT = {"self_vote", "vote_against_shown"}
@@ -72,6 +72,35 @@ def _is_mixed(code: str, each: Finding) -> bool:
 def test_clean_twins_of_all_together_give_nothing() -> None:
     """As much of everything as is no fault."""
     assert found(play(*FAULTS, twins=True)) == []
+
+
+def test_agents_that_never_vote_lack_no_vote() -> None:
+    """A session in which nobody votes, or was to, has come to its end without; where some vote, the others lack theirs."""
+    stage = Stage()
+    with stage.tracer.session("Which bridge?", agents=list("ab")) as session:
+        for agent in "ab":
+            with session.agent_round(agent) as rnd:
+                rnd.answer(None, TEXTS[agent])
+        session.winner("a", "agent1.1", {"agent1.1": 2}, "most votes")
+        session.final_answer("a", TEXTS["a"])
+        session.finished("completed")
+    assert found(stage.records()) == []
+    voting = Play()
+    voting.abstains = "a"
+    [lacks] = found(voting.perform().records())
+    assert (lacks.code, lacks.agents, lacks.severity) == ("incomplete_coordination", ("a",), "medium")
+    assert lacks.what == "The coordination did not come to its end as it should: no vote that counts of a"
+
+
+def test_a_cost_that_leaves_calls_out_says_how_many() -> None:
+    """Of findings about rounds and about agents: what they cost is at least that much."""
+    made = Play()
+    for code in ("cost_outlier", "wasted_round"):
+        FAULTS[code].plant(made)
+    early("c", lambda stage, rnd: model(stage, rnd, name="unheard-of", input=7, output=3))(made)
+    costs = {each.code: each.cost for each in found(made.perform().records())}
+    assert costs["cost_outlier"].costless_calls == 1
+    assert costs["wasted_round"].costless_calls == 0
 
 
 def test_findings_are_the_same_twice_whatever_the_order_of_the_spans() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
+from massgen_tracing.delivery.encode import Protobuf
 from rehearsal.cases import NO_SERVER
 from rehearsal.environments import Environment
 from rehearsal.run import HERE, Ran, Setup, agents, stage
@@ -75,7 +78,7 @@ def test_two_questions_in_one_process_are_two_traces(version: str, how: str, run
 @pytest.mark.part("logfire")
 @pytest.mark.parametrize("ours", [True, False], ids=["exec --logfire", "exec"])
 def test_with_massgens_own_logfire_each_thing_is_there_once(version: str, ours: bool, runs: Runs, tmp_path: Path) -> None:
-    """In the recording and in Logfire: the same spans, none of MassGen's or Logfire's own beside them."""
+    """In the recording and in Logfire: the same spans, none of MassGen's or Logfire's own beside them; where we send them, as they are recorded."""
     if not ours and version != VERSIONS[0]:
         pytest.skip("both flags on the older ones, theirs alone on the newest only")
     used, setup = runs.preloaded(version), Setup(server=version != "0.1.32")
@@ -92,6 +95,25 @@ def test_with_massgens_own_logfire_each_thing_is_there_once(version: str, ours: 
     }
     assert _doubled(name for name in (span.name for span in sent)) == []
     assert _doubled(recorded.values()) == []
+    if ours:
+        _as_recorded({span.span_id.hex(): span for span in sent}, tree)
+        begun = Counter(span.parent_span_id.hex() for span in logfire.spans if texts(span).get("logfire.span_type") == "pending_span")
+        assert begun[tree.sessions[0].span_id] == 1  # its SDK leaves out the start of what ends in the same batch
+        assert begun.keys() <= {span.span_id for span in tree.spans if span.attributes.get("logfire.span_type") != "log"}
+        assert set(begun.values()) == {1}
+
+
+def _as_recorded(sent: Mapping[str, Span], tree: Tree) -> None:
+    """Every span of the tree is there with its parent, kind, times, status, message and attributes: nothing of ours is scrubbed for a word."""
+    for record in tree.spans:
+        theirs = sent[record.span_id]
+        (group,) = TracesData.FromString(Protobuf().request([Protobuf().record(record)])).resource_spans
+        ours = group.scope_spans[0].spans[0]
+        for field in ("trace_id", "parent_span_id", "name", "kind", "start_time_unix_nano", "end_time_unix_nano", "status"):
+            assert getattr(theirs, field) == getattr(ours, field), (record.name, field)
+        said = {pair.key: pair.value for pair in theirs.attributes}
+        assert {pair.key: said.get(pair.key) for pair in ours.attributes} == {pair.key: pair.value for pair in ours.attributes}, record.name
+        assert [event.name for event in theirs.events] == [event.name for event in ours.events]
 
 
 def _doubled(names) -> list[str]:

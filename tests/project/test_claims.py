@@ -149,6 +149,7 @@ CLAIMS = {
         "sinks/test_beside::what_cannot_be_in_the_tree_is_said_in_one_line",
     ),
     "Every span name and attribute": (
+        "trace/test_facade::tags_are_those_of_logfire",
         "trace/test_names",
         "e2e/test_recorded_run::every_key_of_session_model_and_tool_calls",
         "trace/test_noop",

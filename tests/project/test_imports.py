@@ -72,6 +72,13 @@ def test_a_recording_facade_imports_no_backend_and_no_reader(tmp_path: Path) -> 
     assert not any(module.startswith(("opentelemetry.exporter", "massgen_tracing.store", "massgen_tracing.views")) for module in modules)
 
 
+def test_with_a_collector_configuring_loads_nothing_that_sends(tmp_path: Path) -> None:
+    """What sends is loaded by the thread that does, with its first request."""
+    modules = imported(f"import massgen_tracing as mt; mt.configure(root={str(tmp_path)!r}, logfire=False, otlp_endpoint='http://127.0.0.1:9')")
+    assert "massgen_tracing.delivery.live" in modules
+    assert not packages(modules) & {"google", "urllib3", "grpc", "pyarrow", "numpy"}
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
 def test_help_answers_without_anything_heavy(arguments: list[str]) -> None:
     """The command line's help needs no OpenTelemetry, no SQL and no terminal library."""

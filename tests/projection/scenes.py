@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -76,6 +76,16 @@ class Scene:
         said = {semconv.GEN_AI_OUTPUT_MESSAGES: [{"role": "assistant", "parts": [{"type": "text", "content": output}]}]} if output else {}
         self.end(span, **used, **said)
 
+    def layers(self, rnd: SpanRecord, kinds: Sequence[str]) -> None:
+        """Spans within each other, the outermost first: a call of the facade's, one of another instrumentation's, or anything else of somebody's."""
+        about = {semconv.GEN_AI_OPERATION: "chat", semconv.GEN_AI_REQUEST_MODEL: "gpt-4o-mini", semconv.GEN_AI_PROVIDER: "openai", **self.whose(rnd)}
+        spans = [rnd]
+        for kind in kinds:
+            name = {"facade": "llm.openai.stream", "call": "chat gpt-4o-mini"}.get(kind, "RunnableSequence")
+            spans.append(self.begin(name, spans[-1], **(self.whose(rnd) if kind == "other" else about)))
+        for kind, span in reversed([*zip(kinds, spans[1:], strict=True)]):
+            self.end(span, **({} if kind == "other" else {semconv.GEN_AI_INPUT_TOKENS: 1000, semconv.GEN_AI_OUTPUT_TOKENS: 100}))
+
     def tool(self, rnd: SpanRecord, name: str = "mcp__fs__read", arguments: str = '{"command": "ls"}', *, failed: bool = False) -> None:
         wrapper = self.begin(f"Tool execution: {name}", rnd, **self.whose(rnd), **{semconv.GEN_AI_TOOL_NAME: name})
         about = {semconv.GEN_AI_TOOL_NAME: "read", semconv.GEN_AI_TOOL_ARGUMENTS: arguments}
@@ -125,6 +135,14 @@ def folded(steps: list[SpanRecord], fold: Fold | None = None) -> Fold:
     return fold
 
 
+def recorded(steps: list[SpanRecord]) -> list[SpanRecord]:
+    """What a reader makes of the steps: each span once, ended or interrupted."""
+    spans = {}
+    for step in steps:
+        spans[step.span_id] = step
+    return list(spans.values())
+
+
 def a_run() -> Scene:
     """One of everything: answers, a vote that a newer answer makes void, a restart, enforcement, tools, a failing agent, the presentation."""
     scene = Scene(("a", "b", "c"))
@@ -170,9 +188,11 @@ def scenes(draw: st.DrawFn) -> Scene:
         kind = draw(st.sampled_from(["initial_answer", "voting", "presentation"]))
         rnd = scene.round(session, agent, numbers[agent], kind)
         numbers[agent] += 1
-        for what in draw(st.lists(st.sampled_from(["call", "tool", "enforce", "back"]), max_size=3)):
+        for what in draw(st.lists(st.sampled_from(["call", "layers", "tool", "enforce", "back"]), max_size=3)):
             if what == "call":
                 scene.call(rnd, draw(_texts), draw(st.sampled_from([None, 0.1, 1e-9, float("nan")])), draw(_texts))
+            elif what == "layers":
+                scene.layers(rnd, draw(st.lists(st.sampled_from(["facade", "call", "other"]), max_size=4)))
             elif what == "tool":
                 scene.tool(rnd, draw(_texts), draw(_texts), failed=draw(st.booleans()))
             elif what == "enforce":

@@ -16,20 +16,12 @@ from massgen_tracing.model import SpanRecord
 from massgen_tracing.projection import artifacts, state
 from massgen_tracing.projection.directory import RunFiles, rebuild
 from massgen_tracing.projection.events import Event
-from tests.projection.scenes import Scene, a_run, scenes
+from tests.projection.scenes import Scene, a_run, recorded, scenes
 
 
 def contents(directory: Path) -> dict[str, bytes]:
     """Every file below a directory."""
     return {str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
-
-
-def recorded(steps: list[SpanRecord]) -> list[SpanRecord]:
-    """What a reader makes of the steps: each span once, ended or interrupted."""
-    spans = {}
-    for step in steps:
-        spans[step.span_id] = step
-    return list(spans.values())
 
 
 def written_live(run: layout.RunDirectory, steps: list[SpanRecord], every: int = 3) -> RunFiles:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from hypothesis import given, settings
+from opentelemetry import trace
 
+import massgen_tracing as mt
 from massgen_tracing import semconv
+from massgen_tracing.insight.calls import Tree, model_calls
 from massgen_tracing.projection.fold import Fold
 from massgen_tracing.projection.status import schema, status
-from tests.projection.scenes import START, Scene, a_run, folded, scenes
+from tests.projection.scenes import START, Scene, a_run, folded, recorded, scenes
 
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 
@@ -45,6 +49,40 @@ def test_whatever_a_run_does_each_state_obeys_the_schema(scene: Scene) -> None:
         assert failures or found["completion_percentage"] >= percent
         percent = found["completion_percentage"]
         phases = phases[phases.index(found["phase"]) :]
+
+
+@given(scenes())
+@settings(max_examples=40, deadline=None)
+def test_calls_and_tokens_are_those_of_the_recording(scene: Scene) -> None:
+    """Whoever reports a model call, and in however many layers, it counts once, as in what is said of the recording afterwards."""
+    for rnd in [step for step in scene.steps if step.end_ns is None and semconv.ROUND_TYPE in step.attributes][:3]:
+        scene.layers(rnd, ["call", "other", "call"])
+    found = said(folded(scene.steps))["telemetry"]["total"]
+    calls = model_calls(Tree(recorded(scene.steps)))
+    known = [call.usage for call in calls if call.usage.input is not None]
+    assert found["calls"] == len(calls)
+    assert found["input_tokens"] == (sum(usage.input or 0 for usage in known) if known else None)
+    assert found["calls_of_unknown_cost"] == sum(call.usage.cost is None for call in calls)
+    costs = [call.usage.cost for call in calls if call.usage.cost is not None]
+    assert found["cost"] == (pytest.approx(sum(costs)) if costs else None)
+
+
+def test_calls_of_other_instrumentations_stand_in_the_file_of_a_run(tmp_path: Path) -> None:
+    """A client's instrumentation needs no call of the facade's: tokens, cost by the price list, by model and by agent."""
+    tracer = mt.configure(root=tmp_path)
+    others = trace.get_tracer("opentelemetry.instrumentation.openai_v2")
+    about = {semconv.GEN_AI_OPERATION: "chat", semconv.GEN_AI_REQUEST_MODEL: "gpt-4o-mini", semconv.GEN_AI_PROVIDER: "openai"}
+    with tracer.session("Why?", agents=["a"]) as session, session.agent_round("a", 0):
+        with tracer.llm_call("openai", model="gpt-4o-mini"), others.start_as_current_span("chat gpt-4o-mini", attributes=about) as span:
+            span.set_attributes({semconv.GEN_AI_INPUT_TOKENS: 1_000_000, semconv.GEN_AI_OUTPUT_TOKENS: 0})
+        with others.start_as_current_span("chat gpt-4o-mini", attributes=about) as span:
+            span.set_attributes({semconv.GEN_AI_INPUT_TOKENS: 1_000_000, semconv.GEN_AI_OUTPUT_TOKENS: 0})
+    mt.shutdown()
+    (path,) = tmp_path.rglob("attempt_1/status.json")
+    telemetry = json.loads(path.read_bytes())["telemetry"]
+    for used in (telemetry["total"], telemetry["by_model"]["gpt-4o-mini"], telemetry["by_agent"]["a"]):
+        assert (used["calls"], used["input_tokens"], used["calls_of_unknown_cost"]) == (2, 2_000_000, 0)
+        assert used["cost"] == pytest.approx(0.3)
 
 
 def test_states_along_a_run() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -21,12 +21,17 @@ MOST_CONTENT = 2**20
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A client of the session's server. Tests share its root: each sends traces of its own."""
-    root: Path = tmp_path_factory.mktemp("served")
-    served = Served(root, most_body=MOST_BODY, most_content=MOST_CONTENT)
+    with serving(Served(tmp_path_factory.mktemp("served"), most_body=MOST_BODY, most_content=MOST_CONTENT)) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def serving(served: Served) -> Iterator[Client]:
+    """A client of a server of this process."""
     with (
         running.listener("127.0.0.1", 0) as of,
-        application(served, pages=web.routes(root)) as app,
+        application(served, pages=web.routes(served.root)) as app,
         running.running(app, of) as url,
         httpx.Client(base_url=url, timeout=60) as http,
     ):
-        yield Client(http, root)
+        yield Client(http, served.root)

@@ -103,11 +103,13 @@ def test_a_request_that_is_wrong(client: LogfireQueryClient, server: Client) -> 
     with pytest.raises(QueryRequestError) as raised:
         client.query_json_rows("SELECT 1", min_timestamp=BEGINNING, limit=10_001)
     assert raised.value.args[0]["detail"][0]["loc"] == ["body", "limit"]
-    body = {"limit": "many", "min_timestamp": "soon", "timezone": ["UTC"], "explain": True, "deployment_environment": "x"}
+    body = {"limit": "many", "min_timestamp": "soon", "timezone": ["UTC"], "explain": "maybe", "deployment_environment": "x"}
     answer = server.http.post("/v2/query", json=body)
     assert answer.status_code == 422
     said = {each["loc"][1] for each in answer.json()["detail"]}
     assert said == {"sql", "limit", "min_timestamp", "timezone", "explain", "deployment_environment"}
+    nowhere = {"sql": "SELECT 1", "min_timestamp": BEGINNING.isoformat(), "timezone": "Mars/Olympus"}
+    assert server.http.post("/v2/query", json=nowhere).json()["detail"][0]["loc"] == ["body", "timezone"]
     assert server.http.post("/v2/query", json={"sql": "SELECT 1"}).json()["detail"][0]["loc"] == ["body", "min_timestamp"]
     assert server.http.post("/v2/query", content=b"[").status_code == 422
     assert server.http.post("/v2/query", content=b" " * (2**20 + 1)).status_code == 422
@@ -122,6 +124,46 @@ def test_json_lines(server: Client) -> None:
     assert [message["type"] for message in messages] == ["schema", "data", "data", "end"]
     assert messages[0]["schema"]["fields"] == [{"name": "value", "data_type": "Int64", "nullable": False}]
     assert sum(len(message.get("rows", ())) for message in messages) == messages[-1]["row_count"] == 600
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "+09:00"])
+def test_a_time_zone(client: LogfireQueryClient, asked: str, zone: str) -> None:
+    """Times, their days, hours and texts are told in it, and times that name no zone are read in it; the moments are the same."""
+    of = f"FROM records WHERE trace_id = '{asked}' AND span_name = 's1'"
+    sql = f"""SELECT start_timestamp AS at, date_trunc('day', start_timestamp) AS day, extract(hour FROM start_timestamp) AS hour,
+        start_timestamp::text AS said, extract(epoch FROM start_timestamp) AS epoch {of} AND start_timestamp > '2027-01-15T17:00:00'"""
+    found = client.query_json_rows(sql, min_timestamp=BEGINNING, timezone=zone)
+    assert found["rows"] == [
+        {
+            "at": "2027-01-15T17:00:00.001000+09:00",
+            "day": "2027-01-15T00:00:00.000000+09:00",
+            "hour": 17,
+            "said": "2027-01-15T17:00:00.001+09:00",
+            "epoch": TIME.timestamp() + 0.001,
+        }
+    ]
+    assert found["columns"][0]["datatype"] == {"Timestamp": ["Microsecond", zone]}
+    late = f"SELECT span_name {of} AND start_timestamp > '2027-01-15T17:00:01'"
+    assert client.query_json_rows(late, min_timestamp=BEGINNING, timezone=zone)["rows"] == []
+    assert len(client.query_json_rows(late, min_timestamp=BEGINNING)["rows"]) == 0
+    assert client.query_arrow(sql, min_timestamp=BEGINNING, timezone=zone)["at"][0].as_py() == TIME + timedelta(milliseconds=1)
+
+
+def test_plans(server: Client, asked: str) -> None:
+    """Where they are asked for, and beside the rows: a message of its own after the schema."""
+    sql = f"SELECT span_name FROM records WHERE trace_id = '{asked}' AND start_timestamp > '2027-01-15T17:00:00' ORDER BY 1 LIMIT 1"
+    body = {"sql": sql, "min_timestamp": BEGINNING.isoformat(), "explain": True, "timezone": "Asia/Tokyo"}
+    said = server.http.post("/v2/query", json=body).json()
+    assert said["data"] == [{"span_name": "s1"}]
+    assert "Sort" in said["explain"]["logical_plan"]
+    assert "Exec" in said["explain"]["physical_plan"]
+    # The files are asked as they are without a zone: of their own column.
+    assert "CAST" not in said["explain"]["physical_plan"].partition("Filter")[2]
+    lines = server.http.post("/v2/query", json=body, headers={"accept": "application/x-ndjson"}).text.splitlines()
+    messages = [json.loads(line) for line in lines]
+    assert [message["type"] for message in messages] == ["schema", "explain", "data", "end"]
+    assert {**messages[1], "type": None} == {"type": None, **said["explain"]}
+    assert "explain" not in server.http.post("/v2/query", json={**body, "explain": False}).json()
 
 
 def test_pandas_asks_by_the_database_interface(server: Client, asked: str) -> None:

@@ -25,10 +25,10 @@ root = sys.argv[1]
 
 def a_run(tracer, question="Explain the session, its auth and why the password is wrong"):
     with tracer.session(question, agents=["a"]) as session, session.agent_round("a") as rnd:
-        with rnd.llm_call("openai", model="m") as call:
+        with rnd.llm_call("openai", model="m", tags=["slow", "eu"]) as call:
             call.record_usage(input=1200, output=3, cost=0.1)
         with rnd.tool_call("t", arguments={"note": "the session's cookie jar"}):
-            tracer.info("note {what}", what="auth session")
+            tracer.info("note {what}", what="auth session", tags="seen")
         rnd.vote("a", "agent1.1", reason="its session handling")
 """
 
@@ -90,6 +90,9 @@ def test_spans_arrive_and_are_recorded_with_their_starts(tmp_path: Path, collect
         sent = {pair.key: next(iter(json_format.MessageToDict(pair.value).values()), None) for pair in span.attributes}
         ours = {key: value for key, value in recorded[name].items() if key != "what"}  # the program's own keys are Logfire's to scrub
         assert sent == {**sent, **ours}, name  # and it derives some
+    tags = {span["name"]: lines.attributes(span).get("logfire.tags") for span in lines.ended(path).values()}
+    assert tags["llm.openai.stream"] == {"values": [{"stringValue": "slow"}, {"stringValue": "eu"}]}
+    assert tags["note {what}"] == {"values": [{"stringValue": "seen"}]}
     assert lines.started(path) == {span_id for span_id, span in lines.ended(path).items() if lines.attributes(span).get("logfire.span_type") != "log"}
     assert {resource["service.name"] for resource in collector.resources} == {"massgen"}
 

@@ -285,7 +285,7 @@ def test_no_span_waits_for_the_files(tracer: Tracer, monkeypatch: pytest.MonkeyP
     """While a disk hangs, spans begin and end as ever."""
     go, create = threading.Event(), writer._create
 
-    def hangs(path: Path, *flags: int) -> int:
+    def hangs(path: str, *flags: int) -> int:
         go.wait()
         return create(path, *flags)
 
@@ -299,13 +299,13 @@ def test_a_shutdown_that_leaves_files_unwritten_says_so(tracer: Tracer, monkeypa
     """It is False and one line, which says what makes them; with time enough it is True, and they are there."""
     go, create = threading.Event(), writer._create
 
-    def hangs(path: Path, *flags: int) -> int:
+    def hangs(path: str, *flags: int) -> int:
         go.wait()
         return create(path, *flags)
 
     monkeypatch.setattr(writer, "_create", hangs)
     a_whole_run(tracer)
-    assert mt.shutdown(0.05) is False
+    assert mt.shutdown(0.5) is False
     assert swallowed == ["run.files.late"]
     swallowed.clear()
     go.set()

@@ -143,6 +143,32 @@ def test_a_part_of_an_interval_has_all_of_its_digits(nowhere: Path, interval: tu
         ("SELECT count(*) AS v FROM (SELECT extract(epoch FROM d) AS s, count(*) FROM t GROUP BY extract(epoch FROM d)) u WHERE s = 9.93", 1),
         ("SELECT extract(epoch FROM now() - now()) AS v", 0.0),
         ("SELECT extract(second FROM '10:00:09.5'::time - '10:00:00'::time) AS v", 9.5),
+        # A difference of times in one row and an interval in another are both intervals in the end.
+        (
+            (
+                "WITH d AS (SELECT CASE WHEN 'long' = span_name THEN end_timestamp - start_timestamp ELSE INTERVAL '1.25 s' END AS v FROM records)"
+                " SELECT max(extract(epoch FROM v)) AS v FROM d"
+            ),
+            100_000.5,
+        ),
+        (
+            (
+                "WITH d AS (SELECT CASE WHEN 'short' = span_name THEN end_timestamp - start_timestamp ELSE INTERVAL '61 s' END AS v FROM records)"
+                " SELECT max(extract(second FROM v)) AS v FROM d"
+            ),
+            9.93,
+        ),
+        (
+            "SELECT sum(extract(ms FROM d)) AS v FROM (SELECT end_timestamp - start_timestamp AS d FROM records UNION ALL SELECT INTERVAL '1.5 s') u",
+            51_930.0,
+        ),
+        (
+            (
+                "WITH u AS (SELECT end_timestamp - start_timestamp AS d FROM records UNION ALL SELECT INTERVAL '1 day')"
+                " SELECT count(*) AS v FROM u WHERE d >= INTERVAL '24 hours'"
+            ),
+            2,
+        ),
         # What is no length of time stays the engine's.
         ("SELECT max(extract(epoch FROM start_timestamp)) AS v FROM records", 1_800_000_000.0),
         ("SELECT max(extract(hour FROM start_timestamp)) AS v FROM records", 8),

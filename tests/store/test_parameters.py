@@ -67,6 +67,7 @@ def test_a_limit_can_be_a_parameter(root: Path) -> None:
     ("sql", "params", "message"),
     [
         ("SELECT $a, $b", {"a": 1}, "The parameter `$b` at line 1, column 12 has no value. Expected one of $a."),
+        ("SELECT $agent", None, "On the command line: --param 'agent=%'"),
         ("SELECT $a", None, 'The parameter `$a` at line 1, column 8 has no value. From Python: params={"a": …}.'),
         ("SELECT $a", {"a": 1, "b": 2}, "The parameter `b` is not in the statement. Expected one of a."),
         ("SELECT 1 -- $a", {"a": 1}, "The parameter `a` is not in the statement. Expected no parameters"),

@@ -71,6 +71,12 @@ def test_the_column_is_in_a_star_only_where_it_is_named(tmp_path: Path) -> None:
     assert "massgen_run" not in row
     (row,) = store.query("SELECT * FROM records WHERE massgen_run LIKE 'log_%' LIMIT 1", tmp_path).rows
     assert row["massgen_run"] == "log_20270115_080001_000000"
+    for beside in ("*, massgen_run", "massgen_run, *", "r.*, r.massgen_run", "DISTINCT *, massgen_run", "*, MASSGEN_RUN"):
+        found = store.query(f"SELECT {beside} FROM records r WHERE span_name = 'work' LIMIT 1", tmp_path)
+        assert found.columns.count("massgen_run") == 1
+        assert found.rows[0]["massgen_run"] == "log_20270115_080001_000000"
+    both = "SELECT *, massgen_run AS run, count(*) OVER () AS n FROM (SELECT *, massgen_run FROM records) x LIMIT 1"
+    assert store.query(both, tmp_path).rows[0]["run"] == "log_20270115_080001_000000"
     (row,) = (row for row in store.query("SHOW COLUMNS FROM records", tmp_path).rows if row["column_name"] == "massgen_run")
     assert "ours" in row["description"]
 

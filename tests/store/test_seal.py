@@ -30,7 +30,7 @@ from massgen_tracing.sinks.recording.file import AppendFile
 from massgen_tracing.store.reading import encode
 from massgen_tracing.store.reading.lines import LineDecoder
 from massgen_tracing.store.roots import catalogue, lookup, reader
-from massgen_tracing.store.sealing import regular, seal, sealed, typed, written
+from massgen_tracing.store.sealing import candidates, regular, seal, sealed, typed, written
 from tests.store import otlp
 from tests.store.dying import dying
 
@@ -617,7 +617,7 @@ def test_a_damaged_sealed_file_is_reported_by_name(tmp_path: Path) -> None:
 )
 def test_only_our_own_recordings_are_ever_sealed(path: str, own: bool, tmp_path: Path) -> None:
     """A file that somebody else wrote, or put elsewhere, is read and never replaced, whatever its name begins with."""
-    assert seal.is_own(tmp_path / path) is own
+    assert candidates.is_own(tmp_path / path) is own
 
 
 UNLIKE = [

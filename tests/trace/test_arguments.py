@@ -107,8 +107,8 @@ def test_attributes_of_another_form_are_kept_and_counted(given: Any, swallowed: 
 def test_ids_are_texts_of_what_stands_for_them() -> None:
     """Members of enumerations, numbers and None are agents too; one agent alone is a list of one."""
     with capture() as captured:
-        with captured.tracer.session("q", agents=[Agent.ONE, Agent.TWO, 3]) as session:  # type: ignore[list-item]
-            assert session.agents == ("agent_a", "2", "3")
+        with captured.tracer.session("q", agents=[Agent.ONE, Agent.TWO, 3, None]) as session:  # type: ignore[list-item]
+            assert session.agents == ("agent_a", "2", "3", "unknown")
             with session.agent_round(Agent.ONE) as rnd:  # type: ignore[arg-type]
                 assert rnd.answer(text="x") == "agent3.1"
             with session.agent_round(3, context_labels=None, backend=Agent.ONE) as rnd:  # type: ignore[arg-type]
@@ -149,16 +149,16 @@ def test_a_label_that_is_none_is_the_answers_text() -> None:
         (lambda t: t.session("q").agent_round("a", number="first"), "argument.number", "a whole number, 0 or more, got 'first'"),
         (lambda t: t.session("q").agent_round("a", number=True), "argument.number", "got True"),
         (lambda t: t.session("q").agent_round("a", iteration=-1), "argument.iteration", "got -1"),
-        (lambda t: t.session("q").winner("a", votes=7), "argument.votes", "a mapping of labels to numbers of votes, got 7"),
-        (lambda t: t.session("q").winner("a", votes={"a": "many"}), "argument.votes", "0 or more"),
+        (lambda t: t.session("q").start().winner("a", votes=7), "argument.votes", "a mapping of labels to numbers of votes, got 7"),
+        (lambda t: t.session("q").start().winner("a", votes={"a": "many"}), "argument.votes", "0 or more"),
         (lambda t: t.session("q", run="somewhere"), "argument.run", "RunDirectory"),
         (lambda t: t.span("x", base=3), "argument.base", "OpenTelemetry Context, got 3"),
         (lambda t: t.llm_call("openai").start().record_usage(output="lots"), "argument.output", "a whole number, 0 or more, got 'lots'"),
         (lambda t: t.span("x", None, None, None), "arguments.span", "2 too many by place"),
         (lambda t: t.span(), "arguments.span", "with no name"),
         (lambda t: t.span("x").start(1).end(), "arguments.start", "1 too many by place"),
-        (lambda t: t.llm_call("openai").first_chunk(now=1), "arguments.first_chunk", "an unknown now"),
-        (lambda t: t.session("q").winner("a", agent_id="b"), "arguments.winner", "agent_id twice"),
+        (lambda t: t.llm_call("openai").start().first_chunk(now=1), "arguments.first_chunk", "an unknown now"),
+        (lambda t: t.session("q").start().winner("a", agent_id="b"), "arguments.winner", "agent_id twice"),
     ],
 )
 def test_what_is_of_the_wrong_type_is_one_counted_warning(wrong: Callable[[Any], object], kind: str, says: str, swallowed: list[str]) -> None:
@@ -176,7 +176,7 @@ def test_what_is_said_of_an_argument_is_scrubbed_and_bounded(swallowed: list[str
     """A message about a secret, or about a long value, holds neither."""
     with forgiving() as captured:
         captured.tracer.llm_call("openai").start().record_usage(output="sk-proj-" + "abcd1234" * 6)  # type: ignore[arg-type]
-        captured.tracer.session("q").winner("a", votes=b"x" * 10_000)  # type: ignore[arg-type]
+        captured.tracer.session("q").start().winner("a", votes=b"x" * 10_000)  # type: ignore[arg-type]
         captured.tracer.vote("sk-proj-" + "abcd1234" * 6)
     assert len(refused(swallowed)) == 3
     assert all(len(problem.message) < 700 and "abcd1234" not in problem.message for problem in guard.problems())

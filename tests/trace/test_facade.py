@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -393,6 +394,56 @@ def test_wrong_use_is_an_error_in_strict_mode_and_a_counted_warning_otherwise(wr
     swallowed.clear()
 
 
+UNSTARTED: dict[str, Callable[[Any], object]] = {
+    "set": lambda t: t.span("x").set("k", 1),
+    "winner": lambda t: t.session("q").winner("a"),
+    "finished": lambda t: t.session("q").finished("completed"),
+    "session event": lambda t: t.session("q").event("x"),
+    "session final_answer": lambda t: t.session("q").final_answer("a", "x"),
+    "answer": lambda t: t.session("q").start().agent_round("a").answer(text="x"),
+    "error": lambda t: t.session("q").start().agent_round("a").error("x"),
+    "cancelled": lambda t: t.session("q").start().agent_round("a").cancelled(),
+    "restarted": lambda t: t.session("q").start().agent_round("a").restarted(),
+    "first_chunk": lambda t: t.llm_call("openai").first_chunk(),
+    "record_response": lambda t: t.llm_call("openai").record_response(id="x"),
+    "record_usage": lambda t: t.llm_call("openai").record_usage(input=1),
+    "record_content": lambda t: t.llm_call("openai").record_content(input="x"),
+    "record_result": lambda t: t.tool_call("x").record_result("y"),
+}
+"""What may be called on a handle, called before it is entered."""
+
+
+@pytest.mark.parametrize("call", UNSTARTED)
+def test_what_is_called_on_a_handle_that_was_never_entered_is_said(call: str, swallowed: list[str]) -> None:
+    """By an error in strict mode and a counted warning otherwise: nothing of it is recorded."""
+    with capture() as captured:
+        with pytest.raises(UsageError, match="has not started"):
+            UNSTARTED[call](captured.tracer)
+        assert [span.name for span in captured.ended] == []
+    UNSTARTED[call](mt.configure(record=False, strict=False))
+    assert swallowed == ["usage.handle"]
+    swallowed.clear()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [lambda session: session.agent_round("agent_B"), lambda session: session.presentation("agent_B"), lambda session: session.winner("agent_B"),
+     lambda session: session.agent_round("agent_a").start().vote("agent_B", "agent2.1")],
+)  # fmt: skip
+def test_an_agent_that_the_session_does_not_have_is_told_of(name: Callable[[Any], object], swallowed: list[str]) -> None:
+    """With those that it has, and the one that may be meant; it is taken as it is. Of a session that names no agents any will do."""
+    with capture() as captured, captured.tracer.session("q", ["agent_a", "agent_b"]) as session:
+        with pytest.raises(UsageError, match=r"one of agent_a, agent_b, got 'agent_B'\. Did you mean agent_b\?"):
+            name(session)
+    tracer = mt.configure(record=False, strict=False)
+    with tracer.session("q", ["agent_a", "agent_b"]) as session:
+        name(session)
+    with tracer.session("q") as session:
+        name(session)
+    assert swallowed == ["usage.agent"]
+    swallowed.clear()
+
+
 def test_a_vote_after_its_round_is_wrong_use_but_not_lost(swallowed: list[str]) -> None:
     """Outside strict mode the late vote is still recorded, under its round."""
     tracer = mt.configure(record=False)
@@ -400,8 +451,30 @@ def test_a_vote_after_its_round_is_wrong_use_but_not_lost(swallowed: list[str]) 
         with session.agent_round("a") as rnd:
             pass
         rnd.vote("a", "agent1.1")
-    assert swallowed == ["usage.round"]
+    assert swallowed == ["usage.handle"]
     swallowed.clear()
+
+
+def test_tags_are_those_of_logfire() -> None:
+    """Wherever attributes are given by name, `tags` are Logfire's: each once, one alone is a list of one, none are none."""
+    with capture() as captured:
+        tracer = captured.tracer
+        with tracer.session("q", agents=["a"], tags=["run"]) as session, session.agent_round("a", tags=("one", "two", "one")) as rnd:
+            with rnd.llm_call("openai", model="m", tags="slow"), tracer.span("inner", tags=[], number=1):
+                pass
+            rnd.event("seen", tags={"x": 1})
+        tracer.info("Hello {tags}", tags=["t"])
+    tags = {span.name: attributes(span).get("logfire.tags") for span in captured.spans}
+    assert tags == {
+        "coordination.session": ["run"],
+        "agent.a.round_0": ["one", "two"],
+        "llm.openai.stream": ["slow"],
+        "inner": None,
+        "Coordination event: seen": ["x"],
+        "Hello {tags}": ["t"],
+    }
+    assert attributes(captured.find("Hello {tags}"))["logfire.msg"] == "Hello ['t']"
+    assert not any("tags" in attributes(span) for span in captured.spans)
 
 
 def test_point_records_carry_level_message_and_template() -> None:

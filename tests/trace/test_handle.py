@@ -339,7 +339,7 @@ def test_a_copy_is_the_handle_itself() -> None:
 def test_a_pickled_handle_opens_work_below_the_span_and_does_nothing_to_it() -> None:
     """What another process does with it stands in the tree; it cannot end the span, nor set anything."""
     with capture() as captured:
-        with captured.tracer.session("q", agents=["a"]) as session, session.agent_round("a") as rnd:
+        with captured.tracer.session("q", agents=["a", "b"]) as session, session.agent_round("a") as rnd:
             there_session, there, tracer, span = pickle.loads(pickle.dumps((session, rnd, captured.tracer, rnd.span)))
             assert (there.trace_id, there.span_id) == (rnd.trace_id, rnd.span_id)
             assert span.get_span_context().span_id == rnd.span.get_span_context().span_id

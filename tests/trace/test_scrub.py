@@ -170,6 +170,18 @@ NAMED = [
     ("https://a.blob.core.windows.net/c/b?sv=2024-01-01&sp=r&sig=abcdefghij%2B0123456789%3D", "abcdefghij"),
     ("https://b.s3.amazonaws.com/k?X-Amz-Expires=60&X-Amz-Signature=" + "0123456789abcdef" * 4, "0123456789abcdef"),
     ('{"type": "service_account", "private_key_id": "a1", "private_key": "' + PEM.replace("\n", "\\n") + '"}', "MIIEow"),
+    ('["mysql", "--password", "hunter2", "-u", "bob"]', "hunter2"),
+    ("['mysql', '--db-password', 'hunter2', '-u', 'bob']", "hunter2"),
+    (json.dumps(json.dumps(["--api-key", "hunter2", "--user"])), "hunter2"),
+    ('{"name": "api_key", "value": "hunter2"}', "hunter2"),
+    ('[{"name": "OPENAI_API_KEY", "value": "hun,ter2"}, {"name": "user", "value": "bob"}]', "hun,ter2"),
+    ('{"value":"hunter2","key":"db.password"}', "hunter2"),
+    ("{'name': 'clientSecret', 'value': 'hunter2'}", "hunter2"),
+    (json.dumps(json.dumps({"header": "X-Api-Key", "value": "hunter2"})), "hunter2"),
+    ("env:\n  - name: DB_PASSWORD\n    value: hunter2\n", "hunter2"),
+    ('<add key="ClientSecret" value="hunter2" />', "hunter2"),
+    ('<api_key name="a">hunter2</api_key>', "hunter2"),
+    ('{"xml": "<db:password type=\\"plain\\">hunter2</db:password>", "user": "bob"}', "hunter2"),
     ('{"Credentials": {"SecretAccessKey": "wJalrXUtnFEMI/K7MDENG", "SessionToken": "abcdefghij0123456789"}}', "abcdefghij0123456789"),
 ]
 
@@ -207,6 +219,11 @@ ORDINARY = [
     "<password></password> <password/> <secretary>Bob</secretary> a <b> c",
     "eyJust a word",
     "--verbose --token-limit 5 --passes 3",
+    '["--token", "--verbose"] ["--passes", "3"] ["--password-file", "/run/secrets/db"] ["--password", ""]',
+    '{"name": "max_tokens", "value": "100"} {"name": "primary_key", "value": "id"} {"key": "secretary", "value": "Bob"}',
+    '{"name": "api_key", "value": null, "type": "string"} {"value": "5", "name": "tokens"}',
+    "name: api_key\ntype: string\nvalue: required",
+    '<password name="a"/>text <secretary name="b">Bob</secretary> <key name="a">lime</key> password > 3 and <b',
     "Msg. SG. sg.one.two BSA and BSAFE, BSAfricanUnionConferenceAgain",
     "AC and SK are back: skill, disk, AC0123456789abcdef, SKU0123456789abcdef0123456789abcdef",
     "fc-match fw_setup_of_things lin_api_reference sb_secret_santa pcsk_ jina_embeddings_are_vectors_of_numbers",
@@ -300,6 +317,21 @@ def test_keys_of_secrets(key: str) -> None:
     assert "tulip" not in str(preview({"a": {key: {"b": "tulip"}}}))
     assert clean(key, None) is None
     assert clean(key, True) is True
+
+
+@pytest.mark.parametrize(
+    "value",
+    [["mysql", "--password", "tulip", "-u", "bob"], {"args": ("--openai-api-key", "tulip")}, {"name": "X-Api-Key", "value": "tulip"},
+     [{"value": "tulip", "key": "dbPassword"}, {"key": "colour", "value": "red"}]],
+)  # fmt: skip
+def test_a_secret_behind_an_option_or_beside_its_name_goes(value: Any) -> None:
+    """Where arguments are lists, or lists of names and values; as objects and as JSON text; what is beside it stays."""
+    for found in (clean("config", value), preview(value), preview(json.dumps(value))):
+        assert "tulip" not in str(found)
+        assert MARK in str(found)
+        assert all(
+            other in str(found) for other in ("bob", "red", "--password", "--openai-api-key", "dbPassword", "X-Api-Key") if other in str(value)
+        )
 
 
 def test_no_key_of_the_package_is_one() -> None:

@@ -449,7 +449,11 @@ def test_queries_of_the_dashboards_are_asked_by_name(root: Path, capsys: pytest.
 
 def test_a_query_without_its_trace_and_a_wrong_name_are_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Rather than answered with no rows: the message says what is missing, and which queries there are."""
-    assert "--trace beside it" in said(capsys, "sql", "--query", "slow_tools", "--root", root, code=1)[1]
+    assert (
+        "The query slow_tools is about one trace. Expected --trace RUN beside it"
+        in said(capsys, "sql", "--query", "slow_tools", "--root", root, code=1)[1]
+    )
+    assert "--param 'resolution=1 minute'" in said(capsys, "sql", "--query", "cost_over_time", "--root", root, code=1)[1]
     assert "no place for a trace" in said(capsys, "sql", "SELECT 1", "--trace", otlp.TRACE, "--root", root, code=1)[1]
     err = said(capsys, "sql", "--query", "slow_tool", "--root", root, code=1)[1]
     assert "Did you mean slow_tools?" in err
@@ -501,6 +505,12 @@ def test_a_summary_as_json_has_everything(root: Path, capsys: pytest.CaptureFixt
     assert sum(each["calls"] for each in found["used"]) == run["model_calls"]
     assert [each["outcome"] for each in found["wasted"]] == ["error"]
     assert len(found["failures"]) == run["errors"]
+
+
+def test_the_command_alone_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command with a line, as --help does; nothing was started."""
+    err = said(capsys, code=1)[1]
+    assert all(f"\n    {command} " in err for command in COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -14,7 +14,7 @@ from massgen_tracing import layout, ledger, semconv
 from massgen_tracing.store.roots import catalogue, reader
 from massgen_tracing.views.cli import main
 from massgen_tracing.views.report.judgement import TITLE
-from tests.insight.planted import BEGIN, FAULTS, Play, record
+from tests.insight.planted import BEGIN, FAULTS, Play, early, model, record
 from tests.views.test_report import RUN, schema
 
 OTHER = "log_20270116_080000_000000"
@@ -140,6 +140,30 @@ def test_two_runs_side_by_side(root: Path, capsys: pytest.CaptureFixture[str]) -
     run("logs", "compare", RUN, f"{OTHER}:2", "--root", str(root))
     out = capsys.readouterr().out
     assert re.search(r"rounds\s+7\s+16\s+\+129%\s+7 to 7\s+beyond it", out)
+
+
+def test_costs_of_which_a_part_is_unknown_are_at_least_that(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In comparisons, findings, and the report's tables of agents."""
+    partly = Play()
+    FAULTS["cost_outlier"].plant(partly)
+    FAULTS["unpriced_calls"].plant(partly)
+    early("c", lambda stage, rnd: model(stage, rnd, name="unheard-of", input=7, output=3))(partly)
+    name = "log_20270117_080000_000000"
+    record(root, name, partly, begin=BEGIN + 4 * 10**12)
+    run("logs", "compare", RUN, name, "--root", str(root))
+    assert re.search(r"cost\s+\$0\.0700\s+≥\$1\.0700\s+≥\+1429%", capsys.readouterr().out)
+    run("logs", "compare", name, RUN, "--root", str(root))
+    assert re.search(r"cost\s+≥\$1\.0700\s+\$0\.0700\s+unknown", capsys.readouterr().out)
+    document = printed(capsys, "logs", "compare", RUN, name, "--root", str(root), "--format", "json")
+    jsonschema.validate(document, schema("comparison"))
+    assert [document[each]["calls_of_unknown_cost"] for each in ("first", "second")] == [0, 2]
+    [outlier] = [each for each in printed(capsys, "logs", "analyze", name, "--root", str(root), "--format", "json")["findings"]
+                 if each["code"] == "cost_outlier"]  # fmt: skip
+    assert outlier["calls_of_unknown_cost"] == 1
+    run("logs", "analyze", name, "--root", str(root))
+    assert "tokens, ≥$1.0200" in capsys.readouterr().out
+    report = (root / "massgen_logs" / name / "turn_1" / "ANALYSIS_REPORT.md").read_text()
+    assert re.search(r"\| c \|.*\| ≥\$1\.0200 \|", report)
 
 
 def test_a_relative_path_names_a_question_too(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -16,10 +17,15 @@ from massgen_tracing.model import SpanRecord
 from massgen_tracing.projection.values import text
 from massgen_tracing.thresholds import Thresholds
 
-_SHORT: Final = 4
+_SHORT: Final = 3
 """Letters of a word that may say something; shorter ones mostly hold sentences together."""
 
+_STEM: Final = 5
+"""Letters by which words are told apart: `compact` and `compaction` are the same."""
+
 _EMPTY: Final = frozenset({
+    "all", "and", "any", "are", "but", "can", "did", "few", "for", "had", "has", "her", "him", "his", "how", "its", "may", "nor", "not", "off", "one",
+    "our", "out", "own", "she", "the", "too", "two", "use", "was", "way", "who", "why", "yes", "yet", "you",
     "about", "after", "agent", "answer", "because", "been", "before", "being", "could", "each", "from", "have", "into", "more", "most", "only",
     "other", "question", "should", "some", "such", "than", "that", "their", "them", "then", "there", "these", "they", "this", "those", "were",
     "what", "when", "where", "which", "will", "with", "would",
@@ -27,8 +33,8 @@ _EMPTY: Final = frozenset({
 
 
 def telling(said: str) -> set[str]:
-    """The words of a text that say something."""
-    return {word for word in words_of(said) if (len(word) >= _SHORT or word.isdigit()) and word not in _EMPTY}
+    """The words of a text that say something, by their beginnings."""
+    return {word[:_STEM] for word in words_of(said) if (len(word) >= _SHORT or word.isdigit()) and word not in _EMPTY}
 
 
 def isolated(parts: Parts, known: Sequence[Coordination], limits: Thresholds) -> Iterator[Finding]:
@@ -40,14 +46,20 @@ def isolated(parts: Parts, known: Sequence[Coordination], limits: Thresholds) ->
             labels = coordination.shown.get(answer.round.span_id, ())
             shown = [other for label in labels if (other := coordination.answer(label)) is not None and other.agent_id != answer.agent_id]
             own, others = telling(answer.text), [telling(other.text) for other in shown if other.text]
-            if not own or not any(others):
+            if not own or not any(others) or _names_any(answer.text, shown):
                 continue
             shared = own & set().union(*others)
-            if len(shared) < limits.isolated_share * len(own):
+            if not shared or len(shared) + 1 <= limits.isolated_share * len(own):
                 told = f"{answer.label} shares {len(shared)} of {len(own)} telling words with what {answer.agent_id} was shown"
                 evidence = [at(parts, answer.span, f"{told}: {', '.join(sorted(other.label for other in shown))}")]
                 what = f"{answer.label} takes nothing from the answers that {answer.agent_id} was shown"
                 yield finding("isolated_work", what, evidence, cost_of_rounds(parts, [answer.round]))
+
+
+def _names_any(said: str, shown: Sequence[Answer]) -> bool:
+    """Whether a text names one of the answers, or who gave it; names of a letter or two stand in many texts."""
+    names = {name for other in shown for name in (other.label, other.agent_id) if len(name) >= _SHORT}
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", said) for name in names)
 
 
 def near_duplicates(parts: Parts, known: Sequence[Coordination], limits: Thresholds) -> Iterator[Finding]:
@@ -100,7 +112,9 @@ def votes(parts: Parts, known: Sequence[Coordination], limits: Thresholds) -> It
             for span in spans
         ]
         rounds = {rnd.key: rnd for span in spans if (rnd := parts.tree.round_of(span)) is not None}
-        yield finding("vote_ignored", f"{len(spans)} vote(s) of {agent} did not count", evidence, cost_of_rounds(parts, rounds.values()))
+        yield finding(
+            "vote_ignored", f"{words.counted(len(spans), 'vote')} of {agent} did not count", evidence, cost_of_rounds(parts, rounds.values())
+        )
 
 
 def _target(span: SpanRecord) -> str:

@@ -14,6 +14,11 @@ from massgen_tracing.model import SpanRecord
 from massgen_tracing.projection.values import integer, text, texts
 from massgen_tracing.thresholds import Thresholds
 
+_BROKEN = frozenset({"api_error", "connection_recovery", "mcp_disconnected"})
+"""Reasons for which an agent is asked again that are none of its own."""
+
+_BROKEN_ADVICE = "Look at the endpoint, or the MCP server, before the agent: what it gave broke off, and the agent had to be asked again."
+
 _WORKFLOW = frozenset({"new_answer", "vote", "stop"})
 
 
@@ -22,36 +27,42 @@ def incomplete(parts: Parts, known: Sequence[Coordination]) -> Iterator[Finding]
     last = known[-1] if known else None
     if last is None or last.session.state == "open" or not (last.agents or last.rounds) or last.session.attributes.get(semconv.WATCHING) is True:
         return
-    session, severity = last.session, "low"
+    session = last.session
     lacks: list[Evidence] = []
+    told: list[str] = []
     if session.state == "interrupted":
         lacks.append(at(parts, session, "the process was gone before the session had ended"))
+        told.append("its process was gone")
     if not last.winner:
         lacks.append(at(parts, session, "no winner is recorded"))
+        told.append("no winner")
     elif not last.final:
         lacks.append(at(parts, session, f"{last.winner} was chosen, and no final answer is recorded"))
-    if lacks:
-        severity = "high"
-    latest = {words.agent(span): span for span in last.rounds}
+        told.append("no final answer")
     answering, voting = {answer.agent_id for answer in last.answers}, {vote.voter for vote in last.standing}
+    silent = [agent for agent in last.agents if agent not in answering]
+    undecided = [agent for agent in last.agents if agent not in voting] if len(last.agents) > 1 and is_voted_in(parts, last) else []
+    severity: Severity = "high" if lacks else "medium" if undecided else "low"
+    latest = {words.agent(span): span for span in last.rounds}
     for agent in last.agents:
         shown = latest.get(agent, session)
         outcome = text(shown.attributes.get(semconv.OUTCOME))
         after = f"; its last round ended as {outcome}" if outcome and shown is not session else ""
-        place = Evidence("", shown.trace_id, shown.span_id, agent, None if shown is session else parts.number_of(shown))
-        if len(last.agents) > 1 and agent not in voting:
-            lacks.append(_saying(place, f"{agent} has no vote that counts{after}"))
-            severity = max(severity, "medium", key=("low", "medium", "high").index)
-        if agent not in answering:
-            lacks.append(_saying(place, f"{agent} gave no answer{after}"))
+        for agents, what in ((undecided, "has no vote that counts"), (silent, "gave no answer")):
+            if agent in agents:
+                number = None if shown is session else parts.number_of(shown)
+                lacks.append(Evidence(f"{agent} {what}{after}", shown.trace_id, shown.span_id, agent, number))
+    told += [f"no {what} of {', '.join(agents)}" for agents, what in ((silent, "answer"), (undecided, "vote that counts")) if agents]
     if lacks:
-        what = "The coordination did not come to its end as it should" if severity != "low" else "Not every agent gave an answer"
-        chosen: Severity = "high" if severity == "high" else "medium" if severity == "medium" else "low"
-        yield finding("incomplete_coordination", what, lacks, severity=chosen)
+        ended = "The coordination did not come to its end as it should" if severity != "low" else "Not every agent gave an answer"
+        yield finding("incomplete_coordination", f"{ended}: {'; '.join(told)}", lacks, severity=severity)
 
 
-def _saying(place: Evidence, said: str) -> Evidence:
-    return Evidence(said, place.trace_id, place.span_id, place.agent_id, place.round)
+def is_voted_in(parts: Parts, last: Coordination) -> bool:
+    """Whether agents vote in a session at all: somebody has, or was to."""
+    if last.votes or any(parts.session_of(span) is last.session for span in parts.points["vote_ignored"]):
+        return True
+    return any(text(span.attributes.get(semconv.ROUND_TYPE)) == "voting" for span in last.rounds)
 
 
 def wasted(parts: Parts) -> Iterator[Finding]:
@@ -63,7 +74,7 @@ def wasted(parts: Parts) -> Iterator[Finding]:
     for (agent, cause), rounds in found.items():
         evidence = [at(parts, rnd, f"{where(agent, parts.number_of(rnd))}: {cause}{f' by {by}' if by else ''}") for rnd, by in rounds]
         cost = cost_of_rounds(parts, (rnd for rnd, _ in rounds))
-        yield finding("wasted_round", f"{agent} worked {len(rounds)} round(s) whose result was thrown away: {cause}", evidence, cost)
+        yield finding("wasted_round", f"{agent} worked {words.counted(len(rounds), 'round')} whose result was thrown away: {cause}", evidence, cost)
 
 
 def thrown_away(parts: Parts) -> Iterator[tuple[SpanRecord, str, str]]:
@@ -101,7 +112,14 @@ def enforcement(parts: Parts, limits: Thresholds) -> Iterator[Finding]:
         evidence = [
             at(parts, span, f"{where(agent, parts.number_of(span))}: {_retry(span, reason)}") for span, reason in zip(flagged, reasons, strict=True)
         ]
-        yield finding("enforcement", f"{agent} was asked again {len(events)} time(s): {'; '.join([told, *more])}", evidence, Cost())
+        advice = _BROKEN_ADVICE if not unknown and not _BROKEN.isdisjoint(reasons) else ""
+        yield finding(
+            "enforcement",
+            f"{agent} was asked again {words.counted(len(events), 'time')}: {'; '.join([told, *more])}",
+            evidence,
+            Cost(),
+            advice=advice,
+        )
 
 
 def unknown_tools(span: SpanRecord, succeeded: set[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from massgen_tracing import semconv
 from massgen_tracing.insight import words
@@ -14,7 +15,8 @@ from massgen_tracing.model import SpanRecord
 from massgen_tracing.projection.values import text
 from massgen_tracing.thresholds import Thresholds
 
-_OUT_OF_TIME = ("orchestrator_timeout", "coordination_timeout", "watchdog")
+OUT_OF_TIME: Final = ("orchestrator_timeout", "coordination_timeout", "watchdog")
+"""Events that say that a run's time was up."""
 
 
 def failures(parts: Parts, known: Sequence[Coordination], limits: Thresholds) -> Iterator[Finding]:
@@ -50,7 +52,7 @@ def failures(parts: Parts, known: Sequence[Coordination], limits: Thresholds) ->
 def _run_out(parts: Parts, known: Sequence[Coordination], told: set[tuple[str, str]]) -> Iterator[Finding]:
     """A session whose time was up, with the rounds that ended by it."""
     ends: dict[tuple[str, str], SpanRecord] = {}
-    for kind in _OUT_OF_TIME:
+    for kind in OUT_OF_TIME:
         for span in parts.points[kind]:
             if (session := parts.session_of(span)) is not None:
                 ends.setdefault(session.key, span)

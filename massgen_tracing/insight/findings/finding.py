@@ -32,7 +32,8 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "incomplete_coordination": Kind(
             "high",
             "coordination",
-            "a coordination has ended without a winner or a final answer, without an answer or a vote of some agent, or with its process gone",
+            "a coordination has ended without a winner or a final answer, without an answer of some agent or, where agents vote, its vote, or with"
+            " its process gone",
             "Look at the last round of each agent that is named; raise its time, or give the coordination a rule for agents that do not come back.",
         ),
         "stall": Kind(
@@ -203,17 +204,18 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What something took; None is unknown, or nothing that one can put a number to."""
+    """What something took; None is unknown, or nothing that one can put a number to. What *costless_calls* cost is not in *usd*: nobody knows it."""
 
     seconds: float | None = None
     tokens: int | None = None
     usd: float | None = None
+    costless_calls: int = 0
 
     @classmethod
-    def of(cls, usage: Usage, seconds: float | None = None) -> Cost:
+    def of(cls, usage: Usage, seconds: float | None = None, costless_calls: int = 0) -> Cost:
         """The cost of what was used."""
         tokens = None if usage.input is usage.output is None else (usage.input or 0) + (usage.output or 0)
-        return cls(seconds, tokens, usage.cost)
+        return cls(seconds, tokens, usage.cost, costless_calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,7 @@ class Finding:
         evidence: what shows it; never empty.
         left_out: how many more pieces of evidence there are.
         cost: what it cost.
+        advice: what can be done, where that is not what mostly can be; empty: as `KINDS` says.
     """
 
     code: str
@@ -237,6 +240,7 @@ class Finding:
     evidence: tuple[Evidence, ...]
     left_out: int
     cost: Cost
+    advice: str = ""
 
     @property
     def spans(self) -> tuple[str, ...]:
@@ -246,18 +250,26 @@ class Finding:
     @property
     def recommendation(self) -> str:
         """What can be done about it."""
-        return KINDS[self.code].recommendation
+        return self.advice or KINDS[self.code].recommendation
 
 
 def finding(
-    code: str, what: str, evidence: Iterable[Evidence], cost: Cost = Cost(), *, agents: Iterable[str] = (), severity: Severity | None = None
+    code: str,
+    what: str,
+    evidence: Iterable[Evidence],
+    cost: Cost = Cost(),
+    *,
+    agents: Iterable[str] = (),
+    severity: Severity | None = None,
+    advice: str = "",
 ) -> Finding:
     """A finding; whom it concerns is told by its evidence, and by *agents* where that cannot."""
     shown = list(evidence)
     concerned = {*agents, *(each.agent_id for each in shown)} - {""}
     rounds = {each.round for each in shown if each.round is not None}
     kept = tuple(shown[:MOST_EVIDENCE])
-    return Finding(code, severity or KINDS[code].severity, what, tuple(sorted(concerned)), tuple(sorted(rounds)), kept, len(shown) - len(kept), cost)
+    left_out = len(shown) - len(kept)
+    return Finding(code, severity or KINDS[code].severity, what, tuple(sorted(concerned)), tuple(sorted(rounds)), kept, left_out, cost, advice)
 
 
 def at(parts: Parts, span: SpanRecord, said: str) -> Evidence:
@@ -267,11 +279,13 @@ def at(parts: Parts, span: SpanRecord, said: str) -> Evidence:
 
 def cost_of_rounds(parts: Parts, rounds: Iterable[SpanRecord]) -> Cost:
     """What rounds took together, as far as it is known."""
-    usage, seconds = Usage(), 0.0
+    usage, seconds, costless = Usage(), 0.0, 0
     for span in rounds:
-        usage += round_of(parts, span).usage
+        rnd = round_of(parts, span)
+        usage += rnd.usage
+        costless += rnd.costless_calls
         seconds += span.seconds or 0.0
-    return Cost.of(usage, seconds)
+    return Cost.of(usage, seconds, costless)
 
 
 def where(agent_id: str, number: int | None) -> str:

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
+from massgen_tracing.insight import words
 from massgen_tracing.insight.findings.coordination import thrown_away
 from massgen_tracing.insight.findings.finding import Cost, Evidence, Finding, at, finding, where
 from massgen_tracing.insight.parts import Parts
+from massgen_tracing.insight.summary import is_costless
 from massgen_tracing.insight.tools import ToolCall
 from massgen_tracing.model import SpanRecord, Usage
 from massgen_tracing.projection.values import decoded
@@ -22,10 +24,22 @@ _CHANGES: Final = frozenset({
 })  # fmt: skip
 """Words in the names of tools by which an agent may change what other tools look at."""
 
+_VARIES: Final = frozenset({"status", "progress", "poll", "wait", "time", "now", "date", "clock", "random", "uuid"})
+"""Words in the names of tools that are there to give something else each time."""
+
+_READS: Final = frozenset({"read", "get", "fetch", "cat", "view", "open", "show", "find", "search", "grep", "list", "browse", "crawl"})
+"""Words in the names of tools whose results are what others have written, their errors too."""
+
 _WORD: Final = re.compile("[A-Z]?[a-z]+")
-_FAILURE: Final = re.compile(r"\s*(?:error\b|exception\b|failed\b|failure\b|fatal\b|traceback \(most recent call last\))", re.IGNORECASE)
+_FAILURE: Final = re.compile(
+    r"\s*(?:traceback \(most recent call last\)|(?:error|exception|failure|fatal)\s*(?:[:\[(!]|-\s|\d|\Z)"
+    r"|error (?:while|when|in|executing|calling|running|reading|writing|occurred)\b|failed(?:\s*[:!]|\s+to\b|\s*\Z))",
+    re.IGNORECASE,
+)
+"""How a result begins that is an error, and no text about errors."""
+
 _TRACEBACK: Final = "Traceback (most recent call last)"
-_SUCCESS: Final = re.compile(r"\s*(?:ok|success|successful|successfully|done)\b", re.IGNORECASE)
+_SUCCESS: Final = re.compile(r"\s*(?:(?:ok|success|successful|successfully|done)\s*(?:[.!:,;]|\Z)|successfully\s+\w)", re.IGNORECASE)
 _SHOWN: Final = 120
 
 
@@ -109,7 +123,9 @@ def long_outputs(parts: Parts, limits: Thresholds) -> Iterator[Finding]:
             models = parts.calls_of[rnd.key] if rnd is not None else []
             after = sum(model.span.start_ns >= (call.span.end_ns or call.span.start_ns) for model in models)
             again = len(same.get((call.span.trace_id, call.tool, call.arguments or ""), ())) - 1 if call.arguments is not None else 0
-            told = f", asked for {again} time(s) more" * (again > 0) + f", sent to the model {after} time(s)" * (after > 0)
+            told = f", asked for {words.counted(again, 'time')} more" * (again > 0) + f", sent to the model {words.counted(after, 'time')}" * (
+                after > 0
+            )
             evidence.append(at(parts, call.span, f"{_place(parts, call)}: {_shown(call)} gave {call.chars:,} characters{told}"))
         longest = max(call.chars or 0 for call in calls)
         yield finding("long_output", f"{tool} gave {agent or 'no agent'} up to {longest:,} characters", evidence, Cost(sum(c.seconds for c in calls)))
@@ -119,15 +135,15 @@ def inconsistent(parts: Parts) -> Iterator[Finding]:
     """`tool_inconsistent`: the same call of an agent gave different results, and nothing that it did in between can have changed them."""
     changes: dict[tuple[str, str], list[int]] = defaultdict(list)
     for call in parts.tools:
-        if not _CHANGES.isdisjoint(word.lower() for word in _WORD.findall(call.tool)):
+        if not _CHANGES.isdisjoint(_words(call)):
             changes[call.span.trace_id, parts.agent_of(call.span)].append(call.span.start_ns)
     for calls in same_calls(parts).values():
         for agent, own in by_agent(parts, calls).items():
-            told = [call for call in own if call.result is not None]
+            told = [call for call in own if call.result is not None and _VARIES.isdisjoint(_words(call))]
             differing: list[ToolCall] = []
             for earlier, later in pairwise(told):
                 moments = changes.get((later.span.trace_id, agent), ())
-                changed = any(earlier.span.start_ns < moment < later.span.start_ns for moment in moments)
+                changed = any(earlier.span.start_ns <= moment < later.span.start_ns for moment in moments)  # by the first call itself, perhaps
                 if earlier.result != later.result and not changed:
                     differing += [call for call in (earlier, later) if call not in differing]
             if differing:
@@ -145,7 +161,7 @@ def false_status(parts: Parts) -> Iterator[Finding]:
     """`tool_false_success`: a call that reports success and gives an error, or the reverse, by agent and tool."""
     found: dict[tuple[str, str, bool], list[ToolCall]] = defaultdict(list)
     for call in parts.tools:
-        if call.result is not None and call.span.state == "ended" and _has_failed(call.result) is (not call.failed):
+        if call.result is not None and call.span.state == "ended" and _has_failed(call) is (not call.failed):
             found[parts.agent_of(call.span), call.tool, call.failed].append(call)
     for (agent, tool, failed), calls in found.items():
         told = "reported a failure of what had succeeded" if failed else "reported success with an error in the result"
@@ -153,8 +169,14 @@ def false_status(parts: Parts) -> Iterator[Finding]:
         yield finding("tool_false_success", f"{tool} {told}", evidence, Cost(), agents=[agent])
 
 
-def _has_failed(result: str) -> bool | None:
+def _words(call: ToolCall) -> set[str]:
+    """The words that a tool's name is made of."""
+    return {word.lower() for word in _WORD.findall(call.tool)}
+
+
+def _has_failed(call: ToolCall) -> bool | None:
     """What a result says of itself; None where it says neither."""
+    result = call.result or ""
     said = decoded(result)
     if isinstance(said, dict):
         for key, good in (("success", True), ("ok", True), ("isError", False), ("is_error", False)):
@@ -166,7 +188,7 @@ def _has_failed(result: str) -> bool | None:
         if isinstance(told := said.get("status"), str) and told.lower() in {"error", "failed", "failure", "success", "ok"}:
             return told.lower() not in {"success", "ok"}
         return True if said.get("error") else None
-    if _FAILURE.match(result) or _TRACEBACK in result[:2000]:
+    if _FAILURE.match(result) or (_TRACEBACK in result[:2000] and _READS.isdisjoint(_words(call))):
         return True
     return False if _SUCCESS.match(result) else None
 
@@ -180,17 +202,18 @@ def storms(parts: Parts, limits: Thresholds) -> Iterator[Finding]:
             yield finding("retry_storm", what, _all(parts, calls), Cost(seconds))
     for rnd in parts.rounds:
         failed: list[SpanRecord] = []
-        usage = Usage()
+        usage, costless = Usage(), 0
         for call in [*parts.calls_of[rnd.key], None]:
             if call is not None and call.span.status_code == 2:
                 failed.append(call.span)
                 usage += call.usage
+                costless += is_costless(call)
                 continue
             if len(failed) >= limits.storm_calls:
                 evidence = [at(parts, span, f"{where(parts.agent_of(span), parts.number_of(span))}: {span.name} failed") for span in failed]
                 what = f"{parts.agent_of(rnd)} called its model {len(failed)} times in a row, and it failed each time"
-                yield finding("retry_storm", what, evidence, Cost.of(usage, sum(span.seconds or 0.0 for span in failed)))
-            failed, usage = [], Usage()
+                yield finding("retry_storm", what, evidence, Cost.of(usage, sum(span.seconds or 0.0 for span in failed), costless))
+            failed, usage, costless = [], Usage(), 0
 
 
 def failing(parts: Parts) -> list[list[ToolCall]]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from massgen_tracing import semconv
 from massgen_tracing.insight import words
 from massgen_tracing.insight.calls import ModelCall
 from massgen_tracing.insight.findings.finding import Cost, Evidence, Finding, at, finding, where
 from massgen_tracing.insight.parts import Parts
 from massgen_tracing.insight.summary import Summary, is_costless, round_of
 from massgen_tracing.model import SpanRecord, Usage
+from massgen_tracing.projection.values import text
 from massgen_tracing.thresholds import Thresholds
 
 _SHOWN: Final = 5
@@ -30,6 +32,11 @@ def by_agent(parts: Parts) -> dict[str, Usage]:
     return {agent: usage for agent, usage in sorted(found.items()) if agent}
 
 
+def costless_by_agent(parts: Parts) -> Counter[str]:
+    """How many calls of each agent nobody knows the cost of; they are not in what `by_agent` says."""
+    return Counter(parts.agent_of(call.span) for call in parts.calls if is_costless(call))
+
+
 def tokens_of(usage: Usage) -> int | None:
     """All tokens, in and out; None where neither is known."""
     return Cost.of(usage).tokens
@@ -37,17 +44,21 @@ def tokens_of(usage: Usage) -> int | None:
 
 def outliers(parts: Parts, limits: Thresholds) -> Iterator[Finding]:
     """`cache_low`, `cost_outlier` and `token_outlier` among the agents of the run."""
-    used = by_agent(parts)
+    used, costless = by_agent(parts), costless_by_agent(parts)
+
+    def cost(agent: str) -> Cost:
+        return Cost.of(used[agent], costless_calls=costless[agent])
+
     tokens = {agent: float(known) for agent, usage in used.items() if (known := tokens_of(usage)) is not None}
     costs = {agent: usage.cost for agent, usage in used.items() if usage.cost is not None}
-    for agent, value, others in _standing_out(tokens, limits.outlier_ratio, limits.outlier_tokens):
+    # Who came to nothing is no measure for others: it may have failed at its first call.
+    measures = {words.agent(rnd) for rnd in parts.rounds if text(rnd.attributes.get(semconv.OUTCOME)) in {"answer", "vote"}} or set(used)
+    for agent, value, others in _standing_out(tokens, measures, limits.outlier_ratio, limits.outlier_tokens):
         said = f"{agent} used {value:,.0f} tokens, the median of the others is {others:,.0f}"
-        yield finding(
-            "token_outlier", f"{agent} used {_times(value, others)} as many tokens as the others", _of(parts, agent, said), Cost.of(used[agent])
-        )
-    for agent, value, others in _standing_out(costs, limits.outlier_ratio, limits.outlier_usd):
-        said = f"{agent} cost ${value:,.4f}, the median of the others is ${others:,.4f}"
-        yield finding("cost_outlier", f"{agent} cost {_times(value, others)} as much as the others", _of(parts, agent, said), Cost.of(used[agent]))
+        yield finding("token_outlier", f"{agent} used {_times(value, others)} as many tokens as the others", _of(parts, agent, said), cost(agent))
+    for agent, value, others in _standing_out(costs, measures, limits.outlier_ratio, limits.outlier_usd):
+        said = f"{agent} cost {'≥' * (costless[agent] > 0)}${value:,.4f}, the median of the others is ${others:,.4f}"
+        yield finding("cost_outlier", f"{agent} cost {_times(value, others)} as much as the others", _of(parts, agent, said), cost(agent))
     rates = {
         agent: (usage.cached_input or 0) / usage.input
         for agent, usage in used.items()
@@ -61,9 +72,9 @@ def outliers(parts: Parts, limits: Thresholds) -> Iterator[Finding]:
             yield finding("cache_low", f"{agent} reads little from the cache", _of(parts, agent, said), Cost(tokens=lost))
 
 
-def _standing_out(values: dict[str, float], ratio: float, least: float) -> Iterator[tuple[str, float, float]]:
+def _standing_out(values: dict[str, float], measures: set[str], ratio: float, least: float) -> Iterator[tuple[str, float, float]]:
     for agent, value in values.items():
-        others = [values[other] for other in values if other != agent]
+        others = [values[other] for other in values if other != agent and other in measures]
         if others and value >= ratio * (middle := median(others)) and value - middle >= least:
             yield agent, value, middle
 
@@ -105,7 +116,10 @@ def against_earlier(parts: Parts, summary: Summary, earlier: Sequence[Earlier], 
             spread = f"{min(known):,.4g} to {max(known):,.4g}"
             said = f"this run used {value:,.6g} {noun}, {len(known)} earlier ones of the same configuration {spread}"
             yield finding(
-                code, f"The run used more {noun} than any earlier one of its configuration", [at(parts, shown, said)], Cost.of(summary.usage)
+                code,
+                f"The run used more {noun} than any earlier one of its configuration",
+                [at(parts, shown, said)],
+                Cost.of(summary.usage, costless_calls=summary.costless_calls),
             )
 
 
@@ -121,11 +135,13 @@ def left_out(parts: Parts) -> Iterator[Finding]:
     for model, calls in unpriced.items():
         usage = sum((call.usage for call in calls), Usage())
         evidence = [at(parts, call.span, f"{_place(parts, call.span)}: {tokens_of(call.usage):,} tokens of {model}, cost unknown") for call in calls]
-        yield finding("unpriced_calls", f"Nobody knows what {len(calls)} call(s) of {model} cost", evidence, Cost(tokens=tokens_of(usage)))
+        yield finding(
+            "unpriced_calls", f"Nobody knows what {words.counted(len(calls), 'call')} of {model} cost", evidence, Cost(tokens=tokens_of(usage))
+        )
     for model, calls in silent.items():
         evidence = [at(parts, call.span, f"{_place(parts, call.span)}: {words.name(call.span)} reported no tokens{_cut_off(call)}") for call in calls]
         seconds = sum(call.span.seconds or 0.0 for call in calls)
-        yield finding("missing_usage", f"{len(calls)} call(s) of {model} reported no tokens", evidence, Cost(seconds))
+        yield finding("missing_usage", f"{words.counted(len(calls), 'call')} of {model} reported no tokens", evidence, Cost(seconds))
     if not parts.calls:
         yield from _rounds_left_out(parts)
 
@@ -136,7 +152,7 @@ def _rounds_left_out(parts: Parts) -> Iterator[Finding]:
     if unpriced:
         evidence = [at(parts, rnd, f"{_place(parts, rnd)}: {tokens_of(round_of(parts, rnd).usage):,} tokens, cost unknown") for rnd in unpriced]
         usage = sum((round_of(parts, rnd).usage for rnd in unpriced), Usage())
-        yield finding("unpriced_calls", f"Nobody knows what {len(unpriced)} round(s) cost", evidence, Cost(tokens=tokens_of(usage)))
+        yield finding("unpriced_calls", f"Nobody knows what {words.counted(len(unpriced), 'round')} cost", evidence, Cost(tokens=tokens_of(usage)))
 
 
 def _place(parts: Parts, span: SpanRecord) -> str:

@@ -10,7 +10,9 @@ judge        facts → a state with its evidence; pure
 checklist    when something counts as completed      limits    memory, disk, open files
 output       lines → what they say       patterns    errors in them     statements  what is written on purpose
 tail, lines  files that are followed     terminals, tmux, screen   panes, and what they show
+foreground   whether something waits for somebody to type
 processes    a process and its children  notify      being told of changes of files
+transcripts/ what known programs write down of their calls, telemetry/ what they send of them, told: each call once
 profiles/    known programs, as data     watcher     puts all of this together
 audit, ending   a file of every observation; ending processes, only where that is asked for
 """

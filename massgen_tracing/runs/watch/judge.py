@@ -57,8 +57,6 @@ class Verdict:
 RUN_TIME: Final = "run time"
 """The name of the signal that something took too long."""
 
-NOTHING_YET: Final = "nothing has been seen of it yet"
-
 
 def judge(facts: Facts, wanted: Wanted, patience: Patience, now: float) -> Verdict:
     """The state of what *facts* tell of, at a moment in Unix seconds."""
@@ -111,7 +109,8 @@ def _ended(facts: Facts, wanted: Wanted, items: tuple[Item, ...], ended: Signal,
 def _overdue(facts: Facts, patience: Patience, now: float) -> Signal | None:
     if patience.run_time is None or now - facts.watched_since < patience.run_time:
         return None
-    return Signal(Rank.ACTIVITY, RUN_TIME, "timed_out", f"watched for {patience.run_time:g} s without an end", now)
+    yet = "" if facts.active_at is not None else f"; {facts.awaited}"
+    return Signal(Rank.ACTIVITY, RUN_TIME, "timed_out", f"watched for {patience.run_time:g} s without an end{yet}", now)
 
 
 def _going_on(facts: Facts, said: list[Signal], patience: Patience, now: float) -> Signal:
@@ -147,7 +146,7 @@ def _by_activity(facts: Facts, live: list[Signal], patience: Patience, now: floa
     screen = facts.signals.get(checklist.SCREEN)
     running = live[0] if live else screen if screen is not None and screen.state == "running" else None
     if facts.active_at is None:
-        return running or Signal(Rank.ACTIVITY, "activity", "starting", NOTHING_YET, facts.watched_since)
+        return running or Signal(Rank.ACTIVITY, "activity", "starting", facts.awaited, facts.watched_since)
     silent = now - facts.active_at
     if silent >= patience.stalled:
         return _silence("stalled", facts, patience.stalled)

@@ -1,16 +1,16 @@
-"""What is watched, as spans: a `watch.agent.<name>` for each, its states as events in it, and below it the calls that its transcripts tell."""
+"""What is watched, as spans: a `watch.agent.<name>` for each, its states as events in it, and below it the calls that its program tells."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from massgen_tracing import layout, semconv
-from massgen_tracing.runs.watch import transcripts
+from massgen_tracing.runs.watch import told
 from massgen_tracing.runs.watch.signals import FAILURES, FINAL
 from massgen_tracing.runs.watch.transcripts import Call, Session, ToolUse
 from massgen_tracing.runs.watch.watcher import Change, Watched
@@ -25,10 +25,13 @@ class Record:
     Args:
         tracer: the facade's, as `configure()` returned it.
         names: what is watched.
+        recorded: which of these sessions' calls are in recordings already, for their program has sent them itself, and in which trace.
     """
 
-    def __init__(self, tracer: Tracer, names: Iterable[str]) -> None:
+    def __init__(self, tracer: Tracer, names: Iterable[str], recorded: Callable[[Collection[str]], Mapping[str, str]] = lambda _: {}) -> None:
         names = list(names)
+        self._recorded = recorded
+        self._imported: set[tuple[str, str]] = set()
         self._tracer = tracer
         self._session = tracer.session(f"Watching {', '.join(names)}", agents=names, attributes={semconv.WATCHING: True}).start()
         self._spans: dict[str, Work] = {}
@@ -105,19 +108,27 @@ class Record:
         return span
 
     def _import(self, span: Work, watched: Watched) -> None:
-        """The calls that the transcripts of its program tell, since it was watched; each once."""
-        subject = watched.subject
-        if subject.program is None or subject.place is None or span.context is None:
+        """The calls that its program tells, since it was watched; each once, also where two of one folder are watched."""
+        sessions = list(told.sessions(watched.subject))
+        recorded = self._recorded([session.id for session in sessions if session.id]) if sessions else {}
+        if recorded:
+            span.set(semconv.WATCH_TRACES, sorted(set(recorded.values())))
+        if span.context is None:
             return
-        since = subject.facts.watched_since
-        past = _Past(self._tracer, span.context)
-        for session in transcripts.sessions(subject.program.transcripts, subject.place, since):
+        past, agent = _Past(self._tracer, span.context), watched.subject.name
+        for session in (session for session in sessions if session.id not in recorded):
             for call in session.calls.values():
-                if call.end >= since * 1e9:
-                    past.model_call(subject.name, session, call)
+                if self._is_new(session, call.key):
+                    past.model_call(agent, session, call)
             for use in session.tools.values():
-                if use.end >= since * 1e9:
-                    past.tool_use(subject.name, session, use)
+                if self._is_new(session, use.key):
+                    past.tool_use(agent, session, use)
+
+    def _is_new(self, session: Session, key: str) -> bool:
+        if (session.id, key) in self._imported:
+            return False
+        self._imported.add((session.id, key))
+        return True
 
 
 class WatchedFailure(Exception):
@@ -161,4 +172,5 @@ def _about(agent: str, session: Session, subagent: str, *, estimated: bool) -> d
         semconv.ESTIMATED: ["start"] if estimated else None,
         semconv.WATCH_SESSION: session.id or None,
         semconv.WATCH_SUBAGENT: subagent or None,
+        semconv.WATCH_SOURCE: session.source,
     }

@@ -103,12 +103,16 @@ class Used:
     cost: float | None
 
 
+NOTHING_YET: Final = "nothing has been seen of it yet"
+
+
 @dataclass(slots=True)
 class Facts:
     """All that is known of one thing that is watched, as its target keeps it up to date.
 
     Attributes:
         signals: the latest of each name.
+        awaited: what is not there yet, in words, until something is seen of it.
         active_at: when anything of it last changed, in Unix seconds; None where nothing has been seen yet.
         active: what changed then.
         after_error: lines of output since the error, but for those that belong to it.
@@ -123,10 +127,12 @@ class Facts:
         attempt: how many-th attempt this is, from 1.
         resources, used: where known.
         watched_since: when watching began, in Unix seconds.
+        sessions: the program's own ids of its sessions, where it tells which they are; empty where it does not.
     """
 
     watched_since: float
     signals: dict[str, Signal] = field(default_factory=dict)
+    awaited: str = NOTHING_YET
     active_at: float | None = None
     active: str = ""
     after_error: int = 0
@@ -141,6 +147,7 @@ class Facts:
     attempt: int = 1
     resources: Resources | None = None
     used: Used | None = None
+    sessions: set[str] = field(default_factory=set)
 
     def note(self, rank: Rank, name: str, state: State, quote: str, at: float, *, category: str = "", context: Sequence[str] = ()) -> None:
         """Note a signal; one that says the same as before keeps its time."""

@@ -114,10 +114,17 @@ class Terminals:
         self.panes: dict[str, Seen] = {}
         self.there = False
         """Whether there is a server."""
+        self.names: list[str] = []
+        """Of all panes that the server has."""
         self._users: dict[Callable[[], None], Callable[[Pane], bool]] = {}
         self._server: Server | None = None
         self._task: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
+
+    @property
+    def place(self) -> str:
+        """Which server it is, in words."""
+        return "tmux's usual socket" if self._server is None else self._server.place
 
     async def join(self, wake: Callable[[], None], wants: Callable[[Pane], bool]) -> None:
         """Look at the panes that *wants* says, and call *wake* when there is something new.
@@ -168,6 +175,7 @@ class Terminals:
         """Look at all of them; whether anything has changed."""
         panes = await server.panes()
         there, self.there = self.there, panes is not None
+        self.names = [pane.name for pane in panes or ()]
         wanted = {pane.id: pane for pane in panes or () if any(wants(pane) for wants in self._users.values())}
         await server.follow(sorted({pane.session_id for pane in wanted.values()})[:_MOST_FOLLOWED])
         gone = [seen for pane_id, seen in self.panes.items() if seen.there and pane_id not in wanted]

@@ -80,6 +80,9 @@ class Server:
         output: is called with a pane's id and with what it has put out.
         changed: is called when something else has changed: windows, sessions, the server itself.
 
+    Attributes:
+        place: of its socket, in words.
+
     Raises:
         ConfigError: if there is no tmux.
     """
@@ -90,6 +93,7 @@ class Server:
             raise ConfigError("There is no tmux here", hint="Install it (Debian: apt-get install tmux), or watch a file, a folder or a process")
         # Within tmux it is that server, whose variable would have a client refuse to be one within another.
         socket = os.environ.get(SOCKET_VARIABLE) or os.environ.get("TMUX", "").partition(",")[0]
+        self.place = socket or "tmux's usual socket"
         self._words = [tmux, "-u", *(["-S", socket] if socket else [])]
         self._output = output
         self._changed = changed

@@ -1,14 +1,16 @@
-"""What agents have used so far, and when they last wrote anything down, by their transcripts; a file is read again only when it has changed."""
+"""What agents have used so far, and when they last told anything of it; transcripts are read again only when they have changed."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Final
 
 from massgen_tracing import prices
-from massgen_tracing.runs.watch import transcripts
-from massgen_tracing.runs.watch.signals import Facts, Used
-from massgen_tracing.runs.watch.transcripts import Call, Place
+from massgen_tracing.runs.watch import told, transcripts
+from massgen_tracing.runs.watch.signals import Used
+from massgen_tracing.runs.watch.targets import Subject
+from massgen_tracing.runs.watch.transcripts import Call
 
 _SECONDS: Final = 5.0
 """Between two looks."""
@@ -18,33 +20,39 @@ class Usage:
     """Of one agent.
 
     Args:
-        facts: what is known of it.
+        subject: what is known of it.
     """
 
-    def __init__(self, facts: Facts) -> None:
-        self._facts = facts
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
         self._looked_at = float("-inf")
-        self._changed_at = facts.watched_since
+        self._changed_at = subject.facts.watched_since
+        self._sent = 0
 
-    def look(self, program: str, place: Place) -> None:
+    def look(self) -> None:
         """Bring the facts up to date, at most each few seconds."""
-        if time.monotonic() - self._looked_at < _SECONDS:
+        subject, facts = self._subject, self._subject.facts
+        if subject.program is None or subject.place is None or time.monotonic() - self._looked_at < _SECONDS:
             return
         self._looked_at = time.monotonic()
-        changed_at = transcripts.changed_at(program, place)
-        if changed_at is None or changed_at <= self._changed_at:
-            return
-        self._changed_at = changed_at
-        self._facts.moved("the transcript was written", min(changed_at, time.time()))
-        since = self._facts.watched_since
-        calls = {
-            call.key: call for session in transcripts.sessions(program, place, since) for call in session.calls.values() if call.end >= since * 1e9
-        }
-        if calls:
-            costs = [_cost(call) for call in calls.values()]
-            known = [cost for cost in costs if cost is not None]
-            sent, got = sum(call.input for call in calls.values()), sum(call.output for call in calls.values())
-            self._facts.used = Used(sent, got, sum(known) if known else None)
+        changed_at = transcripts.changed_at(subject.program.transcripts, subject.place)
+        written = changed_at is not None and changed_at > self._changed_at
+        if written and changed_at is not None:
+            self._changed_at = changed_at
+            facts.moved("the transcript was written", min(changed_at, time.time()))
+        sent = 0 if subject.telemetry is None else subject.telemetry.taken
+        if written or sent != self._sent:
+            self._sent = sent
+            calls = {(session.id, key): call for session in told.sessions(subject) for key, call in session.calls.items()}
+            facts.used = used(calls.values()) or facts.used
+
+
+def used(calls: Collection[Call]) -> Used | None:
+    """The sum of calls; None for none."""
+    if not calls:
+        return None
+    known = [cost for call in calls if (cost := _cost(call)) is not None]
+    return Used(sum(call.input for call in calls), sum(call.output for call in calls), sum(known) if known else None)
 
 
 def _cost(call: Call) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -101,6 +102,17 @@ class Watched:
     error: Signal | None = None
     progress: int | None = None
     seen: dict[str, Signal] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
+
+    def is_new(self, error: Signal) -> bool:
+        """Whether an error has not been told yet; one that differs in its numbers only is no other."""
+        words = _NUMBERS.sub("#", error.quote)
+        if words in self.told:
+            return False
+        if len(self.told) >= _MOST_TOLD:
+            self.told.clear()
+        self.told.add(words)
+        return True
 
     def change(
         self, kind: Literal["state", "error", "progress", "limit"], now: float, *, previous: State | None = None, evidence: Signal | None = None
@@ -113,6 +125,10 @@ class Watched:
             verdict.checklist, facts.attempt, facts.progress, facts.doing, facts.last_line, facts.resources, facts.used,
         )  # fmt: skip
 
+
+_NUMBERS: Final = re.compile(r"\d+")
+_MOST_TOLD: Final = 100
+"""Errors that are remembered of one thing, so that they are told once."""
 
 _SETTLING: Final = 0.05
 """Seconds beyond a threshold of time, so that it is crossed when it is looked at."""
@@ -201,9 +217,8 @@ class Watcher:
         for subject in target.subjects:
             watched = self.watched.get(subject.name)
             if watched is None or watched.subject is not subject:
-                watched = self.watched[subject.name] = Watched(subject, Crossings(self.options.thresholds), Usage(subject.facts))
-            if subject.program is not None and subject.place is not None and subject.program.transcripts:
-                watched.usage.look(subject.program.transcripts, subject.place)
+                watched = self.watched[subject.name] = Watched(subject, Crossings(self.options.thresholds), Usage(subject))
+            watched.usage.look()
             changes += self._judge(watched, now)
         names = {subject.name for each in self._targets for subject in each.subjects}
         for name in self.watched.keys() - names:  # what was waited for has a name of its own now
@@ -227,7 +242,7 @@ class Watcher:
         error = facts.signals.get(ERROR)
         if error is not None and (watched.error is None or watched.error.quote != error.quote):
             watched.error = error
-            if verdict.state not in FINAL and verdict.evidence.name != ERROR:
+            if watched.is_new(error) and verdict.state not in FINAL and verdict.evidence.name != ERROR:
                 made.append(watched.change("error", now, evidence=error))
         percent = None if facts.progress is None else int(facts.progress)
         if percent != watched.progress:

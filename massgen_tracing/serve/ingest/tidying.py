@@ -74,7 +74,7 @@ class Tidier:
 def main(root: str, seconds: float) -> None:
     """Seal what has been quiet for so long: many small recordings together, others by themselves."""
     from massgen_tracing.store.roots import compaction
-    from massgen_tracing.store.sealing import seal
+    from massgen_tracing.store.sealing import candidates, seal
 
     os.nice(_NICE)
     deadline = time.monotonic() + _LONGEST_SECONDS
@@ -88,5 +88,5 @@ def main(root: str, seconds: float) -> None:
         if time.monotonic() > deadline:
             return
         with contextlib.suppress(RecordingError, OSError):
-            if seal.is_own(path) and is_quiet(path):
+            if candidates.is_own(path) and is_quiet(path):
                 seal.seal(path)

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from massgen_tracing.serve.queries.problems import Problem, wrong
+from massgen_tracing.store.terms import UTC as UTC_ZONE
+from massgen_tracing.store.terms import is_zone
 
 MOST_ROWS: Final = 10_000
 """Logfire's most."""
@@ -28,6 +30,8 @@ class Asked:
         min_timestamp, max_timestamp: only what started between them.
         limit: rows at most.
         environments: only rows of these deployment environments, an empty text for rows without any; None for all.
+        timezone: the zone in which times are told.
+        explain: whether the engine's plans are told.
         with_schema: whether JSON has the columns' types.
         by_row: of the first version, whether JSON is an object a row.
     """
@@ -37,6 +41,8 @@ class Asked:
     max_timestamp: datetime | None
     limit: int
     environments: tuple[str, ...] | None = None
+    timezone: str = UTC_ZONE
+    explain: bool = False
     with_schema: bool = True
     by_row: bool = True
 
@@ -109,10 +115,15 @@ class _Said:
             return None
         return tuple(value)
 
-    def only(self, name: str, right: object, message: str) -> None:
-        """A parameter of which only one value can be taken here."""
-        if self._said.get(name) not in (None, right):  # it may be a list
-            self._wrong(name, "not_supported", message)
+    def zone(self, name: str) -> str:
+        """A time zone."""
+        value = self._said.get(name)
+        if value is None:
+            return UTC_ZONE
+        if isinstance(value, str) and is_zone(value):
+            return value
+        self._wrong(name, "timezone", "Input should be a time zone, such as Europe/Paris or +02:00")
+        return UTC_ZONE
 
     def checked(self, asked: Asked) -> Asked:
         """The question, if nothing is wrong with it.
@@ -138,9 +149,6 @@ def of_body(body: bytes) -> Asked:
     if not isinstance(document, dict):
         raise Problem(422, [wrong(("body",), "dict_type", "The body should be a JSON object, with sql and min_timestamp")])
     said = _Said("body", document)
-    said.only("timezone", "UTC", "Times are in UTC here; AT TIME ZONE in the statement gives them another zone")
-    if said.flag("explain", default=False):
-        said.problems.append(wrong(("body", "explain"), "not_supported", "Plans are not told here; leave it out", True))
     return said.checked(
         Asked(
             said.text("sql"),
@@ -148,6 +156,8 @@ def of_body(body: bytes) -> Asked:
             said.time("max_timestamp"),
             said.rows("limit", DEFAULT_ROWS),
             said.texts("deployment_environment"),
+            said.zone("timezone"),
+            said.flag("explain", default=False),
             said.flag("include_schema", default=True),
         )
     )
@@ -162,5 +172,5 @@ def of_query(parameters: Mapping[str, str]) -> Asked:
     said = _Said("query", parameters)
     by_row = said.flag("json_rows", default=said.flag("row_oriented", default=False))
     return said.checked(
-        Asked(said.text("sql"), said.time("min_timestamp"), said.time("max_timestamp"), said.rows("limit", DEFAULT_ROWS_V1), None, by_row=by_row)
+        Asked(said.text("sql"), said.time("min_timestamp"), said.time("max_timestamp"), said.rows("limit", DEFAULT_ROWS_V1), by_row=by_row)
     )

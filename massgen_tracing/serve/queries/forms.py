@@ -12,7 +12,7 @@ import pyarrow as pa
 from massgen_tracing.serve.queries.asked import Asked
 from massgen_tracing.serve.queries.problems import Problem, wrong
 from massgen_tracing.store.engine import export
-from massgen_tracing.store.engine.answer import Result
+from massgen_tracing.store.engine.answer import Plan, Result
 from massgen_tracing.views import formats
 
 JSON: Final = "application/json"
@@ -87,13 +87,22 @@ def _schema(result: Result) -> dict[str, Any]:
     return {"fields": [field(item) for item in result.table.schema]}
 
 
+def _plan(plan: Plan) -> dict[str, str]:
+    """Plans under the names that Logfire's messages have. Where JSON has them, Logfire does not say: they stand beside the schema."""
+    return {"logical_plan": plan.logical, "physical_plan": plan.physical}
+
+
 def _json(result: Result, asked: Asked) -> bytes:
     said = {"schema": _schema(result)} if asked.with_schema else {}
+    if result.plan is not None:
+        said["explain"] = _plan(result.plan)
     return json.dumps({**said, "data": list(_rows(result))}, ensure_ascii=False).encode()
 
 
 def _lines(result: Result, asked: Asked) -> bytes:
     messages: list[dict[str, Any]] = [{"type": "schema", "schema": _schema(result)}] if asked.with_schema else []
+    if result.plan is not None:
+        messages.append({"type": "explain", **_plan(result.plan)})
     rows = _rows(result)
     while together := list(itertools.islice(rows, _TOGETHER)):
         messages.append({"type": "data", "rows": together})

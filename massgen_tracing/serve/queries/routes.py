@@ -71,6 +71,8 @@ class _Asking:
             max_bytes=_MOST_BYTES,
             timeout=_SECONDS,
             environments=question.environments,
+            timezone=question.timezone,
+            explain=question.explain,
         )
         if result.cut == "bytes":
             raise QueryError(f"The answer has more than {_MOST_BYTES:,} bytes", hint="Ask for fewer columns or rows")

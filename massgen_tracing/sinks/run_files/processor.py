@@ -15,7 +15,6 @@ from massgen_tracing import finalization, guard, semconv
 from massgen_tracing.layout import RunDirectory
 from massgen_tracing.model import RUN_CONTEXT_KEY, SpanRecord
 from massgen_tracing.projection.directory import RunFiles, is_ours
-from massgen_tracing.projection.fold import PREFIXES
 from massgen_tracing.sinks.run_files.worker import FileWorker
 from massgen_tracing.trace.span import Span as OwnSpan
 from massgen_tracing.worker import end_at_forks
@@ -110,7 +109,7 @@ class LiveFiles(SpanProcessor):
         try:
             context = otel_context.get_current() if parent_context is None else parent_context
             run = context.get(RUN_CONTEXT_KEY)
-            if run is not None and span.name.startswith(PREFIXES):
+            if run is not None:
                 self._started(span, run)
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("LiveFiles.on_start", error)

@@ -17,16 +17,30 @@ _NUMERIC: Final = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decima
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """How the engine comes to an answer, in its own words.
+
+    Attributes:
+        logical: what is done.
+        physical: how it is done.
+    """
+
+    logical: str
+    physical: str
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """The answer to a query.
 
     Attributes:
-        table: the rows as an Arrow table; times in microseconds, with the zone that `AT TIME ZONE` has given, or else UTC.
+        table: the rows as an Arrow table; times in microseconds, with the zone that `AT TIME ZONE` has given, or else that of the question.
         cut: by which limit the answer was cut; empty when it is whole.
         limit: how many rows were asked for at most.
         max_bytes: how many bytes were asked for at most.
         report: what the reader read, and what it had to skip.
         seconds: how long reading and asking took.
+        plan: how the engine came to it, where that was asked.
     """
 
     table: pa.Table
@@ -35,6 +49,7 @@ class Result:
     max_bytes: int
     report: Report
     seconds: float
+    plan: Plan | None = None
 
     @property
     def truncated(self) -> bool:
@@ -48,7 +63,7 @@ class Result:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The rows as dicts; times are aware datetimes, in UTC where `AT TIME ZONE` has not given them another zone."""
+        """The rows as dicts; times are aware datetimes, in the zone of the question where `AT TIME ZONE` has not given them another one."""
         rows: list[dict[str, Any]] = self.table.to_pylist()
         return rows
 

@@ -12,10 +12,12 @@ import datafusion
 import pyarrow as pa
 
 from massgen_tracing.store.engine import limits
+from massgen_tracing.store.engine.zones import ENGINES_UTC
 from massgen_tracing.store.sql import functions, lengths, measures, schema
 from massgen_tracing.store.sql.tokens import MOST_LEVELS
 from massgen_tracing.store.tables import metrics, records
 from massgen_tracing.store.tables.meanings import METRICS, RECORDS, RUN
+from massgen_tracing.store.terms import UTC
 
 EMPTY: Final = {
     records.TABLE: pa.RecordBatch.from_pylist([], schema=records.SCHEMA),
@@ -50,8 +52,11 @@ _idle: Final[dict[bool, list[Engine]]] = {False: [], True: []}
 
 
 @contextlib.contextmanager
-def taken(*, lists: bool) -> Iterator[Engine]:
-    """An engine that nobody else uses meanwhile. One that has answered is kept; one that failed is not."""
+def taken(*, lists: bool, zone: str = UTC) -> Iterator[Engine]:
+    """An engine that nobody else uses meanwhile. One that has answered is kept, but for those of other zones; one that failed is not."""
+    if zone != UTC:
+        yield Engine(_new(lists=lists, zone=zone))
+        return
     kept = _idle[lists]
     engine = kept.pop() if kept else Engine(_new(lists=lists))
     yield engine
@@ -95,14 +100,14 @@ def _information() -> dict[str, pa.Table]:
     return {"columns": columns.append_column("description", meanings), "tables": tables}
 
 
-def _new(*, lists: bool) -> datafusion.SessionContext:
+def _new(*, lists: bool, zone: str = UTC) -> datafusion.SessionContext:
     config = (
         datafusion.SessionConfig()
         .with_information_schema(enabled=False)
         # PostgreSQL has no `* EXCEPT (…)`, which DataFusion documents.
         .set("datafusion.sql_parser.dialect", "Generic" if lists else "PostgreSQL")
         .set("datafusion.sql_parser.recursion_limit", str(2 * MOST_LEVELS))
-        .set("datafusion.execution.time_zone", "+00:00")
+        .set("datafusion.execution.time_zone", ENGINES_UTC if zone == UTC else zone)
         .set("datafusion.execution.parquet.schema_force_view_types", "false")
         .set("datafusion.execution.parquet.pushdown_filters", "true")
         # Planning reads the footers, which are then kept: the statistics say which files are enough, and which cannot have newer rows.

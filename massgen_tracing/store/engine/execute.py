@@ -7,40 +7,33 @@ files, no catalogue, no settings.
 from __future__ import annotations
 
 import bisect
-import contextlib
 import dataclasses
 import re
-import time
-import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import datafusion
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from massgen_tracing import layout
 from massgen_tracing.errors import QueryError, RecordingError
-from massgen_tracing.store.engine import engines, first, limits, refusals, remote, runs
-from massgen_tracing.store.engine.answer import Cut
+from massgen_tracing.store.engine import engines, first, limits, refusals, runs, zones
+from massgen_tracing.store.engine.answer import Cut, Plan
 from massgen_tracing.store.engine.damage import gone, of_storage, unreadable
 from massgen_tracing.store.engine.first import First
 from massgen_tracing.store.engine.sources import Sources, Window, choose
 from massgen_tracing.store.engine.tables import tables
 from massgen_tracing.store.reading.report import Report
-from massgen_tracing.store.roots import catalogue, compaction, segments
+from massgen_tracing.store.roots import catalogue, passing, segments
 from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.roots.segments import Found
-from massgen_tracing.store.sealing import seal, segment
+from massgen_tracing.store.sealing import segment
 from massgen_tracing.store.sql import dialect, direct, functions, lengths, parameters, schema
 from massgen_tracing.store.tables.meanings import RUN
-from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT, ClickHouse, Value
-
-_SEALING_SECONDS: Final = 0.5
-"""For sealing, after an answer, what has ended a while ago."""
+from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT, UTC, ClickHouse, Value
 
 
 def answer(
@@ -53,6 +46,8 @@ def answer(
     limit: int,
     max_bytes: int,
     environments: Sequence[str] | None = None,
+    zone: str = UTC,
+    explained: bool = False,
     clickhouse: Mapping[str, str] | None = None,
     seconds: float = DEFAULT_TIMEOUT,
     on_stage: Callable[[str], None],
@@ -68,12 +63,14 @@ def answer(
         limit: rows at most.
         max_bytes: bytes of them at most.
         environments: leave out rows of other deployment environments.
+        zone: the time zone in which times are told, and read where a text says none.
+        explained: whether the engine's plans are told.
         clickhouse: the ClickHouse that is asked instead of files, if any.
         seconds: how long it may take; whoever asks enforces that.
         on_stage: told "reading" before it reads whatever there is, "fetching" before it asks ClickHouse, "asking" when everything is there.
 
     Returns:
-        How the answer was cut and the report; the rows as an Arrow IPC stream; what is to be done when they have been given, if anything.
+        How the answer was cut, the plans and the report; the rows as an Arrow IPC stream; what is to be done when they have been given, if anything.
 
     Raises:
         QueryError: if the statement is refused or fails.
@@ -87,7 +84,7 @@ def answer(
     window = Window(min_us, max_us, None if environments is None else tuple(environments))
     # Where some rows do not count, nobody knows how many of them are enough.
     enough = first.wanted(statement.text) if environments is None else None
-    question = _Question(statement, enough, found.traces, window, limit, max_bytes)
+    question = _Question(statement, enough, found.traces, window, limit, max_bytes, zone, explained)
     if clickhouse is not None:
         if environments is not None:
             raise QueryError("Deployment environments are asked of recordings only", hint="Say WHERE deployment_environment = 'production'")
@@ -104,22 +101,13 @@ def answer(
         answered = _answer_from(lambda: _found(places, wanted), sources, question, lambda: on_stage("asking"))
         if not answered.report.files and not only_schema:
             answered.report.empty += [place for place in sources if catalogue.is_without_recordings(place)]
-    return answered.head, answered.body, partial(_seal, sources, answered.live) if answered.live else None
+    settled = passing.settled(answered.live)
+    return answered.head, answered.body, partial(passing.start, sources, settled) if settled else None
 
 
 def _found(sources: Sequence[str], wanted: Wanted) -> Found:
     found = [segments.found(place, wanted) for place in sources]
     return Found(tuple(path for each in found for path in each.files), tuple(chosen for each in found for chosen in each.segments))
-
-
-def _seal(sources: Sequence[str], live: Sequence[Path]) -> None:
-    """Seal what has ended a while ago, for a while."""
-    begun = time.monotonic()
-    for source in sources:
-        with contextlib.suppress(RecordingError):
-            # What is found in a fifth of the time is sealed in the rest of it.
-            compaction.compact(Path(source), until=begun + _SEALING_SECONDS / 5, only=seal.has_settled)
-    seal.seal_settled(live, seconds=begun + _SEALING_SECONDS - time.monotonic())
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,22 +120,38 @@ class _Question:
     window: Window
     limit: int
     max_bytes: int
+    zone: str
+    explained: bool
+
+    def ask(self, sources: Sources, window: Window, known_runs: pa.RecordBatch | None = None) -> _Asked:
+        """The answer of these sources."""
+        return ask(
+            self.statement,
+            sources,
+            window=window,
+            limit=self.limit,
+            max_bytes=self.max_bytes,
+            known_runs=known_runs,
+            zone=self.zone,
+            explained=self.explained,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Answered:
-    """So many rows as an Arrow IPC stream, how they were cut, and what was read for them."""
+    """So many rows as an Arrow IPC stream, how they were cut, by which plan they came, and what was read for them."""
 
     body: pa.Buffer
     rows: int
     cut: Cut
+    plan: Plan | None
     report: Report
     live: tuple[Path, ...]
 
     @property
     def head(self) -> dict[str, Any]:
         """What is said of it before its rows."""
-        return {"cut": self.cut, "report": dataclasses.asdict(self.report)}
+        return {"cut": self.cut, "plan": None if self.plan is None else dataclasses.asdict(self.plan), "report": dataclasses.asdict(self.report)}
 
     def is_enough(self, question: _Question) -> bool:
         """Whether reading more would give no more rows."""
@@ -171,15 +175,13 @@ def _answer_from(find: Callable[[], Found], sources: Sequence[str], question: _Q
         try:
             with limits.memory():
                 known = runs.of_traces(there) if _names_run(question.statement.text) else None
-                table, cut, asked = ask(
-                    question.statement, chosen, window=question.window, limit=question.limit, max_bytes=question.max_bytes, known_runs=known
-                )
+                table, cut, asked, plan = question.ask(chosen, question.window, known)
                 body = _streamed(table)
             found = gone(asked)
             if not found:
                 report = chosen.recording.report
                 report.lost |= {str(path): reason for path, reason in lost.items()}
-                return _Answered(body, table.num_rows, cut, report, tuple(path for path in files if not layout.is_sealed(path)))
+                return _Answered(body, table.num_rows, cut, plan, report, tuple(path for path in files if not layout.is_sealed(path)))
         except QueryError as error:
             # A file may turn out to be damaged after it was chosen: the others have an answer all the same.
             suspects = [path for path, _ in chosen.sealed if path not in named] if of_storage(error) else []
@@ -196,17 +198,19 @@ def _answer_from_clickhouse(place: ClickHouse, seconds: float, question: _Questi
     if _names_run(question.statement.text):
         hint = "Ask for attributes->>'gen_ai.conversation.id', which sessions and agents' rounds have"
         raise QueryError(f"{RUN} is known of recordings only, and ClickHouse has none", hint=hint)
+    from massgen_tracing.store.engine import remote  # loads what HTTP needs
+
     on_stage("fetching")
     of = remote.source(question.statement, place, seconds, question.window)
     for step in remote.steps(question.first, of, question.limit + 1):
         on_stage("asking")
         with limits.memory():
-            table, cut, _ = ask(question.statement, step.sources, window=step.window, limit=question.limit, max_bytes=question.max_bytes)
+            table, cut, _, plan = question.ask(step.sources, step.window)
             body = _streamed(table)
         if step.enough is None or cut or table.num_rows >= step.enough:
             break  # the last step is enough in any case
         on_stage("fetching")
-    return _Answered(body, table.num_rows, cut, step.sources.recording.report, ())
+    return _Answered(body, table.num_rows, cut, plan, step.sources.recording.report, ())
 
 
 def _streamed(table: pa.Table) -> pa.Buffer:
@@ -214,6 +218,15 @@ def _streamed(table: pa.Table) -> pa.Buffer:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue()
+
+
+class _Asked(NamedTuple):
+    """Rows, how they were cut, the sealed files that they are from, and the engine's plans, where they are told."""
+
+    table: pa.Table
+    cut: Cut
+    sealed: tuple[Path, ...]
+    plan: Plan | None
 
 
 def ask(
@@ -225,11 +238,13 @@ def ask(
     max_bytes: int = DEFAULT_MAX_BYTES,
     typed_columns: bool = True,
     known_runs: pa.RecordBatch | None = None,
-) -> tuple[pa.Table, Cut, tuple[Path, ...]]:
-    """The answer of one translated statement, how it was cut, and the sealed files that it is from.
+    zone: str = UTC,
+    explained: bool = False,
+) -> _Asked:
+    """The answer of one translated statement.
 
     Without *typed_columns*, attributes are read from their JSON text only; the answer is the same. *known_runs* are the runs of traces, where the
-    statement names them.
+    statement names them. Times are told in *zone*; plans are told where they are *explained*.
 
     Raises:
         QueryError: if the engine refuses the statement or fails at it.
@@ -238,12 +253,12 @@ def ask(
         text = _exact(statement)
         asked = direct.find(text) if typed_columns and sources.sealed else direct.Direct(text)
         try:
-            return _ask(statement, asked, sources, window, limit, max_bytes, known_runs)
+            return _ask(statement, asked, sources, window, limit, max_bytes, known_runs, zone, explained)
         except Exception as error:
             if not (asked.tables and refusals.is_own_fault(error)):
                 raise
             # The engine has lost its way among the typed columns; the text says the same.
-            return _ask(statement, direct.Direct(text), sources, window, limit, max_bytes, known_runs)
+            return _ask(statement, direct.Direct(text), sources, window, limit, max_bytes, known_runs, zone, explained)
     except (KeyboardInterrupt, SystemExit, GeneratorExit, QueryError, RecordingError):
         raise
     except BaseException as error:
@@ -259,21 +274,26 @@ def _ask(
     limit: int,
     max_bytes: int,
     known_runs: pa.RecordBatch | None,
-) -> tuple[pa.Table, Cut, tuple[Path, ...]]:
+    zone: str,
+    explained: bool,
+) -> _Asked:
     """The same, with the engine's own errors; *asked* is the statement, or the same with typed columns."""
     titles = _titles(statement)
-    with engines.taken(lists=statement.lists) as engine:
+    plan = None
+    with engines.taken(lists=statement.lists, zone=zone) as engine:
         enough = first.wanted(statement.text) if window.environments is None else None
         for step in first.steps(enough, sources, window, limit + 1):
-            with tables(engine, step.sources, window=step.window, asked=asked, runs=known_runs):
-                frame = _plan(engine.context, asked.text, statement.params)
-                batches, cut = _collect(frame.limit(limit + 1), limit, max_bytes)
+            with tables(engine, step.sources, window=step.window, asked=asked, runs=known_runs, zone=zone):
+                frame = _plan(engine.context, asked.text, statement.params).limit(limit + 1)
+                if explained:
+                    plan = Plan(frame.optimized_logical_plan().display_indent(), frame.execution_plan().display_indent())
+                batches, cut = _collect(frame, limit, max_bytes)
                 table = pa.Table.from_batches(batches, schema=batches[0].schema if batches else frame.schema()).rename_columns(titles)
                 table = table.drop_columns(list(statement.hidden))
             if step.enough is None or cut or table.num_rows >= step.enough:
                 break  # the last step is enough in any case
-    _check_zones(table.schema, statement)
-    return _in_microseconds(table), cut, tuple(path for path, _ in step.sources.sealed)
+    zones.check(table.schema, statement)
+    return _Asked(zones.in_microseconds(table), cut, tuple(path for path, _ in step.sources.sealed), plan)
 
 
 _OPTIONS: Final = datafusion.SQLOptions().with_allow_ddl(allow=False).with_allow_dml(allow=False).with_allow_statements(allow=False)
@@ -296,7 +316,7 @@ def _titles(statement: dialect.Statement) -> Sequence[str]:
     return [functions.plain(name) for name in planned.schema().names]
 
 
-_PROBED: Final = re.compile(rf"call to '{lengths.PROBE}' function: coercion from (.*?) to the signature")
+_PROBED: Final = re.compile(rf"call to '(?:{'|'.join(lengths.PROBES)})' function: coercion from (.*?) to the signature")
 
 
 @lru_cache(maxsize=16)
@@ -330,54 +350,3 @@ def _collect(frame: datafusion.DataFrame, limit: int, max_bytes: int) -> tuple[l
         batches.append(batch)
         rows, size = rows + batch.num_rows, size + batch.nbytes
     return batches, ""
-
-
-_ENGINES_UTC: Final = frozenset({None, "+00:00", "UTC"})
-_ZONE: Final = re.compile(r"timestamp\[\w+, tz=([^]]*)\]")
-"""The zone in the name of a type, also inside of lists and structs."""
-_OFFSET: Final = re.compile(r"[+-]\d\d:?\d\d")
-
-
-def _check_zones(schema: pa.Schema, statement: dialect.Statement) -> None:
-    """See that the zones of `AT TIME ZONE` exist: the engine does not look them up before it has to."""
-    for zone in {zone for item in schema for zone in _ZONE.findall(str(item.type))} - _ENGINES_UTC:
-        if not _OFFSET.fullmatch(zone) and not _is_known(zone):
-            place = statement.place_of(zone)
-            raise QueryError(
-                f"There is no time zone {zone!r} here{f' ({place})' if place else ''}",
-                expected="a name of the IANA database, such as 'Europe/Paris', or an offset, such as '+02:00'",
-                hint=None if zoneinfo.available_timezones() else "This machine has no such database: pip install tzdata",
-            )
-
-
-def _is_known(zone: str) -> bool:
-    try:
-        zoneinfo.ZoneInfo(zone)
-    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
-        return False
-    return True
-
-
-def _in_microseconds(table: pa.Table) -> pa.Table:
-    """Times and lengths of time in microseconds, whatever the functions that made them computed in; times without a zone are UTC."""
-    for index, item in enumerate(table.schema):
-        wanted = _of_microseconds(item.type)
-        if wanted != item.type:
-            column = table.column(index)
-            if pa.types.is_timestamp(item.type) and item.type.tz is None:
-                column = pc.assume_timezone(column, "UTC")
-            table = table.set_column(index, item.with_type(wanted), column.cast(wanted, safe=False))
-    return table
-
-
-def _of_microseconds(kind: pa.DataType) -> pa.DataType:
-    """The same type in microseconds, also inside of lists and structs; a zone that `AT TIME ZONE` has given stays."""
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("us", "UTC" if kind.tz in _ENGINES_UTC else kind.tz)
-    if pa.types.is_duration(kind):
-        return pa.duration("us")
-    if pa.types.is_struct(kind):
-        return pa.struct([inner.with_type(_of_microseconds(inner.type)) for inner in kind])
-    if pa.types.is_list(kind):
-        return pa.list_(kind.value_field.with_type(_of_microseconds(kind.value_type)))
-    return kind

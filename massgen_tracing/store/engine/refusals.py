@@ -114,6 +114,9 @@ _ELSEWHERE: Final = {
 }
 """What others call a function, and how the same is said here."""
 
+_NEAR_KEY: Final = 0.75
+"""How like an attribute's key a name has to be to be taken for it."""
+
 
 def is_own_fault(error: BaseException) -> bool:
     """Whether the engine says that it has made a plan that is wrong, and not that the statement is."""
@@ -144,8 +147,15 @@ def _column(text: str, statement: Statement) -> QueryError | None:
     quoted = any(token.kind is Kind.QUOTED and token.text == own for token in tokenize(statement.written))
     return QueryError(
         f"The statement failed: No field named {name}.{_did_you_mean(near)}{f' ({place})' if place else ''}",
-        hint="A text stands in 'single quotes', a name in \"double quotes\"" if quoted else None,
+        hint="A text stands in 'single quotes', a name in \"double quotes\"" if quoted else None if near else _elsewhere(own),
     )
+
+
+def _elsewhere(name: str) -> str:
+    """Where what is no column may stand: among the attributes, by the last part of its key."""
+    keys = {key.rpartition(".")[2]: key for key in sorted(words.KEYS, key=len, reverse=True)} | {key: key for key in words.KEYS}
+    near = difflib.get_close_matches(name.lower(), keys, 1, _NEAR_KEY)
+    return f"It may be an attribute: attributes->>'{keys[near[0]]}'" if near else "`SHOW COLUMNS FROM records` lists what there is"
 
 
 def _nearest(name: str, there: list[str]) -> list[str]:

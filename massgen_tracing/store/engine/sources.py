@@ -21,7 +21,7 @@ from massgen_tracing.store.reading.recording import Recording
 from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.roots.reader import Reader, is_beside_runs, is_columnar, no_otlp
 from massgen_tracing.store.roots.segments import Chosen
-from massgen_tracing.store.sealing import exported, seal, sealed
+from massgen_tracing.store.sealing import candidates, exported, sealed
 from massgen_tracing.store.sealing.sealed import Index
 
 
@@ -105,7 +105,7 @@ def choose(
                     reader.add_sealed(path)
                 elif wanted:
                     columnar.append((path, index))
-            elif traces is None or not seal.is_own(path) or _mentions(path, traces):
+            elif traces is None or not candidates.is_own(path) or _mentions(path, traces):
                 reader.add_file(path)
     if not segments:
         reader.fail_if_all_are_lost(paths)

@@ -19,8 +19,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet
 
 from massgen_tracing import layout
@@ -34,6 +34,7 @@ from massgen_tracing.store.reading.signals import Record
 from massgen_tracing.store.reading.sources import Foreign
 from massgen_tracing.store.reading.spans import identity
 from massgen_tracing.store.tables import metrics, plain, records
+from massgen_tracing.store.tables.plain import Plain
 
 LARGE: Final = 2**23
 """Files of fewer bytes in all are read in memory."""
@@ -126,6 +127,7 @@ class _Rows:
         self.of_records = _File(f"{directory}/records", records.SCHEMA)
         self.of_metrics = _File(f"{directory}/metrics", metrics.SCHEMA)
         self.spans = self.logs = self.points = 0
+        self._of_spans, self._of_events = _Alike(self.of_records), _Alike(self.of_records)
         self._keys = array("q")
         self._identities = array("q")
         self._starts: dict[tuple[str, str], SpanRecord] = {}
@@ -145,7 +147,9 @@ class _Rows:
                 self.spans += len(made.keys)
                 self._keys.extend(map(hash, made.keys))
                 self._identities.extend(map(hash, made.identities))
-                self.of_records.add_table(made.table)
+                self._of_spans.add(made.rows)
+                if made.events is not None:
+                    self._of_events.add(made.events)
             else:
                 others = group.values
         for record in document.decoded(replace(group, values=others)):
@@ -185,18 +189,47 @@ class _Rows:
         Raises:
             Intertwined: if a span was told of more than once.
         """
-        if len(np.unique(np.frombuffer(self._identities, np.int64))) < len(self._identities):
+        if pc.count_distinct(_numbers(self._identities)).as_py() < len(self._identities):
             raise Intertwined
-        ended = np.isin([hash(key) for key in self._starts], np.frombuffer(self._keys, np.int64))
-        self.spans += len(self._starts) - int(ended.sum())
+        ended = pc.is_in(pa.array(map(hash, self._starts), pa.int64()), _numbers(self._keys)).to_pylist()
+        self.spans += ended.count(False)
         for start, has_ended in zip(self._starts.values(), ended, strict=True):
             self._add_rows(start if has_ended else unfinished(start, "interrupted"))
+        self._of_spans.gather()
+        self._of_events.gather()
         self.of_records.finish()
         self.of_metrics.finish()
 
     def close(self) -> None:
         self.of_records.close()
         self.of_metrics.close()
+
+
+class _Alike:
+    """Rows as columns on their way into a file, which are put together as long as they say the same of where they are from."""
+
+    def __init__(self, file: _File) -> None:
+        self._file = file
+        self._plains: list[Plain] = []
+        self._rows = 0
+
+    def add(self, made: Plain) -> None:
+        if self._plains and self._plains[0].same is not made.same:
+            self.gather()
+        self._plains.append(made)
+        self._rows += made.length
+        if self._rows >= _TOGETHER:
+            self.gather()
+
+    def gather(self) -> None:
+        if self._plains:
+            self._file.add_table(plain.table(self._plains))
+            self._plains.clear()
+            self._rows = 0
+
+
+def _numbers(numbers: array[int]) -> pa.Array:
+    return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
 
 
 class _File:

@@ -20,11 +20,13 @@ from datafusion import DataFrame, SessionContext
 from massgen_tracing import layout
 from massgen_tracing.store.engine.engines import EMPTY, Engine
 from massgen_tracing.store.engine.sources import Sources, Window, stamp
+from massgen_tracing.store.engine.zones import told_in
 from massgen_tracing.store.sealing import sealed, segment, typed
 from massgen_tracing.store.sealing.typed import Typed
 from massgen_tracing.store.sql.direct import Access, Direct
 from massgen_tracing.store.tables import metrics, records
 from massgen_tracing.store.tables.meanings import RUN
+from massgen_tracing.store.terms import UTC
 
 _FEW_FILES: Final = 64
 """Views of more are not kept: each holds the statistics of all columns of its files."""
@@ -36,7 +38,7 @@ RUNS: Final = pa.schema([(_RUN_TRACE, pa.string()), (RUN, pa.string())])
 
 
 @contextlib.contextmanager
-def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct, runs: pa.RecordBatch | None = None) -> Iterator[None]:
+def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct, runs: pa.RecordBatch | None = None, zone: str = UTC) -> Iterator[None]:
     """Make `records_all`, `records` and `metrics` known to an engine, as far as they are asked for, for as long as the block runs.
 
     Args:
@@ -45,6 +47,7 @@ def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct, r
         window: rows outside of it are left out.
         asked: what is asked of the tables.
         runs: of `RUNS`, where rows are to have a column for it.
+        zone: in which their times are told.
     """
     context, recording = engine.context, sources.recording
     groups = _alike(sources, asked.accesses)
@@ -65,12 +68,13 @@ def tables(engine: Engine, sources: Sources, *, window: Window, asked: Direct, r
             for name, view in views.items()
         }
     for name, view in views.items():
-        context.register_view(name, view)
+        context.register_view(name, told_in(view, zone))
     if asked.reads(metrics.TABLE) and sources.points is not None:
-        context.register_view(metrics.TABLE, _within(context.read_parquet(sources.points, schema=metrics.SCHEMA), window, "recorded_timestamp"))
+        view = _within(context.read_parquet(sources.points, schema=metrics.SCHEMA), window, "recorded_timestamp")
+        context.register_view(metrics.TABLE, told_in(view, zone))
     elif asked.reads(metrics.TABLE):
         points = metrics.table(recording.points, min_us=window.min_us, max_us=window.max_us).to_batches() if recording.points else []
-        context.register_view(metrics.TABLE, _of(context.read_batches(points or [EMPTY[metrics.TABLE]]), window))
+        context.register_view(metrics.TABLE, told_in(_of(context.read_batches(points or [EMPTY[metrics.TABLE]]), window), zone))
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import dataclasses
+import importlib
 import os
 import queue
 import shutil
@@ -27,7 +28,7 @@ from massgen_tracing import errors
 from massgen_tracing.errors import QueryError
 from massgen_tracing.store.engine import limits
 from massgen_tracing.store.process import wire
-from massgen_tracing.store.terms import ClickHouse, Value
+from massgen_tracing.store.terms import ClickHouse, Value, is_zone
 
 if TYPE_CHECKING:
     from massgen_tracing.store.engine.answer import Result
@@ -241,6 +242,11 @@ def _at_exit() -> None:
     _pool.close()
 
 
+def prepare() -> None:
+    """Start a worker; see `massgen_tracing.store.prepare`."""
+    _pool.give_back(_pool.take())
+
+
 def query(
     sql: str,
     sources: Path | str | Sequence[Path | str],
@@ -249,6 +255,8 @@ def query(
     min_timestamp: datetime | None,
     max_timestamp: datetime | None,
     environments: Sequence[str] | None,
+    timezone: str,
+    explain: bool,
     limit: int,
     max_bytes: int,
     timeout: float,
@@ -257,6 +265,8 @@ def query(
 ) -> Result:
     """The answer to one SELECT, from a worker; see `massgen_tracing.store.query`."""
     begun = time.monotonic()
+    if not is_zone(timezone):
+        raise QueryError("There is no such time zone here", expected="a name of the IANA database, such as Europe/Paris, or +02:00", got=timezone)
     if len(sql) > _MOST_CHARACTERS:
         raise QueryError("The statement is too long", expected=f"at most {_MOST_CHARACTERS:,} characters", got=len(sql))
     places = [sources] if isinstance(sources, str | Path) else sources
@@ -267,6 +277,8 @@ def query(
         "min_us": _microseconds(min_timestamp),
         "max_us": _microseconds(max_timestamp),
         "environments": None if environments is None else list(environments),
+        "zone": timezone,
+        "explained": explain,
         "limit": limit,
         "max_bytes": max_bytes,
         "clickhouse": None if backend is None else dataclasses.asdict(backend),
@@ -276,13 +288,13 @@ def query(
     head, body = _ask(request, timeout, on_progress or (lambda _seconds: None))
     import pyarrow as pa
 
-    from massgen_tracing.store.engine.answer import Result
+    from massgen_tracing.store.engine.answer import Plan, Result
     from massgen_tracing.store.reading.report import Report, Skip
 
     report = Report(**{**head["report"], "first_skips": [Skip(**skip) for skip in head["report"]["first_skips"]]})
     with pa.ipc.open_stream(body) as stream:
         table = stream.read_all()
-    return Result(table, head["cut"], limit, max_bytes, report, time.monotonic() - begun)
+    return Result(table, head["cut"], limit, max_bytes, report, time.monotonic() - begun, None if head["plan"] is None else Plan(**head["plan"]))
 
 
 def _directory() -> str | None:
@@ -346,6 +358,7 @@ class _Conversation:
         """
         self._worker.send(request)
         if not self._worker.ready:
+            importlib.import_module("massgen_tracing.store.engine.answer")  # while the worker loads the engine
             self._next(_START_SECONDS, "The process that answers queries did not start")
             self._worker.ready = True
         try:

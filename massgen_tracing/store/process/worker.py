@@ -28,18 +28,18 @@ _RETIRING_BYTES: Final = 2**29
 """A process that holds as much after an answer is not asked again."""
 
 
-class _WithoutPandas:
-    """Refuses the import of pandas: Arrow loads it where it is installed, which takes longer than all else here, and nothing here uses it."""
+class _Without:
+    """Refuses the import of pandas and NumPy: Arrow loads them where they are, which takes longer than all else here, and nothing here uses them."""
 
     @staticmethod
     def find_spec(name: str, _path: object = None, _target: object = None) -> None:
-        if name == "pandas":
+        if name in {"numpy", "pandas"}:
             raise ModuleNotFoundError(name=name)
 
 
 def main(scratch: str) -> NoReturn:
     """Answer until the caller is gone; then *scratch*, the directory for temporary files, goes too."""
-    sys.meta_path.insert(0, _WithoutPandas())
+    sys.meta_path.insert(0, _Without())
     # The protocol has a descriptor of its own; whatever else is printed goes where errors go.
     output = os.dup(1)
     os.dup2(2, 1)

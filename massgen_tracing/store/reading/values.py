@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from massgen_tracing.model import EMPTY, Attributes, AttributeValue
@@ -55,6 +57,23 @@ def attributes(value: object, complain: Complain = quiet) -> Attributes:
     elif value is not None:
         complain(f"attributes that are no list: {_shown(value)}")
     return pairs or EMPTY
+
+
+def attributes_of(lists: Sequence[Any], complain: Complain = quiet) -> list[Attributes]:
+    """The same for many; where all of them are usual, in a few steps for all together, which takes half as long."""
+    pairs = [pair for each in lists for pair in each or ()] if set(map(type, lists)) <= _LISTS else []
+    try:
+        keys = list(map(_KEY, pairs))
+        inner = list(map(_VALUE, pairs))
+        said = list(itertools.chain.from_iterable(map(dict.items, inner)))
+        kinds = {(kind, type(one)) for kind, one in said}
+        if not pairs or kinds - _USUAL or set(map(type, keys)) != {str} or set(map(len, inner)) != {1}:
+            return [attributes(each, complain) for each in lists]
+        plain = [int(one) if kind == "intValue" else one for kind, one in said]
+    except (LookupError, TypeError, ValueError):
+        return [attributes(each, complain) for each in lists]
+    together = zip(keys, plain, strict=True)
+    return [dict(itertools.islice(together, len(each or ()))) for each in lists]
 
 
 def _usual(value: list[Any]) -> dict[str, AttributeValue] | None:
@@ -200,6 +219,9 @@ _READERS: Final[dict[str, Callable[[Any, Complain], AttributeValue]]] = {
 _BY_PLAIN_NAME: Final = {name.lower(): read for name, read in _READERS.items()}
 _TYPES: Final[dict[str, type]] = {"stringValue": str, "intValue": int, "doubleValue": float, "boolValue": bool}
 """Of these types a value is what JSON gives."""
+_USUAL: Final = {*_TYPES.items(), ("intValue", str)}
+_LISTS: Final = {list, type(None)}
+_KEY, _VALUE = itemgetter("key"), itemgetter("value")
 _NOTHING: Final[tuple[object, ...]] = ("", 0, "0", None, [], {})
 _BOOLEANS: Final[dict[object, bool]] = {"true": True, "false": False, 1: True, 0: False, "1": True, "0": False}
 

@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from massgen_tracing import layout
 from massgen_tracing.store.roots import catalogue
 from massgen_tracing.store.roots.contents import SETTLED_NS, Wanted, relevant
@@ -100,7 +98,7 @@ def began(root: Path) -> dict[str, float]:
     """When the runs of a root began that are in segments, by their ids, Unix time in seconds."""
     found: dict[str, float] = {}
     for each, numbers in stand(root).valid.items():
-        first = each.times[0].tolist()
+        first = each.times[0]
         for number in numbers:
             name = each.names[number].rpartition("/")[2]
             run_id = layout.name_outside(Path(name)) if layout.is_recording(name) else name
@@ -141,9 +139,9 @@ class Standing:
         if wanted.traces is not None:
             numbers = numbers & _with(each.by_trace, wanted.traces)
         if wanted.min_us is not None or wanted.max_us is not None:
+            begin, end = wanted.min_us or 0, math.inf if wanted.max_us is None else wanted.max_us
             first, last = each.times
-            within = (last >= (wanted.min_us or 0)) & (first <= (2**63 - 1 if wanted.max_us is None else wanted.max_us))
-            numbers = numbers & set(np.flatnonzero(within).tolist())
+            numbers = {number for number in numbers if last[number] >= begin and first[number] <= end}
         return numbers
 
     def dead(self, each: Segment) -> frozenset[str]:

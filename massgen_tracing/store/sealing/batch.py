@@ -21,7 +21,7 @@ from massgen_tracing import layout, ledger
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading import liveness, recording
-from massgen_tracing.store.sealing import groups, seal, sealed, small
+from massgen_tracing.store.sealing import candidates, groups, seal, sealed, small
 from massgen_tracing.store.sealing.groups import Part
 from massgen_tracing.store.sealing.regular import Irregular, Regular
 from massgen_tracing.store.sealing.small import Small
@@ -67,7 +67,7 @@ def source(path: Path) -> Source | None:
     """
     if layout.is_sealed(path):
         return _sealed(path)
-    if not seal.is_own(path) or not 0 < os.stat(path).st_size <= MOST_BYTES:
+    if not candidates.is_own(path) or not 0 < os.stat(path).st_size <= MOST_BYTES:
         return None
     if liveness.writer_alive(path) or next(ledger.owes(path), None) is not None:
         return None

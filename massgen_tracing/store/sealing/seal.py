@@ -12,9 +12,8 @@ import hashlib
 import itertools
 import json
 import os
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
 from pathlib import Path
@@ -34,15 +33,6 @@ _BLOCK_BYTES: Final = 2**21
 
 _ENDS: Final = 2**16
 """Bytes at either end of the live file by which it is known again."""
-
-_IN_RUN: Final = re.compile(rf"{layout.RECORDING_STEM}(\.\d+)?{re.escape(layout.RECORDING_SUFFIX)}")
-_OUTSIDE_RUNS: Final = re.compile(rf"{layout.RECORDING_STEM}_\d{{8}}_\d{{6}}_\d{{6}}_\d+{re.escape(layout.RECORDING_SUFFIX)}")
-
-_SETTLED_SECONDS: Final = 60.0
-"""How long a recording must have been left alone before a reader seals it in passing."""
-
-_BYTES_A_SECOND: Final = 10_000_000
-"""Less than sealing manages, so that a reader can tell what it has no time for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,36 +81,6 @@ def seal(path: Path) -> Outcome:
         raise RecordingError(
             f"The recording {path} cannot be sealed ({error})", hint="Check that its directory is writable and the disk has room"
         ) from error
-
-
-def seal_settled(files: Iterable[Path], *, seconds: float) -> None:
-    """Seal what can be sealed in passing: recordings left alone for a while, in about so many seconds. Never raises."""
-    deadline = time.monotonic() + seconds
-    for path in files:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return
-        with contextlib.suppress(RecordingError, OSError):
-            if is_own(path) and has_settled(path) and path.stat().st_size <= left * _BYTES_A_SECOND and os.access(path.parent, os.W_OK):
-                seal(path)
-
-
-def has_settled(path: Path) -> bool:
-    """Whether a recording has been left alone for a while.
-
-    Raises:
-        OSError: if it is gone.
-    """
-    return time.time() - path.stat().st_mtime > _SETTLED_SECONDS
-
-
-def is_own(path: Path) -> bool:
-    """Whether place and name are those of a live recording of our own writer; nothing else is ever sealed, whoever put it there."""
-    if layout.is_sealed(path):
-        return False
-    if path.parent.name == layout.TRACES_DIR:
-        return _OUTSIDE_RUNS.fullmatch(path.name) is not None
-    return layout.is_in_run(path.parent) and _IN_RUN.fullmatch(path.name) is not None
 
 
 @contextlib.contextmanager

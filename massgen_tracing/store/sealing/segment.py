@@ -15,8 +15,6 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import IO, Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from massgen_tracing import layout, semconv
@@ -137,29 +135,29 @@ class Segment:
         return {trace: number for number, traces in enumerate(self.traces) for trace in traces}
 
     @cached_property
-    def times(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def times(self) -> tuple[list[int], list[int]]:
         """When the members' first and last rows start."""
         return self._numbers("first_us"), self._numbers("last_us")
 
-    def _numbers(self, name: str) -> npt.NDArray[np.int64]:
-        return np.array(self._members[name].to_pylist(), np.int64)  # Arrow's own way there loads pandas
+    def _numbers(self, name: str) -> list[int]:
+        numbers: list[int] = self._members[name].to_pylist()
+        return numbers
 
     def counts(self, numbers: Collection[int]) -> tuple[int, int, int]:
         """How many recordings, lines and spans some members have."""
         if len(numbers) == len(self.names):
             return self._every
-        some = list(numbers)
-        files, lines, spans = (int(counts[some].sum()) for counts in self._counts)
+        files, lines, spans = (sum(counts[number] for number in numbers) for counts in self._counts)
         return files, lines, spans
 
     @cached_property
-    def _counts(self) -> tuple[npt.NDArray[np.int64], ...]:
-        files = np.array(self._members["files"].combine_chunks().value_lengths().to_pylist(), np.int64)
+    def _counts(self) -> tuple[list[int], ...]:
+        files = self._members["files"].combine_chunks().value_lengths().to_pylist()
         return files, self._numbers("lines"), self._numbers("spans")
 
     @cached_property
     def _every(self) -> tuple[int, int, int]:
-        files, lines, spans = (int(counts.sum()) for counts in self._counts)
+        files, lines, spans = map(sum, self._counts)
         return files, lines, spans
 
     def directories(self, number: int) -> list[Place]:

@@ -28,9 +28,10 @@ from typing import Final
 
 from massgen_tracing import semconv
 from massgen_tracing.errors import QueryError, one_of
-from massgen_tracing.store.sql import levels, operands, parameters, schema, syntax
+from massgen_tracing.store.sql import levels, operands, parameters, schema, stars, syntax
 from massgen_tracing.store.sql.syntax import Atom, Binary, Cast, Expression, Parts, Unary
 from massgen_tracing.store.sql.tokens import Group, Item, Kind, Token, arguments, comments, group_brackets, position, tokenize, too_deep
+from massgen_tracing.store.tables.meanings import RUN
 from massgen_tracing.store.terms import Value
 
 _FUNCTIONS: Final = {syntax.ARROW: "json_get", syntax.TEXT_ARROW: "json_as_text", syntax.CONTAINS: "json_contains"}
@@ -153,7 +154,10 @@ def _translated(sql: str, values: dict[str, Value]) -> Statement:
         rewriter.order(syntax.level(sql, items))
     except RecursionError:
         raise too_deep() from None
-    return rewriter.statement(tokens[-1].end, lists=_lists_columns(tokens))
+    stars_with_run = stars.with_run_beside(tokens) if any(token.text.lower() == RUN for token in tokens) else []
+    for end in stars_with_run:
+        rewriter.behind(end, stars.WITHOUT_RUN)
+    return rewriter.statement(tokens[-1].end, lists=bool(stars_with_run) or _lists_columns(tokens))
 
 
 def _lists_columns(tokens: list[Token]) -> bool:
@@ -266,7 +270,8 @@ class _Rewriter:
         # What is wrapped later wraps more, so it opens further to the left; all closings at a place come before its openings.
         self.edits.append(_Edit(at, at, text, _OPENINGS - len(self.edits)))
 
-    def _close(self, at: int, text: str) -> None:
+    def behind(self, at: int, text: str) -> None:
+        """Put *text* behind what ends there."""
         self.edits.append(_Edit(at, at, text, len(self.edits)))
 
     # --- expressions -------------------------------------------------------------------------------------------------------------
@@ -283,7 +288,7 @@ class _Rewriter:
             case Binary() if self._is_status(node):
                 self._open(node.start, "CAST(json_get_int(")
                 self._replace(node.operator.start, node.operator.end, ", ")
-                self._close(node.end, ") AS varchar)")
+                self.behind(node.end, ") AS varchar)")
             case Binary() if node.operator.word in _FUNCTIONS:
                 self._expression(node.left, "json_get_json")
                 self._expression(node.right)
@@ -291,7 +296,7 @@ class _Rewriter:
                 name += self._key_form(node.right)
                 self._open(node.start, f"{name}(")
                 self._replace(node.operator.start, node.operator.end, ", ")
-                self._close(node.end, ")")
+                self.behind(node.end, ")")
             case Binary():
                 for side in (node.left, node.right):
                     if node.operator.word != "||" or not self._typed(side, "json_as_text"):
@@ -311,7 +316,7 @@ class _Rewriter:
         if token is not None and token.kind == Kind.PARAMETER:
             cast = parameters.cast(self.params[token.text[1:]], operator)
             if cast is not None:
-                self._close(token.end, f"::{cast}")
+                self.behind(token.end, f"::{cast}")
 
     def _atom(self, node: Atom) -> None:
         call = node.call or node.subscripted
@@ -337,12 +342,12 @@ class _Rewriter:
             start = given[0][0].start
             for key, form in zip(given[1:-1], forms[:-1], strict=True):
                 self._open(start, f"json_get_json{form}(")
-                self._close(key[-1].end, ")")
+                self.behind(key[-1].end, ")")
             function = (getter or function) + forms[-1]
         elif function == "json_from_scalar" and len(given) == 1 and given[0]:
             start, end = given[0][0].start, given[0][-1].end
             self._open(start, f"arrow_typeof({self._rewritten(given[0], start, end)}), CAST(")
-            self._close(end, " AS varchar)")
+            self.behind(end, " AS varchar)")
         elif function == "time_bucket":
             function = "date_bin"
             if given and len(given[0]) == 1:
@@ -362,7 +367,7 @@ class _Rewriter:
             if isinstance(item, Group):
                 self._lists(item.items)
             elif item.kind == Kind.PARAMETER and (kind := parameters.list_cast(self.params[item.text[1:]])) is not None:
-                self._close(item.end, f"::{kind}")
+                self.behind(item.end, f"::{kind}")
 
     def _said(self, item: Item) -> str:
         """The text that a literal or a parameter is; empty for anything else."""
@@ -376,7 +381,7 @@ class _Rewriter:
         if isinstance(width, Token) and width.kind == Kind.STRING:
             self._open(width.start, "INTERVAL ")
         elif isinstance(width, Token) and width.kind == Kind.PARAMETER:
-            self._close(width.end, "::interval")
+            self.behind(width.end, "::interval")
 
     def _key_form(self, key: Expression | Token, *more: Expression | Token) -> str:
         """The suffix of the function for this kind of key."""
@@ -579,7 +584,7 @@ class _Rewriter:
                 name = f"ordered_by_{len(self.hidden) + 1}"
                 while name in self.sql:
                     name += "_"
-                self._close(parts[end_of_list - 1].end, f", {self.sql[part.start : part.end]} AS {name}")
+                self.behind(parts[end_of_list - 1].end, f", {self.sql[part.start : part.end]} AS {name}")
                 self._replace(part.start, part.end, name)
                 self.hidden.append(name)
 
@@ -598,7 +603,7 @@ class _Rewriter:
             names = [item for item in inside if not (isinstance(item, Token) and item.word in _AFTER_SELECT)]
             column = Atom(tuple(names)) if names else None
             if column is not None and column.name is not None and len(names) in {1, 3} and _is_word(inside[0], "SELECT"):
-                self._close(column.end, " AS quantified")
+                self.behind(column.end, " AS quantified")
 
     # --- distinct ----------------------------------------------------------------------------------------------------------------
 
@@ -610,7 +615,7 @@ class _Rewriter:
             after = at + length
             if length and words[after + 1 : after + 2] in (["AND"], ["OR"]) and words[at - 1] == words[after] == "":
                 self._open(parts[at - 1].start, "(")
-                self._close(parts[after].end, ")")
+                self.behind(parts[after].end, ")")
 
     # --- titles ------------------------------------------------------------------------------------------------------------------
 
@@ -628,4 +633,4 @@ class _Rewriter:
                 title = operands.title(self.sql, part)
                 if title is not None:
                     quoted = title.replace('"', '""')
-                    self._close(part.end, f' AS "{quoted}"')
+                    self.behind(part.end, f' AS "{quoted}"')

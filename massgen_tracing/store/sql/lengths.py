@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any, Final
 
 import datafusion
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,6 +29,11 @@ TypeOf = Callable[[str], str | None]
 
 PROBE: Final = "probed_type"
 """A function that takes nothing, so that the engine says what it was given."""
+
+_PROBE_OF_DURATIONS: Final = "probed_duration"
+"""A function that takes and gives lengths, so that the engine says what it has made of them in the end, where that is something else."""
+
+PROBES: Final = (PROBE, _PROBE_OF_DURATIONS)
 
 _EXTRACTS: Final = frozenset({"EXTRACT", "DATE_PART", "DATEPART"})
 _COMPARING_CALLS: Final = frozenset({"GREATEST", "LEAST", "NULLIF"})
@@ -78,7 +82,7 @@ def exact(sql: str, type_of: TypeOf) -> str:
     # Without an interval, all lengths are differences of times, which the engine compares as they are.
     compared = list(places.compared(items)) if _INTERVAL in places.words else []
     compared.sort(key=lambda operands: not any(operand.names_interval for operand in operands))
-    return _Rewriter(sql, list(places.extracts(items)), compared, type_of).text
+    return _Rewriter(sql, list(places.extracts(items)), compared, type_of, has_intervals=_INTERVAL in places.words).text
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +195,15 @@ _Edit = tuple[int, int, str]
 class _Rewriter:
     """Asks for the types of operands, and makes the edits."""
 
-    def __init__(self, sql: str, extracts: Sequence[_Extract], compared: Sequence[Sequence[_Operand]], type_of: TypeOf) -> None:
+    def __init__(
+        self, sql: str, extracts: Sequence[_Extract], compared: Sequence[Sequence[_Operand]], type_of: TypeOf, *, has_intervals: bool
+    ) -> None:
         self._sql = sql
         self._type_of = type_of
         self._types: dict[str, str | None] = {}
         self._edits: set[_Edit] = set()
+        self._has_intervals = has_intervals
+        self._becoming: set[str] = set()
         self._places: dict[str, set[_Operand]] = {}
         for operand in (*(extract.operand for extract in extracts), *itertools.chain.from_iterable(compared)):
             self._places.setdefault(self._said(operand), set()).add(operand)
@@ -211,7 +219,9 @@ class _Rewriter:
         of = f"duration_{_DURATIONS[kind]}" if kind in _DURATIONS else "interval" if kind.startswith(_INTERVAL_TYPE) else ""
         # The engine has an interval's epoch right.
         if of and (of, extract.part) != ("interval", "epoch"):
-            self._edits.add((extract.start, extract.operand.start, f"{extract.part}_of_{of}("))
+            before, after = self._made_interval(extract.operand)
+            start, end = extract.operand.start, extract.operand.end
+            self._edits |= {(extract.start, start, f"{extract.part}_of_{of}({before}"), (end, end, after)}
 
     def _compare(self, operands: Sequence[_Operand]) -> None:
         """Let intervals that are compared be lengths."""
@@ -223,16 +233,30 @@ class _Rewriter:
             elif not operand.is_literal and kind not in _DURATIONS:
                 return
         for operand in intervals:
-            self._edits |= {(operand.start, operand.start, f"{_LENGTH}("), (operand.end, operand.end, ")")}
+            before, after = self._made_interval(operand)
+            self._edits |= {(operand.start, operand.start, f"{_LENGTH}({before}"), (operand.end, operand.end, f"{after})")}
+
+    def _made_interval(self, operand: _Operand) -> tuple[str, str]:
+        """What stands around an operand that only becomes an interval, where one is expected."""
+        return ("(", ")::interval") if self._said(operand) in self._becoming else ("", "")
 
     def _type(self, operand: _Operand) -> str:
         """The type of an operand; empty where it is not known."""
         said = self._said(operand)
         if said not in self._types and len(self._types) < _MOST_PROBES:
-            # In all places, for what is selected has to stay what is grouped by.
-            edits = {edit for place in self._places[said] for edit in ((place.start, place.start, f"{PROBE}("), (place.end, place.end, ")"))}
-            self._types[said] = self._type_of(_edited(self._sql, edits))
+            kind = self._probed(said, PROBE)
+            if self._has_intervals and kind in _DURATIONS and (then := self._probed(said, _PROBE_OF_DURATIONS)) is not None:
+                # A CASE or a UNION of both kinds is made an interval only after it has been planned.
+                kind = then
+                if then.startswith(_INTERVAL_TYPE):
+                    self._becoming.add(said)
+            self._types[said] = kind
         return self._types.get(said) or ""
+
+    def _probed(self, said: str, function: str) -> str | None:
+        # In all places, for what is selected has to stay what is grouped by.
+        edits = {edit for place in self._places[said] for edit in ((place.start, place.start, f"{function}("), (place.end, place.end, ")"))}
+        return self._type_of(_edited(self._sql, edits))
 
     def _said(self, operand: _Operand) -> str:
         return self._sql[operand.start : operand.end]
@@ -279,15 +303,15 @@ def _quotient(counts: pa.Array, by: int) -> pa.Array:
     return pa.array([None if count is None else count / by for count in counts.to_pylist()], pa.float64())
 
 
-_FIELDS: Final = np.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds", "<i8")])
-
-
 def _fields(intervals: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """Months, days and nanoseconds as whole numbers of 64 bits."""
-    data = np.frombuffer(intervals.buffers()[1], _FIELDS, len(intervals), intervals.offset * _FIELDS.itemsize)
-    empty = intervals.is_null().to_numpy(zero_copy_only=False)
-    months, days, nanoseconds = (pa.array(data[name].astype(np.int64), mask=empty) for name in ("months", "days", "nanoseconds"))
-    return months, days, nanoseconds
+    """Months, days and nanoseconds as whole numbers of 64 bits: two numbers of 32 bits and one of 64 are what Arrow has of each interval."""
+    data, there = intervals.buffers()[1], intervals.is_valid()
+
+    def field(kind: pa.DataType, many: int, which: int) -> pa.Array:
+        numbers = pa.Array.from_buffers(kind, len(intervals) * many, [None, data], offset=intervals.offset * many)
+        return pc.if_else(there, pc.list_element(pa.FixedSizeListArray.from_arrays(numbers, many), which).cast(pa.int64()), None)
+
+    return field(pa.int32(), 4, 0), field(pa.int32(), 4, 1), field(pa.int64(), 2, 1)
 
 
 def register(context: datafusion.SessionContext) -> None:
@@ -304,3 +328,4 @@ def register(context: datafusion.SessionContext) -> None:
             add(f"{part}_of_duration_{unit}", partial(_of_duration, part, unit), pa.duration(unit), result)
     add(_LENGTH, _length, interval, pa.duration("ns"))
     add(PROBE, lambda values: values, pa.struct([pa.field("nothing", pa.null())]), pa.int64())
+    add(_PROBE_OF_DURATIONS, lambda values: values, pa.duration("us"), pa.duration("us"))

@@ -11,6 +11,9 @@ from massgen_tracing.errors import QueryError, one_of
 from massgen_tracing.store.sql.tokens import Token, position
 from massgen_tracing.store.terms import Value
 
+_VALUES: Final = {"resolution": "1 minute", "agent": "%"}
+"""Values for the parameters that the package's own queries have: the width of a step, and a pattern that any agent fits."""
+
 _INT64: Final = 2**63
 _EXPECTED: Final = "a text, an int of 64 bits, a float, a bool, None, or a list of texts, of ints or of floats"
 
@@ -26,7 +29,7 @@ def check(sql: str, places: Sequence[Token], params: Mapping[str, Value]) -> Non
             raise QueryError(
                 f"The parameter `{token.text}` at {position(sql, token.start)} has no value",
                 expected=one_of(f"${name}" for name in params) if params else None,
-                hint=f'From Python: params={{"{token.text[1:]}": …}}. On the command line: --param {token.text[1:]}=…',
+                hint=_how(token.text[1:]),
             )
     used = {token.text[1:] for token in places}
     for name, value in params.items():
@@ -35,6 +38,13 @@ def check(sql: str, places: Sequence[Token], params: Mapping[str, Value]) -> Non
             raise QueryError(f"The parameter `{name}` is not in the statement", expected=known)
         if not (_can_be_bound(value) or (isinstance(value, list) and len({*map(type, value)} - {type(None)}) < 2 and all(map(_can_be_bound, value)))):
             raise QueryError(f"The value of the parameter `{name}` cannot be bound", expected=_EXPECTED, got=value)
+
+
+def _how(name: str) -> str:
+    """How a parameter gets a value, with one for those that dashboards have."""
+    value = _VALUES.get(name)
+    python, shell = ("…", f"{name}=…") if value is None else (f'"{value}"', f"'{name}={value}'")
+    return f'From Python: params={{"{name}": {python}}}. On the command line: --param {shell}'
 
 
 def _can_be_bound(value: object) -> bool:

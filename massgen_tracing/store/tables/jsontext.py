@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -31,6 +32,15 @@ def dumps(value: Any) -> str:
         return _ENCODER.encode(value)
     except (TypeError, ValueError):
         return _ENCODER.encode(plain(value))
+
+
+def dumps_all(values: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The same of many objects."""
+    every = [item for value in values for item in value.values()]
+    if set(map(type, every)) <= _ALIKE and _are_plain(every):
+        with contextlib.suppress(TypeError):
+            return [text.decode() for text in map(orjson.dumps, values)]
+    return list(map(dumps, values))
 
 
 def _are_plain(values: Iterable[Any]) -> bool:

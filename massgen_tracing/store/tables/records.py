@@ -235,12 +235,17 @@ def _event_rows(span: SpanRecord, row: Row) -> Iterator[tuple[Row, Attributes]]:
             "otel_status_code": STATUS_NAMES[0],
             "otel_status_message": None,
             "parent_span_id": span.span_id,
-            "span_id": f"{int(span.span_id, 16) ^ (number + 1) * _SPREAD % 2**64:016x}",
+            "span_id": event_id(span.span_id, number),
             "span_name": event.name,
             "start_timestamp": time,
             "tags": _tags(event.attributes.get(semconv.LOGFIRE_TAGS)),
         }
         yield row | own, shown
+
+
+def event_id(span_id: str, number: int) -> str:
+    """The id of the row of a span's event, by its place among the span's events."""
+    return f"{int(span_id, 16) ^ (number + 1) * _SPREAD % 2**64:016x}"
 
 
 def log_row(ids: LogId, log: LogRecord) -> Row:

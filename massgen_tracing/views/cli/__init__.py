@@ -110,6 +110,9 @@ def _module(command: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a m
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    if not argv:
+        build_parser().print_help(sys.stderr)
+        return EXIT_CONFIG
     command = next((arg for arg in argv if not arg.startswith("-")), None)
     args, unknown = build_parser(command).parse_known_args(argv)
     if unknown:

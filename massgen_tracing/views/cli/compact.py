@@ -8,7 +8,7 @@ from typing import Final
 
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.roots import catalogue, compaction
-from massgen_tracing.store.sealing import seal
+from massgen_tracing.store.sealing import candidates, seal
 from massgen_tracing.views import options, text
 from massgen_tracing.views.cli import EXIT_CONFIG, EXIT_OK
 
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
         options.note(COMMAND, str(error))
         small, failed = compaction.Outcome(), True
     sealed, before, after = small.sealed, small.before, small.after
-    for path in filter(seal.is_own, catalogue.files(args.root)):
+    for path in filter(candidates.is_own, catalogue.files(args.root)):
         try:
             outcome = seal.seal(path)
         except RecordingError as error:

@@ -54,7 +54,14 @@ def _draw(first: Subject, second: Subject, found: Comparison) -> None:
         print("They are of different configurations: other agents, or other models.")
     columns = ("what", "A", "B", "change", "earlier runs", "")
     rows = [
-        (line.name, _value(line, line.first), _value(line, line.second), _change(line), _spread(line), "beyond it" if line.beyond else "")
+        (
+            line.name,
+            _value(line, line.first, line.costless[0]),
+            _value(line, line.second, line.costless[1]),
+            _change(line),
+            _spread(line),
+            "beyond it" if line.beyond else "",
+        )
         for line in found.lines
     ]
     terminal.draw_table(out, columns, rows, numeric=frozenset({"A", "B", "change"}))
@@ -64,20 +71,22 @@ def _draw(first: Subject, second: Subject, found: Comparison) -> None:
             terminal.draw_table(out, (title, "A", "B"), [(name, str(one), str(other)) for name, one, other in counts], numeric=frozenset({"A", "B"}))
 
 
-def _value(line: Line, value: float | None) -> str:
+def _value(line: Line, value: float | None, costless: int = 0) -> str:
     if value is None:
         return "not recorded"
     if line.unit == "s":
         return text.duration(value)
-    return text.cost(value) if line.unit == "USD" else f"{value:,.0f}"
+    return text.cost(value, at_least=costless > 0) if line.unit == "USD" else f"{value:,.0f}"
 
 
 def _change(line: Line) -> str:
     if line.first is None or line.second is None or line.first == line.second:
         return ""
+    if line.costless[0]:
+        return "unknown"
     if not line.first:
-        return f"+{_value(line, line.second)}"
-    return f"{(line.second - line.first) / line.first:+.0%}"
+        return f"+{_value(line, line.second, line.costless[1])}"
+    return f"{'≥' if line.costless[1] else ''}{(line.second - line.first) / line.first:+.0%}"
 
 
 def _spread(line: Line) -> str:

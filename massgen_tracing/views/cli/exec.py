@@ -87,8 +87,11 @@ def _plan(words: list[str], env: Mapping[str, str]) -> Iterator[str]:
             yield f"  {name}={shlex.quote(value)}"
     yield ""
     yield f"Of the libraries in {sys.prefix}, when it imports them:"
-    for library in libraries.installed():
+    found = libraries.installed()
+    for library in found:
         yield f"  {library.module:<14}  {library.version:<10}  {library.how}"
+    if any(not library.instrumentor for library in found):
+        yield "The extra `instrument` brings the instrumentors of all of them: pip install 'massgen_tracing[instrument]'"
 
 
 def _become(words: list[str], env: dict[str, str]) -> NoReturn:

@@ -47,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_OK
     if not found:
         options.note(
-            COMMAND, f"the trace {subject.trace_id} was not sent anywhere; `massgen-tracing push` sends it, `massgen-tracing trace` draws it here"
+            COMMAND,
+            f"the trace {subject.trace_id} was not sent anywhere; `massgen-tracing push --to logfire` or `--to URL` sends it,"
+            " `massgen-tracing trace` draws it here",
         )
     return EXIT_CONFIG

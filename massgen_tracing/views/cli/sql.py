@@ -67,7 +67,13 @@ def run(args: argparse.Namespace) -> int:
 
         prompt.run(lambda sql: _answer(args, sql, only_used=True), print)
         return 0
-    _answer(args, _statement(args))
+    statement = _statement(args)
+    store.prepare()
+    from massgen_tracing.views import formats  # noqa: F401 - meanwhile, as what follows
+
+    if args.format == "table":
+        from massgen_tracing.views import terminal  # noqa: F401
+    _answer(args, statement)
     return 0
 
 
@@ -78,7 +84,7 @@ def _answer(args: argparse.Namespace, sql: str, *, only_used: bool = False) -> N
     # Each time anew: `1h` is counted back from now.
     min_timestamp = None if args.since is None else options.since(args.since)
     params = {name: value for name, value in map(_parameter, args.param) if not only_used or f"${name}" in sql}
-    sql = dashboards.about(sql, args.root, None if only_used and dashboards.TRACE not in sql else args.trace)
+    sql = dashboards.about(sql, args.root, None if only_used and dashboards.TRACE not in sql else args.trace, name=args.query)
     with Progress() as progress:
         result = store.query(
             sql, args.root, params=params, min_timestamp=min_timestamp, limit=args.limit, on_progress=progress, backend=_backend(args)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
 import math
 import os
@@ -196,18 +197,24 @@ def _recorded(args: argparse.Namespace, watcher: Watcher, targets: list[Target])
     import massgen_tracing as mt
     from massgen_tracing.runs.watch.record import Record
     from massgen_tracing.runs.watch.targets import CommandTarget
+    from massgen_tracing.runs.watch.telemetry import Telemetry
+    from massgen_tracing.views import foreign_sessions
 
-    record = Record(mt.configure(root=args.root), [target.name for target in targets])
-    for target in targets:
-        if isinstance(target, CommandTarget):
-            target.environment = record.environment(target.name)
-    try:
-        yield record.take
-    finally:
-        record.end(list(watcher.watched.values()))
-        mt.shutdown()
-        if record.written:
-            options.note(COMMAND, f"recorded as trace {record.trace_id}; see massgen-tracing trace")
+    root, began = args.root, time.time()
+    recorded = functools.partial(foreign_sessions.recorded, root=root, since=began)
+    record = Record(mt.configure(root=root), [target.name for target in targets], recorded)
+    with contextlib.ExitStack() as listening:
+        for target in targets:
+            if isinstance(target, CommandTarget):
+                target.environment = record.environment(target.name)
+                target.take_telemetry(listening.enter_context(Telemetry()))
+        try:
+            yield record.take
+        finally:
+            record.end(list(watcher.watched.values()))
+            mt.shutdown()
+            if record.written:
+                options.note(COMMAND, f"recorded as trace {record.trace_id}; see massgen-tracing trace")
 
 
 def _as_json(change: Change) -> str:

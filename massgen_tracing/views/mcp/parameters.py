@@ -84,7 +84,7 @@ class Parameter:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
     def _wrong(self, expected: str, got: Any) -> QueryError:
-        return QueryError(f"{self.name} cannot be right", expected=expected, got=got, hint=f"{self.name} is {self.what}")
+        return QueryError(f"{self.name} cannot be right", expected=expected, got=got, hint=f"What it is for: {self.what}")
 
 
 def schema(parameters: Sequence[Parameter]) -> dict[str, Any]:

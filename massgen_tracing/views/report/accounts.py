@@ -26,10 +26,12 @@ def cost(subject: Subject) -> Iterator[Section]:
     analysis = subject.analysis
     summary = analysis.summary
     yield Section(2, "6. Cost & Token Analysis")
-    rows = [_account(agent, usage) for agent, usage in analysis.used.items()]
+    rows = [_account(agent, usage, analysis.costless[agent]) for agent, usage in analysis.used.items()]
     rows.append(_account("Total", summary.usage, summary.costless_calls))
-    bars = [Bar(agent, 0, (usage.input or 0) + (usage.output or 0), "vote", f"{agent}: {text.tokens(usage.input, usage.output)}, {money(usage)}")
-            for agent, usage in analysis.used.items()]  # fmt: skip
+    bars = []
+    for agent, usage in analysis.used.items():
+        told_bar = f"{agent}: {text.tokens(usage.input, usage.output)}, {money(usage, analysis.costless[agent])}"
+        bars.append(Bar(agent, 0, (usage.input or 0) + (usage.output or 0), "vote", told_bar))
     left_out = told(analysis.of("unpriced_calls", "missing_usage"))
     columns = "Input Tokens|Output Tokens|Reasoning|Cost"
     outliers = told(analysis.of("cost_outlier", "token_outlier"))
@@ -109,10 +111,10 @@ def recommendations(subject: Subject) -> Iterator[Section]:
     by_code = {code: analysis.of(code) for code in KINDS}
     for severity in SEVERITIES:
         codes = [code for code, found in by_code.items() if found and found[0].severity == severity]
-        lines = [f"{code}: {_whom(subject, code)}. {KINDS[code].recommendation}" for code in codes]
+        lines = [f"{code}: {_whom(subject, code)}. {by_code[code][0].recommendation}" for code in codes]
         yield Section(3, titles[severity], listed(lines))
     rows = [
-        (found[0].severity.capitalize(), text.shorten(found[0].what, 90), f"{_whom(subject, code)}. {KINDS[code].recommendation}",
+        (found[0].severity.capitalize(), text.shorten(found[0].what, 90), f"{_whom(subject, code)}. {found[0].recommendation}",
          f"log-analysis, {KINDS[code].area}")
         for severity in SEVERITIES for code, found in by_code.items() if found and found[0].severity == severity
     ]  # fmt: skip

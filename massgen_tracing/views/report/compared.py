@@ -27,7 +27,15 @@ def subject(root: str, wanted: str) -> Subject:
 
 def document(first: Subject, second: Subject, found: Comparison) -> dict[str, Any]:
     """The comparison of both."""
-    runs = [{"run": each.title, "turn": each.turn, "trace_id": each.trace_id or None} for each in (first, second)]
+    runs = [
+        {
+            "run": each.title,
+            "turn": each.turn,
+            "trace_id": each.trace_id or None,
+            "calls_of_unknown_cost": each.analysis.summary.costless_calls,
+        }
+        for each in (first, second)
+    ]
     return {
         "first": runs[0],
         "second": runs[1],

@@ -7,8 +7,11 @@ from typing import Final
 
 from massgen_tracing import semconv
 from massgen_tracing.insight import words
-from massgen_tracing.insight.decisions import Coordination
+from massgen_tracing.insight.decisions import Coordination, is_afterwards
 from massgen_tracing.insight.findings import Finding
+from massgen_tracing.insight.findings.coordination import is_voted_in
+from massgen_tracing.insight.findings.failures import OUT_OF_TIME
+from massgen_tracing.insight.parts import Parts
 from massgen_tracing.insight.summary import round_of
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.projection.values import text as text_of
@@ -29,10 +32,10 @@ def summary(subject: Subject) -> Iterator[Section]:
     task = f"This is work without a session, which began with {quoted(found.work)}." if found.work else task
     spent = f"It took {seconds(found.seconds)} and cost {money(found.usage, found.costless_calls)}"
     wasted = sum(rnd.usage.cost or 0.0 for rnd, _, _ in analysis.wasted)
-    lost = f", of which {text.cost(wasted)} went into {len(analysis.wasted)} round(s) that were thrown away" if wasted else ""
+    lost = f", of which {text.cost(wasted)} went into {text.count(len(analysis.wasted), 'round')} that came to nothing" if wasted else ""
     counts = ", ".join(f"{number} {severity}" for severity, number in analysis.severities.items() if number)
     blocks: list[Block] = [
-        Paragraph(f"{task} {_outcome(last)} {spent}{lost}."),
+        Paragraph(f"{task} {_outcome(last, out_of_time=_ran_out(subject))} {spent}{lost}."),
         Paragraph(f"Findings: {counts or 'none'}." if analysis.findings else "There are no findings."),
         *([Items(told(_foremost(analysis.findings)))] if analysis.findings else []),
     ]
@@ -46,7 +49,8 @@ def summary(subject: Subject) -> Iterator[Section]:
         ("Winner", f"{found.winner}{f' ({found.winner_label})' if found.winner_label else ''}" if found.winner else "none"),
         (
             "Total Cost",
-            money(found.usage, found.costless_calls) + (f" ({found.costless_calls} calls of unknown cost)" if found.costless_calls else ""),
+            money(found.usage, found.costless_calls)
+            + (f" ({text.count(found.costless_calls, 'call')} of unknown cost)" if found.costless_calls else ""),
         ),
         ("Total Answers", str(len(answers))),
         ("Total Votes", f"{len(votes)} ({sum(vote.stands for vote in votes)} stood at the end)"),
@@ -69,10 +73,16 @@ def _counted(last: Coordination | None) -> str:
     return f"{counted} (counted by the log files)" if counted is not None else UNKNOWN
 
 
-def _outcome(last: Coordination | None) -> str:
+def _ran_out(subject: Subject) -> bool:
+    """Whether the run's time was up, as an event of it says."""
+    return any(subject.analysis.parts.points[kind] for kind in OUT_OF_TIME)
+
+
+def _outcome(last: Coordination | None, *, out_of_time: bool) -> str:
     if last is None:
         return "There is no coordination in the recording."
-    state, reason = last.session.state, text_of(last.session.attributes.get(semconv.FINISH_REASON))
+    state = last.session.state
+    reason = text_of(last.session.attributes.get(semconv.FINISH_REASON)) or ("its time was up" if out_of_time else "")
     how = {"open": "still goes on", "interrupted": "was interrupted: its process is gone"}.get(state) or f"ended{f' ({reason})' if reason else ''}"
     if _watching(last):
         return f"The watching {how}."
@@ -127,7 +137,7 @@ def correctness(subject: Subject) -> Iterator[Section]:
     lines = [f"{subject.when(span.start_ns)} {words.name(span)}{_by(span)} (span {span.span_id})" for span in events]
     flow = subject.ask(_FLOW_SQL.format(trace=subject.trace_id))
     yield Section(3, "Coordination Flow", [*listed(lines, "No event of the coordination is recorded."), flow])
-    yield Section(3, "Status", [Checks(list(_checks(last)))] if last is not None else [Paragraph(f"{UNKNOWN}: there is no session.")])
+    yield Section(3, "Status", [Checks(list(_checks(analysis.parts, last)))] if last is not None else [Paragraph(f"{UNKNOWN}: there is no session.")])
     codes = ("incomplete_coordination", "vote_split", "self_vote", "vote_ignored", "vote_against_shown")
     yield Section(3, "Issues Found", listed(_with_evidence(subject, codes)))
 
@@ -144,7 +154,7 @@ def _by(span: SpanRecord) -> str:
     return f", by the answer of {by}" if by else ""
 
 
-def _checks(last: Coordination) -> Iterator[tuple[bool | None, str]]:
+def _checks(parts: Parts, last: Coordination) -> Iterator[tuple[bool | None, str]]:
     ended = last.session.state == "ended"
     if _watching(last):  # whose agents answer and vote on nothing here
         yield ended, "Watching ended"
@@ -154,7 +164,8 @@ def _checks(last: Coordination) -> Iterator[tuple[bool | None, str]]:
     yield ended and bool(last.winner) and presented, "All phases completed"
     yield None if not last.agents else answering >= set(last.agents), f"All agents submitted answers ({len(answering)} of {len(last.agents)})"
     alone = len(last.agents) == 1
-    yield None if not last.agents else alone or voting >= set(last.agents), f"Voting completed ({len(voting)} of {len(last.agents)} votes stand)"
+    if alone or voting or is_voted_in(parts, last):
+        yield None if not last.agents else alone or voting >= set(last.agents), f"Voting completed ({len(voting)} of {len(last.agents)} votes stand)"
     yield bool(last.winner), f"Winner selected{f': {last.winner}' if last.winner else ''}"
     yield bool(last.final), "Final answer delivered"
 
@@ -208,7 +219,8 @@ def behaviour(subject: Subject) -> Iterator[Section]:
     yield Section(3, "Agent Collaboration Quality", listed(list(_collaboration(subject)), UNKNOWN))
     lost = [
         f"{named(rnd.agent_id, rnd.number)}: {cause}{f' by {by}' if by else ''}, {seconds(rnd.seconds)}, "
-        f"{text.tokens(rnd.usage.input, rnd.usage.output) or 'tokens not recorded'}, {money(rnd.usage, rnd.costless_calls)} (span {rnd.span_id})"
+        f"{text.tokens(rnd.usage.input, rnd.usage.output) or 'tokens not recorded'}, "
+        f"{text.cost(rnd.usage.cost, at_least=rnd.costless_calls > 0) or 'cost not recorded'} (span {rnd.span_id})"
         for rnd, cause, by in analysis.wasted
     ]
     open_rounds = [f"{span.name}: {span.state} (span {span.span_id})" for span in analysis.parts.rounds if span.state != "ended"]
@@ -236,14 +248,20 @@ def _collaboration(subject: Subject) -> Iterator[str]:
             yield f"Did agents read each other's answers? {UNKNOWN}: no round says which answers it was shown."
             continue
         reading = {words.agent(span) for span in each.rounds if any(_foreign(each, words.agent(span), each.shown.get(span.span_id, ())))}
+        unknown = sorted({words.agent(span) for span in each.rounds if span.span_id not in each.shown and not is_afterwards(span)} - reading)
         who = ", ".join(sorted(reading)) or "none"
-        yield f"Did agents read each other's answers? {len(reading)} of {len(each.agents)} were shown answers of others: {who}."
+        rest = f" Of {', '.join(unknown)} it is not recorded for all rounds." if unknown else ""
+        yield f"Did agents read each other's answers? {len(reading)} of {len(each.agents)} were shown answers of others: {who}.{rest}"
         after = [
             answer for answer in each.answers
             if answer.round is not None and any(_foreign(each, answer.agent_id, each.shown.get(answer.round.span_id, ())))
         ]  # fmt: skip
         apart = len(analysis.of("isolated_work"))
-        built = f"{len(after)} answer(s) came after answers of others were shown, {apart} of them without anything in common with these."
+        built = "No answer came after answers of others were shown."
+        if after:
+            built = (
+                f"{text.count(len(after), 'answer')} came after answers of others were shown, {apart} of them without anything in common with these."
+            )
         yield f"Did agents build upon previous work? {built}"
         reasons = sum(bool(vote.reason.strip()) for vote in each.votes)
         own = sum(vote.voter == vote.target for vote in each.votes)

@@ -42,6 +42,7 @@ def finding(each: Finding) -> dict[str, Any]:
         "seconds": each.cost.seconds,
         "tokens": each.cost.tokens,
         "usd": each.cost.usd,
+        "calls_of_unknown_cost": each.cost.costless_calls,
         "recommendation": each.recommendation,
     }
 

@@ -121,6 +121,6 @@ def costs(each: Finding) -> str:
     parts = [
         *([text.duration(cost.seconds)] if cost.seconds is not None else []),
         *([f"{cost.tokens:,} tokens"] if cost.tokens is not None else []),
-        *([text.cost(cost.usd)] if cost.usd is not None else []),
+        *([text.cost(cost.usd, at_least=cost.costless_calls > 0)] if cost.usd is not None else []),
     ]
     return f" ({', '.join(parts)})" if parts else ""

@@ -36,8 +36,10 @@ def commands(subject: Subject) -> Iterator[Section]:
         agents = Counter(parts.agent_of(call.span) or "no agent" for call in calls)
         who = ", ".join(f"{agent} {number}" for agent, number in agents.items())
         worst = max(agents.values()) >= analysis.limits.repeated_calls
-        code = "repeated_command" if worst else "repeated_across_agents" if len(agents) > 1 else ""
         failed = sum(call.failed for call in calls)
+        # Nothing is to be kept of what has always failed.
+        code = "" if failed == len(calls) else "repeated_command" if worst else "repeated_across_agents" if len(agents) > 1 else ""
+        code = "retry_storm" if not code and failed >= analysis.limits.storm_calls else code
         issue = f"{who}{f'; {failed} failed' if failed else ''}; {seconds(sum(call.seconds for call in calls[1:]))} after the first"
         rows.append(
             (text.shorten(calls[0].command, _COMMAND), str(len(calls)), issue, KINDS[code].recommendation if code else "", calls[0].span.span_id)
@@ -54,7 +56,7 @@ def commands(subject: Subject) -> Iterator[Section]:
             each.name,
             f"{each.longest:.2f}",
             f"{each.seconds / each.calls:.2f}",
-            f"{each.calls} calls{f', {each.failures} failed' if each.failures else ''}",
+            text.count(each.calls, "call") + (f", {each.failures} failed" if each.failures else ""),
         )
         for each in slowest
     ]
@@ -78,7 +80,15 @@ def duplication(subject: Subject) -> Iterator[Section]:
     yield Section(2, "4. Work Duplication Analysis")
     again = analysis.of("repeated_command", "repeated_across_agents", "repeated_after_restart")
     doubled = [*again, *analysis.of("near_duplicate_answer")]
-    rows = [(each.what, str(len(each.evidence) + each.left_out), seconds(each.cost.seconds), text.cost(each.cost.usd) or UNKNOWN) for each in doubled]
+    rows = [
+        (
+            each.what,
+            str(len(each.evidence) + each.left_out),
+            seconds(each.cost.seconds),
+            text.cost(each.cost.usd, at_least=each.cost.costless_calls > 0) or UNKNOWN,
+        )
+        for each in doubled
+    ]
     yield Section(
         3, "Duplicated Work Found", table("Work Type|Times Repeated|Wasted Time|Wasted Cost", rows, "Times Repeated|Wasted Time|Wasted Cost")
     )
@@ -110,10 +120,11 @@ def reasoning(subject: Subject) -> Iterator[Section]:
         own, tools = analysis.rounds_of[agent], analysis.tools_of[agent]
         used = analysis.used.get(agent)
         outcomes = Counter(text_of(span.attributes.get(semconv.OUTCOME)) for span in own if not is_afterwards(span))
+        taken = sum(not is_afterwards(span) for span in own)
         rows.append((
-            agent, str(len(own)), str(outcomes["answer"]), str(outcomes["vote"]), str(sum(rnd.agent_id == agent for rnd, _, _ in analysis.wasted)),
+            agent, str(taken), str(outcomes["answer"]), str(outcomes["vote"]), str(sum(rnd.agent_id == agent for rnd, _, _ in analysis.wasted)),
             str(len(analysis.calls_of[agent])) if parts.calls else UNKNOWN, str(len(tools)), str(sum(call.failed for call in tools)),
-            (text.tokens(used.input, used.output) if used else "") or UNKNOWN, money(used) if used else UNKNOWN,
+            (text.tokens(used.input, used.output) if used else "") or UNKNOWN, money(used, analysis.costless[agent]) if used else UNKNOWN,
         ))  # fmt: skip
     columns = "Agent|Rounds|Answers|Votes|Thrown away|Model calls|Tool calls|Failed|Tokens|Cost"
     yield Section(3, "Cross-Agent Comparison", table(columns, rows, columns.partition("|")[2]))
@@ -141,7 +152,7 @@ def _strategy(subject: Subject, rounds: list[SpanRecord]) -> str:
 
 def _recovery(pivot: Any) -> str:
     first = pivot.calls[0]
-    what = f"{text.shorten(first.command, _COMMAND)} failed {len(pivot.calls)} time(s)"
+    what = f"{text.shorten(first.command, _COMMAND)} failed {text.count(len(pivot.calls), 'time')}"
     if pivot.next is None:
         return f"{what}, and nothing else was tried after it (span {first.span.span_id})"
     good = "tried another way in good time" if pivot.in_time else "tried another way late"
@@ -150,7 +161,11 @@ def _recovery(pivot: Any) -> str:
 
 def _decided(rounds: list[SpanRecord]) -> str:
     outcomes = Counter(text_of(span.attributes.get(semconv.OUTCOME)) or span.state for span in rounds if not is_afterwards(span))
-    return f"{sum(outcomes.values())} rounds: {', '.join(f'{number} {outcome}' for outcome, number in outcomes.items())}." if outcomes else "none."
+    return (
+        f"{text.count(sum(outcomes.values()), 'round')}: {', '.join(f'{number} {outcome}' for outcome, number in outcomes.items())}."
+        if outcomes
+        else "none."
+    )
 
 
 def _quotes(subject: Subject, agent: str) -> Iterator[str]:
@@ -192,6 +207,6 @@ def reliability(subject: Subject) -> Iterator[Section]:
     yield Section(3, "False Positives/Negatives", listed(_pieces(analysis.of("tool_false_success")), "No result contradicts its call's status."))
     yield Section(3, "Repeated Failures", listed(told(analysis.of("retry_storm")), "No call failed again and again."))
     causes = Counter((call.tool, likely_cause(call.result or words.error(call.span))) for call in analysis.parts.tools if call.failed)
-    guesses = [f"{tool}: {number} failure(s), {f'by its words {cause}' if cause else 'by its words nothing that is known'}"
+    guesses = [f"{tool}: {text.count(number, 'failure')}, {f'by its words {cause}' if cause else 'by its words nothing that is known'}"
                for (tool, cause), number in causes.most_common()]  # fmt: skip
     yield Section(3, "Root Cause Hypotheses", listed(guesses, "There are no failed tool calls."))

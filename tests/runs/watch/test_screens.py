@@ -38,7 +38,13 @@ SCREENS: dict[str, tuple[str, str, str, State]] = {
     "gemini waits at its prompt": ("gemini", f"{TURN}\n│ >   Type your message", "◇  Ready (dir)   ", "idle"),
     "gemini asks": ("gemini", f"{TURN}\n│ Allow execution of [Shell]?", "✋  Action Required (dir)", "waiting_input"),
     "opencode works": ("opencode", f"{TURN}\n ⬝⬝⬝ esc interrupt", "OC | title", "running"),
-    "opencode asks": ("opencode", f"{TURN}\nPermission required\n Allow once   Allow always   Reject", "OC | title", "waiting_input"),
+    "opencode asks": (
+        "opencode",
+        f"{TURN}\n  ┃  △ Permission required\n  ┃    # Shell command\n  ┃   Allow once   Allow always   Reject   ⇆ select  enter confirm",
+        "OC | title", "waiting_input"),
+    "opencode asks whether always": (
+        "opencode", f"{TURN}\n  ┃  This will allow the following patterns\n  ┃  - rm *\n  ┃   Confirm   Cancel   ⇆ select  enter confirm", "OC | x",
+        "waiting_input"),
     "opencode waits at its prompt": ("opencode", f"{TURN}\n  ┃  Build · m x\n   /work    1.6K  ctrl+p commands", "OC | title", "idle"),
     "opencode works with its footer": ("opencode", f"{TURN}\n ■■■⬝⬝ esc interrupt   tab agents  ctrl+p commands", "OC | title", "running"),
     "opencode without a mark": ("opencode", TURN, "OC | title", "unknown"),

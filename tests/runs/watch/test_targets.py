@@ -133,7 +133,7 @@ async def test_a_process_that_is_gone(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
     async with watch(f"pid:{process.pid}") as watcher:
-        assert (await state(watcher, "dead")).evidence.quote == f"process {process.pid} is gone; how it ended only its parent knows"
+        assert (await state(watcher, "dead")).evidence.quote == f"there is no process {process.pid}, or no more; how it ended only its parent knows"
 
 
 async def test_processes_are_ended_only_where_that_is_asked_for(process: subprocess.Popen[bytes]) -> None:
@@ -194,8 +194,7 @@ async def test_a_program_that_says_what_it_does(tmp_path: Path) -> None:
             transcript = home / ".claude" / "projects" / folder / "s.jsonl"
             for _ in itertools.takewhile(lambda _: not transcript.exists() or not transcript.stat().st_size, itertools.count()):
                 await asyncio.sleep(0.02)
-            usage = Usage(watched.subject.facts)
-            usage.look("claude", Place(home, tmp_path))
+            Usage(watched.subject).look()
             process.kill()
     assert watched.subject.facts.used is not None
     assert (watched.subject.facts.used.input, watched.subject.facts.used.output) == (15, 7)
@@ -253,6 +252,37 @@ def test_a_name_that_names_nothing(name: str) -> None:
     """It is refused, with what can be watched."""
     with pytest.raises(ConfigError, match="Expected"):
         watch(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("tmx:agent", "Perhaps tmux:agent was meant"),
+        ("120000", "Perhaps log_20261129_120000_000001 was meant"),
+        ("log_20261129_120001_000001", "Perhaps log_20261129_120000_000001 was meant"),
+        ("elsewhere", "The newest one is log_20261129_120000_000001; `massgen-tracing logs list` shows all"),
+        ("{root}/work", "This folder is no run; watch it as a workspace with dir:{root}/work"),
+        ("{root}/file", "Watch this file with file:{root}/file"),
+    ],
+)
+def test_a_name_that_is_nearly_right(tmp_path: Path, name: str, hint: str) -> None:
+    """What was probably meant is named."""
+    for folder in ("massgen_logs/log_20261129_120000_000001", "work"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError) as raised:
+        watch(name.format(root=tmp_path), asked=Asked(root=str(tmp_path)))
+    assert raised.value.hint == hint.format(root=tmp_path)
+    assert f"below {tmp_path}" in str(raised.value)
+
+
+async def test_what_is_awaited_is_named(tmp_path: Path) -> None:
+    """With how much of its path there is, also when its time is over."""
+    asked = Asked(patience=Patience(run_time=0.1))
+    async with watch(f"file:{tmp_path}/a/b/log", asked=asked) as watcher:
+        awaited = f"{tmp_path}/a/b/log is not there yet, nor is the folder a in {tmp_path}"
+        assert (await state(watcher, "starting")).evidence.quote == awaited
+        assert (await state(watcher, "timed_out")).evidence.quote == f"watched for 0.1 s without an end; {awaited}"
 
 
 # --- runs --------------------------------------------------------------------------------------------------------------------------
@@ -322,6 +352,39 @@ async def test_a_run_that_nobody_writes_any_more_is_dead(attempt: Path, monkeypa
             writer.kill()
             change = await state(watcher, "dead")
     assert change.evidence.quote == "no process writes the run any more; the last status is in_progress"
+
+
+LAST_LINES: dict[str, tuple[str, State]] = {
+    "nobody succeeded": ("12:00:00 | ERROR    | [ERROR] orchestrator: ❌ Unable to provide coordinated answer - no successful agents", "failed"),
+    "nobody had time": ("12:00:00 | ERROR    | [ERROR] orchestrator: ❌ No answers available from any agents due to timeout. No", "timed_out"),
+}
+
+
+@pytest.mark.parametrize("name", LAST_LINES)
+@pytest.mark.parametrize("of", ["attempt", "run"])
+async def test_a_run_of_massgen_that_came_to_no_answer(attempt: Path, name: str, of: str) -> None:
+    """By MassGen's own log, wherever its version has it; agents have ended with the run, but for those that had ended before."""
+    line, expected = LAST_LINES[name]
+    agents: dict[str, Any] = {"a": None, "b": {"type": "error", "message": "no key"}}
+    (attempt / "status.json").write_text(status("in_progress", percent=0, **agents))
+    log = (attempt if of == "attempt" else attempt.parents[1]) / "massgen.log"
+    log.write_text("12:00:00 | INFO     | an agent says: orchestrator: no answers available\n")
+    async with watch(str(attempt)) as watcher:
+        await state(watcher, "running")
+        with log.open("a") as file:
+            file.write(line + "\n")
+        change = await until(watcher, lambda change: change.state == expected and change.role == "target")
+        assert change.evidence.quote == f"{line} in massgen.log"
+    states = {name.rpartition("/")[2]: each.verdict.state for name, each in watcher.watched.items() if each.verdict is not None}
+    assert (states["a"], states["b"]) == (expected, "failed")
+
+
+async def test_a_run_of_massgen_that_ran_out_of_time(attempt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody writes it any more, and its status says so."""
+    monkeypatch.setattr("massgen_tracing.runs.watch.targets.run._ORPHANED_SECONDS", 0.1)
+    (attempt / "status.json").write_text(status("timeout", percent=0, a=None))
+    async with watch(str(attempt)) as watcher:
+        assert (await state(watcher, "timed_out")).evidence.quote == "no process writes the run any more; the last status is timeout"
 
 
 async def test_another_attempt_of_a_run(attempt: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import subprocess
 from pathlib import Path
 
@@ -31,7 +32,7 @@ async def test_how_a_pane_ends(tmux: Tmux, command: str, expected: State, quote:
     """By tmux's own word, as it happens."""
     tmux.script("agent", command)
     async with watch("tmux:agent") as watcher:
-        await state(watcher, "running")
+        await state(watcher, "waiting_input")
         tmux.keys("agent", "Enter")
         change = await state(watcher, expected)
     assert (change.target, change.evidence.quote.partition(" (")[0]) == ("tmux:agent:0.0", quote)
@@ -43,7 +44,8 @@ async def test_patterns_of_names_mean_panes_that_come_later_too(tmux: Tmux) -> N
     """And none of others; without remain-on-exit it is known that a pane is gone, and not how."""
     tmux.session("other", "sleep 1000")
     async with watch("tmux:agent-*") as watcher:
-        assert (await state(watcher, "starting")).target == "tmux:agent-*"
+        change = await state(watcher, "starting")
+        assert (change.target, change.evidence.quote) == ("tmux:agent-*", "no pane of this name is there yet; there are tmux:other:0.0")
         tmux.session("agent-1", "sleep 1000")
         assert (await state(watcher, "running")).target == "tmux:agent-1:0.0"
         tmux("new-session", "-d", "-s", "agent-2", "-x", "80", "-y", "24", "sleep 1000")
@@ -102,16 +104,18 @@ async def test_every_line_once_while_terminals_come_and_go(tmux: Tmux, monkeypat
     assert (lines.count("narrow"), lines.count("last")) == (1, 1)
 
 
-async def test_a_hang_is_stalled_and_goes_on(tmux: Tmux) -> None:
+async def test_a_hang_is_stalled_and_goes_on(tmux: Tmux, tmp_path: Path) -> None:
     """It is told, with the last sign of life, and nothing is done about it."""
-    tmux.script("agent", "trap '' TERM; echo begun; read x; echo more; read x; exit 0")
+    hang = tmp_path / "hang"
+    os.mkfifo(hang)
+    tmux.script("agent", f"trap '' TERM; echo begun; read x <{hang}; echo more; read x <{hang}; exit 0")
     async with watch("tmux:agent", asked=Asked(patience=Patience(quiet=0.2, stalled=0.5, fresh=0.1))) as watcher:
         change = await state(watcher, "stalled")
         assert change.evidence.quote.startswith("no change for 0.5 s; the last one: ")
-        tmux.keys("agent", "Enter")
+        hang.write_text("\n")
         await state(watcher, "running")
         assert (await state(watcher, "stalled")).attempt == 1
-        tmux.keys("agent", "Enter")
+        hang.write_text("\n")
         assert (await state(watcher, "completed")).attempt == 1
 
 
@@ -154,7 +158,7 @@ async def test_a_pane_that_is_filled_anew_is_another_attempt(tmux: Tmux) -> None
     """What was seen of the first one is not said of the second."""
     tmux.script("agent", "read x; exit 3")
     async with watch("tmux:agent", until=None) as watcher:
-        await state(watcher, "running")
+        await state(watcher, "waiting_input")
         tmux.keys("agent", "Enter")
         assert (await state(watcher, "failed")).attempt == 1
         tmux("respawn-pane", "-t", "agent:", "sleep 1000")

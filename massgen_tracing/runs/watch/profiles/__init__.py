@@ -6,9 +6,10 @@ output and in its files, and in which versions that was seen. `Profile` has the 
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -57,6 +58,21 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class TelemetrySwitch:
+    """How a program is started so that it emits its own OpenTelemetry.
+
+    Attributes:
+        environment: variables; `{endpoint}` in one is the URL where it is to be sent, without a path.
+        arguments: the same, behind its name on the command line.
+        settings: files in which its user may have switched it on already, each with the dotted key that says so.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """A program.
 
@@ -73,6 +89,7 @@ class Profile:
         outcomes: what it says; the last one counts.
         status_file: where it says what it is doing, with `{pid}` for its process; empty: nowhere.
         transcripts: which reader knows its transcripts; empty: none.
+        telemetry: how its own telemetry is switched on; None where it has none.
         quiet, stalled: seconds of silence that are usual; None: as for others.
     """
 
@@ -88,6 +105,7 @@ class Profile:
     outcomes: tuple[Outcome, ...] = ()
     status_file: str = ""
     transcripts: str = ""
+    telemetry: TelemetrySwitch | None = None
     quiet: float | None = None
     stalled: float | None = None
 
@@ -110,8 +128,13 @@ def load(wanted: str) -> Profile:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        expected = f"{one_of(names())}, or the path of a YAML file"
-        raise ConfigError(f"There is no profile {wanted} ({error.strerror or error})", expected=expected, got=wanted) from None
+        near = difflib.get_close_matches(wanted, names(), 1)
+        raise ConfigError(
+            f"There is no profile {wanted} ({error.strerror or error})",
+            expected=f"{one_of(names())}, or the path of a YAML file",
+            got=wanted,
+            hint=f"Perhaps {near[0]} was meant" if near else None,
+        ) from None
     return parse(path.stem, text)
 
 
@@ -139,6 +162,7 @@ def parse(name: str, text: str) -> Profile:
             command=None if pattern is None else re.compile(pattern),
             marks=tuple(_mark(**mark) for mark in known.pop("marks", ())),
             outcomes=tuple(_outcome(**outcome) for outcome in known.pop("outcomes", ())),
+            telemetry=_telemetry(**known.pop("telemetry")) if "telemetry" in known else None,
             **known,
         )
     except (yaml.YAMLError, re.error, TypeError, ValueError) as error:
@@ -155,6 +179,12 @@ def _outcome(state: str, line: str | None = None, where: Mapping[str, Any] | Non
         raise ValueError("an outcome has either line or where")
     patterns = {key: re.compile(value[1:]) if isinstance(value, str) and value.startswith("~") else value for key, value in (where or {}).items()}
     return Outcome(_state(state), None if line is None else re.compile(line), patterns, tuple(quote or ()))
+
+
+def _telemetry(
+    environment: Mapping[str, object] | None = None, arguments: list[str] | None = None, settings: Mapping[str, str] | None = None
+) -> TelemetrySwitch:
+    return TelemetrySwitch({name: str(value) for name, value in (environment or {}).items()}, tuple(arguments or ()), dict(settings or {}))
 
 
 def _state(name: str) -> State:

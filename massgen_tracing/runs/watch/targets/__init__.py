@@ -10,6 +10,7 @@ dir:PATH                          `directory`
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from massgen_tracing import layout
@@ -36,6 +37,8 @@ __all__ = [
     "named",
 ]
 
+KINDS = ("tmux", "pid", "file", "dir")
+_MOST_NEAR = 3
 FORMS = "a run's directory or id, tmux:SESSION[:WINDOW[.PANE]], pid:N, file:PATH, dir:PATH"
 
 
@@ -52,7 +55,7 @@ def named(name: str, asked: Asked, now: float) -> Target:
         MissingPackageError: if a package is missing that it takes.
     """
     kind, colon, rest = name.partition(":")
-    if colon and kind in {"tmux", "pid", "file", "dir"} and not rest:
+    if colon and kind in KINDS and not rest:
         raise ConfigError(f"The target {name} names nothing", expected=FORMS, got=name)
     if colon and kind == "tmux":
         return PanesTarget(name, rest, asked, now)
@@ -84,5 +87,21 @@ def _run(name: str, asked: Asked, now: float) -> Target:
     below = Path(asked.root) / layout.LOGS_DIR / name
     if below.is_dir() and layout.run_of(below) is not None:
         return RunTarget(name, below, asked, now)
-    hint = "`massgen-tracing logs list` shows the runs that are here; a folder that is no run is named dir:PATH, a file file:PATH"
-    raise ConfigError(f"There is no run {name}", expected=FORMS, got=name, hint=hint)
+    raise ConfigError(f"There is no run {name} below {asked.root}", expected=FORMS, got=name, hint=_meant(name, asked))
+
+
+def _meant(name: str, asked: Asked) -> str:
+    """What to do about a name that names no run."""
+    kind, colon, rest = name.partition(":")
+    if colon and (near := difflib.get_close_matches(kind, KINDS, 1)):
+        return f"Perhaps {near[0]}:{rest} was meant"
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return f"This folder is no run; watch it as a workspace with dir:{name}"
+    if path.is_file():
+        return f"Watch this file with file:{name}"
+    runs = [target.name for target in all_runs(asked, 0.0)]
+    close = [run for run in runs if name in run][-_MOST_NEAR:] or difflib.get_close_matches(name, runs, _MOST_NEAR)
+    if close:
+        return f"Perhaps {' or '.join(close)} was meant"
+    return f"The newest one is {runs[-1]}; `massgen-tracing logs list` shows all" if runs else "There is none at all; name another root with --root"

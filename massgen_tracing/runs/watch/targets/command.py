@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import IO, BinaryIO, Final
 
 from massgen_tracing.errors import ConfigError, MissingPackageError
-from massgen_tracing.runs.watch import checklist, profiles
+from massgen_tracing.runs.watch import checklist, foreground, profiles
 from massgen_tracing.runs.watch.lines import Lines
 from massgen_tracing.runs.watch.output import Output
 from massgen_tracing.runs.watch.processes import Tree, ended
 from massgen_tracing.runs.watch.signals import Facts, Rank
 from massgen_tracing.runs.watch.targets import known
 from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target
+from massgen_tracing.runs.watch.telemetry import Telemetry, switched_on
 from massgen_tracing.runs.watch.transcripts import Place
 
 _AT_ONCE: Final = 65_536
@@ -36,12 +37,13 @@ class CommandTarget(Target):
 
     Attributes:
         code: its exit code, negative for a signal; None while it runs.
+        words: with its arguments.
         environment: what it is started with; None: what this process has.
     """
 
     def __init__(self, words: Sequence[str], asked: Asked, now: float) -> None:
         super().__init__(Path(words[0]).name)
-        self._words = list(words)
+        self.words = list(words)
         self._asked = asked
         self._profile = asked.profile or profiles.of_command(shlex.join(words))
         self._facts = Facts(now, to_its_end=True)
@@ -49,6 +51,7 @@ class CommandTarget(Target):
         self._output = Output(self._facts, asked.marker, self._profile)
         self._seen: list[tuple[str, float]] = []
         self._number = 0
+        self._half = ""
         self._tree: Tree | None = None
         self._pid = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -82,13 +85,21 @@ class CommandTarget(Target):
         for thread in (*readers, threading.Thread(target=self._await, args=(process, readers, tell), daemon=True)):
             thread.start()
 
+    def take_telemetry(self, telemetry: Telemetry) -> None:
+        """Have its program send its own telemetry there, where it has any and its user does not send it elsewhere; before it is started."""
+        environment = dict(os.environ if self.environment is None else self.environment)
+        started = None if self._profile is None else switched_on(self._profile, self.words, environment, telemetry.endpoint)
+        if started is not None:
+            self.words, self.environment = started
+            self.subjects[0].telemetry = telemetry
+
     def _begin(self) -> subprocess.Popen[bytes]:
         try:
             # Not asyncio's: that kills a process which outlives whoever looks at it.
-            return subprocess.Popen(self._words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment)
+            return subprocess.Popen(self.words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment)
         except OSError as error:
             hint = "Name a program that is on the path, or by its path"
-            raise ConfigError(f"{self._words[0]} cannot be started ({error.strerror or error})", got=shlex.join(self._words), hint=hint) from None
+            raise ConfigError(f"{self.words[0]} cannot be started ({error.strerror or error})", got=shlex.join(self.words), hint=hint) from None
 
     def look(self, now: float) -> bool:
         code = self.code  # before its last lines are taken
@@ -106,6 +117,7 @@ class CommandTarget(Target):
                 self._facts.moved(used.active, now)
                 changed = True
             known.read_status(self._facts, self._profile, self._pid, self.subjects[0].place, now)
+            foreground.note(self._facts, self._profile, self._tree.members(), self._half, self.subjects[0].patience.fresh, now)
         if code is not None and self._facts.alive:
             self._facts.alive = False
             self.subjects[0].pids = ()
@@ -133,6 +145,8 @@ class CommandTarget(Target):
                     target.write(data)
                     target.flush()
                 self._take(lines.feed(data), tell)
+                self._half = lines.half
+        self._half = ""
         self._take(lines.rest(), tell)
 
     def _take(self, lines: list[str], tell: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from massgen_tracing.runs.watch import checklist, statements
 from massgen_tracing.runs.watch.output import Output
 from massgen_tracing.runs.watch.signals import FINAL, Facts, Rank
 from massgen_tracing.runs.watch.tail import Tail
-from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target, nearest
+from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target, nearest, not_there
 
 EXIT_CODE: Final = "exit-code.txt"
 STATUS: Final = "status.txt"
@@ -29,7 +29,7 @@ class DirectoryTarget(Target):
     def __init__(self, name: str, path: Path, asked: Asked, now: float) -> None:
         super().__init__(name)
         self._path = path.absolute()
-        self._facts = Facts(now)
+        self._facts = Facts(now, awaited=not_there(self._path))
         self._tails = {log: Tail(self._path / log) for log in LOGS}
         self._outputs = {log: Output(self._facts, asked.marker, asked.profile, name=log) for log in LOGS}
         self._known: dict[str, tuple[int, int, int]] = {}

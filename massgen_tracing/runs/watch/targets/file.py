@@ -8,7 +8,7 @@ from pathlib import Path
 from massgen_tracing.runs.watch.output import Output
 from massgen_tracing.runs.watch.signals import Facts, Rank
 from massgen_tracing.runs.watch.tail import Tail
-from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target, nearest
+from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target, nearest, not_there
 
 
 class FileTarget(Target):
@@ -17,7 +17,7 @@ class FileTarget(Target):
     def __init__(self, name: str, path: Path, asked: Asked, now: float) -> None:
         super().__init__(name)
         self._path = path.absolute()
-        self._facts = Facts(now)
+        self._facts = Facts(now, awaited=not_there(self._path))
         self._tail = Tail(self._path)
         self._output = Output(self._facts, asked.marker, asked.profile)
         self._was_there = False

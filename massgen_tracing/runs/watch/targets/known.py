@@ -32,6 +32,8 @@ def read_status(facts: Facts, profile: Profile | None, pid: int, place: Place | 
         facts.forget(_NAME)
         return
     status = said.get("status") if isinstance(said, dict) else None
+    if isinstance(said, dict) and isinstance(session := said.get("sessionId"), str):
+        facts.sessions.add(session)
     state = _STATES.get(status) if isinstance(status, str) else None
     if state is not None:
         waiting = said.get("waitingFor")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 from massgen_tracing.errors import ConfigError, MissingPackageError
-from massgen_tracing.runs.watch import checklist, profiles, screen
+from massgen_tracing.runs.watch import checklist, foreground, profiles, screen
 from massgen_tracing.runs.watch.output import Output
 from massgen_tracing.runs.watch.processes import Tree, ended, exit_of_zombie, place_of
 from massgen_tracing.runs.watch.signals import Facts, Rank
@@ -18,6 +18,9 @@ from massgen_tracing.runs.watch.tmux import Pane
 
 _TELLS_WITHIN = 2.0
 """Seconds after which it is not expected any more that tmux tells how a program ended."""
+
+_MOST_NAMED = 5
+"""Panes that are named where none is the one that is watched."""
 
 _SHELLS = frozenset({"sh", "bash", "zsh", "dash", "fish", "ksh"})
 
@@ -45,6 +48,8 @@ class PanesTarget(Target):
     def look(self, now: float) -> bool:
         terminals = self._asked.terminals
         changed = False
+        if not self._panes:
+            self._none.awaited = self._awaited()
         for pane_id, seen in terminals.panes.items():
             if not self._means(seen.pane) or (pane_id not in self._panes and not seen.there):
                 continue
@@ -56,6 +61,15 @@ class PanesTarget(Target):
 
     async def close(self) -> None:
         await self._asked.terminals.leave(self._wake)
+
+    def _awaited(self) -> str:
+        """That no pane is meant yet, and which there are."""
+        terminals = self._asked.terminals
+        if not terminals.there:
+            return f"there is no tmux server yet at {terminals.place}"
+        others = ", ".join(f"tmux:{name}" for name in terminals.names[:_MOST_NAMED])
+        more = len(terminals.names) - _MOST_NAMED
+        return "no pane of this name is there yet; there " + (f"are {others}" if others else "is none") + (f" and {more} more" if more > 0 else "")
 
     def _means(self, pane: Pane) -> bool:
         if not _is(pane.session, self._session):
@@ -180,7 +194,9 @@ class _Watched:
     def _read_screen(self, pane: Pane, shown: list[str], now: float) -> None:
         facts = self._facts
         if self._profile is None or not self._profile.marks:
-            facts.forget(checklist.SCREEN)
+            before_cursor = shown[pane.cursor].strip() if pane.cursor < len(shown) else ""
+            pids = () if self._tree is None else self._tree.members()
+            foreground.note(facts, self._profile, pids, before_cursor, self.subject.patience.fresh, now)
             return
         reading = screen.read(self._profile, shown, pane.title)
         moving = facts.active_at is not None and now - facts.active_at < self.subject.patience.fresh

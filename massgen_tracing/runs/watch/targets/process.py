@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from massgen_tracing.runs.watch import checklist, profiles
+from massgen_tracing.runs.watch import checklist, foreground, profiles
 from massgen_tracing.runs.watch.processes import Tree, ended, exit_of_zombie, place_of
 from massgen_tracing.runs.watch.signals import Facts, Rank
 from massgen_tracing.runs.watch.targets import known
@@ -73,7 +73,8 @@ class ProcessTarget(Target):
                 told = f"{ended(code)}; process {self._pid} is a zombie, for its parent has not asked yet"
                 facts.note(Rank.ENDED, checklist.EXIT, "completed" if code == 0 else "failed", told, now)
             else:
-                facts.note(Rank.ENDED, checklist.EXIT, "dead", f"process {self._pid} is {seen.how}; how it ended only its parent knows", now)
+                what = f"process {self._pid} is {seen.how}" if facts.active_at is not None else f"there is no process {self._pid}, or no more"
+                facts.note(Rank.ENDED, checklist.EXIT, "dead", f"{what}; how it ended only its parent knows", now)
             return True
         if seen.how == "disk-sleep" and not seen.active:
             facts.note(Rank.ENDED, "process", "stalled", f"process {self._pid} is in uninterruptible sleep", now)
@@ -84,6 +85,7 @@ class ProcessTarget(Target):
             facts.moved(seen.active, now)
         elif facts.active_at is None:
             facts.moved("the process runs", now)
+        foreground.note(facts, self._profile, self._tree.members(), "", self.subjects[0].patience.fresh, now)
         return bool(seen.active)
 
     async def close(self) -> None:

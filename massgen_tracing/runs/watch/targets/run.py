@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from massgen_tracing import layout
-from massgen_tracing.runs.watch import checklist, processes, statements
-from massgen_tracing.runs.watch.signals import FINAL, Facts, Rank, State, Used
+from massgen_tracing.runs.watch import checklist, processes, profiles, statements
+from massgen_tracing.runs.watch.signals import FAILURES, FINAL, Facts, Rank, State, Used
 from massgen_tracing.runs.watch.tail import Tail
 from massgen_tracing.runs.watch.targets.process import End
 from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target, nearest
@@ -44,6 +44,7 @@ class RunTarget(Target):
         self._stamp: tuple[int, ...] = ()
         self._document: Mapping[str, Any] = {}
         self._log: Tail | None = None
+        self._outcomes = profiles.load("massgen").outcomes
         self._pid: int | None = None
         self._tree: processes.Tree | None = None
         self._end = End()
@@ -62,9 +63,10 @@ class RunTarget(Target):
                 self._facts.note(Rank.WRITTEN, "folder", "unknown", f"{self._log_dir} is gone", now)
             return changed
         changed = self._read_status(self._run, now) or changed
-        changed = self._read_log(now) or changed
+        changed = self._read_log(self._run, now) or changed
         self._read_answer(self._run, now)
         self._look_at_writer(self._run, now, changed=changed)
+        self._end_agents(now)
         return changed
 
     def folders(self) -> Iterable[Path]:
@@ -93,7 +95,7 @@ class RunTarget(Target):
         self._run, self._stamp, self._document = newest, (), {}
         if self._log is not None:
             self._log.close()
-        self._log = Tail(newest.log_dir / layout.MASSGEN_LOG)
+        self._log = None
         self._facts.moved(f"{newest.attempt_dir.name} of {newest.turn_dir.name} is there", _changed(newest.attempt_dir, now))
         return True
 
@@ -162,8 +164,14 @@ class RunTarget(Target):
             facts.used = Used(sent, got, float(cost) if isinstance(cost, int | float) else None)
         facts.moved(quote, at)
 
-    def _read_log(self, now: float) -> bool:
+    def _read_log(self, run: layout.RunDirectory, now: float) -> bool:
+        if self._log is None and (path := _log_of(run)) is not None:
+            self._log = Tail(path)
         lines = self._log.read() if self._log is not None else []
+        for line in lines:
+            for outcome in self._outcomes:
+                if outcome.line is not None and outcome.state in FINAL and outcome.line.search(line):
+                    self._facts.note(Rank.OUTCOME, "log", outcome.state, f"{line.strip()} in {layout.MASSGEN_LOG}", now)
         if lines:
             self._facts.last_line = next((line for line in reversed(lines) if line.strip()), self._facts.last_line).strip()
             self._facts.moved(f"{layout.MASSGEN_LOG} was written", now if self._log is None else min(now, self._log.changed_at or now))
@@ -183,10 +191,20 @@ class RunTarget(Target):
                 if known is not None and known.state == "running":
                     agent.facts.note(Rank.OUTCOME, "agent", "completed", known.quote, now)
 
+    def _end_agents(self, now: float) -> None:
+        """Agents of a run that came to no answer have ended with it, whatever their last status was."""
+        ends = [signal for name in ("log", checklist.EXIT) if (signal := self._facts.signals.get(name)) is not None and signal.state in FAILURES]
+        for agent in self._agents.values() if ends else ():
+            known = agent.facts.signals.get("agent")
+            if known is not None and known.state not in FINAL:
+                agent.facts.note(Rank.ENDED, "run", ends[0].state, f"the run has ended: {ends[0].quote}; {known.quote}", now)
+            else:
+                agent.facts.forget("run")
+
     def _look_at_writer(self, run: layout.RunDirectory, now: float, *, changed: bool) -> None:
         """Whether anybody still writes it, asked when nothing changes; of one that has said its last word it is nobody's question."""
         facts = self._facts
-        if any(facts.signals[name].state in FINAL for name in ("run", "answer") if name in facts.signals):
+        if any(facts.signals[name].state in FINAL for name in ("run", "answer", "log") if name in facts.signals):
             facts.forget(checklist.EXIT)
             return
         if self._tree is not None:
@@ -205,7 +223,7 @@ class RunTarget(Target):
             facts.alive = True
             facts.forget(checklist.EXIT)
             return
-        pid = processes.holder(run.log_dir / layout.MASSGEN_LOG)
+        pid = None if self._log is None else processes.holder(self._log.path)
         if pid is not None:
             self._pid, self._tree, facts.alive = pid, processes.Tree(pid), True
             self.subjects[0].pids = (pid,)
@@ -213,8 +231,15 @@ class RunTarget(Target):
             facts.forget(checklist.EXIT)
         elif quiet or facts.alive:
             facts.alive = False
-            last = f"the last status is {self._document['finish_reason']}" if self._document.get("finish_reason") else "there is no last word"
-            facts.note(Rank.ENDED, checklist.EXIT, "dead", f"no process writes the run any more; {last}", now)
+            reason = self._document.get("finish_reason")
+            last = f"the last status is {reason}" if reason else "there is no last word"
+            state: State = "timed_out" if reason == "timeout" else "dead"
+            facts.note(Rank.ENDED, checklist.EXIT, state, f"no process writes the run any more; {last}", now)
+
+
+def _log_of(run: layout.RunDirectory) -> Path | None:
+    """MassGen's own log: of the attempt, or of the run, as older versions have it; None where there is none yet."""
+    return next((path for folder in (run.attempt_dir, run.log_dir) if _size(path := folder / layout.MASSGEN_LOG)), None)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from massgen_tracing.runs.watch.checklist import Check, Wanted
 from massgen_tracing.runs.watch.judge import Patience
 from massgen_tracing.runs.watch.profiles import Profile
 from massgen_tracing.runs.watch.signals import Facts
+from massgen_tracing.runs.watch.telemetry import Telemetry
 from massgen_tracing.runs.watch.terminals import Terminals
 from massgen_tracing.runs.watch.transcripts import Place
 
@@ -66,6 +67,7 @@ class Subject:
         pids: the processes that may be ended where that was asked for.
         program: which program it is; None where that is not known.
         place: where that runs, so that its transcripts are found.
+        telemetry: what it sends of itself; None where that is not taken in.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Subject:
     pids: tuple[int, ...] = ()
     program: Profile | None = None
     place: Place | None = None
+    telemetry: Telemetry | None = None
 
 
 class Target(ABC):
@@ -117,3 +120,9 @@ class Target(ABC):
 def nearest(folder: Path) -> Path:
     """A folder, or the nearest one above that is there."""
     return next((each for each in (folder, *folder.parents) if each.is_dir()), Path("/"))
+
+
+def not_there(path: Path) -> str:
+    """In words, that a file or a folder is awaited, and how much of its path there is."""
+    there = nearest(path.parent)
+    return f"{path} is not there yet" + ("" if there == path.parent else f", nor is the folder {path.relative_to(there).parts[0]} in {there}")

@@ -69,6 +69,8 @@ class Session:
         cwd: where it works.
         version: of the program.
         calls, tools: by their keys.
+        source: `transcript`, or `telemetry` where its calls are as the program sent them.
+        began: when the request began of whose response nothing has been told yet, in Unix nanoseconds; 0 where that is not known.
     """
 
     id: str = ""
@@ -76,6 +78,8 @@ class Session:
     version: str = ""
     calls: dict[str, Call] = field(default_factory=dict)
     tools: dict[str, ToolUse] = field(default_factory=dict)
+    source: str = "transcript"
+    began: int = 0
 
 
 def entries(path: Path) -> Iterator[Mapping[str, Any]]:

@@ -1,0 +1,194 @@
+"""Many lines of our own writer at once: where their fields stand is found for all of them, and what recurs in them is encoded once.
+
+It takes a fraction of the time of a line at a time, and needs Arrow and NumPy, which take a while to load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import compress, repeat
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from massgen_tracing.delivery.encode import attributes as at_once
+from massgen_tracing.delivery.encode.octets import Mask, Octets, Positions, Text, binary, bounds, column, of_rows, offsets, varints, whole_rows
+from massgen_tracing.delivery.encode.protobuf import BETWEEN, KEY, SPANS, Protobuf
+from massgen_tracing.delivery.encode.spans import EncodedSpan, Home
+from massgen_tracing.store.reading.lines import PENDING, PENDING_START
+
+_MOST_HEADS: Final = 16
+"""Heads in one block that are looked for; lines with others are taken one by one."""
+
+_TRACE: Final = b'"traceId":"'
+_SPAN: Final = b'","spanId":"'
+_PARENT: Final = b'","parentSpanId":"'
+_NEXT: Final = b'",'
+_START: Final = b'"startTimeUnixNano":"'
+_END: Final = b'","endTimeUnixNano":"'
+_ATTRIBUTES: Final = b'","attributes":[' + KEY
+_TAIL: Final = b"]}]}]}]}\n"
+_DIGITS: Final = 19
+"""Of a time between 2001 and 2262."""
+
+_NIBBLES: Final = np.full(256, 0xFF, np.uint8)
+_NIBBLES[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.uint8)
+_LOWER: Final = 9
+_POWERS: Final = np.zeros((_DIGITS, 2))
+_POWERS[:-_LOWER, 0], _POWERS[-_LOWER:, 1] = 10.0 ** np.arange(_DIGITS - _LOWER)[::-1], 10.0 ** np.arange(_LOWER)[::-1]
+"""What each digit of a time counts, in its upper digits and in its lower ones, which are exact as doubles."""
+
+
+class Run(NamedTuple):
+    """Lines that follow each other.
+
+    Attributes:
+        spans: theirs, each with the position behind its line.
+        line: the line after them, which is none of the plain ones; empty where there is none.
+        end: the position behind all of it.
+    """
+
+    spans: list[tuple[EncodedSpan, int]]
+    line: bytes
+    end: int
+
+
+def runs(block: memoryview, position: int, form: Protobuf, wanted: Callable[[bytes], bool]) -> Iterator[Run]:
+    """Whole lines as spans, starts left out.
+
+    Args:
+        block: the lines.
+        position: where they begin.
+        form: what encodes what recurs.
+        wanted: whether spans with this head are.
+    """
+    text = Text.of(block)
+    ends: Positions = np.flatnonzero(text.octets == ord("\n")) + 1
+    begins: Positions = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
+    given = ~text.has(ends + PENDING_START, PENDING)
+    found: list[Any] = [None] * len(ends)
+    for head, numbers in _by_head(text, begins, ends, given):
+        if not wanted(head):
+            given[numbers] = False
+        elif (home := form.home(head)) is not None:
+            plain, made = _plain(text.parts(begins[numbers] + len(head), ends[numbers]), home, form)
+            for number, span in zip(numbers[plain].tolist(), made, strict=True):
+                found[number] = span
+    chosen = np.flatnonzero(given)
+    behind = (ends[chosen] + position).tolist()
+    spans = [found[number] for number in chosen.tolist()]
+    begin = 0
+    for at in [at for at, span in enumerate(spans) if span is None]:
+        line = bytes(text.octets[begins[chosen[at]] : ends[chosen[at]]])
+        yield Run(list(zip(spans[begin:at], behind[begin:at], strict=True)), line, behind[at])
+        begin = at + 1
+    yield Run(list(zip(spans[begin:], behind[begin:], strict=True)), b"", position + len(text.octets))
+
+
+def _by_head(text: Text, begins: Positions, ends: Positions, given: Mask) -> Iterator[tuple[bytes, Positions]]:
+    """What given lines begin with, up to the span, and the numbers of those that do."""
+    lines = binary(np.append(begins[:1], ends).astype(np.int32), text.buffer)
+    left = given.copy()
+    for _ in range(_MOST_HEADS):
+        if not left.any():
+            break
+        line = lines[int(left.argmax())].as_py()
+        head = line[: line.find(SPANS) + len(SPANS)]
+        same = left & pc.starts_with(lines, head).to_numpy(zero_copy_only=False)
+        left &= ~same
+        if head.endswith(SPANS):
+            yield head, np.flatnonzero(same)
+
+
+def _plain(bodies: pa.BinaryArray, home: Home, form: Protobuf) -> tuple[Positions, list[EncodedSpan]]:
+    """Which of these lines, without their heads, are plain spans; and these."""
+    text = Text.of(bodies.buffers()[2])
+    places = offsets(bodies).astype(np.int64)
+    begins, ends = places[:-1], places[1:] - len(_TAIL)
+    span_id = begins + len(_TRACE) + 32 + len(_SPAN)
+    has_parent = text.has(span_id + 16, _PARENT)
+    since = span_id + 16 + np.where(has_parent, len(_PARENT) + 16, 0)
+    start = begins + pc.find_substring(bodies, _START).to_numpy()
+    attributes = start + len(_START) + _DIGITS + len(_END) + _DIGITS + len(_ATTRIBUTES)
+    plain = text.has(begins, _TRACE) & text.has(span_id - len(_SPAN), _SPAN) & text.has(ends, _TAIL) & (since < start) & (attributes < ends)
+    plain &= text.has(attributes - len(_ATTRIBUTES), _ATTRIBUTES) & text.has(start + len(_START) + _DIGITS, _END)
+    numbers = np.flatnonzero(plain)
+    if not len(numbers):
+        return numbers, []
+    has_parent, since, start, attributes = has_parent[numbers], since[numbers], start[numbers], attributes[numbers]
+    keys, of_keys = _ids(text, (begins[numbers] + len(_TRACE), 32), (span_id[numbers], 16))
+    parents, of_parents = _ids(text, (np.where(has_parent, since - 16, span_id[numbers]), 16))
+    times = [_times(text, at) for at in (start + len(_START), start + len(_START) + _DIGITS + len(_END))]
+    good = of_keys & of_parents & times[0][1] & times[1][1]
+    middles = _middles(text.parts(since, start), form)
+    texts = pc.split_pattern(text.parts(attributes, ends[numbers]), BETWEEN)
+    pieces = at_once.encoded(texts.flatten(), form)
+    firsts = offsets(texts)[:-1]
+    good &= ~np.logical_or.reduceat(pieces.is_null().to_numpy(zero_copy_only=False), firsts)
+    encoded = binary(offsets(pieces)[np.append(firsts, len(pieces))], pieces.buffers()[2])
+    lengths = np.diff(offsets(middles)) + np.diff(offsets(encoded))
+    beginnings = _beginnings(keys, times[0][0], times[1][0], parents, has_parent, lengths.astype(np.int64))
+    contents = pc.binary_join_element_wise(beginnings, middles, encoded, b"")
+    above = binary(bounds(8 * has_parent.astype(np.int64)), parents[has_parent].tobytes())
+    fields = zip(repeat(home), _listed(keys), above.to_pylist(), times[0][0].tolist(), contents.to_pylist(), repeat(False))
+    made: Iterator[EncodedSpan] = map(tuple.__new__, repeat(EncodedSpan), fields)  # half the time of the class itself
+    chosen = good & middles.is_valid().to_numpy(zero_copy_only=False)
+    return numbers[chosen], list(compress(made, chosen.tolist()))
+
+
+def _ids(text: Text, *parts: tuple[Positions, int]) -> tuple[Octets, Mask]:
+    """Ids that are written in hex, as bytes, a row each; and which rows are such ids."""
+    nibbles = _NIBBLES[np.concatenate([text.rows(at, width) for at, width in parts], axis=1)]
+    found: Octets = nibbles[:, ::2] << 4 | nibbles[:, 1::2]
+    return found, _every(nibbles < 16)
+
+
+def _times(text: Text, at: Positions) -> tuple[npt.NDArray[np.uint64], Mask]:
+    """Nanoseconds that are written at these places; and which of them are a time."""
+    digits = text.rows(at, _DIGITS) - ord("0")
+    halves = (digits.astype(np.float64) @ _POWERS).astype(np.uint64)
+    return halves[:, 0] * np.uint64(10**_LOWER) + halves[:, 1], _every(digits < 10) & (digits[:, 0] > 0) & (digits[:, 0] < 9)
+
+
+def _every(good: Mask) -> Mask:
+    """In which rows all is good; mostly in all of them."""
+    return np.ones(len(good), np.bool_) if good.all() else np.all(good, axis=1)
+
+
+def _middles(written: pa.BinaryArray, form: Protobuf) -> pa.BinaryArray:
+    """What stands between ids and times, encoded; null where it is not that of a plain span."""
+    found = written.dictionary_encode()
+    made: list[bytes | None] = []
+    for each in found.dictionary.to_pylist():
+        try:
+            made.append(form.since(each.removeprefix(_NEXT)))
+        except ValueError:
+            made.append(None)
+    return pa.array(made, pa.binary()).take(found.indices)
+
+
+def _beginnings(
+    keys: Octets, start: npt.NDArray[np.uint64], end: npt.NDArray[np.uint64], parents: Octets, has_parent: Mask, lengths: Positions
+) -> pa.BinaryArray:
+    """The field `spans` of a ScopeSpans message up to what recurs in spans, which has these lengths."""
+    count = len(keys)
+    sizes = lengths + np.where(has_parent, 56, 46)
+    size, needed = varints(sizes, 5)
+    columns = (
+        column(count, 0x12), size, column(count, 0x0A, 0x10), keys[:, :16], column(count, 0x12, 0x08), keys[:, 16:],
+        column(count, 0x39), start.astype("<u8")[:, None].view(np.uint8), column(count, 0x41), end.astype("<u8")[:, None].view(np.uint8),
+        column(count, 0x22, 0x08), parents,
+    )  # fmt: skip
+    rows = np.concatenate(columns, axis=1)
+    kept = np.ones(rows.shape, np.bool_)
+    kept[:, 1:6], kept[:, -10:] = needed, has_parent[:, None]
+    return of_rows(rows, kept)
+
+
+def _listed(rows: Octets) -> list[bytes]:
+    """Rows as bytes."""
+    found: list[bytes] = whole_rows(rows).to_pylist()
+    return found

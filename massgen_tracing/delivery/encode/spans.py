@@ -1,0 +1,65 @@
+"""What a span is between its recording and a request, and what forms of requests there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple, Protocol
+
+from massgen_tracing.model import SpanRecord
+
+
+class Home(NamedTuple):
+    """Resource and scope, as the beginnings of a ResourceSpans and of a ScopeSpans message."""
+
+    resource: bytes
+    scope: bytes
+
+
+class EncodedSpan(NamedTuple):
+    """A span as backends take it.
+
+    Attributes:
+        home: the resource and scope that it is of, as the form gives them.
+        key: trace and span id, 24 bytes.
+        parent: the parent's span id, 8 bytes; empty for a root.
+        start_ns: Unix time in nanoseconds.
+        content: the span as the field `spans` of a ScopeSpans message.
+        starts: whether it is a pending span, which says that its parent has started.
+    """
+
+    home: Home
+    key: bytes
+    parent: bytes
+    start_ns: int
+    content: bytes
+    starts: bool = False
+
+
+class Form(Protocol):
+    """A form of OTLP's requests."""
+
+    content_type: str
+
+    def span(self, line: bytes, starts: bool = False) -> EncodedSpan | None:
+        """The span of a line; None where it is not a plain one of our own writer, with its end.
+
+        Args:
+            line: the whole line.
+            starts: whether it is a pending span.
+        """
+
+    def record(self, span: SpanRecord) -> EncodedSpan:
+        """Any span that a reader has read."""
+
+    def request(self, spans: Iterable[EncodedSpan]) -> bytes:
+        """The body of an ExportTraceServiceRequest with these spans."""
+
+
+def by_home(spans: Iterable[EncodedSpan]) -> dict[Home, list[bytes]]:
+    """The contents of spans, by what they are of."""
+    found: dict[Home, list[bytes]] = {}
+    for home, those in groupby(spans, itemgetter(0)):
+        found.setdefault(home, []).extend([span.content for span in those])
+    return found
