@@ -126,7 +126,8 @@ async def test_the_legend_has_what_there_is(page: Any) -> None:
     """Of this run: no votes where nobody votes, agents where frameworks name them."""
     legend = page.get_by_label("Colours", exact=True)
     await see(page, RUN)
-    assert await legend.locator("li").all_inner_texts() == ["model call", "tool", "answer\n●", "vote\n▲", "thrown away\n◆", "failed", "nothing went on"]
+    answered = ["answer\n●", "vote\n▲", "thrown away\n◆"]
+    assert await legend.locator("li").all_inner_texts() == ["model call", "tool", *answered, "failed", "nothing went on"]
     await see(page, f"/run?run={FRAMEWORK}")
     assert await legend.locator("li").all_inner_texts() == ["model call", "tool", "agent"]
 
@@ -464,6 +465,7 @@ async def test_two_runs_are_compared_from_the_list(page: Any) -> None:
     row = page.locator("tr", has=page.locator("td", has_text=re.compile("^duration$")))
     await expect(row).to_contain_text("17.30s")
     await expect(row).to_contain_text("2m58s")
+    await expect(page.locator("tr", has=page.locator("td", has_text=re.compile("^cost$")))).to_contain_text("≥$1.0920")
     await expect(page.locator("tr", has_text="mcp__box__search")).to_contain_text("3")
     await page.get_by_label("Exchange A and B").click()
     await expect(page.locator("p", has_text="A is")).to_contain_text(f"A is {FAULTY}")
