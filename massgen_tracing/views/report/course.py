@@ -164,7 +164,7 @@ def _watched(subject: Subject, last: Coordination) -> Iterator[Section]:
         if not span.name.startswith(_WATCHED)
     ]
     yield Section(3, "What Was Seen", [*listed(lines, "Nothing was seen."), subject.ask(_SEEN_SQL.format(trace=subject.trace_id))])
-    yield Section(3, "Status", [Checks(list(_checks(last)))])
+    yield Section(3, "Status", [Checks(list(_checks(subject.analysis.parts, last)))])
 
 
 _SEEN, _WATCHED = semconv.WATCH_EVENT_NAME.partition("{")[0], semconv.WATCHED_NAME.partition("{")[0]
