@@ -23,6 +23,9 @@ _CALLS: Final = {
 }.get(platform.machine(), {})
 """Numbers of system calls: `read`, `readv`; `select`, `pselect6`; `wait4`, `waitid`."""
 
+_READ: Final = "n_tty_read"
+_PLACES: Final = frozenset({_READ, "wait_woken"})
+
 _DEV_TTY: Final = (5, 0)
 """The device that is each process's own terminal."""
 
@@ -91,9 +94,23 @@ def _call(pid: int, terminal: int) -> tuple[str, bool]:
         if call == "select":  # of the first file only, for reading, and without an end
             alone = int(words[1], 16) == 1 and int(words[2], 16) != 0 and int(words[5], 16) == 0
             return call, alone and _is_terminal(pid, 0, terminal)
-    except (OSError, IndexError, ValueError):  # gone, or somebody else's
+    except PermissionError:  # as systems have it for those whose child it is not
+        return ("read", True) if _sleeps_in_terminal(pid, terminal) else ("", False)
+    except (OSError, IndexError, ValueError):  # gone
         return "", False
     return call, False
+
+
+def _sleeps_in_terminal(pid: int, terminal: int) -> bool:
+    """The same by where in the system it sleeps, which more may know: in a terminal's read, or in what sockets use too, without having any."""
+    try:
+        with open(f"/proc/{pid}/wchan", encoding="ascii") as file:
+            place = file.read()
+        if place not in _PLACES or not _is_terminal(pid, 0, terminal):
+            return False
+        return place == _READ or not any(os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:") for name in os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return False
 
 
 def _is_terminal(pid: int, descriptor: int, terminal: int) -> bool:

@@ -69,7 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kill-on", action="append", choices=tuple(_KILL_ON), default=[], metavar="timeout|stall", help="end the processes of a target that is so"
     )
-    parser.add_argument("--record", action="store_true", help="record what is watched as spans, with the calls that agents' transcripts tell")
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="record what is watched as spans, with the calls that agents tell, in transcripts or by the OpenTelemetry of their own that COMMAND is "
+        "started with",
+    )
     options.add_root(parser, "where runs lie, and --record records")
 
 

@@ -63,7 +63,9 @@ class PanesTarget(Target):
         return changed
 
     async def close(self) -> None:
-        await self._asked.terminals.leave(self._wake)
+        terminals = self._asked.terminals
+        terminals.takers = {pane: taker for pane, taker in terminals.takers.items() if taker is not self}
+        await terminals.leave(self._wake)
 
     def _awaited(self) -> str:
         """That no pane is meant yet, and which there are."""
