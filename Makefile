@@ -35,7 +35,7 @@ massgen: environment ## three versions of MassGen for the tests, into .venv-mass
 	@$(INSTALL) uv
 	@$(PY) -m rehearsal.environments
 
-collector: environment ## the Collector and Jaeger that collector/ configures, without Docker, by Go (about ten minutes, once)
+collector: environment ## the Collector and Jaeger that collector/ configures, without Docker, by Go (nine minutes of processor time, once)
 	@$(PY) -m tools.backends.binaries
 
 percli: environment ## what Perses checks the dashboards for Logfire with, by Go (about two minutes, once)
@@ -115,8 +115,9 @@ $(LIBRARIES)/.packages: requirements.libraries.lock | $(VENV)/.project
 	@$(PY) -m uv pip install --quiet --python $(LIBRARIES)/bin/python --require-hashes --requirement requirements.libraries.lock
 	@touch $@
 
+# `npm ci` misses packages of other platforms in the lock that npm itself has written (npm 11.19).
 .agents/.packages: rehearsal/coding_agents/package-lock.json
-	@mkdir -p .agents && cp rehearsal/coding_agents/package*.json .agents && cd .agents && npm ci --no-audit --no-fund --silent
+	@mkdir -p .agents && cp rehearsal/coding_agents/package*.json .agents && cd .agents && npm install --no-audit --no-fund --silent
 	@touch $@
 
 $(OLDER_LOGFIRE)/.packages: requirements.older-logfire.lock | $(VENV)/.project

@@ -21,7 +21,7 @@ ALLOWED = 2.0
 """Seconds that backends may take at exit, together."""
 
 BEGINNING = """
-import sys, threading, time
+import os, sys, threading, time
 import massgen_tracing as mt
 
 tracer = mt.configure()
@@ -43,6 +43,16 @@ ENDINGS = {
     "a daemon thread that goes on": "list(answer('first')); threading.Thread(target=goes_on, daemon=True).start(); time.sleep(0.05)",
 }
 COLLECTOR = "a collector that never answers"
+RUN = """
+begun = time.monotonic()
+for number in range(100):
+    with tracer.session(str(number), agents=["a"]) as session, session.agent_round("a") as rnd:
+        for _ in range(4):
+            with rnd.llm_call("openai", model="m"):
+                time.sleep(0.005)
+print(time.monotonic() - begun, flush=True)
+os._exit(0)
+"""
 
 
 def ending(program: str, environment: dict[str, str], *, traced: bool) -> Round:
@@ -57,9 +67,22 @@ def ending(program: str, environment: dict[str, str], *, traced: bool) -> Round:
     return run
 
 
+def running(environment: dict[str, str]) -> Round:
+    """A run of 600 spans and two seconds of waiting for models."""
+
+    def run() -> float:
+        with tempfile.TemporaryDirectory() as root:
+            told = {"MASSGEN_TRACING_ROOT": root, "MASSGEN_TRACING_ENABLED": "true", "MASSGEN_TRACING_RUN_FILES": "false"}
+            command = [sys.executable, "-c", f"{BEGINNING}\n{RUN}"]
+            done = subprocess.run(command, env={**os.environ, **environment, **told}, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            return float(done.stdout)
+
+    return run
+
+
 @contextlib.contextmanager
-def silent_collector() -> Iterator[str]:
-    """The URL of a server that takes connections and never answers."""
+def collector(byte: bytes = b"") -> Iterator[str]:
+    """The URL of a server that takes connections and never answers, or with this byte each second."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = []
 
@@ -68,6 +91,14 @@ def silent_collector() -> Iterator[str]:
                 while True:
                     taken.append(server.accept()[0])
 
+        def speak() -> None:
+            while byte:
+                time.sleep(1)
+                for connection in taken:
+                    with contextlib.suppress(OSError):
+                        connection.send(byte)
+
+        threading.Thread(target=speak, daemon=True).start()
         threading.Thread(target=take, daemon=True).start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
         for connection in taken:
@@ -77,12 +108,16 @@ def silent_collector() -> Iterator[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print."""
     args = arguments(__doc__, rounds=5, argv=argv)
-    with silent_collector() as url:
+    with collector() as url, collector(b"H") as slow, socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
         programs: dict[str, tuple[str, dict[str, str]]] = {what: (program, {}) for what, program in ENDINGS.items()}
         programs[COLLECTOR] = ENDINGS["a run that has ended"], {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
         contenders = {(what, traced): ending(*given, traced=traced) for what, given in programs.items() for traced in (True, False)}
         samples = interleave(contenders, args.rounds)
-    figures = []
+        backends = {"is down": f"http://127.0.0.1:{nobody.getsockname()[1]}", "never answers": url, "answers a byte a second": slow}
+        runs = {how: running({"OTEL_EXPORTER_OTLP_ENDPOINT": at}) for how, at in backends.items()}
+        lasted = interleave({**runs, "": running({})}, args.rounds)
+    figures = [Figure(f"a run beside a collector that {how} / the same run without", lasted[how], lasted[""], 1.01) for how in backends]
     for what in programs:
         untraced = samples[what, False]
         allowed = Samples([each + ALLOWED for each in untraced.seconds])

@@ -39,6 +39,7 @@ _LEAST = 20_000
 
 _OF_PHOENIX = 20_000
 _PHOENIX_SECONDS = 30
+_PHOENIX_STARTS_IN = 300
 
 _SINCE = datetime(2020, 1, 1, tzinfo=UTC)
 _SQL = "SELECT span_name, count(*) AS c, max(duration) AS longest FROM records GROUP BY 1 ORDER BY 2 DESC, 1"
@@ -130,7 +131,7 @@ def phoenix(python: str, place: Path) -> Iterator[str]:
     with (place / "log").open("wb") as log, subprocess.Popen(command, env={**os.environ, **own, **quiet}, stdout=log, stderr=log) as process:
         try:
             url = f"http://127.0.0.1:{port}"
-            until = time.monotonic() + running.PATIENCE
+            until = time.monotonic() + _PHOENIX_STARTS_IN
             while not running.answered(f"{url}/healthz"):
                 if process.poll() is not None or time.monotonic() > until:
                     raise SystemExit(f"Phoenix does not start:\n{(place / 'log').read_text()[-2000:]}")

@@ -1,4 +1,4 @@
--- What went wrong in all: errors, exceptions, rounds out of time, rounds in an error, and how often agents had to be asked again.
+-- What went wrong in all: records of errors (also those that one only went through), exceptions, rounds out of time or in an error, and how often agents were asked again.
 SELECT
 COUNT(*) FILTER (WHERE level >= 'error') AS errors,
 COUNT(*) FILTER (WHERE is_exception) AS exceptions,

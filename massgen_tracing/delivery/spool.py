@@ -115,14 +115,13 @@ class Spool:
         for placed, end, unreadable in self._sealed_spans(position) if self.sealed else self._live_spans(position):
             at = 0
             while at < len(placed):
-                fit = _fitting(batch, placed, at)
+                fit, size = _fitting(batch, placed, at)
                 if not fit:
                     yield self._without_needless(batch)
                     batch = Batch(batch.end)
                     continue
-                those = placed[at : at + fit]
-                batch.spans += those
-                batch.size += sum([len(span.content) for span, _ in those])
+                batch.spans += placed[at : at + fit]
+                batch.size += size
                 at += fit
                 batch.end = placed[at - 1][1]
             batch.end = end
@@ -273,11 +272,12 @@ class Spool:
             yield (), number, 0
 
 
-def _fitting(batch: Batch, placed: Sequence[Placed], begin: int) -> int:
-    """How many spans from *begin* on a batch may have besides; it may always have one."""
+def _fitting(batch: Batch, placed: Sequence[Placed], begin: int) -> tuple[int, int]:
+    """How many spans from *begin* on a batch may have besides, and their bytes; it may always have one."""
     most = MOST_SPANS - len(batch.spans)
-    sizes = list(accumulate([len(span.content) for span, _ in placed[begin : begin + most]]))
-    return bisect_right(sizes, MOST_BYTES - batch.size) or (0 if batch.spans else 1)
+    sizes = list(accumulate([len(span.content) for span, _ in placed[begin : begin + most]], initial=0))
+    fit = max(0, bisect_right(sizes, MOST_BYTES - batch.size) - 1) or (0 if batch.spans else 1)
+    return fit, sizes[fit]
 
 
 _BLOCK: Final = 8_000_000

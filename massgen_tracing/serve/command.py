@@ -49,8 +49,10 @@ def run(args: argparse.Namespace) -> int:
 
     served = Served(Path(args.root).absolute(), args.token or None)
     grpc = None if args.grpc_port is None else (args.host, args.grpc_port)
-    with running.listener(args.host, args.port) as of, application(served, grpc=grpc, pages=web.routes(served.root)) as app:
+    with contextlib.ExitStack() as stack:
+        of = stack.enter_context(running.listener(args.host, args.port))
         url = running.address(of)
+        app = stack.enter_context(application(served, grpc=grpc, pages=web.routes(served.root), address=url))
         print(f"{url} serves {served.root}; a browser shows its runs there", file=sys.stderr)
         print(f"Send to it: LOGFIRE_BASE_URL={url} LOGFIRE_TOKEN={'TOKEN' if args.token else 'any'}", file=sys.stderr)
         with contextlib.suppress(KeyboardInterrupt):

@@ -169,12 +169,13 @@ class LlmCall(_RoundWork):
 
     def first_chunk(self) -> None:
         """Note that the first chunk of the answer has arrived; only the first call counts."""
-        self._check_open("first_chunk()")
         if self._began:
             seconds = time.perf_counter() - self._began
             self._began = 0.0
             self._put(semconv.GEN_AI_TIME_TO_FIRST_CHUNK, seconds)
             self._put(semconv.GEN_AI_CLIENT_TIME_TO_FIRST_CHUNK, seconds)
+        elif self.context is None:  # of a call that has ended, a further chunk tells nothing
+            self._check_open("first_chunk()")
 
     def record_response(self, *, model: str | None = None, id: str | None = None, finish_reasons: Sequence[str] | str | None = None) -> None:  # noqa: A002
         """Note what the provider says of its answer: the model that gave it, its id, why it stopped."""

@@ -1,4 +1,4 @@
-"""Where a recorded trace can be looked at: at Logfire, where it was sent there, and in Jaeger, where a collector has it."""
+"""Where a recorded trace can be looked at: at a local server, at Logfire, where it was sent there, and in Jaeger, where a collector has it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import quote, urlsplit
 
-from massgen_tracing import ledger
+from massgen_tracing import layout, ledger
+from massgen_tracing.store.reading import liveness
 
 PROJECT_VARIABLE: Final = "LOGFIRE_PROJECT_URL"
 """The variable that says where a project of Logfire is looked at: `https://logfire-us.pydantic.dev/<organization>/<project>`."""
@@ -33,7 +34,7 @@ class Link:
         note: what to do, or what to know; empty for nothing.
     """
 
-    kind: Literal["logfire", "jaeger"]
+    kind: Literal["local", "logfire", "jaeger"]
     url: str | None
     spans: int
     note: str = ""
@@ -60,6 +61,16 @@ def _links(trace_id: str, entries: list[ledger.Entry], project: str | None) -> I
         else:
             base = os.environ.get(JAEGER_VARIABLE) or f"http://{urlsplit(url).hostname or 'localhost'}:{_JAEGER_PORT}"
             yield Link("jaeger", f"{base.rstrip('/')}/trace/{trace_id}", sent, f"if Jaeger is behind {url}; else say where with {JAEGER_VARIABLE}")
+
+
+def of_server(root: str, trace_id: str) -> str | None:
+    """Where the server that runs on a root (`massgen-tracing serve`) shows a trace; None where none does."""
+    lock = Path(root) / layout.ARRIVALS_DIR / layout.ARRIVALS_LOCK
+    try:
+        project = lock.read_text(encoding="utf-8") if liveness.writer_alive(lock) else ""
+    except (OSError, ValueError):
+        return None
+    return of_project(project, trace_id) if project.startswith("http://") else None
 
 
 def of_project(project: str, trace_id: str) -> str:

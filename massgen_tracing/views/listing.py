@@ -43,9 +43,8 @@ def runs(root: str) -> tuple[int, Iterator[Listed]]:
     Raises:
         RecordingError: if *root* does not exist.
     """
-    known = catalogue.listed(root)
-    ordered = order.newest_first(known) if isinstance(known, catalogue.Runs) else iter(known)
-    return len(known), (_listed(item) for item in ordered if not item.is_nested)
+    many, ordered = order.listed(root)
+    return many, (_listed(item) for item in ordered if not item.is_nested)
 
 
 def _listed(item: catalogue.Run) -> Listed:

@@ -139,6 +139,7 @@ CLAIMS = {
     "| MCP request": ("trace/test_borders::an_mcp_request_carries_the_calls_context",),
     "Nothing is recorded of a handle": (
         "trace/test_handle::any_order_of_steps_ends_and_gives_a_tree",
+        "trace/test_facade::what_is_called_on_a_handle_that_was_never_entered_is_said",
         "trace/test_handle::a_copy_is_the_handle_itself",
         "trace/test_handle::a_handle_that_is_used_again_is_a_new_span_of_the_same_attributes",
         "trace/test_handle::a_pickled_handle_opens_work_below_the_span_and_does_nothing_to_it",
@@ -193,10 +194,12 @@ CLAIMS = {
     "`massgen-tracing logs analyze` writes": (
         "views/test_logs_commands::a_report_is_written_beside_the_attempts_and_not_over_another",
         "insight/test_findings::a_planted_fault_is_found_and_nothing_else",
+        "insight/test_other_runs::what_is_there_is_found_and_nothing_else",
     ),
     "`logs analyze --mode prompt`": (
         "views/test_logs_commands::the_prompt_is_printed_and_nothing_is_written",
         "views/test_logs_commands::three_agents_add_their_judgement_in_a_run_of_their_own",
+        "serve/test_mcp::a_trace_is_linked_to_where_the_server_shows_it",
     ),
     "`massgen-tracing mcp` gives": (
         "views/mcp/test_tools::from_narrow_to_wide",
@@ -332,6 +335,11 @@ CLAIMS = {
         "serve/test_ingest::an_open_span_is_pending_until_its_end_comes",
         "serve/test_durability::a_server_that_is_killed_has_everything_that_it_has_acknowledged",
         "serve/test_durability::each_trace_is_a_run",
+        "collector/test_serve::what_the_collector_hands_on_is_recorded_as_it_was_sent",
+    ),
+    "What Claude Code, Codex": (
+        "serve/test_coding_agents::what_agents_sent_counts_once",
+        "serve/test_coding_agents::what_agents_send_counts_once",
     ),
     "Logfire's query clients ask it": ("serve/test_queries",),
     "Coding assistants ask it at `/mcp`": (

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from mcp import Client as Assistant
 
+from massgen_tracing import layout
+from massgen_tracing.views import links
+from massgen_tracing.views.cli import main
 from tests.serve.client import Client, spans, trace_id
 from tests.store import otlp
 
@@ -38,3 +43,17 @@ def test_the_servers_checks_hold(server: Client) -> None:
     """A page of another site, and a name that is not this machine's, are refused before anything is read."""
     assert httpx.post(f"{server.url}/mcp", json={}, headers={"Origin": "http://elsewhere.example"}).status_code == 403
     assert httpx.post(f"{server.url}/mcp", json={}, headers={"Host": "elsewhere.example"}).status_code == 421
+
+
+def test_a_trace_is_linked_to_where_the_server_shows_it(server: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As long as the server runs: what one that has ended has left leads nowhere."""
+    trace = trace_id()
+    server.send(spans(otlp.span(1, "root", trace=trace)))
+    at = f"{server.url}/local/massgen?q=trace_id%3D%27{trace}%27"
+    assert main(["logs", "link", trace, "--root", str(server.root)]) == 0
+    assert capsys.readouterr().out.splitlines() == [at]
+    left = tmp_path / layout.ARRIVALS_DIR / layout.ARRIVALS_LOCK
+    left.parent.mkdir()
+    left.write_bytes((server.root / layout.ARRIVALS_DIR / layout.ARRIVALS_LOCK).read_bytes())
+    assert links.of_server(str(tmp_path), trace) is None
+    assert links.of_server(str(tmp_path / "nothing"), trace) is None

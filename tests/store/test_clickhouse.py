@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,7 @@ def test_another_collector_may_have_written(served: Served, root: Path) -> None:
 def find(sql: str) -> wanted.Wanted:
     """What a statement needs."""
     statement = dialect.translate(sql)
-    return wanted.find(statement.text, statement.params, remote._moment)
+    return wanted.find(statement.text, statement.params, partial(remote._moment, "UTC"))
 
 
 def test_only_what_is_needed_is_asked_for() -> None:
@@ -310,3 +311,14 @@ def test_what_is_wrong_is_said_with_the_next_step(served: Served) -> None:
         fetched("SELECT count(*) FROM metrics", place)
     with pytest.raises(QueryError, match="nope"):
         fetched("SELECT nope FROM records", place)
+
+
+def test_a_time_zone_is_that_of_the_answer_and_of_what_is_fetched(root: Path, served: Served) -> None:
+    """Times that name no zone are read in it, also where ClickHouse is asked for what lies between them."""
+    early = store.query("SELECT min(start_timestamp)::text AS t FROM records", root, timezone="Asia/Tokyo").rows[0]["t"]
+    assert early.endswith("+09:00")
+    until = early.partition("+")[0]
+    sql = f"SELECT span_name, start_timestamp, date_trunc('day', start_timestamp) AS day FROM records WHERE start_timestamp <= '{until}'"
+    here, there = (store.query(sql, timezone="Asia/Tokyo", **place) for place in ({"root": root}, {"backend": served.place}))
+    assert len(here)
+    assert same(here.rows) == same(there.rows)

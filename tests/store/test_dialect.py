@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from massgen_tracing import errors
+from massgen_tracing.store.sql import functions
 from massgen_tracing.store.sql.dialect import translate
 from massgen_tracing.store.tables import records
 from tests.store import otlp
@@ -330,3 +332,17 @@ def test_what_is_not_supported_is_refused_by_name_and_place(sql: str, message: s
     with pytest.raises(errors.QueryError) as refusal:
         translate(sql)
     assert message in str(refusal.value)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=3),
+        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+        max_leaves=5,
+    )
+)
+@settings(max_examples=50)
+def test_values_of_json_are_what_its_text_says(value: Any) -> None:
+    """Also integers of more than 64 bits, what JSON has no number for, and halves of surrogate pairs."""
+    text = json.dumps(value)
+    assert repr(functions._load(text)) == repr(json.loads(text))

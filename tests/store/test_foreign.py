@@ -7,6 +7,7 @@ import copy
 import gzip
 import json
 import random
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -319,6 +320,8 @@ def test_a_broken_document_hurts_no_other(tmp_path: Path, blocks: None) -> None:
         ("zipkin.jsonl", b'{"traceId":"0af7651916cd43dd8448eb211c80319c","id":"0000000000000001","localEndpoint":{}}\n', "Zipkin"),
         ("console.json", b'{\n "name": "x",\n "context": {\n  "trace_id": "0x1"\n },\n "parent_id": null\n}\n', "console"),
         ("console.txt", b"{\n  resource: {\n  },\n  instrumentationScope: { name: 'x' },\n  traceId: '1'\n}\n", "console"),
+        ("older.txt", b"{\n  traceId: '1',\n  parentId: undefined,\n  name: 'main',\n  kind: 0\n}\n", "console"),
+        ("numbers.json", b"[1, 2, 3]", "another kind"),
         ("stdout.json", b'{"Name":"x","SpanContext":{"TraceID":"1"},"Parent":{}}', "console"),
         ("utf16.json", json.dumps({"resourceSpans": []}).encode("utf-16"), "UTF-16"),
         ("utf16le.json", json.dumps({"resourceSpans": []}).encode("utf-16-le"), "UTF-16"),
@@ -429,6 +432,22 @@ def test_names_of_enums_may_have_no_prefix(tmp_path: Path, kind: Any, code: Any)
     """And any case."""
     (span,) = read(tmp_path / "enums.jsonl", otlp.line({**otlp.span(1, "n"), "kind": kind, "status": {"code": code}})).spans
     assert (span.kind, span.status_code) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"traceId": "0x" + otlp.TRACE, "spanId": "0x0000000000000001"},
+        {"traceId": str(uuid.UUID(otlp.TRACE)), "spanId": "00000000-00000001"},
+        {"startTimeUnixNano": "2027-01-15T09:00:00.000000001+01:00"},
+    ],
+    ids=repr,
+)
+def test_ids_and_times_may_be_written_for_people(tmp_path: Path, fields: dict[str, Any]) -> None:
+    """Ids as 0x… and as UUIDs, times as dates."""
+    plain = otlp.span(1, "n") | {"startTimeUnixNano": "1800000000000000001"}
+    (span,) = read(tmp_path / "people.json", otlp.line(plain | fields)).spans
+    assert (span.trace_id, span.span_id, span.start_ns) == (otlp.TRACE, f"{1:016x}", 1_800_000_000_000_000_001)
 
 
 def test_client_and_server_may_have_one_id(tmp_path: Path) -> None:

@@ -103,3 +103,21 @@ def test_few_of_many_runs_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyP
     known = catalogue.runs(tmp_path)
     assert list(itertools.islice(order.newest_first(known), 5)) == known[:5]
     assert opened <= (12 if kept else 256)
+
+
+def test_runs_of_roots_in_a_directory_are_runs_of_their_places(tmp_path: Path) -> None:
+    """Listed by where they lie, the one that began last first, whichever root it is in; the newest is one run, and not all of them together."""
+    for project, minute in (("a", 1), ("b", 3), ("a", 2)):
+        span = otlp.span(1, "coordination.session", trace=f"{minute:032x}", start_ms=60_000 * minute, end_ms=60_000 * minute + 1)
+        otlp.write_run(tmp_path / project / ".massgen", f"log_20270115_080{minute}00_000000", [otlp.line(span)])
+    names = [f"{place}/.massgen/massgen_logs/log_20270115_080{minute}00_000000" for place, minute in (("b", 3), ("a", 2), ("a", 1))]
+    many, found = order.listed(tmp_path)
+    assert (many, [run.run_id for run in found]) == (3, names)
+    assert not catalogue.is_whole(tmp_path)
+    newest = lookup.newest_run(tmp_path)
+    assert (newest.run_id, len(newest.files())) == (names[0], 1)
+    assert lookup.place_named(tmp_path, names[2]) == tmp_path / names[2]
+    assert lookup.place_named(tmp_path, Path(names[0]).name) == tmp_path / names[0]
+    assert [run.run_id for run in order.listed(tmp_path / "a")[1]] == [name.removeprefix("a/") for name in names[1:]]
+    assert catalogue.is_whole(tmp_path / names[0])
+    assert not catalogue.roots_below(tmp_path / "a" / ".massgen")

@@ -88,6 +88,7 @@ def test_typed_columns_say_what_the_text_says(tmp_path_factory: pytest.TempPathF
         if place != 2:
             assert seal.seal(path).sealed
     asked = ", ".join(f"{function}(attributes, '{key}')" for function in FUNCTIONS)
+    asked += f", attributes->>'{key}' IS NULL AS absent, attributes->'{key}' IS NOT NULL AND true AS present"
     same(root, f"SELECT span_id, {asked} FROM records")
 
 
@@ -119,6 +120,10 @@ def same(root: Path, sql: str) -> pa.Table:
         "SELECT CASE WHEN (attributes->'massgen.is_winner')::bool THEN 1 END AS w FROM records WHERE span_name LIKE 'agent.%'",
         "SELECT attributes->'massgen.round', attributes->>'nothing', (attributes->'nothing')::int, attributes ? 'nothing' FROM records",
         "SELECT attributes->>'it''s' AS quoted FROM records",
+        "SELECT count(*) FILTER (WHERE attributes->>'massgen.usage.cost' IS NULL) AS n FROM records WHERE NOT attributes->'nothing' IS NOT NULL",
+        "SELECT 'x' || (attributes->>'massgen.agent_id') IS NULL AS n, attributes->>'massgen.usage.cost' || 'x' IS NULL AS m FROM records",
+        "SELECT 'x' = attributes->>'massgen.agent_id' IS NULL AS n, attributes->>'massgen.usage.cost' IS NULL = true AS m FROM records",
+        "SELECT attributes->>'massgen.usage.cost' IS NULL, count(*) FROM records GROUP BY attributes->>'massgen.usage.cost' IS NULL",
         # The engine finds a fault in its own plan of these columns.
         "SELECT attributes->>'massgen.round' AS round FROM records WHERE attributes->>'massgen.round' = '0' ORDER BY start_timestamp DESC, 1",
     ],

@@ -75,3 +75,28 @@ def test_intervals_are_printed_and_not_written_where_they_have_no_type(root: Pat
     assert json.loads(formats.to_json(result)) == [{"a": 86403.5, "b": "P2M1DT-0.25S"}]
     with pytest.raises(QueryError, match="Parquet has no type for the intervals of the column 'a'"):
         export.to_parquet(result)
+
+
+def test_the_zone_of_a_question_is_that_of_its_times(root: Path) -> None:
+    """Of columns, of `now()`, and of texts that name none; not of `time_bucket`; one that does not exist is refused."""
+    sql = """SELECT min(start_timestamp)::text AS said, date_trunc('day', min(start_timestamp)) AS day, arrow_typeof(now()) AS now,
+        time_bucket('1 day', min(start_timestamp)) AS bucket FROM records"""
+    (row,) = store.query(sql, root, timezone="Asia/Tokyo").rows
+    assert row["said"].endswith("+09:00")
+    assert row["day"].isoformat() == f"{row['said'][:10]}T00:00:00+09:00"
+    assert (row["now"], row["bucket"].isoformat()[10:]) == ('Timestamp(ns, "Asia/Tokyo")', "T09:00:00+09:00")
+    count = f"SELECT count(*) AS n FROM records WHERE start_timestamp < '{row['said'].partition('+')[0]}'"
+    assert store.query(count, root, timezone="Asia/Tokyo").rows == [{"n": 0}]
+    assert store.query(count, root).rows == store.query("SELECT count(*) AS n FROM records", root).rows
+    with pytest.raises(QueryError, match="no such time zone"):
+        store.query(count, root, timezone="Mars/Olympus")
+
+
+def test_a_plan_is_told_where_it_is_asked_for(root: Path) -> None:
+    """What is done, and how; it is beside the rows."""
+    told = store.query("SELECT count(*) AS n FROM records", root, explain=True)
+    assert told.plan is not None
+    assert "Aggregate" in told.plan.logical
+    assert "AggregateExec" in told.plan.physical
+    assert told.rows == store.query("SELECT count(*) AS n FROM records", root).rows
+    assert store.query("SELECT 1 AS n", root).plan is None

@@ -21,6 +21,7 @@ from massgen_tracing.store.roots import catalogue
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.views import options
 from massgen_tracing.views.cli import COMMANDS, main
+from tests.insight.planted import FAULTS, Play, record
 from tests.store import otlp
 
 
@@ -347,6 +348,10 @@ def test_only_errors(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = said(capsys, "trace", path, "--only", "errors")
     assert "GET /" not in out
     assert "no span has failed" in err
+    stormy = Play()
+    FAULTS["retry_storm"].plant(stormy)
+    err = said(capsys, "trace", record(root, "log_20270120_080000_000000", stormy), "--only", "errors")[1]
+    assert "12 spans failed; of them the totals count 6, each error once, where it began" in err
 
 
 def test_json_is_bounded_and_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -142,8 +142,9 @@ def test_two_runs_side_by_side(root: Path, capsys: pytest.CaptureFixture[str]) -
     assert re.search(r"rounds\s+7\s+16\s+\+129%\s+7 to 7\s+beyond it", out)
 
 
-def test_costs_of_which_a_part_is_unknown_are_at_least_that(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_costs_of_which_a_part_is_unknown_are_at_least_that(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """In comparisons, findings, and the report's tables of agents."""
+    monkeypatch.setenv("COLUMNS", "200")
     partly = Play()
     FAULTS["cost_outlier"].plant(partly)
     FAULTS["unpriced_calls"].plant(partly)

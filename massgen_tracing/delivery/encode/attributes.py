@@ -50,14 +50,14 @@ def encoded(written: pa.BinaryArray, form: Protobuf) -> pa.BinaryArray:
     plain = (key_ends > begins) & (ends - begins < _SHORT)
     if (text.octets == ord("\\")).any():
         plain &= ~_mask(pc.match_substring(once, b"\\"))
+    values = np.where(plain, key_ends + len(_VALUE), 0)
     numbers, made = [], []
     for kind in _KINDS:
-        values = key_ends + len(_VALUE) + len(kind.begins)
-        those = plain & (quotes == kind.quotes) & text.has(values - len(kind.begins), kind.begins) & text.has(ends - len(kind.ends), kind.ends)
-        chosen = np.flatnonzero(those)
+        chosen = np.flatnonzero(plain & (quotes == kind.quotes) & (text.octets[values] == kind.begins[0]))
+        chosen = chosen[text.has(values[chosen], kind.begins) & text.has(ends[chosen] - len(kind.ends), kind.ends)]
         if not len(chosen):
             continue
-        contents = text.parts(values[chosen], ends[chosen] - len(kind.ends))
+        contents = text.parts(values[chosen] + len(kind.begins), ends[chosen] - len(kind.ends))
         if kind.form:
             fits = _mask(pc.match_substring_regex(contents, kind.form))
             chosen, contents = chosen[fits], contents.filter(pa.array(fits))

@@ -31,6 +31,8 @@ _START: Final = b'"startTimeUnixNano":"'
 _END: Final = b'","endTimeUnixNano":"'
 _ATTRIBUTES: Final = b'","attributes":[' + KEY
 _TAIL: Final = b"]}]}]}]}\n"
+_NEAR: Final = 256
+"""Bytes within which a span's start follows its ids; where it does not, its line is taken for itself."""
 _DIGITS: Final = 19
 """Of a time between 2001 and 2262."""
 
@@ -111,7 +113,8 @@ def _plain(bodies: pa.BinaryArray, home: Home, form: Protobuf) -> tuple[Position
     span_id = begins + len(_TRACE) + 32 + len(_SPAN)
     has_parent = text.has(span_id + 16, _PARENT)
     since = span_id + 16 + np.where(has_parent, len(_PARENT) + 16, 0)
-    start = begins + pc.find_substring(bodies, _START).to_numpy()
+    near = text.parts(since, np.minimum(since + _NEAR, places[1:]))
+    start = since + pc.find_substring(near, _START).to_numpy()
     attributes = start + len(_START) + _DIGITS + len(_END) + _DIGITS + len(_ATTRIBUTES)
     plain = text.has(begins, _TRACE) & text.has(span_id - len(_SPAN), _SPAN) & text.has(ends, _TAIL) & (since < start) & (attributes < ends)
     plain &= text.has(attributes - len(_ATTRIBUTES), _ATTRIBUTES) & text.has(start + len(_START) + _DIGITS, _END)

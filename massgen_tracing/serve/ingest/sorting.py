@@ -89,7 +89,7 @@ class Sorter:
         for name in sorted(os.listdir(self._directory)):
             if name.endswith(layout.ARRIVAL_SUFFIX):
                 self._sort(self._directory / name)
-                if len(self._sorted) >= _MOST_SORTED:
+                if len(self._sorted) >= _MOST_SORTED or self.is_to_sync:
                     self.sync()
 
     def _sort(self, arrival: Path) -> None:

@@ -12,7 +12,7 @@ import datafusion
 import pyarrow as pa
 
 from massgen_tracing.store.engine import limits
-from massgen_tracing.store.engine.zones import ENGINES_UTC
+from massgen_tracing.store.engine.zones import of_engine
 from massgen_tracing.store.sql import functions, lengths, measures, schema
 from massgen_tracing.store.sql.tokens import MOST_LEVELS
 from massgen_tracing.store.tables import metrics, records
@@ -64,9 +64,9 @@ def taken(*, lists: bool, zone: str = UTC) -> Iterator[Engine]:
 
 
 @lru_cache(maxsize=4)
-def planner(*, lists: bool, runs: bool = False) -> datafusion.SessionContext:
+def planner(*, lists: bool, runs: bool = False, zone: str = UTC) -> datafusion.SessionContext:
     """An engine whose tables are empty, to plan with and never to ask; with *runs* rows of records have their run."""
-    context = _new(lists=lists)
+    context = _new(lists=lists, zone=zone)
     _register_empty(context, runs=runs)
     return context
 
@@ -107,7 +107,7 @@ def _new(*, lists: bool, zone: str = UTC) -> datafusion.SessionContext:
         # PostgreSQL has no `* EXCEPT (…)`, which DataFusion documents.
         .set("datafusion.sql_parser.dialect", "Generic" if lists else "PostgreSQL")
         .set("datafusion.sql_parser.recursion_limit", str(2 * MOST_LEVELS))
-        .set("datafusion.execution.time_zone", ENGINES_UTC if zone == UTC else zone)
+        .set("datafusion.execution.time_zone", of_engine(zone))
         .set("datafusion.execution.parquet.schema_force_view_types", "false")
         .set("datafusion.execution.parquet.pushdown_filters", "true")
         # Planning reads the footers, which are then kept: the statistics say which files are enough, and which cannot have newer rows.

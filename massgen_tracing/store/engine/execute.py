@@ -201,7 +201,7 @@ def _answer_from_clickhouse(place: ClickHouse, seconds: float, question: _Questi
     from massgen_tracing.store.engine import remote  # loads what HTTP needs
 
     on_stage("fetching")
-    of = remote.source(question.statement, place, seconds, question.window)
+    of = remote.source(question.statement, place, seconds, question.window, question.zone)
     for step in remote.steps(question.first, of, question.limit + 1):
         on_stage("asking")
         with limits.memory():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from massgen_tracing.errors import QueryError
 from massgen_tracing.store.clickhouse import wanted
 from massgen_tracing.store.clickhouse.fetch import Source
-from massgen_tracing.store.engine import engines
+from massgen_tracing.store.engine import engines, zones
 from massgen_tracing.store.engine.first import First, Step
 from massgen_tracing.store.engine.sources import Sources, Window
 from massgen_tracing.store.reading.recording import Recording
@@ -26,23 +27,23 @@ _GROWTH: Final = 16
 """Each time that there are not enough, so many times more spans are fetched."""
 
 
-def source(statement: Statement, place: ClickHouse, seconds: float, window: Window) -> Source:
-    """What a statement wants of a backend.
+def source(statement: Statement, place: ClickHouse, seconds: float, window: Window, zone: str) -> Source:
+    """What a statement wants of a backend; its times that name no zone are of *zone*.
 
     Raises:
         QueryError: if the backend has no such table.
     """
-    found = wanted.find(statement.text, statement.params, _moment)
+    found = wanted.find(statement.text, statement.params, partial(_moment, zone))
     if found.points:
         raise QueryError("ClickHouse has spans here, and no metrics", hint="Ask metrics of the recordings, without --backend")
     return Source(place, found, seconds, window.min_us, window.max_us)
 
 
-def _moment(text: str) -> int | None:
+def _moment(zone: str, text: str) -> int | None:
     """The time that an expression without columns stands for, as the engine sees it."""
     try:
-        said = f"SELECT CAST(arrow_cast({text}, 'Timestamp(Microsecond, Some(\"+00:00\"))') AS BIGINT)"
-        (batch,) = engines.planner(lists=False).sql(said).collect()
+        said = f"SELECT CAST(arrow_cast({text}, 'Timestamp(Microsecond, Some(\"{zones.of_engine(zone)}\"))') AS BIGINT)"
+        (batch,) = engines.planner(lists=False, zone=zone).sql(said).collect()
     except Exception:  # noqa: BLE001 - then it is no time, and what is wrong is said where the statement is asked
         return None
     moment: int | None = batch.column(0)[0].as_py()

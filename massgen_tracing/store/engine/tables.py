@@ -94,7 +94,7 @@ def _views(
     """The tables of spans by the names that they are read under."""
     accesses = asked.accesses
     starts = asked.reads(records.TABLE_ALL)
-    text = [f"{access.function}(attributes, '{_quoted(access.key)}')" for access in accesses]
+    text = [access.text for access in accesses]
     columns = _columns(asked, window)
     rows: list[_Rows] = []
     if in_memory or not (groups or others):
@@ -232,10 +232,6 @@ def _begun(frame: DataFrame) -> DataFrame:
         else:
             columns.append(datafusion.col(item.name))
     return frame.filter(datafusion.col("start_length").is_not_null()).select(*columns)
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
 
 
 def _within(frame: DataFrame, window: Window, time: str = "start_timestamp") -> DataFrame:

@@ -14,12 +14,17 @@ from massgen_tracing.errors import QueryError
 from massgen_tracing.store.sql import dialect
 from massgen_tracing.store.terms import UTC, is_zone
 
-ENGINES_UTC: Final = "+00:00"
+_ENGINES_UTC: Final = "+00:00"
 """What the engine says for UTC in the types that it makes itself."""
 
-_SAME_AS_UTC: Final = frozenset({None, ENGINES_UTC, UTC})
+_SAME_AS_UTC: Final = frozenset({None, _ENGINES_UTC, UTC})
 _ZONE: Final = re.compile(r"timestamp\[\w+, tz=([^]]*)\]")
 """The zone in the name of a type, also inside of lists and structs."""
+
+
+def of_engine(zone: str) -> str:
+    """What the engine calls a zone."""
+    return _ENGINES_UTC if zone == UTC else zone
 
 
 def told_in(frame: datafusion.DataFrame, zone: str) -> datafusion.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from typing import Final
 
@@ -24,6 +25,7 @@ _BY_KEYS: Final[tuple[tuple[frozenset[str], str], ...]] = tuple(
 )
 _BY_TEXT: Final = (
     ("instrumentationScope:", "what an SDK's exporter prints to a console; let an OTLP exporter write instead"),
+    ("traceId: '", "what an SDK's exporter prints to a console; let an OTLP exporter write instead"),
     ("Activity.TraceId:", "what an SDK's exporter prints to a console; let an OTLP exporter write instead"),
     ("InstrumentationScope ", "what the Collector's debug exporter prints; its file exporter writes OTLP"),
     ("ResourceSpans #", "what the Collector's debug exporter prints; its file exporter writes OTLP"),
@@ -59,5 +61,13 @@ def like(head: bytes, keys: Collection[str], reason: str) -> str:
     if b"\0" in head[:_SHOWN] or sum(character == "\ufffd" for character in text[:_SHOWN]) > _SHOWN // 10:
         return f"it is binary and no message of OTLP ({reason})"
     beginning = " ".join(text[:_SHOWN].split())
-    what = "JSON, but of another kind" if keys else "no JSON"
+    what = "JSON, but of another kind" if keys or _is_json(text) else "no JSON"
     return f"it is {what}, and begins with {beginning} ({reason})"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from sys import intern
 from typing import Any, Final
 
 from massgen_tracing import semconv
@@ -123,7 +124,7 @@ def span_record(value: Any, resource: Resource, scope: Scope, complain: Complain
         trace_id=trace_id,
         span_id=span_id,
         parent_span_id=parent,
-        name=as_text(value.get("name")),
+        name=intern(as_text(value.get("name"))),
         start_ns=start,
         end_ns=end,
         kind=enum(value.get("kind"), "SPAN_KIND_", _KINDS, complain),

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
@@ -45,7 +45,7 @@ class Run:
     Attributes:
         path: its directory, or one of those recordings, absolute.
         outside: recordings without a session.
-        name: of a recording that lies elsewhere, its place, seen from what was listed.
+        name: of one that lies elsewhere, its place, seen from what was listed.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class Run:
     @property
     def started(self) -> datetime | None:
         """When it started, local time as its name says; None when the name says nothing."""
-        return layout.started_at(self.run_id)
+        return layout.started_at(os.path.basename(self.run_id))
 
     @property
     def run_id(self) -> str:
@@ -141,7 +141,7 @@ def runs(root: Path | str) -> Runs:
 
 
 def listed(root: Path | str) -> Sequence[Run]:
-    """What is listed of *root*: the runs under it; where there are none, the run that it is; where it is none, each of its recordings.
+    """What is listed of *root*: the runs under it; or else those of the roots in it, by their places; the run that it is; or its recordings.
 
     Raises:
         RecordingError: if *root* does not exist.
@@ -151,6 +151,8 @@ def listed(root: Path | str) -> Sequence[Run]:
     if found or is_root(path):
         return found
     absolute = Path(os.path.abspath(path))
+    if roots := roots_below(absolute):
+        return [replace(run, name=os.path.relpath(run.path.parent / run.run_id, absolute)) for root in roots for run in runs(root)]
     if path.is_dir() and layout.started_at(absolute.name) is not None:
         return [Run(absolute)]
     recordings = [Path(os.path.abspath(file)) for file in files(path)]
@@ -160,7 +162,21 @@ def listed(root: Path | str) -> Sequence[Run]:
 def is_whole(source: Path | str) -> bool:
     """Whether a source is looked at as one, for it is, or has, recordings and no runs."""
     path = Path(source)
-    return path.exists() and not is_root(path) and (path.is_file() or (not runs(path) and bool(files(path))))
+    return path.exists() and not is_root(path) and (path.is_file() or (not runs(path) and not roots_below(path) and bool(files(path))))
+
+
+def roots_below(directory: Path | str) -> tuple[Path, ...]:
+    """The roots that lie in a directory, which is neither a root nor a run's: that of a project, or of several."""
+    path = Path(os.path.abspath(directory))
+    if not path.is_dir() or is_root(path) or layout.is_in_run(path):
+        return ()
+    found = (_root_of(file.relative_to(path).parts) for file in _own(path))
+    return tuple(path / root for root in dict.fromkeys(found) if root is not None)
+
+
+def _root_of(parts: Sequence[str]) -> Path | None:
+    """The uppermost root that a recording's path leads through."""
+    return next((Path(*parts[:place]) for place, part in enumerate(parts) if part in _PARTS), None)
 
 
 def _by_name(name: str) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +29,8 @@ def newest_run(root: Path | str, *, with_directory: bool = False) -> catalogue.R
     Raises:
         RecordingError: if there is none.
     """
-    runs = (run for run in order.newest_first(catalogue.runs(root)) if not (run.is_nested or (with_directory and run.log_dir is None)))
+    known = () if catalogue.is_whole(root) else order.listed(root)[1]
+    runs = (run for run in known if not (run.is_nested or (with_directory and run.log_dir is None)))
     run = next((run for run in runs if any(file.stat().st_size for file in run.files())), None)
     if run is None:
         raise RecordingError(f"There are no recorded runs under {root} yet", hint='Start one with `massgen-tracing run "your question"`')
@@ -36,8 +39,15 @@ def newest_run(root: Path | str, *, with_directory: bool = False) -> catalogue.R
 
 def place_named(root: Path | str, name: str) -> Path | None:
     """The run or the recording that *name* means: a path, or the name of a run's directory, or of a recording, under *root*; None for neither."""
-    candidates = (Path(name), Path(root) / layout.LOGS_DIR / name, Path(root) / layout.TRACES_DIR / name, Path(root) / name)
+    candidates = itertools.chain([Path(name)], places_of(root, name))
     return next((path for path in candidates if path.exists() or any(layout.sealed_beside(path)) or catalogue.outside_named(path)), None)
+
+
+def places_of(root: Path | str, name: str | Path) -> Iterator[Path]:
+    """Where a run or a recording of that name would lie under *root*, or in the roots that lie in it."""
+    path = Path(root)
+    yield from (path / layout.LOGS_DIR / name, path / layout.TRACES_DIR / name, path / name)
+    yield from (below / part / name for below in catalogue.roots_below(path) for part in (layout.LOGS_DIR, layout.TRACES_DIR))
 
 
 def trace(root: Path | str, trace_id: str) -> Recording:

@@ -36,6 +36,22 @@ _BEGINNING: Final = 65_536
 _START: Final = re.compile(rb'"startTimeUnixNano":"([0-9]{1,19})"')
 
 
+def listed(root: Path | str) -> tuple[int, Iterator[Run]]:
+    """How many runs are listed of *root*, and the runs in the order of their times.
+
+    Raises:
+        RecordingError: if *root* does not exist.
+    """
+    known = catalogue.listed(root)
+    if isinstance(known, Runs):
+        return len(known), newest_first(known)
+    if not catalogue.roots_below(root):
+        return len(known), iter(known)
+    # Of several roots, a few runs each: each is asked when it began, as far as recordings are opened.
+    began = {run.path: _by_recording(run) if place < _MOST_OPENED else None for place, run in enumerate(known)}
+    return len(known), iter(sorted(known, key=lambda run: -(began[run.path] or _here(run, 0.0))))
+
+
 def newest_first(runs: Runs) -> Iterator[Run]:
     """Runs in the order of their times, found out as far as it is asked for."""
     told = _told(runs.directory)

@@ -174,6 +174,11 @@ NULLS: Final = {"json_as_text": "Utf8", "json_get_str": "Utf8", "json_get_int": 
 """The functions that typed columns can stand for, and the type of their NULL; `json_contains` is the other one."""
 
 
+IS_THERE: Final = "is_there"
+"""Stands for the question whether a key has a value."""
+
+_OF_PRESENCE: Final = frozenset({"json_contains", IS_THERE})
+
 ABSENT: Final = Typed("", "", "")
 """Stands for the column of a key that no row has."""
 
@@ -182,14 +187,14 @@ def expression(function: str, known: Typed | None) -> str | None:
     """SQL over the columns of a sealed file for a function of its JSON text; None where the text has to be read.
 
     Args:
-        function: one of the functions that the dialect makes of the JSON operators.
+        function: one of the functions that the dialect makes of the JSON operators, or `IS_THERE`.
         known: the key's column; None where it has none.
     """
     if known is None:
         return None
     if known is ABSENT:
-        return "FALSE" if function == "json_contains" else f"arrow_cast(NULL, '{NULLS[function]}')"
-    if function == "json_contains":
+        return "FALSE" if function in _OF_PRESENCE else f"arrow_cast(NULL, '{NULLS[function]}')"
+    if function in _OF_PRESENCE:
         return f'"{known.column}" IS NOT NULL'
     pattern = _EXPRESSIONS.get((function, known.kind))
     return None if pattern is None else pattern.format(known.column)

@@ -22,6 +22,10 @@ _TABLES: Final = frozenset({records.TABLE, records.TABLE_ALL})
 ALL_TABLES: Final = frozenset({*_TABLES, metrics.TABLE})
 _SET_WORDS: Final = frozenset({"UNION", "EXCEPT", "INTERSECT"})
 _AFTER_FROM: Final = frozenset({"WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "FETCH", "WINDOW"})
+_WITH_NULL: Final = frozenset({"json_as_text", "json_get"})
+"""Functions that say NULL where there is no value, and only there."""
+
+_BEFORE_TEST: Final = frozenset({"WHERE", "AND", "OR", "NOT", "SELECT", "ON", "WHEN", "HAVING", "BY", ","})
 _BEFORE_STAR: Final = frozenset({"SELECT", "DISTINCT", "ALL", ",", "."})
 
 
@@ -32,6 +36,13 @@ class Access:
     function: str
     key: str
     column: str
+
+    @property
+    def text(self) -> str:
+        """SQL that reads the text for it."""
+        called, asked = ("json_as_text", " IS NOT NULL") if self.function == typed.IS_THERE else (self.function, "")
+        key = self.key.replace("'", "''")
+        return f"{called}(attributes, '{key}'){asked}"
 
 
 @dataclass(slots=True)
@@ -166,6 +177,17 @@ def _text(item: Item) -> str:
     return item.text if isinstance(item, Token) and item.kind not in {Kind.STRING, Kind.OTHER_TEXT} else ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Where a function of a key stands; of one that asks whether there is a value, *negated* says that it asks whether there is none."""
+
+    function: str
+    key: str
+    start: int
+    end: int
+    negated: bool = False
+
+
 class _Finder:
     """Gathers accesses, and the edits that put their columns in."""
 
@@ -197,25 +219,37 @@ class _Finder:
         hidden = self._tables.setdefault(name, f"{self._prefix}_{name}")
         self._replaced[name] += 1
         self._edits.append((table.start, table.end, hidden if alias is not None else f"{hidden} AS {name}"))
-        for function, group, key in calls:
-            access = self._accesses.setdefault(
-                (function.text.lower(), key), Access(function.text.lower(), key, f"{self._prefix}_{len(self._accesses)}")
-            )
-            self._edits.append((function.start, group.end, access.column))
+        for call in calls:
+            asked = call.function, call.key
+            access = self._accesses.setdefault(asked, Access(*asked, f"{self._prefix}_{len(self._accesses)}"))
+            self._edits.append((call.start, call.end, f"(NOT {access.column})" if call.negated else access.column))
 
-    def _calls(self, items: Sequence[Item], qualifiers: set[str]) -> Iterator[tuple[Token, Group, str]]:
+    def _calls(self, items: Sequence[Item], qualifiers: set[str]) -> Iterator[_Call]:
         """The functions that are asked of `attributes`; not those inside of subqueries, whose `attributes` may be another."""
         for at, item in enumerate(items):
             if not isinstance(item, Group):
                 continue
             before = items[at - 1] if at else None
-            if isinstance(before, Token) and before.text.lower() in _FUNCTIONS:
+            if isinstance(before, Token) and (function := before.text.lower()) in {*_FUNCTIONS, "json_get"}:
                 key = self._asked_key(item, qualifiers)
-                if key is not None:
-                    yield before, item, key
+                test = None if key is None or function not in _WITH_NULL else self._test(items, at)
+                if key is not None and test is not None:
+                    yield _Call(typed.IS_THERE, key, before.start, test[-1].end, negated=len(test) == 2)
+                    continue
+                if key is not None and function in _FUNCTIONS:
+                    yield _Call(function, key, before.start, item.end)
                     continue
             if not (item.items and isinstance(item.items[0], Token) and item.items[0].word in {"SELECT", "WITH"}):
                 yield from self._calls(item.items, qualifiers)
+
+    def _test(self, items: Sequence[Item], at: int) -> list[Token] | None:
+        """What asks whether the call that ends there is NULL, and nothing else that could belong to it stands before."""
+        before = items[at - 2] if at > 1 else None
+        if (isinstance(before, Token) and before.word not in _BEFORE_TEST) or isinstance(before, Group) or "BETWEEN" in self._sql.upper():
+            return None
+        after = [item for item in items[at + 1 : at + 4] if isinstance(item, Token)]
+        words = [token.word for token in after]
+        return after[:2] if words[:2] == ["IS", "NULL"] else after[:3] if words == ["IS", "NOT", "NULL"] else None
 
     @staticmethod
     def _asked_key(group: Group, qualifiers: set[str]) -> str | None:

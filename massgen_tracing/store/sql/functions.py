@@ -7,14 +7,16 @@ own function, for the engine's functions have one type an argument; the dialect 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import datafusion
+import orjson
 import pyarrow as pa
 
 from massgen_tracing import semconv
@@ -23,6 +25,7 @@ from massgen_tracing.store.tables import jsontext
 
 _ABSENT: Final = object()
 _INT64: Final = 2**63
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}")
 _NUMBER_TEXT: Final = re.compile(r"[+-.0-9a-zA-Z]+")
 """Python's own numbers may have blanks around them and `_` within, which in Logfire no number has."""
@@ -70,10 +73,20 @@ def _documents(texts: pa.Array) -> list[Any]:
 def _load(text: str | None) -> Any:
     if text is None:
         return _ABSENT
+    with contextlib.suppress(ValueError):
+        value = orjson.loads(text)
+        if type(value) is dict and _are_exact(value.values()):
+            return value
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return _ABSENT
+
+
+def _are_exact(values: Collection[Any]) -> bool:
+    """Whether the quick parser has read them as they are; integers of more than 64 bits it makes floats of, and it may not say so within others."""
+    types = set(map(type, values))
+    return types <= _SCALARS and (float not in types or all(abs(value) < _INT64 for value in values if type(value) is float))
 
 
 def _as_value(value: Any) -> str | None:

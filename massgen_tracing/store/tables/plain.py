@@ -13,6 +13,7 @@ from operator import methodcaller
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from massgen_tracing import semconv
 from massgen_tracing.model import Attributes, Resource, Scope
@@ -27,7 +28,7 @@ _LATEST_NS: Final = 2**63
 _NO_PARENT: Final = "0" * 16
 _MOST_HOMES: Final = 256
 _SAY_MORE: Final = (semconv.EXCEPTION_EVENT, "", None)
-_EVENTS, _ATTRIBUTES = methodcaller("get", "events"), methodcaller("get", "attributes")
+_EVENTS, _ATTRIBUTES = methodcaller("get", "events"), methodcaller("get", "attributes", [])
 _OTHERWISE: Final = records.TAKEN_OUT | {semconv.LOGFIRE_SPAN_TYPE}
 """Attributes that say more than that they are there."""
 
@@ -125,14 +126,10 @@ def columns(spans: Sequence[dict[str, Any]], resource: Resource, scope: Scope, c
     levels = {each: records.level(None, *each) for each in set(seen)}
     values: dict[str, Sequence[Any]] = {
         "attributes": jsontext.dumps_all(said),
-        "created_at": ends,
-        "day": [records.day(time) for time in starts],
-        "duration": [(end - start) / 1e6 for start, end in zip(starts, ends, strict=True)],
         "end_timestamp": ends,
         "level": [levels[each] for each in seen],
-        "message": names,
         "otel_status_code": [records.STATUS_NAMES[code] for code in codes],
-        "otel_status_message": messages,
+        **({"otel_status_message": messages} if any(messages) else {}),
         "parent_span_id": [None if parent == _NO_PARENT else parent for parent in parents],
         "span_id": ids,
         "span_name": names,
@@ -153,16 +150,16 @@ def columns(spans: Sequence[dict[str, Any]], resource: Resource, scope: Scope, c
 def table(plains: Sequence[Plain]) -> pa.Table:
     """Rows that have one `same` as a table."""
     same, length = plains[0].same, sum(plain.length for plain in plains)
-    vary = set().union(*(plain.values for plain in plains))
-    made = []
-    for field in records.SCHEMA:
-        if field.name in vary:
-            missing = same.get(field.name)
-            each = (plain.values.get(field.name) or itertools.repeat(missing, plain.length) for plain in plains)
-            made.append(pa.array(list(itertools.chain.from_iterable(each)), field.type))
-        else:
-            made.append(_repeated(same.get(field.name), field.type, length))
-    return pa.table(made, schema=records.SCHEMA)
+    made: dict[str, pa.Array] = {}
+    for name in set().union(*(plain.values for plain in plains)):
+        each = (plain.values.get(name) or itertools.repeat(same.get(name), plain.length) for plain in plains)
+        made[name] = pa.array(list(itertools.chain.from_iterable(each)), records.SCHEMA.field(name).type)
+    begun, ended = made["start_timestamp"], made["end_timestamp"]
+    made |= {"created_at": ended, "day": begun.cast(pa.date32()), "message": made["span_name"]}
+    if same["kind"] == semconv.SPAN_TYPE_SPAN:
+        made["duration"] = pc.divide(pc.subtract(ended, begun).cast(pa.int64()).cast(pa.float64()), 1e6)
+    columns = [made[field.name] if field.name in made else _repeated(same.get(field.name), field.type, length) for field in records.SCHEMA]
+    return pa.table(columns, schema=records.SCHEMA)
 
 
 class _Events:
@@ -203,10 +200,7 @@ class _Events:
         times = [time // 1000 for time in self._times]
         return {
             "attributes": self._texts,
-            "created_at": times,
-            "day": [records.day(time) for time in times],
             "end_timestamp": times,
-            "message": self._names,
             "parent_span_id": [span["spanId"] for span, _ in self._spans],
             "span_id": [records.event_id(span["spanId"], number) for span, number in self._spans],
             "span_name": self._names,

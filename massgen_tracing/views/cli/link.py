@@ -30,6 +30,9 @@ def run(args: argparse.Namespace) -> int:
 
     subject = analysed.subject(analysed.find(args.root, args.run, args.turn), compare=False)
     found = links.links(subject.trace_id, subject.files, project=args.project)
+    here = links.of_server(args.root, subject.trace_id)
+    if here is not None:
+        found.insert(0, links.Link("local", here, len(subject.analysis.parts.spans)))
     if args.format == "json":
         told = [{"kind": link.kind, "url": link.url, "spans": link.spans, "note": link.note or None} for link in found]
         print(

@@ -104,8 +104,13 @@ def _draw(args: argparse.Namespace, title: str, roots: list[Node], summary: Summ
     shown, left_out = bounded(roots, depth=args.depth, most=args.limit)
     shown, too_deep = bounded(shown, depth=terminal.deepest(out))
     terminal.draw_run(out, shown, summary, title=title)
-    if args.only and not roots:
-        options.note(COMMAND, "no span has failed")
+    if args.only:
+        failed = sum(words.has_failed(node.span) for root in roots for _, node in root.walk())
+        if not failed:
+            options.note(COMMAND, "no span has failed")
+        elif failed != summary.errors:
+            counted = f"of them the totals count {summary.errors:,}, each error once, where it began"
+            options.note(COMMAND, f"{text.count(failed, 'span')} failed; {counted}")
     if left_out:
         options.note(COMMAND, f"{text.count(left_out, 'span')} more that --depth or --limit leaves out")
     if too_deep:

@@ -58,9 +58,9 @@ def rows(result: Sequence[Mapping[str, Any]], left_out: Sequence[LeftOut] = (), 
     return Answer((*blocks, json.dumps(beside, ensure_ascii=False)), {"result": list(result), **beside})
 
 
-def text(result: str) -> Answer:
-    """A text of ours, in which nothing stands that was recorded."""
-    return Answer((result,), {"result": result})
+def text(result: str, hints: Sequence[str] = ()) -> Answer:
+    """A text of ours, in which nothing stands that was recorded, and what is to be known of it."""
+    return Answer((result, *hints), {"result": result, **_beside((), hints)})
 
 
 def _beside(left_out: Sequence[LeftOut], hints: Sequence[str]) -> dict[str, Any]:
@@ -102,5 +102,9 @@ ROWS: Final[Mapping[str, Any]] = {
 }
 """The schema of what `rows` gives."""
 
-TEXT: Final[Mapping[str, Any]] = {"type": "object", "properties": {"result": {"type": "string"}}, "required": ["result"]}
+TEXT: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {"result": {"type": "string"}, "hints": TOLD["properties"]["hints"]},
+    "required": ["result"],
+}
 """The schema of what `text` gives."""

@@ -64,8 +64,8 @@ class Backend(Protocol):
     def schema(self) -> Mapping[str, Sequence[Column]]:
         """The columns of each table."""
 
-    def link(self, trace_id: str) -> str:
-        """Where a person can look at a trace."""
+    def link(self, trace_id: str) -> tuple[str, str]:
+        """Where a person can look at a trace, and what has to be done before; empty for nothing."""
 
     def runs(self, limit: int, offset: int) -> tuple[Sequence[Mapping[str, Any]], bool]:
         """The runs, the newest first, and whether there are more."""

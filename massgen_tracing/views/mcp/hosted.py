@@ -114,9 +114,9 @@ class Hosted:
         _answered(lambda: self.client.handle_response_errors(response))
         return backend.columns(response.json())
 
-    def link(self, trace_id: str) -> str:
+    def link(self, trace_id: str) -> tuple[str, str]:
         project = _answered(self.client.info)
-        return links.of_project(f"{self.client.base_url.rstrip('/')}/{project['organization_name']}/{project['project_name']}", trace_id)
+        return links.of_project(f"{self.client.base_url.rstrip('/')}/{project['organization_name']}/{project['project_name']}", trace_id), ""
 
     def runs(self, limit: int, offset: int) -> tuple[Sequence[Mapping[str, Any]], bool]:
         # A root that has ended is there twice: its start, and itself.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from massgen_tracing import layout, settings, store
+from massgen_tracing import settings, store
 from massgen_tracing.errors import QueryError, RecordingError
 from massgen_tracing.insight.analysis import Analysis
 from massgen_tracing.insight.comparison import compare
@@ -67,12 +68,17 @@ class Local:
 
         return backend.columns(described.schemas())
 
-    def link(self, trace_id: str) -> str:
+    def link(self, trace_id: str) -> tuple[str, str]:
         if self.page:
-            return links.of_project(self.page, trace_id)
+            return links.of_project(self.page, trace_id), ""
         found = links.links(trace_id, lookup.files_of_trace(self.root, trace_id))
         at_logfire = [link.url for link in found if link.kind == "logfire" and link.url is not None]
-        return at_logfire[0] if at_logfire else links.of_project(os.environ.get(links.PROJECT_VARIABLE) or _SERVED, trace_id)
+        if at_logfire:
+            return at_logfire[0], ""
+        if project := os.environ.get(links.PROJECT_VARIABLE):
+            return links.of_project(project, trace_id), ""
+        start = f"massgen-tracing serve --root {shlex.quote(os.path.abspath(self.root))}"
+        return links.of_project(_SERVED, trace_id), f"The page is there while this runs: {start}"
 
     def runs(self, limit: int, offset: int) -> tuple[Sequence[Mapping[str, Any]], bool]:
         _, found = listing.runs(self.root)
@@ -130,7 +136,7 @@ class Local:
     def _inside(self, run: str) -> str | None:
         """The path of a run or a recording that is named; None where it is not below the root."""
         root = Path(self.root).resolve()
-        for place in (root / layout.LOGS_DIR / run, root / layout.TRACES_DIR / run, root / run, Path(run)):
+        for place in (*lookup.places_of(root, run), Path(run)):
             if lookup.place_named(root, str(place)) is not None and place.resolve().is_relative_to(root):
                 return str(place)
         return None

@@ -29,13 +29,13 @@ LIMIT 10"""
 
 def _query(backend: Backend, given: Mapping[str, Any]) -> Answer:
     since, until = _window(backend, given)
-    return _bounded(backend.ask(given["query"], limit=given["limit"], since=since, until=until), given)
+    return _bounded(backend.ask(given["query"], limit=given["limit"], since=since, until=until), given, since, until)
 
 
 def _exceptions(backend: Backend, given: Mapping[str, Any]) -> Answer:
     since, until = _window(backend, given)
     statement = _EXCEPTIONS_IN_FILE.format(given["filepath"].replace("'", "''"))
-    return _bounded(backend.ask(statement, limit=None, since=since, until=until), given)
+    return _bounded(backend.ask(statement, limit=None, since=since, until=until), given, since, until)
 
 
 def _schema(backend: Backend, _given: Mapping[str, Any]) -> Answer:
@@ -57,7 +57,8 @@ def _link(backend: Backend, given: Mapping[str, Any]) -> Answer:
         raise QueryError(
             "trace_id cannot be right", expected="the 32 hexadecimal digits of a trace's id", got=given["trace_id"], hint="run_list has them"
         )
-    return answers.text(backend.link(trace_id))
+    url, needs = backend.link(trace_id)
+    return answers.text(url, [needs] if needs else ())
 
 
 def _window(backend: Backend, given: Mapping[str, Any]) -> tuple[datetime | None, datetime | None]:
@@ -72,8 +73,8 @@ def _window(backend: Backend, given: Mapping[str, Any]) -> tuple[datetime | None
     return max(starts, default=None), min(ends, default=None)
 
 
-def _bounded(found: Rows, given: Mapping[str, Any]) -> Answer:
-    """The rows that an answer has room for: values that are too long are cut, and then rows are left out."""
+def _bounded(found: Rows, given: Mapping[str, Any], since: datetime | None, until: datetime | None) -> Answer:
+    """The rows that an answer has room for: values that are too long are cut, and then rows are left out. That there are none is said."""
     first = list(found.rows[:1])
     _, width = bounded.narrowed(lambda width: [bounded.values(row, width) for row in first], bounded.MOST // 2)
     kept = bounded.fitting((bounded.values(row, width) for row in found.rows), _MOST_ROWS)
@@ -87,7 +88,13 @@ def _bounded(found: Rows, given: Mapping[str, Any]) -> Answer:
     if long:
         ask = f"substr(column, {width + 1}, {width}), or single keys as attributes->>'key'; run_span has a whole span"
         left_out.append(LeftOut(f"the ends of values of {', '.join(name[:60] for name in long[:10])}", None, ask))
-    return answers.rows(kept, left_out, (*found.notes, *([] if given.get("project") is None else ["project was passed over: there is one here"])))
+    notes = list(found.notes)
+    if given.get("project") is not None:
+        notes.append("project was passed over: there is one here")
+    if not found.rows:
+        window = "".join(f" {word} {moment.isoformat(timespec='seconds')}" for word, moment in (("since", since), ("until", until)) if moment)
+        notes.insert(0, f"0 rows: nothing that was recorded{window} is what the statement asks for")
+    return answers.rows(kept, left_out, notes)
 
 
 _AGE: Final = Parameter("age", "number", "how many minutes to look back, e.g. 30 for the last 30 minutes", most=_MOST_AGE)

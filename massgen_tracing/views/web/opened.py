@@ -209,9 +209,8 @@ class Shelf:
             return None
         if root.is_file():
             return str(root) if run == root.name else None
-        places = (root / layout.LOGS_DIR / name, root / layout.TRACES_DIR / name, root / name)
         with contextlib.suppress(OSError):  # a name that is too long for any file
-            return next((str(place) for place in places if lookup.place_named(root, str(place)) is not None), None)
+            return next((str(place) for place in lookup.places_of(root, name) if lookup.place_named(root, str(place)) is not None), None)
         return None
 
 

@@ -107,6 +107,15 @@ def test_windows(ask: Asked) -> None:
         assert ask("query_run", query=count, start_timestamp="2027-01-15T08:05:00", **{last: "2027-01-15T08:06:00Z"})["result"][0]["many"] == 0
 
 
+def test_an_answer_without_rows_says_so(ask: Asked) -> None:
+    """In words, with the window in which nothing was found; an answer with rows says nothing of the kind."""
+    none = "SELECT span_name FROM records WHERE span_name = 'nowhere'"
+    assert ask("query_run", query=none)["hints"][0].startswith("0 rows: nothing that was recorded is")
+    said = ask("query_run", query=none, min_timestamp="2027-01-15T08:05:00Z")["hints"][0]
+    assert said.startswith("0 rows: nothing that was recorded since 2027-01-15T08:05:00+00:00 is")
+    assert "hints" not in ask("query_run", query="SELECT 1 AS one")
+
+
 def test_exceptions_in_a_file(tmp_path: Path) -> None:
     """The exceptions whose stack trace names the file, whatever signs are in its name."""
     failing = Play()
@@ -126,9 +135,10 @@ def fail_in(rnd: Round) -> None:
 
 
 def test_links(ask: Asked, root: Path) -> None:
-    """A link leads to the page of the server that is asked, or to where one would be."""
+    """A link leads to the page of the server that is asked, or to where one would be, with the command that starts it."""
     trace_id = ask.recorded("run_summary")["trace_id"]
     assert ask("logfire_link", trace_id=trace_id)["result"] == f"http://127.0.0.1:4318/local/massgen?q=trace_id%3D%27{trace_id}%27"
+    assert ask("logfire_link", trace_id=trace_id)["hints"] == [f"The page is there while this runs: massgen-tracing serve --root {root}"]
     there = Asked(Local(str(root), "http://localhost:1/o/p"))
     assert there("project_logfire_link", trace_id=trace_id, project="p")["result"].startswith("http://localhost:1/o/p?q=")
     assert "32 hexadecimal digits" in ask.refused("logfire_link", trace_id="x' OR '1'='1")

@@ -5,6 +5,9 @@
 import { FAILED, INTERRUPTED, firstAfter, type Layer, type Row, type Spans } from "../state/spans";
 import type { ColourName, Colours } from "../state/theme";
 
+/** Pixels on either side of the time, so that a mark of what happened first or last is seen whole. */
+export const EDGE = 8;
+
 export interface Place {
   top: number;
   height: number;
@@ -57,15 +60,17 @@ export interface Scene {
 
 export const TINTS: ColourName[] = ["round", "round-answer", "round-vote", "round-lost", "round-failed"];
 const KINDS: ColourName[] = ["other", "session", "round", "model", "tool", "agent", "other"];
+/** Colours on which the paper's own is read best. */
+const STRONG = new Set<ColourName>(["model", "tool", "agent"]);
 const LABEL_LEAST = 40;
 const CHARACTER = 6.2;
 
 export function draw(context: CanvasRenderingContext2D, scene: Scene): void {
-  const { height, ratio, colours, layout: at, scroll } = scene;
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  const { width, height, ratio, colours, layout: at, scroll } = scene;
+  context.setTransform(ratio, 0, 0, ratio, EDGE * ratio, 0);
   context.globalAlpha = 1;
   context.fillStyle = colours.paper;
-  context.fillRect(0, 0, context.canvas.width, height);
+  context.fillRect(-EDGE, 0, width + 2 * EDGE, height);
   const palette = new Palette(colours);
   const dim = scene.bright !== null;
   at.lanes.forEach((lane, place) => {
@@ -73,7 +78,7 @@ export function draw(context: CanvasRenderingContext2D, scene: Scene): void {
     if (top > height || top + lane.height < 0) return;
     context.globalAlpha = 1;
     context.fillStyle = place % 2 ? colours.paper : colours.wash;
-    context.fillRect(0, top, context.canvas.width, lane.height);
+    context.fillRect(-EDGE, top, width + 2 * EDGE, lane.height);
   });
   grid(context, scene);
   texels(context, scene, scene.all, palette, dim ? 0.22 : 1, false);
@@ -184,7 +189,7 @@ function labels(context: CanvasRenderingContext2D, scene: Scene, dim: boolean): 
           drawn++;
           const room = Math.floor((right - left - 8) / CHARACTER);
           const text = scene.titles.get(span) ?? spans.name(span);
-          context.fillStyle = spans.flags[span] & (FAILED | INTERRUPTED) || KINDS[spans.kind[span]] === "model" || KINDS[spans.kind[span]] === "tool"
+          context.fillStyle = spans.flags[span] & (FAILED | INTERRUPTED) || STRONG.has(KINDS[spans.kind[span]])
             ? colours["on-bar"]
             : colours.ink;
           context.fillText(text.length > room ? `${text.slice(0, Math.max(room - 1, 1))}…` : text, left + 4, y + (at.row - 2) / 2 + 0.5);
@@ -308,7 +313,7 @@ function curtain(context: CanvasRenderingContext2D, scene: Scene): void {
   const x = ((scene.until! - view[0]) / (view[1] - view[0])) * width;
   context.globalAlpha = 0.88;
   context.fillStyle = colours.paper;
-  context.fillRect(Math.max(0, x), 0, context.canvas.width, height);
+  context.fillRect(Math.max(-EDGE, x), 0, width + 2 * EDGE, height);
   context.globalAlpha = 1;
   context.fillStyle = colours.accent;
   context.fillRect(x - 1, 0, 2, height);

@@ -9,7 +9,7 @@ import type { Refused } from "../state/source";
 import type { Comparison, RunLine } from "../state/types";
 
 export default function ComparePage() {
-  const runs = useSignal<RunLine[]>([]);
+  const runs = useSignal<RunLine[] | null>(null);
   const told = useSignal<Comparison | null>(null);
   const problem = useSignal<Refused | null>(null);
   const { params } = address.value;
@@ -27,12 +27,12 @@ export default function ComparePage() {
     <main class="page">
       <h1>Compare</h1>
       <div class="compare-form">
-        <Choose label="A" value={first} runs={runs.value} choose={(run) => change({ first: run })} />
+        <Choose label="A" value={first} runs={runs.value ?? []} choose={(run) => change({ first: run })} />
         <button type="button" onClick={() => change({ first: second, second: first })} disabled={!first || !second} aria-label="Exchange A and B">⇄</button>
-        <Choose label="B" value={second} runs={runs.value} choose={(run) => change({ second: run })} />
+        <Choose label="B" value={second} runs={runs.value ?? []} choose={(run) => change({ second: run })} />
       </div>
       {problem.value && <Problem error={problem.value} />}
-      {!first || !second ? <p class="empty">Choose two runs.</p> : !told.value && !problem.value ? <Waiting>Comparing …</Waiting> : null}
+      {!first || !second ? <p class="empty">{runs.value && runs.value.length < 2 ? "Two runs are compared, and fewer are recorded here." : "Choose two runs."}</p> : !told.value && !problem.value ? <Waiting>Comparing …</Waiting> : null}
       {told.value && <Told told={told.value} />}
     </main>
   );

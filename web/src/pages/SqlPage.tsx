@@ -36,9 +36,9 @@ export default function SqlPage() {
   }, []);
   useEffect(() => {
     // The back button brings an earlier statement back.
-    const said = address.value.params.get("sql");
+    const said = params.get("sql");
     if (said && said !== text.peek()) put(said);
-  }, [address.value]);
+  }, [params.get("sql")]);
 
   const placeholder = words.value?.placeholder ?? "[TRACE_ID]";
   const needed = [...new Set([...text.value.matchAll(/\$([a-z_]\w*)/gi)].map((found) => found[1]))];
@@ -59,7 +59,7 @@ export default function SqlPage() {
     problem.value = null;
     try {
       const params = { resolution: RESOLUTIONS[since], ...answers.peek() };
-      const found = await source.sql({ sql: text.peek(), trace: now.get("trace"), since: sinceOf(since), params }, mine.signal);
+      const found = await source.sql({ sql: text.peek(), trace: text.peek().includes(placeholder) ? now.get("trace") : null, since: sinceOf(since), params }, mine.signal);
       if (stop.current === mine) table.value = found;
     } catch (error) {
       if (stop.current === mine) {

@@ -234,7 +234,8 @@ function Picture({ told, title }: { told: Coordination; title: string | null }) 
       <ul class="legend">
         <li><svg width="26" height="8"><path d="M0 4H26" class="edge shown" /></svg>was shown</li>
         <li><svg width="26" height="8"><path d="M0 4H26" class="edge vote" /></svg>voted for</li>
-        <li><svg width="26" height="8"><path d="M0 4H26" class="edge lost" /></svg>made it start again</li>
+        {made.edges.some((edge) => edge.kind === "vote" && !edge.stands) && <li><svg width="26" height="8"><path d="M0 4H26" class="edge vote old" /></svg>voted for, which does not stand</li>}
+        {made.edges.some((edge) => edge.kind === "lost") && <li><svg width="26" height="8"><path d="M0 4H26" class="edge lost" /></svg>made it start again</li>}
       </ul>
     </figure>
   );

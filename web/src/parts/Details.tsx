@@ -3,7 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { href } from "../state/address";
 import { cost, count, duration, moment, plural, tokens } from "../state/format";
-import { detail, reveal, select, selectId, selected, spans, titleOf } from "../state/run";
+import { detail, reveal, select, selectId, selected, spans, titleOf, told } from "../state/run";
 import { Refused } from "../state/source";
 import type { Message, Pair, Part, Span } from "../state/types";
 import { Said } from "./Markdown";
@@ -95,6 +95,7 @@ function Told({ span }: { span: Span }) {
 
 function Head({ span }: { span: Span }) {
   const usage = span.usage;
+  const round = told.value?.facts.rounds.find((each) => each.span_id === span.span_id);
   const facts: [string, ComponentChildren][] = [
     ["who", [span.agent_id, span.round === null ? null : `round ${span.round}`].filter(Boolean).join(", ")],
     ["what", [span.outcome, span.label].filter(Boolean).join(" ")],
@@ -107,7 +108,7 @@ function Head({ span }: { span: Span }) {
       usage.cached_input_tokens === null ? null : `${count(usage.cached_input_tokens)} from the cache`,
       usage.reasoning_tokens === null ? null : `${count(usage.reasoning_tokens)} reasoning`,
     ].filter(Boolean).join(", ") : ""],
-    ["cost", usage ? cost(usage.cost) : ""],
+    ["cost", usage ? cost(usage.cost, round?.calls_of_unknown_cost) : ""],
   ];
   return (
     <dl class="facts">

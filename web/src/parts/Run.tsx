@@ -159,10 +159,11 @@ function Search() {
 
 function Panels() {
   const { failures, failures_left_out: more, findings, coordinations } = told.value!;
+  const coordinated = coordinations.some((each) => each.rounds.length);
   const tabs: [Tab, string, number?][] = [
-    ...(coordinations.length ? ([["course", "Course"]] as [Tab, string][]) : []),
+    ...(coordinated ? ([["course", "Course"]] as [Tab, string][]) : []),
     ["spans", "Spans"],
-    ...(coordinations.length ? ([["answers", "Answers"]] as [Tab, string][]) : []),
+    ...(coordinated ? ([["answers", "Answers"]] as [Tab, string][]) : []),
     ["cost", "Cost"],
     ["time", "Time"],
     ["errors", "Errors", failures.length + more],

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { change } from "../state/address";
 import { cost, count, duration, plural, tokens } from "../state/format";
-import { onPath, selectId, selectedId, told } from "../state/run";
+import { onPath, selectId, selectedId, show, told } from "../state/run";
 import type { Document, Finding } from "../state/types";
 import { Said } from "./Markdown";
 import { Bar, Empty } from "./ui";
@@ -126,6 +126,12 @@ function LeftOut({ name }: { name: string }) {
   return many ? <p class="note">{many.toLocaleString("en-US")} more are not shown; <code>massgen-tracing sql</code> has them.</p> : null;
 }
 
+/** Brings a part of the time in which nothing went on into the timeline, with what is around it. */
+function look({ start, seconds }: { start: number; seconds: number }): void {
+  show((start - seconds / 3) * 1e6, (start + seconds * (4 / 3)) * 1e6);
+  document.querySelector(".timeline")?.scrollIntoView({ block: "nearest" });
+}
+
 export function Time() {
   const { facts, gaps } = told.value!;
   const most = Math.max(...facts.critical_path.map((each) => each.seconds));
@@ -163,7 +169,7 @@ export function Time() {
             <thead><tr><th>round</th><th class="n">for</th><th class="n">from</th><th>after</th></tr></thead>
             <tbody>
               {gaps.slice(0, 100).map((each, number) => (
-                <tr key={number}><td>{place(each.agent_id, each.round)}</td><td class="n">{duration(each.seconds)}</td><td class="n">+{duration(each.start)}</td><td>{each.after ?? "its start"}</td></tr>
+                <tr key={number}><td><button type="button" class="link" title="Show it in the timeline" onClick={() => look(each)}>{place(each.agent_id, each.round)}</button></td><td class="n">{duration(each.seconds)}</td><td class="n">+{duration(each.start)}</td><td>{each.after ?? "its start"}</td></tr>
               ))}
             </tbody>
           </table>

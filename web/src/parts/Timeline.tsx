@@ -1,7 +1,7 @@
 /** The run over time: an agent a lane, its rounds, model calls and tools below each other, and all of it in small above. */
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { draw, hit, layout, minimap, ticks, TINTS, type Scene } from "../draw/timeline";
+import { draw, EDGE, hit, layout, minimap, ticks, TINTS, type Scene } from "../draw/timeline";
 import { change } from "../state/address";
 import { duration, plural } from "../state/format";
 import {
@@ -10,12 +10,9 @@ import {
 import { FAILED, INTERRUPTED, type Spans } from "../state/spans";
 import { colours } from "../state/theme";
 
-const GUTTER = 148;
+const [GUTTER, MOST_GUTTER, CHARACTER] = [148, 250, 7.6];
 const NARROW = 640;
 const MOST_HEIGHT = 0.52;
-
-/** Pixels behind the end of the time, so that a mark of what happened last is seen whole. */
-const EDGE = 10;
 
 /** A colour for the rounds that came to something, or to nothing. */
 function tints(all: Spans): Uint8Array {
@@ -48,7 +45,10 @@ export function Timeline() {
   const ratio = useSignal(devicePixelRatio || 1);
 
   const narrow = useComputed(() => width.value < NARROW);
-  const gutter = useComputed(() => (narrow.value ? 0 : GUTTER));
+  const gutter = useComputed(() => {
+    const longest = Math.max(0, ...(spans.value?.json.lanes.map((lane) => lane.name.length) ?? []));
+    return narrow.value ? EDGE : Math.min(MOST_GUTTER, Math.max(GUTTER, Math.ceil(longest * CHARACTER) + 12));
+  });
   const across = useComputed(() => Math.max(1, Math.floor(width.value - gutter.value - EDGE)));
   const at = useComputed(() => (spans.value ? layout(spans.value, narrow.value) : null));
   const all = useComputed(() => spans.value?.layer() ?? []);
@@ -95,10 +95,10 @@ export function Timeline() {
     scene.current = plain;
     cancelAnimationFrame(frame.current);
     frame.current = requestAnimationFrame(() => {
-      const [right, down] = [Math.round((plain.width + EDGE) * plain.ratio), Math.round(plain.height * plain.ratio)];
+      const [right, down] = [Math.round((plain.width + 2 * EDGE) * plain.ratio), Math.round(plain.height * plain.ratio)];
       if (element.width !== right || element.height !== down) {
         [element.width, element.height] = [right, down];
-        element.style.width = `${plain.width + EDGE}px`;
+        element.style.width = `${plain.width + 2 * EDGE}px`;
         element.style.height = `${plain.height}px`;
       }
       draw(element.getContext("2d", { alpha: false })!, plain);
@@ -137,7 +137,7 @@ export function Timeline() {
   const place = (x: number) => ((x - view.value[0]) / (view.value[1] - view.value[0])) * across.value;
   const point = (event: PointerEvent | MouseEvent): [number, number] => {
     const box = canvas.current!.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
+    return [event.clientX - box.left - EDGE, event.clientY - box.top];
   };
 
   return (
@@ -156,7 +156,7 @@ export function Timeline() {
         )}
       </div>
       <div class="axis" aria-hidden="true">
-        {ticks(view.value, across.value).map((each) => (
+        {ticks(view.value, across.value).filter((each) => place(each) < across.value - 24).map((each) => (
           <span key={each} style={{ left: `${gutter.value + place(each)}px` }}>{tickText(each, view.value)}</span>
         ))}
       </div>
@@ -173,7 +173,7 @@ export function Timeline() {
         <div class="inside" style={{ height: `${at.value.height}px` }}>
           <canvas
             ref={canvas}
-            style={{ left: `${gutter.value}px`, marginLeft: `${gutter.value}px` }}
+            style={{ left: `${gutter.value - EDGE}px`, marginLeft: `${gutter.value - EDGE}px` }}
             onPointerMove={(event) => {
               pointer.value = [event.clientX, event.clientY];
               if (scene.current && !band.value) hovered.value = hit(scene.current, ...point(event));
@@ -189,7 +189,7 @@ export function Timeline() {
             }}
           />
           {json.lanes.map((lane, number) => (
-            <div key={lane.name} class={`lane-name ${narrow.value ? "above" : ""}`} style={{ top: `${at.value!.lanes[number].top}px` }}>
+            <div key={lane.name} class={`lane-name ${narrow.value ? "above" : ""}`} style={{ top: `${at.value!.lanes[number].top}px`, width: narrow.value ? "auto" : `${gutter.value - EDGE}px` }}>
               <span title={lane.name}>{lane.name}</span>
               <LaneNote name={lane.agent ? lane.name : null} />
             </div>
@@ -302,12 +302,29 @@ function Controls({ narrow }: { narrow: boolean }) {
   );
 }
 
+/** What can be drawn: its colour, what it is called, and the mark of the moment when it happened. */
+const LEGEND: [string, string, string?][] = [
+  ["model", "model call"], ["tool", "tool"], ["agent", "agent"], ["round-answer", "answer", "●"], ["round-vote", "vote", "▲"], ["round-lost", "thrown away", "◆"],
+  ["failed", "failed"],
+];
+
+/** The colours of what there is in this run. */
 function Legend() {
+  const all = spans.value!;
+  const document = told.value;
+  const rounds = document?.coordinations.flatMap((each) => each.rounds) ?? [];
+  const kinds = new Set<string>(Array.from(new Set(all.kind), (kind) => all.json.kinds[kind]));
+  if (rounds.some((each) => each.answer)) kinds.add("round-answer");
+  if (rounds.some((each) => each.vote)) kinds.add("round-vote");
+  if (rounds.some((each) => each.thrown_away)) kinds.add("round-lost");
+  if (all.flags.some((flags) => flags & (FAILED | INTERRUPTED))) kinds.add("failed");
   return (
     <ul class="legend" aria-label="Colours">
-      {[["model", "model call"], ["tool", "tool"], ["round-answer", "answer"], ["round-vote", "vote"], ["round-lost", "thrown away"], ["failed", "failed"]].map(
-        ([name, title]) => <li key={name}><i class={`back-${name}`} />{title}</li>,
-      )}
+      {LEGEND.filter(([name]) => kinds.has(name)).map(([name, title, mark]) => (
+        <li key={name}><i class={`back-${name}`} />{title}{mark && <span class={`mark-${name}`} aria-hidden="true">{mark}</span>}</li>
+      ))}
+      {rounds.some((each) => each.after_all) && <li><span class="won" aria-hidden="true">★</span>winner, final answer</li>}
+      {(document?.gaps.length ?? 0) > 0 && <li><i class="back-gap" />nothing went on</li>}
     </ul>
   );
 }

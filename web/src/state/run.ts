@@ -190,7 +190,7 @@ export const nextError = (by: 1 | -1): void => step(errors.peek(), by);
 export type Tab = "course" | "spans" | "answers" | "cost" | "time" | "errors" | "findings";
 export const tab = computed<Tab>(() => {
   const said = address.value.params.get("tab") as Tab | null;
-  return said ?? (told.value?.coordinations.length ? "course" : "spans");
+  return said ?? (told.value?.coordinations.some((each) => each.rounds.length) ? "course" : "spans");
 });
 
 export const onPath = computed(() => address.value.params.get("path") === "1");
