@@ -11,9 +11,9 @@ import binascii
 import itertools
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
-from sys import intern
 from typing import Any, Final
 
 from massgen_tracing.model import EMPTY, Attributes, AttributeValue
@@ -23,9 +23,6 @@ _HEX: Final = frozenset("0123456789abcdef")
 _PLAIN_ID: Final = re.compile(r"(?!0*$)[0-9a-f]+")
 _LATEST_NS: Final = 2**63
 """Times beyond year 2262 do not fit OTLP's fixed64 as every reader uses it; they are taken for garbage."""
-
-_SHORT: Final = 32
-"""Characters from which on a text is taken to be like no other."""
 
 _SHOWN: Final = 40
 """Characters of what could not be read that a complaint shows."""
@@ -93,9 +90,9 @@ def _usual(value: list[Any]) -> dict[str, AttributeValue] | None:
             key = pair["key"]
             if type(key) is not str:
                 return None
-            key = intern(key)
+            key = sys.intern(key)
             if type(said) is _TYPES[kind]:
-                pairs[key] = intern(said) if type(said) is str and len(said) < _SHORT else said  # type: ignore[assignment]  # mypy sees no type
+                pairs[key] = sys.intern(said) if type(said) is str and len(said) < _SHORT else said  # type: ignore[assignment]  # mypy sees no type
             elif kind == "intValue" and type(said) is str:
                 pairs[key] = int(said)
             else:
@@ -228,6 +225,8 @@ _TYPES: Final[dict[str, type]] = {"stringValue": str, "intValue": int, "doubleVa
 _USUAL: Final = {*_TYPES.items(), ("intValue", str)}
 _LISTS: Final = {list, type(None)}
 _KEY, _VALUE = itemgetter("key"), itemgetter("value")
+_SHORT: Final = 32
+"""Characters from which on a text is taken to be like no other."""
 _NOTHING: Final[tuple[object, ...]] = ("", 0, "0", None, [], {})
 _BOOLEANS: Final[dict[object, bool]] = {"true": True, "false": False, 1: True, 0: False, "1": True, "0": False}
 
