@@ -1,6 +1,7 @@
-"""How much later a traced program ends: `python -m benchmarks.exit`.
+"""How much later a traced program ends, and what a backend that is away costs its run: `python -m benchmarks.exit`.
 
-From its last statement to the end of its process, beside the same program with tracing switched off; for several things that may be open then.
+From its last statement to the end of its process, beside the same program with tracing switched off; for several things that may be open then. A run
+beside a backend that is down, silent or slow, beside the same run without one.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         untraced = samples[what, False]
         allowed = Samples([each + ALLOWED for each in untraced.seconds])
         figures.append(Figure(f"{what} / {ALLOWED:.0f} s", samples[what, True], allowed, 1.0, base=untraced))
-    return report(f"How much later a program ends, {args.rounds} rounds", figures, unit="ms", check=args.check)
+    return report(f"A program's end, and its run beside a backend that is away, {args.rounds} rounds", figures, unit="ms", check=args.check)
 
 
 if __name__ == "__main__":

@@ -47,18 +47,21 @@ class Page:
         usable: seconds until its timeline was drawn and had followed a key.
         whole: seconds until all of it was there.
         cpu: seconds of processor time of the server, and of what drives the browser, until it was usable.
+        drawing: seconds of processor time of the page's main thread until then.
         frame: milliseconds of the main thread for a frame of zooming.
     """
 
     usable: float
     whole: float
     cpu: float
+    drawing: float
     frame: float
 
 
 async def opened(browser: Browser, url: str) -> Page:
     """Open a page that nobody has opened."""
     page = await browser.new_page(viewport={"width": 1400, "height": 900})
+    page.set_default_timeout(300_000)
     session = await page.context.new_cdp_session(page)
     await session.send("Performance.enable", {"timeDomain": "threadTicks"})
 
@@ -71,14 +74,14 @@ async def opened(browser: Browser, url: str) -> Page:
     await page.locator("canvas[data-drawn]").wait_for()
     await page.keyboard.press("w")
     await page.locator(".mini .window").wait_for()  # what is in view, once that is not all of it
-    usable, used = time.perf_counter() - began, time.process_time() - cpu
+    usable, used, drawing = time.perf_counter() - began, time.process_time() - cpu, await busy()
     await page.get_by_role("tablist").wait_for()
     whole = time.perf_counter() - began
     before = await busy()
     await page.evaluate(ZOOM, FRAMES)
     frame = (await busy() - before) * 1000 / FRAMES
     await page.close()
-    return Page(usable, whole, used, frame)
+    return Page(usable, whole, used, drawing, frame)
 
 
 async def measured(written: Path, rounds: int) -> tuple[dict[str, list[Page]], Samples]:
@@ -119,7 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     code = report(f"The page of {SPANS:,} spans, beside reading them", figures, unit="ms", check=args.check)
     for of, taken in pages.items():
-        print(f"  {of}: usable after {min(page.cpu for page in taken) * 1000:.0f} ms of the server's processor time")
+        server, drawing = (min(getattr(page, part) for page in taken) * 1000 for part in ("cpu", "drawing"))
+        print(f"  {of}: usable after {server:.0f} ms of the server's processor time and {drawing:.0f} ms of the page's main thread")
     print(f"  a frame while zooming: {min(page.frame for page in pages['live']):.1f} ms of the main thread")
     met = all(min(page.usable for page in taken) <= USABLE_SECONDS for taken in pages.values())
     print(f"  usable within {USABLE_SECONDS} s: {'ok' if met else 'MISSED'}")

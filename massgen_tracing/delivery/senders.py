@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Final, Protocol
 
 from massgen_tracing.delivery.answers import Answer, Blocked
 from massgen_tracing.delivery.backend import GRPC, Backend
 from massgen_tracing.errors import ConfigError, MassGenTracingError, MissingPackageError
+
+_ANSWERS: Final = "opentelemetry.proto.trace.v1.trace_pb2"
+"""What a backend's answers are read with, by way of others of its package."""
 
 
 class Sender(Protocol):
@@ -31,7 +34,7 @@ class Unopened:
     """
 
     def __init__(self, backend: Backend) -> None:
-        if backend.protocol == GRPC and find_spec("grpc") is None:
+        if find_spec(_ANSWERS) is None or (backend.protocol == GRPC and find_spec("grpc") is None):
             raise _missing()
         self._backend = backend
         named = backend.certificate or backend.client_certificate or backend.client_key

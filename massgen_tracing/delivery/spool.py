@@ -201,14 +201,13 @@ class Spool:
 
     def _read(self, position: int) -> Iterator[tuple[Sequence[Placed], bytes, int]]:
         """Spans that were encoded at once, the line behind them, and the position behind that."""
-        form = self._form
         left = os.fstat(self._file.fileno()).st_size - position
-        if self._at_once and isinstance(form, Protobuf) and left > _MANY:
+        if self._at_once and left > _MANY:
             from massgen_tracing.delivery.encode import block  # loads Arrow
 
             space = bytearray(min(_BLOCK, left))
             while (lines := self._block(position, space)) is not None:
-                yield from block.runs(lines, position, form, self._is_wanted)
+                yield from block.runs(lines, position, self._form, self._is_wanted)
                 position += len(lines)
         for end, line in self._whole_lines(position):
             yield (), line, end

@@ -133,6 +133,56 @@ def test_many_lines_at_once_say_what_each_says_alone(tmp_path: Path, monkeypatch
     assert found(at_once=True) == alone
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """The lines of a recording."""
+    return record(tmp_path_factory.mktemp("recorded"), calls=4, content=20).read_bytes().splitlines(keepends=True)
+
+
+TOKENS = (
+    b"",
+    b"x",
+    b'"',
+    b"\\",
+    b"}",
+    b"\n",
+    b"\xff",
+    b'"}}',
+    b"0",
+    b',{"key":"',
+    b'","value":{"',
+    b'{"resourceSpans":[',
+    b'"startTimeUnixNano":"',
+    b'"stringValue":"',
+)
+
+
+@searching(max_examples=80)
+@given(st.lists(st.tuples(st.integers(0, 11), st.floats(0, 1), st.integers(0, 40), st.sampled_from(TOKENS)), min_size=1, max_size=4))
+def test_damaged_lines_are_taken_at_once_as_they_are_alone(recorded: list[bytes], damage: list[tuple[int, float, int, bytes]]) -> None:
+    """Whatever stands in them: what is taken at once is what a line at a time gives, and every other line is left to that."""
+    found = list(recorded)
+    for number, place, removed, added in damage:
+        line = found[number % len(found)]
+        at = int(place * len(line))
+        found[number % len(found)] = line[:at] + added + line[at + removed :]
+    content = b"".join(found)
+    content = content[: content.rfind(b"\n") + 1]
+    for form in (Protobuf, Json):
+        begin, seen = 0, []
+        for run in block.runs(memoryview(content), 0, form(), lambda _: True):
+            seen += [end for _, end in run.spans] + [run.end] * bool(run.line)
+            for span, end in run.spans:
+                alone = form().span(content[content.rfind(b"\n", 0, end - 1) + 1 : end])
+                assert alone is not None
+                assert alone._replace(content=b"") == span._replace(content=b"")
+                assert alone.content == span.content or same(message(alone), message(span))
+            assert content[: run.end].endswith(run.line)
+            begin = run.end
+        assert begin == len(content)
+        assert seen == sorted(seen)
+
+
 def test_spans_are_grouped_by_their_origin(tmp_path: Path) -> None:
     """Resource and scope are sent once a request, not once a span."""
     path = record(tmp_path, calls=3)

@@ -317,6 +317,8 @@ CLAIMS = {
         "views/web/test_pages::a_link_of_logfires_form_opens_the_trace",
         "views/web/test_pages::the_list_of_spans_is_walked_by_keys",
         "views/web/test_pages::every_page_fits_a_narrow_screen",
+        "views/web/test_access::axe_finds_nothing_in_light_or_dark",
+        "views/web/test_access::the_keyboard_reaches_everything_and_it_is_seen_where_one_is",
     ),
     "Further pages: SQL": (
         "views/web/test_pages::sql_is_asked_from_the_queries_at_hand",

@@ -66,6 +66,14 @@ def test_a_worker_is_kept_for_the_next_query(pool: sandbox._Pool, root: Path) ->
     assert store.query(COUNT, root).rows == ROWS
 
 
+def test_a_question_can_be_prepared(pool: sandbox._Pool, root: Path) -> None:
+    """A worker is started ahead of it, and is the one that answers."""
+    store.prepare()
+    (prepared,) = processes(pool)
+    assert store.query(COUNT, root).rows == ROWS
+    assert processes(pool) == [prepared]
+
+
 def test_a_worker_that_has_gone_meanwhile_is_replaced(pool: sandbox._Pool, root: Path) -> None:
     """As one does that nobody asked for a while."""
     store.query(COUNT, root)
@@ -209,13 +217,13 @@ def test_the_caller_loads_no_engine(root: Path) -> None:
     assert run(code, root).stdout == "set()\n"
 
 
-def test_the_worker_loads_no_pandas(pool: sandbox._Pool, root: Path) -> None:
-    """It is installed here, Arrow would load it, and no answer needs it."""
+def test_the_worker_loads_neither_pandas_nor_numpy(pool: sandbox._Pool, root: Path) -> None:
+    """Both are installed here, Arrow would load them, and no answer needs them."""
     pytest.importorskip("pandas")
     store.query(COUNT, root)
     (pid,) = processes(pool)
     assert "datafusion" in (maps := Path(f"/proc/{pid}/maps").read_text())
-    assert "pandas" not in maps
+    assert not {"pandas", "numpy"} & set(maps.replace("/", "\n").split("\n"))
 
 
 def test_the_worker_knows_no_secrets(pool: sandbox._Pool, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

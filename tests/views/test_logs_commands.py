@@ -262,3 +262,15 @@ def test_what_is_told_of_many_findings_is_bounded(tmp_path: Path, capsys: pytest
     run("logs", "analyze", "--root", str(tmp_path))
     assert "… and 70 more" in (tmp_path / "massgen_logs" / RUN / "turn_1" / "ANALYSIS_REPORT.md").read_text()
     assert document["facts"]["left_out"] == {"repeated_calls": 20}
+
+
+def test_what_a_killed_server_has_left_is_told_of_and_not_that_there_is_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is no run yet, and no run has to be started for it."""
+    arrivals = tmp_path / layout.ARRIVALS_DIR
+    arrivals.mkdir()
+    (arrivals / "0000000000000001.arrived").write_bytes(b"{}")
+    (arrivals / layout.ARRIVALS_LOCK).touch()
+    run("logs", "list", "--root", str(tmp_path))
+    told = capsys.readouterr().err
+    assert "`massgen-tracing serve` makes runs of it" in told
+    assert "start one" not in told

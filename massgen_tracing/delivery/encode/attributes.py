@@ -54,7 +54,8 @@ def encoded(written: pa.BinaryArray, form: Protobuf) -> pa.BinaryArray:
     numbers, made = [], []
     for kind in _KINDS:
         chosen = np.flatnonzero(plain & (quotes == kind.quotes) & (text.octets[values] == kind.begins[0]))
-        chosen = chosen[text.has(values[chosen], kind.begins) & text.has(ends[chosen] - len(kind.ends), kind.ends)]
+        inside = values[chosen] + len(kind.begins) <= ends[chosen] - len(kind.ends)
+        chosen = chosen[inside & text.has(values[chosen], kind.begins) & text.has(ends[chosen] - len(kind.ends), kind.ends)]
         if not len(chosen):
             continue
         contents = text.parts(values[chosen] + len(kind.begins), ends[chosen] - len(kind.ends))

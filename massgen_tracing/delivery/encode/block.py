@@ -15,26 +15,44 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from massgen_tracing.delivery.encode import attributes as at_once
-from massgen_tracing.delivery.encode.octets import Mask, Octets, Positions, Text, binary, bounds, column, of_rows, offsets, varints, whole_rows
+from massgen_tracing.delivery.encode.octets import (
+    Lengths,
+    Mask,
+    Octets,
+    Positions,
+    Text,
+    binary,
+    bounds,
+    column,
+    of_rows,
+    offsets,
+    varints,
+    whole_rows,
+)
 from massgen_tracing.delivery.encode.protobuf import BETWEEN, KEY, SPANS, Protobuf
-from massgen_tracing.delivery.encode.spans import EncodedSpan, Home
+from massgen_tracing.delivery.encode.spans import EncodedSpan, Form, Home
+from massgen_tracing.delivery.encode.text import DOCUMENT
 from massgen_tracing.store.reading.lines import PENDING, PENDING_START
 
 _MOST_HEADS: Final = 16
 """Heads in one block that are looked for; lines with others are taken one by one."""
 
-_TRACE: Final = b'"traceId":"'
+_TRACE: Final = b'{"traceId":"'
 _SPAN: Final = b'","spanId":"'
 _PARENT: Final = b'","parentSpanId":"'
 _NEXT: Final = b'",'
 _START: Final = b'"startTimeUnixNano":"'
 _END: Final = b'","endTimeUnixNano":"'
 _ATTRIBUTES: Final = b'","attributes":[' + KEY
-_TAIL: Final = b"]}]}]}]}\n"
+_SPAN_TAIL: Final = b"]}"
+_TAIL: Final = _SPAN_TAIL + b"]}]}]}\n"
 _NEAR: Final = 256
 """Bytes within which a span's start follows its ids; where it does not, its line is taken for itself."""
+_ASCII: Final = 0x7F
 _DIGITS: Final = 19
 """Of a time between 2001 and 2262."""
+
+Times = npt.NDArray[np.uint64]
 
 _NIBBLES: Final = np.full(256, 0xFF, np.uint8)
 _NIBBLES[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.uint8)
@@ -42,6 +60,33 @@ _LOWER: Final = 9
 _POWERS: Final = np.zeros((_DIGITS, 2))
 _POWERS[:-_LOWER, 0], _POWERS[-_LOWER:, 1] = 10.0 ** np.arange(_DIGITS - _LOWER)[::-1], 10.0 ** np.arange(_LOWER)[::-1]
 """What each digit of a time counts, in its upper digits and in its lower ones, which are exact as doubles."""
+
+
+class _Beginnings(NamedTuple):
+    """What no two spans have alike."""
+
+    keys: Octets
+    started: Times
+    ended: Times
+    parents: Octets
+    has_parent: Mask
+
+    def before(self, lengths: Lengths) -> pa.BinaryArray:
+        """The field `spans` of a ScopeSpans message up to the rest of it, which has these lengths."""
+        count = len(lengths)
+        size, needed = varints(lengths + np.where(self.has_parent, 56, 46), 5)
+        columns = (
+            column(count, 0x12), size, column(count, 0x0A, 0x10), self.keys[:, :16], column(count, 0x12, 0x08), self.keys[:, 16:],
+            column(count, 0x39), _fixed(self.started), column(count, 0x41), _fixed(self.ended), column(count, 0x22, 0x08), self.parents,
+        )  # fmt: skip
+        rows = np.concatenate(columns, axis=1)
+        kept = np.ones(rows.shape, np.bool_)
+        kept[:, 1:6], kept[:, -10:] = needed, self.has_parent[:, None]
+        return of_rows(rows, kept)
+
+
+def _fixed(numbers: Times) -> Octets:
+    return numbers.astype("<u8")[:, None].view(np.uint8)
 
 
 class Run(NamedTuple):
@@ -58,7 +103,7 @@ class Run(NamedTuple):
     end: int
 
 
-def runs(block: memoryview, position: int, form: Protobuf, wanted: Callable[[bytes], bool]) -> Iterator[Run]:
+def runs(block: memoryview, position: int, form: Form, wanted: Callable[[bytes], bool]) -> Iterator[Run]:
     """Whole lines as spans, starts left out.
 
     Args:
@@ -75,8 +120,8 @@ def runs(block: memoryview, position: int, form: Protobuf, wanted: Callable[[byt
     for head, numbers in _by_head(text, begins, ends, given):
         if not wanted(head):
             given[numbers] = False
-        elif (home := form.home(head)) is not None:
-            plain, made = _plain(text.parts(begins[numbers] + len(head), ends[numbers]), home, form)
+        elif head.isascii() and (home := form.home(head)) is not None:
+            plain, made = _plain(text.parts(begins[numbers] + len(head) - 1, ends[numbers]), home, form)
             for number, span in zip(numbers[plain].tolist(), made, strict=True):
                 found[number] = span
     chosen = np.flatnonzero(given)
@@ -105,41 +150,52 @@ def _by_head(text: Text, begins: Positions, ends: Positions, given: Mask) -> Ite
             yield head, np.flatnonzero(same)
 
 
-def _plain(bodies: pa.BinaryArray, home: Home, form: Protobuf) -> tuple[Positions, list[EncodedSpan]]:
-    """Which of these lines, without their heads, are plain spans; and these."""
+def _plain(bodies: pa.BinaryArray, home: Home, form: Form) -> tuple[Positions, list[EncodedSpan]]:
+    """Which of these lines, each from where its span begins, are plain spans; and these."""
     text = Text.of(bodies.buffers()[2])
     places = offsets(bodies).astype(np.int64)
     begins, ends = places[:-1], places[1:] - len(_TAIL)
     span_id = begins + len(_TRACE) + 32 + len(_SPAN)
     has_parent = text.has(span_id + 16, _PARENT)
-    since = span_id + 16 + np.where(has_parent, len(_PARENT) + 16, 0)
+    since = np.minimum(span_id + 16 + np.where(has_parent, len(_PARENT) + 16, 0), places[1:])
     near = text.parts(since, np.minimum(since + _NEAR, places[1:]))
     start = since + pc.find_substring(near, _START).to_numpy()
     attributes = start + len(_START) + _DIGITS + len(_END) + _DIGITS + len(_ATTRIBUTES)
     plain = text.has(begins, _TRACE) & text.has(span_id - len(_SPAN), _SPAN) & text.has(ends, _TAIL) & (since < start) & (attributes < ends)
-    plain &= text.has(attributes - len(_ATTRIBUTES), _ATTRIBUTES) & text.has(start + len(_START) + _DIGITS, _END)
+    plain &= text.has(since, _NEXT) & text.has(start + len(_START) + _DIGITS, _END) & text.has(attributes - len(_ATTRIBUTES), _ATTRIBUTES)
+    beyond = text.octets > _ASCII
+    if beyond.any():
+        plain &= ~np.logical_or.reduceat(beyond[: places[-1]], begins)
     numbers = np.flatnonzero(plain)
     if not len(numbers):
         return numbers, []
     has_parent, since, start, attributes = has_parent[numbers], since[numbers], start[numbers], attributes[numbers]
     keys, of_keys = _ids(text, (begins[numbers] + len(_TRACE), 32), (span_id[numbers], 16))
     parents, of_parents = _ids(text, (np.where(has_parent, since - 16, span_id[numbers]), 16))
-    times = [_times(text, at) for at in (start + len(_START), start + len(_START) + _DIGITS + len(_END))]
-    good = of_keys & of_parents & times[0][1] & times[1][1]
-    middles = _middles(text.parts(since, start), form)
-    texts = pc.split_pattern(text.parts(attributes, ends[numbers]), BETWEEN)
+    (started, of_start), (ended, of_end) = (_times(text, at) for at in (start + len(_START), start + len(_START) + _DIGITS + len(_END)))
+    if isinstance(form, Protobuf):
+        written = text.parts(since + len(_NEXT), start), text.parts(attributes, ends[numbers])
+        contents, good = _contents(_Beginnings(keys, started, ended, parents, has_parent), *written, form)
+    else:  # in JSON, as it stands
+        contents = text.parts(begins[numbers], ends[numbers] + len(_SPAN_TAIL))
+        good = ~pc.match_substring(contents, DOCUMENT).to_numpy(zero_copy_only=False)
+    above = binary(bounds(8 * has_parent.astype(np.int64)), parents[has_parent].tobytes())
+    fields = zip(repeat(home), _listed(keys), above.to_pylist(), started.tolist(), contents.to_pylist(), repeat(False))
+    made: Iterator[EncodedSpan] = map(tuple.__new__, repeat(EncodedSpan), fields)  # half the time of the class itself
+    chosen = good & of_keys & of_parents & of_start & of_end
+    return numbers[chosen], list(compress(made, chosen.tolist()))
+
+
+def _contents(beginnings: _Beginnings, middles: pa.BinaryArray, attributes: pa.BinaryArray, form: Protobuf) -> tuple[pa.BinaryArray, Mask]:
+    """Spans in protobuf, and which of them are right: of what stands between ids and times, and in the lists of attributes."""
+    middles = _middles(middles, form)
+    texts = pc.split_pattern(attributes, BETWEEN)
     pieces = at_once.encoded(texts.flatten(), form)
     firsts = offsets(texts)[:-1]
-    good &= ~np.logical_or.reduceat(pieces.is_null().to_numpy(zero_copy_only=False), firsts)
+    good = ~np.logical_or.reduceat(pieces.is_null().to_numpy(zero_copy_only=False), firsts) & middles.is_valid().to_numpy(zero_copy_only=False)
     encoded = binary(offsets(pieces)[np.append(firsts, len(pieces))], pieces.buffers()[2])
     lengths = np.diff(offsets(middles)) + np.diff(offsets(encoded))
-    beginnings = _beginnings(keys, times[0][0], times[1][0], parents, has_parent, lengths.astype(np.int64))
-    contents = pc.binary_join_element_wise(beginnings, middles, encoded, b"")
-    above = binary(bounds(8 * has_parent.astype(np.int64)), parents[has_parent].tobytes())
-    fields = zip(repeat(home), _listed(keys), above.to_pylist(), times[0][0].tolist(), contents.to_pylist(), repeat(False))
-    made: Iterator[EncodedSpan] = map(tuple.__new__, repeat(EncodedSpan), fields)  # half the time of the class itself
-    chosen = good & middles.is_valid().to_numpy(zero_copy_only=False)
-    return numbers[chosen], list(compress(made, chosen.tolist()))
+    return pc.binary_join_element_wise(beginnings.before(lengths.astype(np.int64)), middles, encoded, b""), good
 
 
 def _ids(text: Text, *parts: tuple[Positions, int]) -> tuple[Octets, Mask]:
@@ -149,7 +205,7 @@ def _ids(text: Text, *parts: tuple[Positions, int]) -> tuple[Octets, Mask]:
     return found, _every(nibbles < 16)
 
 
-def _times(text: Text, at: Positions) -> tuple[npt.NDArray[np.uint64], Mask]:
+def _times(text: Text, at: Positions) -> tuple[Times, Mask]:
     """Nanoseconds that are written at these places; and which of them are a time."""
     digits = text.rows(at, _DIGITS) - ord("0")
     halves = (digits.astype(np.float64) @ _POWERS).astype(np.uint64)
@@ -167,28 +223,10 @@ def _middles(written: pa.BinaryArray, form: Protobuf) -> pa.BinaryArray:
     made: list[bytes | None] = []
     for each in found.dictionary.to_pylist():
         try:
-            made.append(form.since(each.removeprefix(_NEXT)))
+            made.append(form.since(each))
         except ValueError:
             made.append(None)
     return pa.array(made, pa.binary()).take(found.indices)
-
-
-def _beginnings(
-    keys: Octets, start: npt.NDArray[np.uint64], end: npt.NDArray[np.uint64], parents: Octets, has_parent: Mask, lengths: Positions
-) -> pa.BinaryArray:
-    """The field `spans` of a ScopeSpans message up to what recurs in spans, which has these lengths."""
-    count = len(keys)
-    sizes = lengths + np.where(has_parent, 56, 46)
-    size, needed = varints(sizes, 5)
-    columns = (
-        column(count, 0x12), size, column(count, 0x0A, 0x10), keys[:, :16], column(count, 0x12, 0x08), keys[:, 16:],
-        column(count, 0x39), start.astype("<u8")[:, None].view(np.uint8), column(count, 0x41), end.astype("<u8")[:, None].view(np.uint8),
-        column(count, 0x22, 0x08), parents,
-    )  # fmt: skip
-    rows = np.concatenate(columns, axis=1)
-    kept = np.ones(rows.shape, np.bool_)
-    kept[:, 1:6], kept[:, -10:] = needed, has_parent[:, None]
-    return of_rows(rows, kept)
 
 
 def _listed(rows: Octets) -> list[bytes]:

@@ -72,7 +72,7 @@ class Protobuf:
             self._head = line[: line.find(SPANS) + len(SPANS)] or _NEVER
         found = _PLAIN.fullmatch(line, len(self._head))
         home = self.home(self._head)
-        if found is None or home is None:
+        if found is None or home is None or not line.isascii():  # as our own writer's are; others may be no UTF-8
             return None
         trace_id, span_id, above, since, start, end, attributes = found.groups()
         try:
@@ -202,7 +202,7 @@ def _refuse(problem: str) -> NoReturn:
 def _decoded_home(head: bytes) -> Home | None:
     """None where it says more than resource and scope, each with its schema."""
     try:
-        document = orjson.loads(head + b"}]}]}]}")
+        document = orjson.loads(head + b"}]}]}]}")  # which takes UTF-8 only
         (of_resource,), (of_scope,) = document["resourceSpans"], document["resourceSpans"][0]["scopeSpans"]
         resource, scope = of_resource["resource"], of_scope["scope"]
         odd = of_resource.keys() - _OF_HOME | of_scope.keys() - _OF_HOME | resource.keys() - {"attributes"} | scope.keys() - _OF_SCOPE

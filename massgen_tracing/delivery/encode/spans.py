@@ -50,6 +50,9 @@ class Form(Protocol):
             starts: whether it is a pending span.
         """
 
+    def home(self, head: bytes) -> Home | None:
+        """Resource and scope of a line's head; None where it is none."""
+
     def record(self, span: SpanRecord) -> EncodedSpan:
         """Any span that a reader has read."""
 

@@ -13,7 +13,7 @@ from massgen_tracing.delivery.encode.spans import EncodedSpan, Home, by_home
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading.encode import document
 
-_DOCUMENT: Final = b'{"resourceSpans":['
+DOCUMENT: Final = b'{"resourceSpans":['
 _IDS: Final = re.compile(rb'"traceId":"([0-9a-f]{32})","spanId":"([0-9a-f]{16})",(?:"parentSpanId":"([0-9a-f]{16})",)?')
 _BEGAN: Final = re.compile(rb'"startTimeUnixNano":"(\d+)"')
 _SPANS: Final = b'"spans":[{'
@@ -33,14 +33,18 @@ class Json:
         self._home = Home(b"", b"")
 
     def span(self, line: bytes, starts: bool = False) -> EncodedSpan | None:
+        return self._span(line, starts) if line.isascii() else None  # as our own writer's are; others may be no UTF-8
+
+    def _span(self, line: bytes, starts: bool = False) -> EncodedSpan | None:
         if not line.startswith(self._head):
             head = line[: line.find(_SPANS) + len(_SPANS)]
-            if not head.startswith(_DOCUMENT):
+            home = self.home(head)
+            if home is None:
                 return None
-            self._head, self._home = head, Home(head[len(_DOCUMENT) : -1], b"")
+            self._head, self._home = head, home
         at = len(self._head)
         ids = _IDS.match(line, at)
-        if ids is None or not line.endswith(_TAIL) or line.find(_DOCUMENT, at) >= 0:
+        if ids is None or not line.endswith(_TAIL) or line.find(DOCUMENT, at) >= 0:
             return None
         began = _BEGAN.search(line, ids.end())
         if began is None:
@@ -49,11 +53,15 @@ class Json:
         parent = unhexlify(above) if above else b""
         return EncodedSpan(self._home, unhexlify(trace_id + span_id), parent, int(began[1]), line[at - 1 : 1 - len(_TAIL)], starts)
 
+    def home(self, head: bytes) -> Home | None:
+        """Resource and scope of a line's head; None where it is none."""
+        return Home(head[len(DOCUMENT) : -1], b"") if head.startswith(DOCUMENT) else None
+
     def record(self, span: SpanRecord) -> EncodedSpan:
-        found = self.span(orjson.dumps(document(span)) + b"\n")
+        found = self._span(orjson.dumps(document(span)) + b"\n")
         assert found is not None
         return found
 
     def request(self, spans: Iterable[EncodedSpan]) -> bytes:
         groups = (home.resource + b",".join(found) + b"]}]}" for home, found in by_home(spans).items())
-        return _DOCUMENT + b",".join(groups) + b"]}"
+        return DOCUMENT + b",".join(groups) + b"]}"

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import parquet
 
 from massgen_tracing import layout
@@ -189,6 +188,8 @@ class _Rows:
         Raises:
             Intertwined: if a span was told of more than once.
         """
+        import pyarrow.compute as pc
+
         if pc.count_distinct(_numbers(self._identities)).as_py() < len(self._identities):
             raise Intertwined
         ended = pc.is_in(pa.array(map(hash, self._starts), pa.int64()), _numbers(self._keys)).to_pylist()

@@ -8,7 +8,6 @@ from typing import Final
 
 import datafusion
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from massgen_tracing.errors import QueryError
 from massgen_tracing.store.sql import dialect
@@ -66,6 +65,8 @@ def in_microseconds(table: pa.Table) -> pa.Table:
         if wanted != item.type:
             column = table.column(index)
             if pa.types.is_timestamp(item.type) and item.type.tz is None:
+                import pyarrow.compute as pc  # takes as long to load as a small question
+
                 column = pc.assume_timezone(column, UTC)
             table = table.set_column(index, item.with_type(wanted), column.cast(wanted, safe=False))
     return table

@@ -37,6 +37,18 @@ class _Without:
             raise ModuleNotFoundError(name=name)
 
 
+class _Work:
+    """How much there was to do, which only who asks counts, and how much is done, which only who answers counts: so neither overtakes the other."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.done = -1  # until the engine is loaded
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.done < self.asked
+
+
 def main(scratch: str) -> NoReturn:
     """Answer until the caller is gone; then *scratch*, the directory for temporary files, goes too."""
     sys.meta_path.insert(0, _Without())
@@ -44,15 +56,14 @@ def main(scratch: str) -> NoReturn:
     output = os.dup(1)
     os.dup2(2, 1)
     requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    busy = threading.Event()
-    busy.set()
+    work = _Work()
     threading.stack_size(limits.STACK_BYTES)
-    threading.Thread(target=_answer_all, args=(requests, output, busy), daemon=True).start()
-    while _is_asked() or busy.is_set():
+    threading.Thread(target=_answer_all, args=(requests, output, work), daemon=True).start()
+    while _is_asked() or work.is_under_way:
         message = wire.receive(0)
         if message is None:
             break
-        busy.set()
+        work.asked += 1
         requests.put(message[0])
     shutil.rmtree(scratch, ignore_errors=True)
     os._exit(0)  # the engine may be in the middle of something that nobody waits for
@@ -63,13 +74,13 @@ def _is_asked() -> bool:
     return os.name != "posix" or bool(select.select([0], [], [], _IDLE_SECONDS)[0])
 
 
-def _answer_all(requests: queue.SimpleQueue[dict[str, Any]], output: int, busy: threading.Event) -> None:
+def _answer_all(requests: queue.SimpleQueue[dict[str, Any]], output: int, work: _Work) -> None:
     try:
         from massgen_tracing.store.engine import execute
 
         wire.send(output, {"event": "ready"})
         while True:
-            busy.clear()
+            work.done += 1
             _answer(execute, requests.get(), output)
     except BaseException:  # noqa: BLE001 - the thread is the process: whatever ends it ends both, with the reason on stderr
         traceback.print_exc()

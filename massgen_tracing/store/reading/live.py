@@ -58,7 +58,7 @@ class Said:
     Attributes:
         source: names them in the report.
         ended: the spans that have ended.
-        starts: spans at their start, decoded or as the line that says so.
+        starts: spans at their start, decoded or as the line that says so, in two parts of which all lines share the first.
         logs, points: the other signals.
         report: what was read and skipped.
         number: how many lines there were.
@@ -66,7 +66,7 @@ class Said:
 
     source: str
     ended: Ended = field(default_factory=Ended)
-    starts: dict[SpanKey, SpanRecord | bytes] = field(default_factory=dict)
+    starts: dict[SpanKey, SpanRecord | tuple[bytes, bytes]] = field(default_factory=dict)
     logs: dict[LogId, LogRecord] = field(default_factory=dict)
     points: dict[str, MetricPoint] = field(default_factory=dict)
     report: Report = field(default_factory=Report)
@@ -95,7 +95,8 @@ class Said:
             start = self._fast.start(line)
             if start is not None:
                 self.report.lines += 1
-                self.starts[start] = line
+                head = self._fast.head(line) or b""
+                self.starts[start] = head, line[len(head) :]
                 continue
             span = self._fast.span(line)
             if span is not None:
@@ -135,10 +136,11 @@ class Said:
     def start(self, key: SpanKey) -> SpanRecord | None:
         """A span at its start; None where the line says so at its ends only, and is damaged in between."""
         found = self.starts[key]
-        if isinstance(found, bytes):
-            pending = self._fast.span(found)
+        if isinstance(found, tuple):
+            line = b"".join(found)
+            pending = self._fast.span(line)
             if pending is None:
-                documents = _documents(found.strip(_NOISE))
+                documents = _documents(line.strip(_NOISE))
                 said = (
                     record for document in documents for group in self._envelopes.groups(document) for record in signals.records(self._decoder, group)
                 )

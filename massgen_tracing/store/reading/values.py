@@ -11,10 +11,10 @@ import binascii
 import itertools
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
-from sys import intern
 from typing import Any, Final
 
 from massgen_tracing.model import EMPTY, Attributes, AttributeValue
@@ -24,9 +24,6 @@ _HEX: Final = frozenset("0123456789abcdef")
 _PLAIN_ID: Final = re.compile(r"(?!0*$)[0-9a-f]+")
 _LATEST_NS: Final = 2**63
 """Times beyond year 2262 do not fit OTLP's fixed64 as every reader uses it; they are taken for garbage."""
-
-_SHORT: Final = 32
-"""Characters from which on a text is taken to be like no other."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND: Final = timedelta(seconds=1)
@@ -97,9 +94,9 @@ def _usual(value: list[Any]) -> dict[str, AttributeValue] | None:
             key = pair["key"]
             if type(key) is not str:
                 return None
-            key = intern(key)
+            key = sys.intern(key)
             if type(said) is _TYPES[kind]:
-                pairs[key] = intern(said) if type(said) is str and len(said) < _SHORT else said  # type: ignore[assignment]  # mypy sees no type
+                pairs[key] = sys.intern(said) if type(said) is str and len(said) < _SHORT else said  # type: ignore[assignment]  # mypy sees no type
             elif kind == "intValue" and type(said) is str:
                 pairs[key] = int(said)
             else:
@@ -231,6 +228,8 @@ _TYPES: Final[dict[str, type]] = {"stringValue": str, "intValue": int, "doubleVa
 """Of these types a value is what JSON gives."""
 _USUAL: Final = {*_TYPES.items(), ("intValue", str)}
 _KEY, _VALUE = itemgetter("key"), itemgetter("value")
+_SHORT: Final = 32
+"""Characters from which on a text is taken to be like no other."""
 _NOTHING: Final[tuple[object, ...]] = ("", 0, "0", None, [], {})
 _BOOLEANS: Final[dict[object, bool]] = {"true": True, "false": False, 1: True, 0: False, "1": True, "0": False}
 

@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from massgen_tracing import ledger
 from massgen_tracing.errors import RecordingError
+from massgen_tracing.store.reading import liveness
 from massgen_tracing.store.sealing import candidates
 
 _SECONDS: Final = 0.5
@@ -24,6 +26,9 @@ _BYTES_A_SECOND: Final = 10_000_000
 
 _LONGEST_SECONDS: Final = 20.0
 """For the process, which ends by itself long before."""
+
+_MOST_TRIED: Final = 10_000
+_tried: Final[dict[Path, tuple[int, int, int]]] = {}
 
 _BOOT: Final = """
 import json, sys
@@ -34,11 +39,23 @@ passing.seal(*given)
 
 
 def settled(live: Sequence[Path]) -> list[Path]:
-    """Which live files may be sealed in passing."""
+    """Which live files may be sealed in passing; of those that stay all the same, each once as it is."""
     found = []
     for path in live:
         with contextlib.suppress(OSError):
-            if candidates.is_own(path) and candidates.has_settled(path) and os.access(path.parent, os.W_OK):
+            if not candidates.is_own(path) or not candidates.has_settled(path) or not os.access(path.parent, os.W_OK):
+                continue
+            status = path.stat()
+            as_it_is = status.st_ino, status.st_size, status.st_mtime_ns
+            if (
+                status.st_size <= _SECONDS * _BYTES_A_SECOND
+                and _tried.get(path) != as_it_is
+                and not liveness.writer_alive(path)
+                and next(ledger.owes(path), None) is None
+            ):
+                if len(_tried) >= _MOST_TRIED:
+                    _tried.clear()
+                _tried[path] = as_it_is
                 found.append(path)
     return found
 

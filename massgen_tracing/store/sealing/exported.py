@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import parquet
 
 from massgen_tracing import semconv
@@ -41,6 +40,8 @@ def read(path: Path) -> Iterator[SpanRecord | tuple[LogId, LogRecord]]:
     Raises:
         RecordingError: if it cannot be read, or its columns are others.
     """
+    import pyarrow.compute as pc
+
     file = _opened(path)
     names = file.schema_arrow.names
     lacking = [name for name in _NEEDED if name not in names]

@@ -11,7 +11,7 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -125,9 +125,8 @@ class Segment:
     def traces(self) -> list[list[str]]:
         """Of each member."""
         lists = self._members["traces"].combine_chunks()
-        every: list[str] = lists.flatten().to_pylist()
-        ends = list(accumulate(lists.value_lengths().to_pylist(), initial=0))
-        return [every[begin:end] for begin, end in pairwise(ends)]
+        every: list[str] = lists.values.to_pylist()
+        return [every[begin:end] for begin, end in pairwise(lists.offsets.to_pylist())]
 
     @cached_property
     def by_trace(self) -> dict[str, int]:
@@ -152,7 +151,7 @@ class Segment:
 
     @cached_property
     def _counts(self) -> tuple[list[int], ...]:
-        files = self._members["files"].combine_chunks().value_lengths().to_pylist()
+        files = [end - begin for begin, end in pairwise(self._members["files"].combine_chunks().offsets.to_pylist())]
         return files, self._numbers("lines"), self._numbers("spans")
 
     @cached_property
@@ -178,9 +177,8 @@ class Segment:
 
     def _lists(self, name: str) -> _Lists:
         lists = self._members[name].combine_chunks()
-        said = lists.flatten()
-        ends = list(accumulate(lists.value_lengths().to_pylist(), initial=0))
-        return ends, [said.field(field.name).to_pylist() for field in _PLACE]
+        said = lists.values
+        return lists.offsets.to_pylist(), [said.field(field.name).to_pylist() for field in _PLACE]
 
     @staticmethod
     def _places(lists: _Lists, number: int) -> list[Place]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import IO, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import parquet
 
 from massgen_tracing.errors import RecordingError
@@ -133,6 +132,8 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 def _same_column(read: pa.Array, written: pa.Array) -> bool:
     """Whether two columns say the same; of dictionaries the order counts for nothing."""
+    import pyarrow.compute as pc
+
     if read.equals(written):
         return True
     if not pa.types.is_dictionary(written.type):

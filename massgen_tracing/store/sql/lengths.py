@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import datafusion
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from massgen_tracing.store.sql import syntax
 from massgen_tracing.store.sql.syntax import Atom, Parts, Stretch
@@ -272,10 +271,14 @@ def _edited(sql: str, edits: Iterable[_Edit]) -> str:
 
 # --- the functions -------------------------------------------------------------------------------------------------------------------
 
+# Each loads `pyarrow.compute` itself: that takes as long as a small question, and few ask for lengths.
+
 _LENGTH: Final = "length_of_interval"
 
 
 def _of_duration(part: str, unit: str, lengths: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
     counts, finer, coarser = lengths.cast(pa.int64()), _PER_SECOND[part], _UNITS[unit]
     if finer > coarser:
         counts, coarser = pc.multiply_checked(counts, finer // coarser), finer
@@ -284,12 +287,16 @@ def _of_duration(part: str, unit: str, lengths: pa.Array) -> pa.Array:
 
 def _of_interval(part: str, intervals: pa.Array) -> pa.Array:
     """A part of what an interval has below a minute."""
+    import pyarrow.compute as pc
+
     nanoseconds = _fields(intervals)[2]
     whole_minutes = pc.multiply(pc.divide(nanoseconds, _MINUTE_NS), _MINUTE_NS)
     return _of_duration(part, "ns", pc.subtract(nanoseconds, whole_minutes))
 
 
 def _length(intervals: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
     months, days, nanoseconds = _fields(intervals)
     days = pc.add(pc.multiply(months, _MONTH_DAYS), days)
     return pc.add_checked(pc.multiply_checked(days, _DAY_NS), nanoseconds).cast(pa.duration("ns"))
@@ -297,6 +304,8 @@ def _length(intervals: pa.Array) -> pa.Array:
 
 def _quotient(counts: pa.Array, by: int) -> pa.Array:
     """The nearest float."""
+    import pyarrow.compute as pc
+
     most = pc.max(pc.abs(counts)).as_py() or 0
     if most <= _EXACT_FLOAT:
         return pc.divide(counts.cast(pa.float64()), float(by))
@@ -308,6 +317,8 @@ def _fields(intervals: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
     data, there = intervals.buffers()[1], intervals.is_valid()
 
     def field(kind: pa.DataType, many: int, which: int) -> pa.Array:
+        import pyarrow.compute as pc
+
         numbers = pa.Array.from_buffers(kind, len(intervals) * many, [None, data], offset=intervals.offset * many)
         return pc.if_else(there, pc.list_element(pa.FixedSizeListArray.from_arrays(numbers, many), which).cast(pa.int64()), None)
 

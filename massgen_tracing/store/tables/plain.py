@@ -13,7 +13,6 @@ from operator import methodcaller
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from massgen_tracing import semconv
 from massgen_tracing.model import Attributes, Resource, Scope
@@ -149,6 +148,8 @@ def columns(spans: Sequence[dict[str, Any]], resource: Resource, scope: Scope, c
 
 def table(plains: Sequence[Plain]) -> pa.Table:
     """Rows that have one `same` as a table."""
+    import pyarrow.compute as pc
+
     same, length = plains[0].same, sum(plain.length for plain in plains)
     made: dict[str, pa.Array] = {}
     for name in set().union(*(plain.values for plain in plains)):

@@ -42,17 +42,17 @@ def run(args: argparse.Namespace) -> int:
     many, listed = listing.runs(args.root)
     if args.analyzed or args.unanalyzed:
         listed = (item for item in listed if item.turns and item.is_analyzed is args.analyzed)
-    note = partial(options.note, COMMAND)
+    note, left = partial(options.note, COMMAND), catalogue.was_left(Path(args.root))
     shown = [(item, listing.read(item.run, note, alone=many == 1 and item.run.started is None)) for item in itertools.islice(listed, args.limit)]
     if args.format == "json":
         print(json.dumps([listing.document(item, summary) for item, summary in shown], ensure_ascii=False, indent=1))
-    elif not many:
+    elif not many and not left:
         options.note(COMMAND, f'there are no runs under {args.root} yet; start one with `massgen-tracing run "your question"`')
-    elif not shown:
+    elif not shown and many:
         options.note(COMMAND, f"none of the {many:,} runs is {'analyzed' if args.analyzed else 'unanalyzed'}")
-    else:
+    elif shown:
         _draw(shown)
-    if catalogue.was_left(Path(args.root)):
+    if left:
         options.note(
             COMMAND, "what a server was sent before it was killed is not listed yet; `massgen-tracing serve` makes runs of it, `sql` knows it"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import queue
 import random
 import shutil
 from pathlib import Path
@@ -106,6 +107,28 @@ def test_a_run_is_drawn_before_it_is_read_in_full(root: Path, tmp_path: Path, se
         opened = shelf.open(FAULTY)
     assert opened.encoded == columns.encode(expected, opened.version)
     assert [span.key for span in opened.records] == [span.key for span in order]
+
+
+@pytest.mark.parametrize(
+    ("page", "asked"),
+    [
+        (f"/run?run={TURNS}&turn=1", (TURNS, 1)),
+        ("/run", (None, None)),
+        (f"/local/massgen?q=trace_id%3D%27{FRAMEWORK}%27", (FRAMEWORK, None)),
+        ("/sql", None),
+        (f"/sql?run={TURNS}", None),
+    ],
+)  # fmt: skip
+def test_the_run_that_a_page_will_ask_for_is_read_while_it_loads(
+    root: Path, page: str, asked: tuple[str | None, int | None] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as the browser has asked for the page's document."""
+    opened: queue.SimpleQueue[tuple[str | None, int | None]] = queue.SimpleQueue()
+    monkeypatch.setattr(Shelf, "open", lambda _, run, turn=None: opened.put((run, turn)))
+    with TestClient(viewing.application(root), base_url="http://localhost:1234") as browser:
+        assert browser.get(page).status_code == 200
+        assert asked is None or opened.get() == asked
+    assert opened.empty()
 
 
 def test_a_page_that_has_the_spans_already_is_told_so(client: TestClient) -> None:

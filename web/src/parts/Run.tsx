@@ -1,7 +1,7 @@
 /** A run on one page: what came of it, what failed, the timeline, and behind tabs the course, the spans and the sums. */
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { change, inFile } from "../state/address";
+import { change, href, inFile } from "../state/address";
 import { cost, duration, moment, plural, tokens, zone } from "../state/format";
 import {
   errors, found, foundList, nextError, nextFound, problem, query, replay, searching, select, selected, selectedId, spans, tab, told, unreachable, wanted,
@@ -13,7 +13,7 @@ import { Details } from "./Details";
 import { Outline } from "./Outline";
 import { Answers, Errors, Findings, Spending, Time } from "./Tables";
 import { Timeline } from "./Timeline";
-import { Problem, State, Tabs, Waiting } from "./ui";
+import { Link, Problem, State, Tabs, Waiting } from "./ui";
 
 export function RunView() {
   if (problem.value) return <main class="page"><Problem error={problem.value} whole /></main>;
@@ -37,6 +37,7 @@ function Head() {
   const document = told.value;
   if (!document) return <header class="run-head"><h1>{wanted.value.run ?? "The newest run"}</h1></header>;
   const { facts } = document;
+  const name = document.run.startsWith("trace ") ? document.trace_id : document.run;
   const outcome = facts.winner ? <><b class="won">★ {facts.winner}</b>{facts.winner_label ? ` (${facts.winner_label})` : ""}</> : null;
   const figures: [string, preact.ComponentChildren][] = [
     ["won", outcome],
@@ -60,6 +61,12 @@ function Head() {
         )}
         {" · "}
         <button type="button" class="link" title="Between UTC and local time" onClick={() => (zone.value = zone.value === "utc" ? "local" : "utc")}>{moment(facts.start)}</button>
+        {!inFile && (
+          <>
+            {" · "}<Link to={href("/sql", { trace: name })}>ask in SQL</Link>
+            {" · "}<Link to={href("/compare", { second: document.turns.length > 1 ? `${name}:${document.turn}` : name })}>compare</Link>
+          </>
+        )}
         {unreachable.value && <span class="state interrupted">the server does not answer</span>}
       </p>
       <dl class="figures">

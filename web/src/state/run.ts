@@ -9,6 +9,9 @@ import type { Document, Span } from "./types";
 const LIVE_MS = 1000;
 const IDLE_MS = 5000;
 
+/** Of the time, so much is left to the server between two readings: one of a large run takes it seconds. */
+const LEISURE = 3;
+
 export const wanted = computed<Wanted>(() => {
   const { path, params } = address.value;
   const turn = params.get("turn");
@@ -43,6 +46,7 @@ export async function load(): Promise<void> {
   }
   if (asking) return;
   asking = true;
+  const began = performance.now();
   try {
     const found = await source.spans(wanted.value, spans.peek()?.json.version ?? null);
     if (opened !== key) return;
@@ -61,7 +65,7 @@ export async function load(): Promise<void> {
   } finally {
     asking = false;
     if (opened !== wantedKey.value) void load();
-    else if (onPage) timer = window.setTimeout(load, told.peek()?.facts.state === "live" ? LIVE_MS : IDLE_MS);
+    else if (onPage) timer = window.setTimeout(load, Math.max(told.peek()?.facts.state === "live" ? LIVE_MS : IDLE_MS, LEISURE * (performance.now() - began)));
   }
 }
 
