@@ -128,6 +128,8 @@ OUTCOMES: list[tuple[str, str, State]] = [
     ("opencode", '{"type":"error","error":{"name":"APIError"}}', "failed"),
     ("aider", "litellm.AuthenticationError: no key", "failed"),
     ("massgen", "FINAL_ANSWER: /x/answer.txt", "completed"),
+    ("massgen", "ANSWER_FILE: .massgen/massgen_logs/log_1/final/a/answer.txt", "completed"),
+    ("massgen", "12:00:00 | ERROR    | [ERROR] orchestrator: ❌ Unable to provide coordinated answer - no successful agents", "failed"),
     ("massgen", "TIMED_OUT: 3 agents, 5.0s total", "timed_out"),
 ]
 
