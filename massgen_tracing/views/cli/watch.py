@@ -216,7 +216,8 @@ def recorded(root: str, watcher: Watcher, targets: Sequence[Target], *, told: bo
         for target in targets:
             if isinstance(target, CommandTarget):
                 target.environment = record.environment(target.name, target.environment)
-                target.take_telemetry(listening.enter_context(Telemetry()))
+                if target.may_send:
+                    target.take_telemetry(listening.enter_context(Telemetry()))
         try:
             yield record.take
         finally:

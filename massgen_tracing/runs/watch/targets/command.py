@@ -92,6 +92,11 @@ class CommandTarget(Target):
         for thread in (*readers, threading.Thread(target=self._await, args=(process, readers, tell), daemon=True)):
             thread.start()
 
+    @property
+    def may_send(self) -> bool:
+        """Whether it is a program that has telemetry of its own."""
+        return self._profile is not None and self._profile.telemetry is not None
+
     def take_telemetry(self, telemetry: Telemetry) -> None:
         """Have its program send its own telemetry there, where it has any and its user does not send it elsewhere; before it is started."""
         environment = dict(os.environ if self.environment is None else self.environment)
