@@ -38,7 +38,7 @@ def _silent(prepared: Prepared, home: Path) -> Mapping[str, str]:
 
 @pytest.mark.parametrize("name", CODING_AGENTS)
 def test_what_the_endpoint_served_is_what_is_recorded(name: str, tmp_path: Path) -> None:
-    """Each request once, by the program's own telemetry."""
+    """Each request once, by the program's own telemetry; the last one by its transcript, where it ends before it has sent it."""
     agent, home, work = CODING_AGENTS[name], tmp_path / "home", tmp_path / "work"
     if not (PROGRAMS / agent.program).exists():
         pytest.skip(MISSING)
@@ -56,7 +56,7 @@ def test_what_the_endpoint_served_is_what_is_recorded(name: str, tmp_path: Path)
     assert ran.returncode == 0, ran.stderr
     assert len(served) == REQUESTS[name]
     rows = store.query(CALLS, root=str(tmp_path / "root")).table.to_pylist()
-    assert {row["source"] for row in rows} == {"telemetry"}
+    assert "telemetry" in {row["source"] for row in rows}
     assert len(rows) == len(served)
     scripted = [agent.script(Asked("a", number, "", (), ())).usage for number in range(1, len(served) + 1)]
     assert sorted((row["sent"], row["got"]) for row in rows) == sorted((used.input, used.output) for used in scripted if used is not None)
