@@ -126,7 +126,8 @@ def _say(pushed: Pushed) -> int:
     if tally.late:
         options.note(
             COMMAND,
-            f"{text.count(tally.late, 'span')} began more than 24 hours ago, which Logfire drops without a word, and {'stays' if tally.late == 1 else 'stay'} local",
+            f"{text.count(tally.late, 'span')} began more than 24 hours ago, which Logfire drops without a word;"
+            f" {'it stays' if tally.late == 1 else 'they stay'} local",
         )
     if tally.unreadable:
         options.note(COMMAND, f"{text.count(tally.unreadable, 'line')} of the recordings could not be read, and were not sent")
