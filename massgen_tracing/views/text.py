@@ -70,6 +70,11 @@ def count(many: int, noun: str) -> str:
     return f"{many:,} {noun}" + ("" if many == 1 else "s")
 
 
+def do(many: int, noun: str, one: str, several: str) -> str:
+    """The same with its verb: `1 row was`, `2 rows were`."""
+    return f"{count(many, noun)} {one if many == 1 else several}"
+
+
 def moment(when: datetime | None) -> str:
     """A time to the minute; empty for an unknown one."""
     return "" if when is None else when.strftime("%Y-%m-%d %H:%M")

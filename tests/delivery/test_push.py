@@ -206,7 +206,7 @@ def test_a_refusal_is_recorded_said_and_not_tried_again(tmp_path: Path, capsys: 
         assert pushed(tmp_path, backend) == 2
         assert len(backend.taken) == 9
         assert set(backend.taken.values()) == {1}
-        assert "1 span were refused for good (it answers 400: number 3 is bad)" in capsys.readouterr().err
+        assert "1 span was refused for good (it answers 400: number 3 is bad)" in capsys.readouterr().err
         asked = len(backend.requests)
         assert pushed(tmp_path, backend) == 0
         assert len(backend.requests) == asked
@@ -254,7 +254,7 @@ def test_a_span_that_a_backend_never_takes_holds_up_nothing_and_is_given_up_afte
     with taking(poisoned(number, reply)) as backend:
         assert pushed(tmp_path, backend) == 2
         assert len(backend.taken) == 9 + 3 - (number == 0)  # the other recording has such a call too
-        assert "stay owed" in (said := capsys.readouterr().err)
+        assert " owed: " in (said := capsys.readouterr().err)
         assert "push --forget" in said
         assert [(debt.spans, debt.aside) for debt in push.debts(tmp_path)] == [(1 + (number == 0),) * 2]
         assert seal.seal(path).sealed is None
@@ -412,7 +412,7 @@ def test_two_pushes_at_once_send_each_span_once(tmp_path: Path, monkeypatch: pyt
         first.start()
         arrived.wait()
         assert pushed(tmp_path, backend) == 0
-        assert "1 recording are being sent by another process" in capsys.readouterr().err
+        assert "1 recording is being sent by another process" in capsys.readouterr().err
         go_on.set()
         first.join()
         assert codes == [0]

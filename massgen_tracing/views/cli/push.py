@@ -112,7 +112,7 @@ def _forget(to: str | None, paths: tuple[Path, ...]) -> int:
         count, busy = push.forget(theirs, entry)
         print(f"{entry.url}: {text.count(count, 'span')} given up")
         if busy:
-            options.note(COMMAND, f"{text.count(busy, 'recording')} are being sent by another process just now, and stay owed")
+            options.note(COMMAND, f"{text.do(busy, 'recording', 'is', 'are')} being sent by another process just now, and still owed")
             code = EXIT_EXECUTION
     if not wanted:
         print("nothing is owed" if only is None else f"nothing is owed to {only}")
@@ -124,22 +124,26 @@ def _say(pushed: Pushed) -> int:
     tally = pushed.tally
     print(f"{pushed.place}: {text.count(tally.sent, 'span')} sent, from {text.count(pushed.recordings, 'recording')}")
     if tally.late:
-        options.note(COMMAND, f"{text.count(tally.late, 'span')} began more than 24 hours ago, which Logfire drops without a word; they stay local")
+        options.note(
+            COMMAND,
+            f"{text.count(tally.late, 'span')} began more than 24 hours ago, which Logfire drops without a word;"
+            f" {'it stays' if tally.late == 1 else 'they stay'} local",
+        )
     if tally.unreadable:
         options.note(COMMAND, f"{text.count(tally.unreadable, 'line')} of the recordings could not be read, and were not sent")
     if pushed.busy:
-        options.note(COMMAND, f"{text.count(pushed.busy, 'recording')} are being sent by another process just now")
+        options.note(COMMAND, f"{text.do(pushed.busy, 'recording', 'is', 'are')} being sent by another process just now")
     for path, reason in pushed.unread.items():
         options.note(COMMAND, f"{path} was left out ({reason})")
     if tally.refused:
-        options.note(COMMAND, f"{text.count(tally.refused, 'span')} were refused for good ({tally.why}); they stay local")
+        options.note(COMMAND, f"{text.do(tally.refused, 'span', 'was', 'were')} refused for good ({tally.why}), and kept local")
     if pushed.aside:
         why = f"{pushed.place} takes others, but not {'it' if pushed.aside == 1 else 'them'} ({tally.why})"
         then = "They are tried again by the next runs and pushes, a few times; `massgen-tracing push --forget` gives them up"
-        options.note(COMMAND, f"{text.count(pushed.aside, 'span')} stay owed: {why}. {then}")
+        options.note(COMMAND, f"{text.do(pushed.aside, 'span', 'stays', 'stay')} owed: {why}. {then}")
     if pushed.stopped is not None:
         hint = getattr(pushed.stopped, "hint", "Try again later")
-        options.note(COMMAND, f"{text.count(pushed.left, 'span')} stay owed to {pushed.place}: {pushed.stopped.why}. {hint}")
+        options.note(COMMAND, f"{text.do(pushed.left, 'span', 'stays', 'stay')} owed to {pushed.place}: {pushed.stopped.why}. {hint}")
     if pushed.unread:
         return EXIT_CONFIG
     return EXIT_EXECUTION if pushed.stopped is not None or pushed.aside or tally.refused else EXIT_OK
