@@ -21,6 +21,9 @@ _COLUMNS: Final = (
     *("otel_status_code", "otel_span_kind", "attributes", "otlp_rest", "otel_resource_attributes"),
 )
 
+_ABSENT: Final = object()
+"""Stands for the value of a key that a span has not; None is one."""
+
 
 def read(path: Path, asked: Asked[M]) -> list[Outline[M]]:
     """The spans of a sealed file.
@@ -54,8 +57,9 @@ def _read(file: parquet.ParquetFile, asked: Asked[M]) -> list[Outline[M]]:
             if resource is None:
                 resource = resources[home, repr(in_resource)] = rest.resource(home, in_resource)
             attributes = rest.attributes(text, left["attributes"]) if "attributes" in left else orjson.loads(text)
-            said = (name, *map(attributes.get, asked.keys))
-            if asked.whole(name) or any(value is not None and type(value) is not str for value in said):
+            values = [attributes.get(key, _ABSENT) for key in asked.keys]
+            said = (name, *(value if type(value) is str else None for value in values))
+            if asked.whole(name) or any(value is not _ABSENT and type(value) is not str for value in values):
                 meaning = asked.meaning(name, attributes)
             elif said in meanings:
                 meaning = meanings[said]

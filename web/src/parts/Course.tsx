@@ -221,7 +221,7 @@ function Picture({ told, title }: { told: Coordination; title: string | null }) 
               >
                 <title>{[spoken(round, words), round.answer?.text, round.vote?.reason].filter(Boolean).join("\n\n")}</title>
                 <rect width={wide} height={HIGH} rx="7" />
-                <text x="9" y="18">{words[0]}</text>
+                <text x="9" y="18">{words[0]}</text>{" "}
                 <text x="9" y="34" class="second">{words[1]}</text>
                 {over && round.answer && round.answer.label === told.winner_label && <text x={wide - 20} y="19" class="star" aria-hidden="true">★</text>}
               </g>
