@@ -18,7 +18,7 @@ INSIDE = $(wildcard tests/test_*.py) tests/trace tests/sinks tests/autostart tes
 PARALLEL = --numprocesses=auto --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help web demo demo-massgen massgen collector percli clickhouse libraries agents older-logfire jaeger-demo test test-all test-versions check lint types contracts bench lock environment clean
+.PHONY: help web demo demo-massgen massgen collector percli binaries clickhouse libraries agents older-logfire jaeger-demo test test-all test-versions check lint types contracts bench lock environment clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '%-16s %s\n' "$$name" "$$text"; done
@@ -36,10 +36,13 @@ massgen: environment ## three versions of MassGen for the tests, into .venv-mass
 	@$(PY) -m rehearsal.environments
 
 collector: environment ## the Collector and Jaeger that collector/ configures, without Docker, by Go (nine minutes of processor time, once)
-	@$(PY) -m tools.backends.binaries
+	@$(PY) -m tools.backends.binaries collector
 
 percli: environment ## what Perses checks the dashboards for Logfire with, by Go (about two minutes, once)
 	@$(PY) -m tools.backends.binaries percli
+
+binaries: environment ## both of these
+	@$(PY) -m tools.backends.binaries
 
 clickhouse: environment ## ClickHouse's own engine for the tests (half a gigabyte, once)
 	@$(INSTALL) --require-hashes --requirement requirements.clickhouse.lock

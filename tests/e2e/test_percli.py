@@ -11,12 +11,21 @@ from typing import Any
 
 import pytest
 
-from tools.backends.binaries import NO_PERCLI, PERCLI
+from tools.backends.binaries import NO_PERCLI, PERCLI, last_words, settled
 from tools.dashboards import FOLDER
 
-pytestmark = pytest.mark.skipif(not PERCLI.path.exists(), reason=NO_PERCLI)
+pytestmark = pytest.mark.binaries
 
 Panel = dict[str, Any]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built() -> None:
+    """Where it is missing, it may be built just now."""
+    if not PERCLI.path.exists():
+        with settled():
+            if not PERCLI.path.exists():
+                pytest.skip(f"{NO_PERCLI}{last_words()}")
 
 
 @pytest.fixture(scope="module")

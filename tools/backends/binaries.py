@@ -99,32 +99,25 @@ def settled() -> Iterator[None]:
         yield
 
 
-def build() -> None:
-    """Build what is missing of the Collector and Jaeger.
+def build(*, backends: bool = True, linter: bool = False) -> None:
+    """Build what is missing, of the Collector and Jaeger, and of what lints dashboards.
 
     Raises:
         SystemExit: where Go is not there, or fails; it has said why.
     """
-    if missing() and shutil.which("go") is None:
-        sys.exit(f"The Collector and Jaeger are {MISSING}.")
+
+    def wanted() -> list[Path]:
+        return [*(missing() if backends else ()), *([PERCLI.path] if linter and not PERCLI.path.exists() else ())]
+
+    if wanted() and shutil.which("go") is None:
+        sys.exit(f"The Collector and Jaeger are {MISSING}." if backends else f"{NO_PERCLI}.")
     with settled():
-        _build(missing())
-
-
-def build_percli() -> None:
-    """Build the linter of dashboards where it is missing.
-
-    Raises:
-        SystemExit: where Go is not there, or fails; it has said why.
-    """
-    if not PERCLI.path.exists() and shutil.which("go") is None:
-        sys.exit(f"{NO_PERCLI}.")
-    with settled():
-        if not PERCLI.path.exists():
-            _from_module(PERCLI)
+        _build(wanted())
 
 
 def _build(wanted: Sequence[Path]) -> None:
+    if PERCLI.path in wanted:
+        _from_module(PERCLI)
     if COMPOSE.path in wanted:
         _from_module(COMPOSE, source=Path(__file__).with_name("compose.go"))
     if JAEGER.path in wanted:
@@ -177,4 +170,4 @@ def _say(what: str) -> None:
 
 
 if __name__ == "__main__":
-    build_percli() if sys.argv[1:] == ["percli"] else build()
+    build(backends=sys.argv[1:] != ["percli"], linter=sys.argv[1:] != ["collector"])
