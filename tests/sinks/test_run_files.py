@@ -327,4 +327,4 @@ def test_content_is_not_held_until_files_are_written(tmp_path: Path) -> None:
     mt.shutdown()
     (path,) = tmp_path.rglob("trace.otlp.jsonl")
     assert path.stat().st_size > 100_000_000
-    assert most < path.stat().st_size / 3
+    assert most < path.stat().st_size / 6
