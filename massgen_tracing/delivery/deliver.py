@@ -106,6 +106,29 @@ class Delivery:
     def __post_init__(self) -> None:
         self._form = form(self.backend.protocol)
 
+    def owe(self, path: Path, *, pending: bool = False) -> None:
+        """Put down that a recording owes this backend what it has, without sending it now; arguments and errors as of `deliver`."""
+        with Ledger(ledger.path_for(path, self.backend.name)) as book:
+            self._begun(path, book, "", pending).close()
+
+    def _begun(self, path: Path, book: Ledger, only: str, pending: bool) -> Spool:
+        """A recording, of which the ledger says from where on it is to be sent."""
+        entry = book.entry
+        if entry is None:
+            entry = self.backend.entry(only=only, pending=pending)
+        without = ledger.taken(path, self.backend.name)
+        spool = Spool(path, only=entry.only, pending=entry.pending, form=self._form, at_once=self.at_once, without=without)
+        try:
+            position = spool.position(entry)
+            if book.entry is None or (entry.inode, entry.position) != (spool.inode, position):
+                book.write(_at(entry, spool, position))
+            if position != entry.position:  # all of it is sent again
+                ledger.set_aside(path, self.backend.name, {})
+        except BaseException:
+            spool.close()
+            raise
+        return spool
+
     def deliver(self, path: Path, *, only: str = "", pending: bool = False) -> Later | Blocked | None:
         """Send what a recording owes; None where it owes nothing any more, else why the backend does not take the rest.
 
@@ -119,17 +142,9 @@ class Delivery:
             OSError: if the recording cannot be read, or its ledger not written.
         """
         with Ledger(ledger.path_for(path, self.backend.name)) as book:
-            entry = book.entry
-            if entry is None:
-                entry = self.backend.entry(only=only, pending=pending)
-            without = ledger.taken(path, self.backend.name)
-            opened = Spool(path, only=entry.only, pending=entry.pending, form=self._form, at_once=self.at_once, without=without)
-            with contextlib.closing(opened) as spool:
-                position = spool.position(entry)
-                if book.entry is None or (entry.inode, entry.position) != (spool.inode, position):
-                    book.write(_at(entry, spool, position))
-                if position != entry.position:  # all of it is sent again
-                    ledger.set_aside(path, self.backend.name, {})
+            with contextlib.closing(self._begun(path, book, only, pending)) as spool:
+                assert book.entry is not None
+                position = book.entry.position
                 batches = spool.batches(position)
                 with contextlib.closing(ahead(batches) if self.at_once else batches) as coming:
                     for batch in coming:

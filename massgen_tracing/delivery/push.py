@@ -128,10 +128,11 @@ def push(paths: Iterable[Path], backend: Backend, *, pending: bool = False, prog
     try:
         # Those with spans set aside come last: by then it is known whether it takes others.
         for path in sorted(paths, key=lambda path: bool(ledger.aside(path, backend.name))):
-            if pushed.stopped is not None:
-                pushed.left += owed(path, backend.name)
-                continue
             try:
+                if pushed.stopped is not None:
+                    delivery.owe(path, pending=pending)
+                    pushed.left += owed(path, backend.name)
+                    continue
                 if backend.kind == backends.LOGFIRE and not layout.is_sealed(path) and liveness.writer_alive(path):
                     pushed.busy += 1  # its SDK sends them
                     continue

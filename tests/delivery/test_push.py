@@ -126,7 +126,7 @@ def test_a_backend_that_stays_away_is_left_and_owed(tmp_path: Path, reply: Reply
         backend.script = always(Reply())
         assert main(["push", "--root", str(tmp_path)]) == 0
         assert main(["push", "--root", str(tmp_path)]) == 0
-        assert set(backend.taken.values()) == {1}
+        assert list(backend.taken.values()) == [1] * 10
 
 
 def test_nobody_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
