@@ -51,9 +51,11 @@ def unknown_keys(sql: str, ask: Callable[..., Result]) -> list[str]:
         known = [row["key"] for row in answered(_NEWEST)] if missing else []
     except MassGenTracingError:  # it is a hint only, and has to be quick
         return []
-    return [_sentence(key, known) for key in missing]
+    others = sorted({*map(str, known or words.KEYS)}.difference(keys))
+    return [_sentence(key, others) for key in missing]
 
 
-def _sentence(key: str, known: Sequence[Any]) -> str:
-    meant = difflib.get_close_matches(key, sorted({*map(str, known)} or words.KEYS), n=1, cutoff=0.6)
+def _sentence(key: str, others: Sequence[str]) -> str:
+    """What is said of a key; one that is documented is meant as it stands, though no span has it yet."""
+    meant = [] if key in words.KEYS else difflib.get_close_matches(key, others, n=1, cutoff=0.6)
     return f"no span has the attribute {key}" + (f"; did you mean {meant[0]}?" if meant else "")

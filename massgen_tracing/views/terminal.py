@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TextIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -307,6 +308,8 @@ def closing(summary: Summary) -> Text:
 # --- tables ------------------------------------------------------------------------------------------------------------------------
 
 _NARROWEST_COLUMN: Final = 8
+_GAP: Final = 2
+"""Columns of the terminal between two columns of a table."""
 
 
 def draw_table(
@@ -316,36 +319,62 @@ def draw_table(
     *,
     numeric: frozenset[str] = frozenset(),
     whole: frozenset[str] = frozenset(),
+    heading: str = "",
 ) -> None:
-    """Draw rows as a table; as one block a row where there are too many columns for the width. None is drawn as NULL.
+    """Draw rows as a table; as one block a row where they need more than the width. None is drawn as NULL.
 
     Args:
         out: where to.
         columns: titles.
         rows: cells as text, in the order of the columns.
-        numeric: columns that are aligned to the right.
-        whole: columns whose cells are not broken into lines, where there is room for that.
+        numeric: columns of numbers, which are aligned to the right, and stay whole too.
+        whole: columns whose cells are not broken into lines.
+        heading: a column that heads a block in the place of the row's number, and is broken by nobody but the terminal.
     """
-    if len(columns) * _NARROWEST_COLUMN > out.width:
-        _draw_blocks(out, columns, rows)
+    widest = _widest(columns, rows)
+    least = _least(columns, widest, numeric | whole, _NARROWEST_COLUMN)
+    if sum(least) + _GAP * (len(columns) - 1) > out.width:
+        _draw_blocks(out, columns, rows, heading)
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", collapse_padding=True)
-    for index, title in enumerate(columns):
-        widest = max((len(row[index] or "") for row in rows), default=0)
-        no_wrap = title in whole and widest <= out.width // 2
-        table.add_column(text.clean(title), justify="right" if title in numeric else "left", overflow="fold", no_wrap=no_wrap)
+    room = out.width - sum(least) - _GAP * (len(columns) - 1)
+    for title, width in zip(columns, least, strict=True):
+        is_whole = title in numeric or title in whole
+        missing = cell_len(text.clean(title)) - width
+        if is_whole and 0 < missing <= room:
+            room, width = room - missing, width + missing  # noqa: PLW2901 - a title that has room is not broken either
+        table.add_column(
+            text.clean(title), justify="right" if title in numeric else "left", overflow="fold", width=max(width, 1) if is_whole else None
+        )
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     out.print(table)
 
 
-def _draw_blocks(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
+def needed(columns: Sequence[str], rows: Sequence[Sequence[str | None]], *, whole: frozenset[str], narrowest: int = _NARROWEST_COLUMN) -> int:
+    """How wide a table is at least: cells of some columns are whole, and those of others in lines of *narrowest*."""
+    return sum(_least(columns, _widest(columns, rows), whole, narrowest)) + _GAP * (len(columns) - 1)
+
+
+def _least(columns: Sequence[str], widest: Sequence[int], whole: frozenset[str], narrowest: int) -> list[int]:
+    """How wide each column is at least; titles are broken where it has to be."""
+    titled = [max(cells, min(narrowest, cell_len(text.clean(title)))) for title, cells in zip(columns, widest, strict=True)]
+    return [width if title in whole else min(narrowest, width) for title, width in zip(columns, titled, strict=True)]
+
+
+def _widest(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> list[int]:
+    """How wide the widest cell of each column is."""
+    return [max((_cell(row[index]).cell_len for row in rows), default=0) for index in range(len(columns))]
+
+
+def _draw_blocks(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str | None]], heading: str) -> None:
     for number, row in enumerate(rows, 1):
-        out.print(Text(f"row {number}", style="bold"))
+        said = dict(zip(columns, row, strict=True))
+        out.print(Text(text.clean(said.pop(heading, None) or f"row {number}"), style="bold"), soft_wrap=True)
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim")
         grid.add_column(overflow="fold")
-        for title, value in zip(columns, row, strict=True):
+        for title, value in said.items():
             grid.add_row(text.clean(title), _cell(value))
         out.print(Padding(grid, (0, 0, 1, 2)))
 

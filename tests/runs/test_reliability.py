@@ -302,7 +302,7 @@ async def test_budget(coordinate, kit, limits):
     """A run that has used what it may use stops what is under way, and presents the best answer without asking anybody."""
     ran = await coordinate(settled(kit, used=USED), limits=limits)
     [event] = ran.spans.named("Coordination event: budget_reached")
-    assert "at most" in kit.attributes(event)["massgen.event_details"]
+    assert "its limit is" in kit.attributes(event)["massgen.event_details"]
     assert ran.answered.finish_reason == "completed"
     assert ran.answered.finish_details == session(ran, kit)["massgen.finish_details"] == kit.attributes(event)["massgen.event_details"]
     assert ran.answered.answer.startswith("by ")
@@ -324,7 +324,7 @@ async def test_budget_without_answer(coordinate, kit):
     """A budget that is used up before there is any answer is an error that says so."""
     ran = await coordinate(lambda asked: Turn("let me think", usage=USED), kit.agents("agent_a", max_tokens=10))
     assert type(ran.error) is RunError
-    assert "at most" in str(ran.error)
+    assert "its limit is" in str(ran.error)
     assert session(ran, kit)["massgen.finish_reason"] == "error"
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from massgen_tracing.runs.coordinator import packages
+from massgen_tracing.runs.coordinator.progress import Progress
 from massgen_tracing.views.cli import main
 from massgen_tracing.views.cli import run as run_command
 
@@ -150,14 +151,26 @@ def test_signals(tmp_path, number):
 def test_timeout(tmp_path, monkeypatch, capsys, clock):
     """A run whose time is up ends with exit code 3 and the best answer by then."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_command, "_show", lambda progress: clock.passes(500) if progress.kind == "answer" else None)
+    show = run_command._show
+    monkeypatch.setattr(run_command, "_show", lambda progress: (show(progress), clock.passes(500) if progress.kind == "answer" else None))
     config = tmp_path / "c.yaml"
     config.write_text("agents: [" + ", ".join(f"{{id: a{n}, backend: {{type: ollama, model: m}}}}" for n in range(9)) + "]")
     code = main(["run", "--dry-run", "--config", "c.yaml", "--timeout", "500", "What is AI?"])
     said = capsys.readouterr()
     assert code == 3, said.err
     assert said.out.startswith("Answer 1 to: What is AI?")
-    assert "the run's 500 s are over; this is the best answer by then" in said.err
+    assert "\nthe run stops: the run has reached its time limit of 500 s\n" in said.err
+    assert "massgen-tracing run: the run has reached its time limit of 500 s; this is the best answer by then\n" in said.err
+
+
+def test_progress_is_told_in_plain_sentences(capsys):
+    """Of an agent, and of the run itself where it has reached a limit."""
+    for progress in (Progress("timeout", "a", "no vote within 5 s"), Progress("budget", "", "the run has used 30 tokens; its limit is 20")):
+        run_command._show(progress)
+    assert capsys.readouterr().err.splitlines() == [
+        "a ran out of time: no vote within 5 s",
+        "the run stops: the run has used 30 tokens; its limit is 20",
+    ]
 
 
 def test_unreachable_endpoint(tmp_path):

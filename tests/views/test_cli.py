@@ -541,12 +541,29 @@ def test_an_unknown_option_is_told_with_the_usage_of_its_command(capsys: pytest.
         ("SELECT span_name FROM records WHERE attributes->>'massgen.agent_id' = 'nobody'", []),
         ("SELECT span_name FROM records WHERE attributes ? 'massgen.agent_id'", []),
         ("SELECT otel_resource_attributes->>'service.nmae' AS n FROM records", ["service.nmae"]),
+        ("SELECT attributes->>'gen_ai.usage.cache_read.input_tokens' AS n FROM records", ["gen_ai.usage.cache_read.input_tokens"]),
+        (
+            "SELECT attributes->>'massgen.agentid' AS a, attributes->>'massgen.agent_id' AS b FROM records WHERE span_name = 'x'",
+            ["massgen.agentid; did you mean massgen.agent_ids?"],
+        ),
     ],
 )
 def test_a_key_that_no_span_has_is_named(root: Path, capsys: pytest.CaptureFixture[str], sql: str, notes: list[str]) -> None:
     """Beside an answer that has nothing where the key is asked for; the rows are printed as always."""
     _, err = said(capsys, "sql", sql, "--root", root)
     assert err.splitlines() == [f"massgen-tracing sql: no span has the attribute {note}" for note in notes]
+
+
+def test_a_hint_never_suggests_what_was_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no span has any attribute, the documented keys are all that can be meant, and this is one of them."""
+    sql = "SELECT attributes->>'gen_ai.usage.input_tokens' AS n FROM records"
+    told = said(capsys, "sql", sql, "--root", tmp_path)[1].splitlines()
+    assert told[-1] == "massgen-tracing sql: no span has the attribute gen_ai.usage.input_tokens"
+
+
+def test_queries_of_the_package_have_no_hints_about_their_own_keys(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They ask for keys that only some runs have."""
+    assert said(capsys, "sql", "--query", "coding_agents", "--root", root)[1] == ""
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,29 @@ def test_the_list_says_which_runs_are_analyzed(root: Path, capsys: pytest.Captur
     out = capsys.readouterr().out
     assert OTHER in out
     assert RUN in out
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"), [("120", ["question", "tokens", "cost"]), ("80", ["question", "cost"]), ("30", ["question", "tokens", "cost"])]
+)
+def test_long_names_of_runs_take_the_place_of_columns_and_not_of_digits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str, shown: list[str]
+) -> None:
+    """A name can be pasted, and each number that is shown is whole, at any width."""
+    long = "trace_20261129_170917_215744_41197536019391963"
+    place = record(tmp_path, RUN, Play())
+    (tmp_path / layout.TRACES_DIR).mkdir()
+    (place / "trace.otlp.jsonl").rename(tmp_path / layout.TRACES_DIR / f"{long}.otlp.jsonl")
+    record(tmp_path, OTHER, Play(), begin=BEGIN + 10**12)
+    shutil.rmtree(tmp_path / "massgen_logs" / RUN)
+    monkeypatch.setenv("COLUMNS", columns)
+    run("logs", "list", "--root", str(tmp_path))
+    out = capsys.readouterr().out
+    for name in (long, OTHER):
+        assert re.search(rf"^{name}( |$)", out, re.MULTILINE)
+    said = {"question": "bridge", "tokens": "28.0k→1,400", "cost": "$0.0700"}
+    assert [title for title, cell in said.items() if out.count(cell) == 2] == shown
+    assert not [title for title, cell in said.items() if title in out and title not in shown]
 
 
 def test_two_runs_side_by_side(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

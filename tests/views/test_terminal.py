@@ -128,6 +128,22 @@ def test_long_cells_are_folded_and_lose_nothing() -> None:
     assert max(len(line) for line in shown.splitlines()) <= 80
 
 
+@pytest.mark.parametrize("width", [20, 60, 80, 100, 120])
+def test_no_width_breaks_a_number_or_what_is_to_stay_whole(width: int) -> None:
+    """Other cells are folded, or the rows become blocks; of a block's heading only the terminal breaks what is wider than itself."""
+    name, number, prose = "trace_20261129_170917_215744_41197536019391963", "123,456,789", "ein Wort " * 8
+    out = io.StringIO()
+    rows = [[name, prose, number], ["short", prose, "1"]]
+    terminal.draw_table(
+        terminal.console(out, width=width), ["run", "said", "n"], rows, numeric=frozenset({"n"}), whole=frozenset({"run"}), heading="run"
+    )
+    lines = out.getvalue().splitlines()
+    assert any(name in line for line in lines)
+    assert any(number in line for line in lines)
+    assert out.getvalue().count("Wort") == 16
+    assert all(len(line) <= width for line in lines if name not in line)
+
+
 def test_too_many_columns_are_drawn_as_blocks() -> None:
     """Where columns would be squeezed to nothing, each row is a block of name and value."""
     shown = table([f"column_{n}" for n in range(20)], [[str(n) for n in range(20)]], 80)

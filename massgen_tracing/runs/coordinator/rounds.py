@@ -109,7 +109,7 @@ class Rounds:
         """Why the rounds have to stop; None while they may go on."""
         limits = self._table.limits
         if now >= deadline:
-            return CutShort(TIMEOUT, f"the run's {limits.overall_timeout:g} s are over")
+            return CutShort(TIMEOUT, f"the run has reached its time limit of {limits.overall_timeout:g} s")
         if now >= idle_until:
             return CutShort(WATCHDOG, f"no agent gave a sign of life for {limits.idle_timeout:g} s")
         return self._used_up()

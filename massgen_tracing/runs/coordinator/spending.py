@@ -32,9 +32,9 @@ class Spending:
     def reached(self, limits: Limits) -> str | None:
         """Which bound of a run has been reached, as a sentence; None where none has."""
         if limits.max_cost is not None and self.cost is not None and self.cost >= limits.max_cost:
-            return f"the run has cost ${self.cost:.6f}, and was to cost ${limits.max_cost:g} at most"
+            return f"the run has cost ${self.cost:.6f}; its limit is ${limits.max_cost:g}"
         if limits.max_tokens is not None and self.tokens >= limits.max_tokens:
-            return f"the run has used {self.tokens:,} tokens, and was to use {limits.max_tokens:,} at most"
+            return f"the run has used {self.tokens:,} tokens; its limit is {limits.max_tokens:,}"
         return None
 
 

@@ -18,11 +18,9 @@ from massgen_tracing.views import listing, options, text
 COMMAND: Final = "logs"
 _DEFAULT_LIMIT: Final = 20
 _QUESTION_WIDTH: Final = 48
-_ROOMY: Final = 110
-_MORE: Final = {"turns": 16, "report": 10}
-_BESIDE: Final = 30
-"""Characters that are won by leaving out when a run began, and its agents."""
-"""Columns of a terminal that these take."""
+_NARROWEST_QUESTION: Final = 12
+_DROPPED: Final = (("when", "agents"), ("turns", "report"), ("tokens",), ("duration",), ("cost",), ("question",))
+"""Columns that are left out where the width is not enough for all, in this order: first what the run's name and its tree tell too."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,14 +67,20 @@ def _draw(shown: list[tuple[listing.Listed, Summary | None]]) -> None:
         {"run": item.run.run_id, "when": text.moment(_when(item.run, summary)), **_cells(summary), "turns": _turns(item), "report": _reports(item)}
         for item, summary in shown
     ]
-    # Turns and reports are left out where all runs have one and none; in a narrow terminal, what the run's name and its tree tell too; and in a very
-    # narrow one all that does not fit beside the name.
+    # Turns and reports are left out where all runs have one and none.
     plain = {name for name, value in (("turns", "1"), ("report", "no")) if all(row[name] in {value, ""} for row in rows)}
-    room = _ROOMY + sum(_MORE[name] for name in _MORE if name not in plain)
-    left_out = plain | ({"when", "agents"} if out.width < room else set()) | (set(_MORE) if out.width < room - _BESIDE else set())
-    columns = [name for name in rows[0] if name not in left_out]
+    every = [name for name in rows[0] if name not in plain]
+    whole = frozenset(every) - {"question"}
+
+    def fits(columns: list[str]) -> bool:
+        cells = [[row[name] for name in columns] for row in rows]
+        return terminal.needed(columns, cells, whole=whole, narrowest=_NARROWEST_QUESTION) <= out.width
+
+    dropped = (list(itertools.chain(*_DROPPED[:many])) for many in range(len(_DROPPED) + 1))
+    # Where not even name and outcome fit, each run is a block, which has room for all.
+    columns = next(filter(fits, ([name for name in every if name not in names] for names in dropped)), every)
     cells = [[row[name] for name in columns] for row in rows]
-    terminal.draw_table(out, columns, cells, numeric=frozenset({"agents", "duration", "cost", "turns"}), whole=frozenset(columns) - {"question"})
+    terminal.draw_table(out, columns, cells, numeric=frozenset({"agents", "duration", "cost", "turns"}), whole=whole, heading="run")
 
 
 def _turns(item: listing.Listed) -> str:

@@ -37,8 +37,7 @@ _SHOWN: Final = {
     "restart": "starts again, having seen {text}",
     "retry": "is asked again ({text})",
     "failed": "dropped out: {text}",
-    "timeout": "out of time: {text}",
-    "budget": "that is enough: {text}",
+    "timeout": "ran out of time: {text}",
     "winner": "wins with {text}",
 }
 """Progress lines; other kinds are not shown."""
@@ -290,8 +289,10 @@ def _say_where(coordination: Coordination, root: str | None) -> None:
 
 
 def _show(progress: Progress) -> None:
-    if progress.kind in _SHOWN:
-        _say(f"{progress.agent_id or 'the run'} {_SHOWN[progress.kind].format(text=progress.text)}")
+    if not progress.agent_id and progress.kind in {"timeout", "budget"}:
+        _say(f"the run stops: {progress.text}")
+    elif progress.kind in _SHOWN:
+        _say(f"{progress.agent_id} {_SHOWN[progress.kind].format(text=progress.text)}")
 
 
 def _ignore(_progress: Progress) -> None:

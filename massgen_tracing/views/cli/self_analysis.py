@@ -126,4 +126,4 @@ def _name(coordination: Coordination) -> str:
 
 def _show(progress: Progress) -> None:
     if progress.kind in {"answer", "vote", "failed", "timeout"}:
-        options.note(COMMAND, f"{progress.agent_id or 'the run'}: {progress.kind} {progress.text}")
+        options.note(COMMAND, f"{progress.agent_id}: {progress.kind} {progress.text}" if progress.agent_id else progress.text)

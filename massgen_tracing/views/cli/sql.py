@@ -94,7 +94,8 @@ def _answer(args: argparse.Namespace, sql: str, *, only_used: bool = False) -> N
         options.note(COMMAND, _cut(result))
     if result.report.sentence:
         options.note(COMMAND, result.report.sentence)
-    if args.backend is None and "attributes" in sql.lower():
+    # The queries of the package ask for keys that only some runs have.
+    if args.backend is None and args.query is None and "attributes" in sql.lower():
         from massgen_tracing.views import hints
 
         for sentence in hints.unknown_keys(sql, partial(store.query, root=args.root)) if hints.is_odd(result) else ():
