@@ -132,8 +132,8 @@ def round_of(agent: AgentState, rnd: RoundState) -> dict[str, Any]:
 
 
 def rounds(state: RunState) -> dict[str, Any]:
-    """How many rounds have ended, and how; the tokens are those of all model calls, each once."""
-    used = state.used
+    """How many rounds have ended, and how; the tokens and the cost are those of the model calls in rounds, each once."""
+    used = state.in_rounds
     return {
         "total_rounds": state.rounds,
         "by_outcome": {**dict.fromkeys(OUTCOMES, 0), **dict(sorted(state.outcomes.items()))},
