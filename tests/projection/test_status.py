@@ -164,6 +164,23 @@ def test_the_end_of_a_run() -> None:
     assert (a["reliability"], len(found["historical_workspaces"])) == (None, 2)
 
 
+def test_restarts_are_rounds_given_up_and_votes_made_void() -> None:
+    """By new answers of others, as the schema says; `by_outcome` has the rounds alone, as SQL, the drawing and the report have."""
+    scene = Scene()
+    session = scene.session()
+    scene.answer(scene.round(session, "a", 0), "agent1.1", "A")
+    scene.restart(scene.round(session, "b", 0), "a")
+    scene.vote(scene.round(session, "a", 1), "a", "agent1.1")
+    scene.answer(scene.round(session, "b", 1), "agent2.1", "B")
+    scene.vote(scene.round(session, "a", 2), "b", "agent2.1")
+    scene.vote(scene.round(session, "b", 2), "b", "agent2.1")
+    found = said(folded(scene.steps))
+    assert [agent["times_restarted"] for agent in found["agents"].values()] == [1, 1]
+    assert found["rounds"]["by_outcome"]["restarted"] == 1
+    described = schema()["$defs"]["agent"]["properties"]["times_restarted"]["description"]
+    assert all(part in described for part in ("answers of others", "outcome restarted", "void"))
+
+
 def test_tokens_of_rounds_are_those_of_calls_in_rounds() -> None:
     """A call outside of every round is in the run's costs and in no total of rounds, which their histories add up to."""
     scene = Scene()
