@@ -78,6 +78,12 @@ class Coordination:
         cast = [vote.label or vote.target for vote in self.standing]
         return {label: cast.count(label) for label in sorted(set(cast))} or {label: number for label, number in sorted(self.stated.items()) if number}
 
+    @property
+    def votes_for_winner(self) -> int:
+        """How many of the votes in `tally` are for the winner: for its answer, or for itself where they do not say for which."""
+        won = {self.winner_label, self.winner}
+        return sum(number for label, number in self.tally().items() if label in won)
+
     def answer(self, label: str) -> Answer | None:
         """The answer of that label."""
         return next((answer for answer in self.answers if answer.label == label), None)

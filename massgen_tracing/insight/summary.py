@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from massgen_tracing import conventions, semconv, settings
+from massgen_tracing.insight import words
 from massgen_tracing.insight.calls import ModelCall
 from massgen_tracing.insight.parts import Parts
 from massgen_tracing.model import SpanRecord, Usage
@@ -26,7 +27,7 @@ class Round:
         number: from 0; None for the presentation.
         kind: `initial_answer`, `voting`, `presentation`, or empty when the recording does not say.
         outcome: how it ended; empty while it has not, or when the recording does not say.
-        label: the answer it gave, or the answer it voted for; empty for neither.
+        label: the answer it gave, or the answer it voted for where it ended in a vote, or the agent whose answer that was; empty for neither.
         seconds: None while it has not ended.
         usage: what its model calls used.
         costless_calls: how many of these have ended without a known cost; they are not in `usage.cost`.
@@ -164,7 +165,7 @@ def round_of(parts: Parts, span: SpanRecord) -> Round:
         number=integer(values.get(semconv.ROUND)),
         kind=text(values.get(semconv.ROUND_TYPE)),
         outcome=text(values.get(semconv.OUTCOME)),
-        label=text(values.get(semconv.ANSWER_LABEL_KEY)) or text(values.get(semconv.VOTED_FOR_LABEL)),
+        label=words.about(values),
         error=text(values.get(semconv.ERROR_MESSAGE)),
         seconds=span.seconds,
         usage=usage,

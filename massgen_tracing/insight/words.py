@@ -6,6 +6,7 @@ from typing import Final
 
 from massgen_tracing import semconv
 from massgen_tracing.model import Attributes, SpanRecord
+from massgen_tracing.projection.values import text
 
 CALLED_BY: Final = (semconv.LOGFIRE_MSG_TEMPLATE, semconv.LOGFIRE_MSG)
 """The attributes that `called` asks for."""
@@ -31,6 +32,20 @@ def agent(span: SpanRecord) -> str:
     """Whose it is; empty where it does not say."""
     found = span.attributes.get(semconv.AGENT_ID)
     return found if isinstance(found, str) else ""
+
+
+def chosen(attributes: Attributes) -> str:
+    """Which answer was voted for, by its label, or by its agent where no label is recorded; empty where neither is."""
+    return text(attributes.get(semconv.VOTED_FOR_LABEL)) or text(attributes.get(semconv.VOTED_FOR))
+
+
+def about(attributes: Attributes) -> str:
+    """The answer that a round came to, or that an event in it is about: the one it gave, or the one it voted for where it ended in a vote.
+
+    A round may have given an answer and have voted afterwards, or the other way round: its outcome says which of them holds.
+    """
+    given = text(attributes.get(semconv.ANSWER_LABEL_KEY))
+    return chosen(attributes) or given if attributes.get(semconv.OUTCOME) == "vote" else given or chosen(attributes)
 
 
 def has_failed(span: SpanRecord) -> bool:

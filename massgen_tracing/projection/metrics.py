@@ -15,7 +15,7 @@ from massgen_tracing.projection.values import text
 
 def metrics_summary(state: RunState) -> bytes:
     """The content of `metrics_summary.json`."""
-    used, counted = state.used, rounds(state)
+    used, in_rounds, counted = state.used, state.in_rounds, rounds(state)
     said: dict[str, Any] = {
         "meta": {
             "generated_at": (state.end_ns or state.last_ns) / 1e9,
@@ -37,10 +37,10 @@ def metrics_summary(state: RunState) -> bytes:
         "rounds": {
             "total_rounds": counted["total_rounds"],
             "by_outcome": counted["by_outcome"],
-            "total_input_tokens": used.input or 0,
-            "total_output_tokens": used.output or 0,
-            "total_reasoning_tokens": used.reasoning or 0,
-            "total_estimated_cost": used.cost or 0.0,
+            "total_input_tokens": in_rounds.input or 0,
+            "total_output_tokens": in_rounds.output or 0,
+            "total_reasoning_tokens": in_rounds.reasoning or 0,
+            "total_estimated_cost": in_rounds.cost or 0.0,
             "avg_context_usage_pct": 0.0,
         },
         "api_timing": {

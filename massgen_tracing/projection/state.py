@@ -182,6 +182,7 @@ class RunState:
         trace_id, span_id: its session's.
         begun: the session's attributes at its start; `about`: what is known of them by now.
         agents: by id; the first `named` are those that the session names.
+        used: by all model calls, each once; `in_rounds`: by those of them that were made in a round.
         interrupted: whether its process has died before it ended.
         final: the final answer, as an answer of the agent that presented it.
     """
@@ -203,6 +204,7 @@ class RunState:
     by_backend: dict[str, Used] = field(default_factory=dict)
     by_round: dict[int, Used] = field(default_factory=dict)
     used: Used = field(default_factory=Used)
+    in_rounds: Used = field(default_factory=Used)
     tools: Tools = field(default_factory=Tools)
     outcomes: dict[str, int] = field(default_factory=dict)
     rounds: int = 0

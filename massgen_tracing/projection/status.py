@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from massgen_tracing import layout, semconv
 from massgen_tracing.projection import judged
+from massgen_tracing.projection.artifacts import place_of
 from massgen_tracing.projection.encoded import as_document
 from massgen_tracing.projection.events import stamp
 from massgen_tracing.projection.state import AgentState, RoundState, RunState, Said, Tools, ToolStats
@@ -132,8 +133,8 @@ def round_of(agent: AgentState, rnd: RoundState) -> dict[str, Any]:
 
 
 def rounds(state: RunState) -> dict[str, Any]:
-    """How many rounds have ended, and how; the tokens are those of all model calls, each once."""
-    used = state.used
+    """How many rounds have ended, and how; the tokens and the cost are those of the model calls in rounds, each once."""
+    used = state.in_rounds
     return {
         "total_rounds": state.rounds,
         "by_outcome": {**dict.fromkeys(OUTCOMES, 0), **dict(sorted(state.outcomes.items()))},
@@ -257,5 +258,6 @@ def _workspace(state: RunState, place: str, answer: Said) -> dict[str, Any]:
         "answerNumber": answer.round,
         "answerLabel": answer.label,
         "timestamp": when,
-        "workspacePath": f"{place}/{layout.agent_folder(answer.agent_id)}/{when}/workspace",
+        # MassGen lists what is there, and reads answer.txt in it, or beside it: the answer's own directory has it, and is always there.
+        "workspacePath": f"{place}/{place_of(state, answer)}",
     }

@@ -124,7 +124,7 @@ class Work:
         state = self._scribe.state
         places = [state.used, *(() if agent is None else (agent.used,))]
         if rnd is not None:
-            places += [rnd.used, _named(state.by_round, rnd.number, Used)]
+            places += [rnd.used, state.in_rounds, _named(state.by_round, rnd.number, Used)]
         if model or rnd is not None:
             places.append(_named(state.by_model, model or (rnd.model if rnd is not None else "") or OTHER, Used))
         for place in places:
@@ -157,7 +157,7 @@ class Work:
         places = [state.used, _named(state.by_model, model, Used), _named(state.by_backend, provider, Used)]
         found = self._scribe.place(span)
         if found is not None:
-            places += [found[0].used, found[1].used, _named(state.by_round, found[1].number, Used)]
+            places += [found[0].used, found[1].used, state.in_rounds, _named(state.by_round, found[1].number, Used)]
         used, latency = _priced(span, call.used), max(0, span.end_ns - span.start_ns)
         for place in places:
             place.call(used, latency, call.first)

@@ -119,7 +119,7 @@ def _span(span: SpanRecord, begin_ns: int) -> dict[str, Any]:
         "seconds": span.seconds,
         "state": span.state if span.state != "ended" else None,
         "outcome": _text(values.get(semconv.OUTCOME)),
-        "label": _text(values.get(semconv.ANSWER_LABEL_KEY)) or _text(values.get(semconv.VOTED_FOR_LABEL)),
+        "label": words.about(values),
         "model": conventions.text_of(values, conventions.MODEL) if kind == "model" else "",
         "tool": conventions.text_of(values, conventions.TOOL) if kind == "tool" else "",
         "input_tokens": used.input,

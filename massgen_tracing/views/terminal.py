@@ -233,9 +233,9 @@ def _note(span: SpanRecord, layout: _Layout) -> Text:
         parts.append(("✗ interrupted", "bold red"))
     outcome = values.get(semconv.OUTCOME)
     if isinstance(outcome, str):
-        label = values.get(semconv.ANSWER_LABEL_KEY) or values.get(semconv.VOTED_FOR_LABEL)
+        label = words.about(values)
         arrow = "→ " if outcome == "vote" else ""
-        parts.append((f"{outcome} {arrow}{label}" if isinstance(label, str) else outcome, _OUTCOME_STYLES.get(outcome, "")))
+        parts.append((f"{outcome} {arrow}{label}" if label else outcome, _OUTCOME_STYLES.get(outcome, "")))
     if values.get(semconv.IS_WINNER) is True:
         parts.append(("★ winner", "bold green"))
     usage = usage_of(span)

@@ -36,6 +36,7 @@ CLAIMS = {
     ),
     "- **A run that can be watched.**": (
         "sinks/test_run_files::status_follows_the_run",
+        "projection/test_status::restarts_are_rounds_given_up_and_votes_made_void",
         "massgen/test_readers::no_reader_stumbles",
         "sinks/test_run_files::rebuilt_files_are_those_that_were_written_live",
     ),

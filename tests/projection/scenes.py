@@ -68,7 +68,7 @@ class Scene:
         return {semconv.AGENT_ID: agent, semconv.ROUND: number}
 
     def whose(self, rnd: SpanRecord) -> dict[str, Any]:
-        return {key: rnd.attributes[key] for key in (semconv.AGENT_ID, semconv.ROUND)}
+        return {key: rnd.attributes[key] for key in (semconv.AGENT_ID, semconv.ROUND) if key in rnd.attributes}
 
     def call(self, rnd: SpanRecord, model: str = "m", cost: float | None = 0.1, output: str = "") -> None:
         span = self.begin("llm.openai.stream", rnd, **self.whose(rnd), **{semconv.GEN_AI_REQUEST_MODEL: model, semconv.GEN_AI_PROVIDER: "openai"})

@@ -15,6 +15,7 @@ import massgen_tracing as mt
 from massgen_tracing import semconv
 from massgen_tracing.insight.calls import Tree, model_calls
 from massgen_tracing.projection.fold import Fold
+from massgen_tracing.projection.metrics import metrics_summary
 from massgen_tracing.projection.status import schema, status
 from tests.projection.scenes import START, Scene, a_run, folded, recorded, scenes
 
@@ -161,6 +162,42 @@ def test_the_end_of_a_run() -> None:
     assert reliability["by_round"] == {"1": {"count": 1, "reasons": ["no_tool_calls"]}}
     assert (reliability["total_enforcement_retries"], reliability["total_buffer_chars_lost"], reliability["outcome"]) == (1, 7, "ok")
     assert (a["reliability"], len(found["historical_workspaces"])) == (None, 2)
+
+
+def test_restarts_are_rounds_given_up_and_votes_made_void() -> None:
+    """By new answers of others, as the schema says; `by_outcome` has the rounds alone, as SQL, the drawing and the report have."""
+    scene = Scene()
+    session = scene.session()
+    scene.answer(scene.round(session, "a", 0), "agent1.1", "A")
+    scene.restart(scene.round(session, "b", 0), "a")
+    scene.vote(scene.round(session, "a", 1), "a", "agent1.1")
+    scene.answer(scene.round(session, "b", 1), "agent2.1", "B")
+    scene.vote(scene.round(session, "a", 2), "b", "agent2.1")
+    scene.vote(scene.round(session, "b", 2), "b", "agent2.1")
+    found = said(folded(scene.steps))
+    assert [agent["times_restarted"] for agent in found["agents"].values()] == [1, 1]
+    assert found["rounds"]["by_outcome"]["restarted"] == 1
+    described = schema()["$defs"]["agent"]["properties"]["times_restarted"]["description"]
+    assert all(part in described for part in ("answers of others", "outcome restarted", "void"))
+
+
+def test_tokens_of_rounds_are_those_of_calls_in_rounds() -> None:
+    """A call outside of every round is in the run's costs and in no total of rounds, which their histories add up to."""
+    scene = Scene()
+    session = scene.session()
+    scene.call(session)
+    for agent in scene.agents:
+        rnd = scene.round(session, agent, 0)
+        scene.call(rnd)
+        scene.end(rnd)
+    fold = folded(scene.steps)
+    found, metrics = said(fold), json.loads(metrics_summary(fold.state))
+    history = [rnd for agent in found["agents"].values() for rnd in agent["round_history"]]
+    in_rounds = (20, 10, pytest.approx(0.2))
+    assert tuple(sum(rnd[key] for rnd in history) for key in ("input_tokens", "output_tokens", "estimated_cost")) == in_rounds
+    assert tuple(found["rounds"][f"total_round_{key}"] for key in ("input_tokens", "output_tokens", "cost")) == in_rounds
+    assert tuple(metrics["rounds"][f"total_{key}"] for key in ("input_tokens", "output_tokens", "estimated_cost")) == in_rounds
+    assert (found["costs"]["total_input_tokens"], metrics["totals"]["input_tokens"]) == (30, 30)
 
 
 def test_the_winner_is_named_when_the_final_answer_stands() -> None:

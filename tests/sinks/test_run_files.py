@@ -114,6 +114,8 @@ def test_status_follows_the_run(tracer: Tracer) -> None:
     run = written(session)
     answer = next(content for name, content in contents(run).items() if name.startswith("a/") and name.endswith("answer.txt"))
     assert answer.decode() == LONG.replace(SECRET, semconv.SCRUBBED)
+    answers = [Path(each["workspacePath"], layout.ANSWER_FILE).read_bytes() for each in found["historical_workspaces"]]
+    assert answers == [answer], "MassGen's readers look there, and list nothing that is not there"
     assert run.final_answer("a").read_text() == LONG.replace(SECRET, semconv.SCRUBBED) + "!"
     assert Path(found["meta"]["log_dir"], "final", found["results"]["winner"], "answer.txt").read_bytes() == run.final_answer("a").read_bytes()
     assert SECRET.encode() not in b"".join(contents(run).values())

@@ -8,13 +8,11 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
-from massgen_tracing import semconv
 from massgen_tracing.insight import words
 from massgen_tracing.insight.decisions import Answer, Coordination, words_of
 from massgen_tracing.insight.findings.finding import Cost, Finding, at, cost_of_rounds, finding, where
 from massgen_tracing.insight.parts import Parts
 from massgen_tracing.model import SpanRecord
-from massgen_tracing.projection.values import text
 from massgen_tracing.thresholds import Thresholds
 
 _SHORT: Final = 3
@@ -118,7 +116,7 @@ def votes(parts: Parts, known: Sequence[Coordination], limits: Thresholds) -> It
 
 
 def _target(span: SpanRecord) -> str:
-    return text(span.attributes.get(semconv.VOTED_FOR_LABEL)) or text(span.attributes.get(semconv.VOTED_FOR)) or "an answer that is not recorded"
+    return words.chosen(span.attributes) or "an answer that is not recorded"
 
 
 def _split(parts: Parts, coordination: Coordination, limits: Thresholds) -> Iterator[Finding]:

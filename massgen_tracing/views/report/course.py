@@ -95,8 +95,7 @@ def _outcome(last: Coordination | None, *, out_of_time: bool) -> str:
     if not last.winner:
         return f"The coordination {how}, and no winner is recorded."
     votes = last.tally()
-    mine = votes.get(last.winner_label, 0)
-    chosen = f" by {mine} of {sum(votes.values())} votes that counted" if votes else ""
+    chosen = f" by {last.votes_for_winner} of {sum(votes.values())} votes that counted" if votes else ""
     label = f" with {last.winner_label}" if last.winner_label else ""
     return f"The coordination {how}; {last.winner} was chosen{label}{chosen}, and {'a' if last.final else 'no'} final answer was submitted."
 

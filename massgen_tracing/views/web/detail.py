@@ -54,7 +54,7 @@ def document(opened: Opened, place: int) -> dict[str, Any]:
         "failed": words.has_failed(span),
         "error": words.error(span) or None,
         "outcome": values.text(attributes.get(semconv.OUTCOME)) or None,
-        "label": values.text(attributes.get(semconv.ANSWER_LABEL_KEY)) or values.text(attributes.get(semconv.VOTED_FOR_LABEL)) or None,
+        "label": words.about(attributes) or None,
         "model": conventions.text_of(attributes, conventions.MODEL) or None if kind in {"model", "round"} else None,
         "provider": conventions.text_of(attributes, conventions.PROVIDER) or None,
         "usage": _usage(values.usage_of(span), kind),
