@@ -50,3 +50,16 @@ def dry_run(place: Path, *options: str) -> Path:
 
     assert main(["run", "--dry-run", "--root", str(place / layout.DEFAULT_ROOT), *options, "Which layout?"]) == 0
     return place / layout.DEFAULT_ROOT
+
+
+def massgen_run(place: Path, url: str) -> Path:
+    """The root of a run of real MassGen, sent there by `massgen-tracing exec`."""
+    from massgen_tracing import layout
+    from rehearsal.run import agents, stage
+    from rehearsal.script import Script
+    from tests.massgen.conftest import NEWEST, environment
+
+    with stage(environment(NEWEST), Script(agents(2), seed=35), place=place) as here:
+        ran = here.run(here.massgen(), options=["--otlp", url], env={"MASSGEN_TRACING_OTLP_PENDING": "true"})
+    assert ran.code == 0, ran.stderr
+    return ran.place / layout.DEFAULT_ROOT

@@ -7,14 +7,10 @@ from typing import Any
 
 import pytest
 
-from massgen_tracing import layout
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.roots import catalogue, reader
-from rehearsal.run import agents, stage
-from rehearsal.script import Script
 from tests.collector import sent
-from tests.collector.conftest import dry_run, eventually
-from tests.massgen.conftest import NEWEST, environment
+from tests.collector.conftest import dry_run, eventually, massgen_run
 from tools.backends.running import Collector, Jaeger
 
 pytestmark = pytest.mark.binaries
@@ -25,7 +21,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """The spans of a run that was sent while it went on, with the starts of its spans: dry ones, and one of real MassGen."""
     place = tmp_path_factory.mktemp("run")
     if request.param == "massgen":
-        root = massgen(place, collector.http)
+        root = massgen_run(place, collector.http)
     else:
         url = {"grpc": collector.grpc, "http": collector.http}[request.param]
         protocol = {"grpc": "grpc", "http": "http/protobuf"}[request.param]
@@ -35,14 +31,6 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     spans = list(reader.read(catalogue.files(root)).spans)
     assert {span.state for span in spans} == {"ended"}
     return spans
-
-
-def massgen(place: Path, url: str) -> Path:
-    """The root of a run of real MassGen, sent there by `massgen-tracing exec`."""
-    with stage(environment(NEWEST), Script(agents(2), seed=35), place=place) as here:
-        ran = here.run(here.massgen(), options=["--otlp", url], env={"MASSGEN_TRACING_OTLP_PENDING": "true"})
-    assert ran.code == 0, ran.stderr
-    return ran.place / layout.DEFAULT_ROOT
 
 
 @pytest.fixture(scope="module")

@@ -149,10 +149,10 @@ parent = os.fork()
 if parent == 0:
     with tracer.session("q", agents=["a"]) as session:
         if os.fork() == 0:
+            os.write(write, str(session.run.attempt_dir).encode())  # it runs now, and has what it does after a fork behind it
             os.close(write)
             sys.stdin.read()  # until the test is over
             os._exit(0)
-        os.write(write, str(session.run.attempt_dir).encode())
         signal.pause()
 place = os.read(read, 4096).decode()
 os.kill(parent, signal.SIGKILL)
