@@ -58,6 +58,11 @@ class RunFiles:
         self._agents = 0
         """How many were known when the first vote was written, which names all of them."""
 
+    def relieve(self) -> None:
+        """Write what would be kept in memory until then."""
+        if self.fold.state.span_id:
+            self._journal.flush()
+
     def update(self, now_ns: int) -> None:
         """Bring up to date what is of use while the run goes on; `status.json` last, for it says that the others are there."""
         state = self.fold.state

@@ -21,6 +21,10 @@ from massgen_tracing.projection.work import Work
 _WORK: Final = (semconv.LLM_PREFIX, semconv.MCP_PREFIX, semconv.TOOL_PREFIX)
 
 
+PREFIXES: Final = (semconv.SESSION, semconv.AGENT_PREFIX, *_WORK, *points.PREFIXES)
+"""What the names of the facade's spans begin with that say something of a run. Of others only model calls do, and what they are within."""
+
+
 class Fold(Scribe):
     """Folds the records of one coordination; arguments and attributes as a scribe's."""
 
@@ -31,6 +35,9 @@ class Fold(Scribe):
 
     def started(self, span: SpanRecord) -> None:
         """A span has started; what it says at its end is passed over."""
+        if not span.name.startswith(PREFIXES):
+            self._work.others_started(span)
+            return
         self.seen(span, span.start_ns)
         if span.name == semconv.SESSION:
             self._begin(span)
@@ -38,12 +45,13 @@ class Fold(Scribe):
             self._round_started(span)
         elif span.name.startswith(_WORK):
             self._work.started(span)
-        elif not span.name.startswith(points.PREFIXES):
-            self._work.others_started(span)
 
     def ended(self, span: SpanRecord) -> None:
         """A span that has started has ended."""
         if span.end_ns is None:
+            return
+        if not span.name.startswith(PREFIXES):
+            self._work.others_ended(span)
             return
         self.seen(span, span.end_ns)
         if span.name == semconv.SESSION:
@@ -52,10 +60,8 @@ class Fold(Scribe):
             self._round_ended(span)
         elif span.name.startswith(_WORK):
             self._work.ended(span)
-        elif span.name.startswith(points.PREFIXES):
-            self._points.happened(span)
         else:
-            self._work.others_ended(span)
+            self._points.happened(span)
 
     # --- the session ---------------------------------------------------------------------------------------------------------------
 

@@ -101,6 +101,7 @@ class Work:
     def others_started(self, span: SpanRecord) -> None:
         """A span of anybody's has started: a model call, or what may be between two."""
         if _is_call(span):
+            self._scribe.seen(span, span.start_ns)
             self._call_started(span)
         elif around := self._call_around(span):
             self._between[span.span_id] = around
@@ -108,6 +109,7 @@ class Work:
     def others_ended(self, span: SpanRecord) -> None:
         """A span of anybody's has ended: it counts where it is a model call, or a record of what a stream of Logfire's has used."""
         if _is_call(span):
+            self._scribe.seen(span, span.end_ns or 0)
             self._call_ended(span)
         else:
             self._between.pop(span.span_id, None)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -309,3 +310,21 @@ def test_a_shutdown_that_leaves_files_unwritten_says_so(tracer: Tracer, monkeypa
     assert swallowed == ["run.files.late"]
     swallowed.clear()
     go.set()
+
+
+def test_content_is_not_held_until_files_are_written(tmp_path: Path) -> None:
+    """Of calls that come faster than files are written, only a few are in memory with all that they have said."""
+    tracer = mt.configure(root=tmp_path, full_content=True)
+    tracemalloc.start()
+    try:
+        with tracer.session("q", agents=["a"]) as session, session.agent_round("a", 0) as rnd:
+            for number in range(2000):
+                with rnd.llm_call("openai", model="m") as call:
+                    call.record_content(input=f"{number} {'x' * 30_000}", output="y" * 30_000)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    mt.shutdown()
+    (path,) = tmp_path.rglob("trace.otlp.jsonl")
+    assert path.stat().st_size > 100_000_000
+    assert most < path.stat().st_size / 6

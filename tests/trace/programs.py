@@ -15,8 +15,9 @@ import asyncio
 import contextvars
 import gc
 import threading
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+import weakref
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -102,7 +103,25 @@ class Expected(Exception):
 # --- running a program -------------------------------------------------------------------------------------------------------------
 
 _marker: contextvars.ContextVar[str] = contextvars.ContextVar("marker", default="")
-_executor = ThreadPoolExecutor(max_workers=2)
+
+
+class _Waited(ThreadPoolExecutor):
+    """Its work can be waited for, also by those who have asked for it and were cancelled meanwhile: what runs already goes on then."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=2)
+        self.under_way: set[Future[Any]] = set()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = super().submit(fn, *args, **kwargs)
+        self.under_way.add(future)
+        future.add_done_callback(self.under_way.discard)
+        return future
+
+
+_executor = _Waited()
+_of_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waited] = weakref.WeakKeyDictionary()
+"""Their default executors."""
 
 
 class Agent:
@@ -213,14 +232,8 @@ class Agent:
                 pass
 
         loop = asyncio.get_running_loop()
-        if name == "thread":
-            thread = threading.Thread(target=mt.bind(work))
-            thread.start()
-            await loop.run_in_executor(None, thread.join)
-        elif name == "to_thread":
-            await asyncio.to_thread(work)
-        elif name == "executor":
-            await loop.run_in_executor(_executor, mt.bind(work))
+        if name in {"thread", "to_thread", "executor"}:
+            await self.in_thread(name, work)
         elif name == "callback":
             done = loop.create_future()
 
@@ -231,6 +244,27 @@ class Agent:
 
             loop.call_soon(mt.bind(callback))
             await done
+
+    @staticmethod
+    async def in_thread(name: str, work: Callable[[], None]) -> None:
+        """Do it in a thread; who is cancelled meanwhile waits for it all the same, so that it ends within the span around it."""
+        loop = asyncio.get_running_loop()
+        thread = threading.Thread(target=mt.bind(work))
+        if loop not in _of_loops:
+            loop.set_default_executor(_of_loops.setdefault(loop, _Waited()))
+        try:
+            if name == "thread":
+                thread.start()
+                await loop.run_in_executor(None, thread.join)
+            elif name == "to_thread":
+                await asyncio.to_thread(work)
+            else:
+                await loop.run_in_executor(_executor, mt.bind(work))
+        except BaseException:
+            wait({*_of_loops[loop].under_way, *_executor.under_way})
+            if thread.ident is not None:
+                thread.join()
+            raise
 
     async def block(self, name: str, steps: tuple[Step, ...], here: tuple[str, ...], path: tuple[str, ...], rnd: Round) -> AsyncIterator[str]:
         attributes = self.attributes(here)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 import weakref
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
-from massgen_tracing import finalization, guard, semconv
+from massgen_tracing import conventions, finalization, guard, semconv
 from massgen_tracing.layout import RunDirectory
 from massgen_tracing.model import RUN_CONTEXT_KEY, SpanRecord
 from massgen_tracing.projection.directory import RunFiles, is_ours
+from massgen_tracing.projection.fold import PREFIXES
 from massgen_tracing.sinks.run_files.worker import FileWorker
 from massgen_tracing.trace.span import Span as OwnSpan
 from massgen_tracing.worker import end_at_forks
@@ -23,6 +25,9 @@ INTERVAL: Final = 2.0
 """Seconds between two writes of `status.json`, at most."""
 
 _MOST_RUNS: Final = 1024
+_CROWD: Final = 256
+"""Spans that wait, from which on they are folded at once, though files are not to be written yet: they may hold much content."""
+
 _FORK_SECONDS: Final = 0.5
 _SHUTDOWN_SECONDS: Final = 1.5
 _PART: Final = 0.9
@@ -33,7 +38,8 @@ class _Place:
     """A run whose files are written.
 
     Attributes:
-        waiting: what was not folded yet: of spans that have started a record, for a span that is dropped must be gone; spans that have ended.
+        waiting: what was not folded yet: of spans that have started a record, for a span that is dropped must be gone; spans that have ended, or a
+            record of those that say nothing of use.
         files: those of the coordination that goes on; None between two.
         written: when they were last written, in monotonic seconds.
     """
@@ -50,8 +56,8 @@ class _Place:
         """Fold what waits; when the coordination has ended, its files are written for good."""
         while self.waiting:
             waiting = self.waiting.popleft()
-            begun = isinstance(waiting, SpanRecord)
-            record = waiting if isinstance(waiting, SpanRecord) else _record(waiting, None)
+            record = waiting if isinstance(waiting, SpanRecord) else _record(waiting, waiting.attributes or {}, ended=True)
+            begun = record.end_ns is None
             is_session = record.name == semconv.SESSION
             files = self.files
             if files is None:
@@ -68,6 +74,12 @@ class _Place:
             if is_session:
                 self.files = None
                 files.finish()
+
+    def relieve(self) -> None:
+        """Fold what waits, and have nothing of it stay in memory that is to be written."""
+        self.take()
+        if self.files is not None:
+            self.files.relieve()
 
     def write(self, now: float) -> None:
         """Write what has changed, or what is to be written again because it is time."""
@@ -121,10 +133,10 @@ class LiveFiles(SpanProcessor):
         try:
             place = self._open.pop(_id(span), None)
             if place is not None:
-                place.waiting.append(span)
+                place.waiting.append(span if _tells(span) else _record(span, {}, ended=True))
                 worker = self._worker.get(None)
                 if worker is not None:
-                    worker.wake()
+                    self._wake(worker, place)
         except Exception as error:  # noqa: BLE001 - telemetry never breaks the run
             guard.swallow("LiveFiles.on_end", error)
 
@@ -137,9 +149,15 @@ class LiveFiles(SpanProcessor):
                 self._forget_one()
             place = self._places.setdefault(run, _Place(run))
         self._open[_id(span)] = place
-        place.waiting.append(_record(span, dict(span.attributes or {})))
+        place.waiting.append(_record(span, dict(span.attributes or {}) if _tells(span) else {}, ended=False))
         if self._worker or self._begin():
-            self._worker[None].wake()
+            self._wake(self._worker[None], place)
+
+    @staticmethod
+    def _wake(worker: FileWorker, place: _Place) -> None:
+        worker.wake()
+        if len(place.waiting) >= _CROWD:
+            worker.crowd()
 
     def _forget_one(self) -> None:
         over = next((run for run, place in list(self._places.items()) if place.files is None and not place.waiting), None)
@@ -160,12 +178,17 @@ class LiveFiles(SpanProcessor):
             self._open.clear()
         return INTERVAL if live else None
 
+    def _relieve(self) -> None:
+        for place in list(self._places.values()):
+            with guard.guarded("run_files"):
+                place.relieve()
+
     # --- the thread's life -----------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> bool:
         if finalization.begun():
             return False
-        worker = FileWorker(self._round)
+        worker = FileWorker(self._round, self._relieve)
         if self._worker.setdefault(None, worker) is worker and not worker.start():
             self._worker.clear()
         return bool(self._worker)
@@ -211,8 +234,13 @@ def _id(span: ReadableSpan) -> int:
     return 0 if context is None else context.span_id
 
 
-def _record(span: ReadableSpan, begun: dict[str, Any] | None) -> SpanRecord:
-    """A span as the recording has it; *begun*: its attributes when it started, where it is to be seen as it was then."""
+def _tells(span: ReadableSpan) -> bool:
+    """Whether what it says is of use here; of other spans, only what they are within, so that their content is not held."""
+    return span.name.startswith(PREFIXES) or conventions.kind_of(span.name, span.attributes or {}) == "model"
+
+
+def _record(span: ReadableSpan, attributes: Mapping[str, Any], *, ended: bool) -> SpanRecord:
+    """A span as the recording has it when it has *ended*, or had it when it had started."""
     context = span.get_span_context()
     assert context is not None
     return SpanRecord(
@@ -221,10 +249,10 @@ def _record(span: ReadableSpan, begun: dict[str, Any] | None) -> SpanRecord:
         parent_span_id="" if span.parent is None else f"{span.parent.span_id:016x}",
         name=span.name,
         start_ns=span.start_time or 0,
-        end_ns=span.end_time if begun is None else None,
-        attributes=(span.attributes or {}) if begun is None else begun,
-        status_code=span.status.status_code.value if begun is None else 0,
-        status_message=(span.status.description or "") if begun is None else "",
+        end_ns=span.end_time if ended else None,
+        attributes=attributes,
+        status_code=span.status.status_code.value if ended else 0,
+        status_message=(span.status.description or "") if ended else "",
     )
 
 

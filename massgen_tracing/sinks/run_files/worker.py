@@ -23,12 +23,32 @@ _GLANCE: Final = 0.005
 
 
 class FileWorker(Rounds):
-    """Does a round soon after each `wake`, again where the round asks for it, and a last one after `end`."""
+    """Does a round soon after each `wake`, again where the round asks for it, and a last one after `end`.
 
-    def __init__(self, work: Callable[[], float | None]) -> None:
+    Args:
+        work: a round.
+        relieve: what is done between two rounds when there is much to do, of what a round does.
+    """
+
+    def __init__(self, work: Callable[[], float | None], relieve: Callable[[], None]) -> None:
         super().__init__(work, "run_files")
+        self._relieve = relieve
+        self._crowded = False
         self._wanted = 0
         self._done = 0
+
+    def crowd(self) -> None:
+        """There is much to do. Never waits."""
+        if not self._crowded:
+            self._crowded = True
+            self._tokens.put(True)
+
+    def _token(self, seconds: float | None) -> bool:
+        goes_on = super()._token(seconds)
+        if self._crowded:
+            self._crowded = False
+            self._relieve()
+        return goes_on
 
     def caught_up(self, seconds: float) -> bool:
         """Wait until a round has begun and ended from now on, at most so long; whether it has."""
