@@ -207,9 +207,9 @@ def test_a_program_ends_whatever_the_backend_does(tmp_path: Path, reply: Reply |
 
 
 def test_what_is_not_sent_is_not_in_memory(tmp_path: Path, swallowed: list[str]) -> None:
-    """A dead backend and much content: the recording has it, memory a bounded part; the files of a run, which hold up to a second of it, aside."""
+    """A dead backend and much content: the recording has it, memory a bounded part of it."""
     with taking(always(Reply(how="silent"))) as backend:
-        tracer = mt.configure(root=tmp_path, otlp_endpoint=backend.url, enabled=True, run_files=False)
+        tracer = mt.configure(root=tmp_path, otlp_endpoint=backend.url, enabled=True)
         tracemalloc.start()
         try:
             run(tracer, *map(str, range(600)), content=60_000)
