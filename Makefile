@@ -41,7 +41,7 @@ collector: environment ## the Collector and Jaeger that collector/ configures, w
 percli: environment ## what Perses checks the dashboards for Logfire with, by Go (about two minutes, once)
 	@$(PY) -m tools.backends.binaries percli
 
-binaries: environment ## both of these
+binaries: environment ## what Go builds: the Collector, Jaeger and percli
 	@$(PY) -m tools.backends.binaries
 
 clickhouse: environment ## ClickHouse's own engine for the tests (half a gigabyte, once)

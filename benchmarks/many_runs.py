@@ -117,7 +117,7 @@ def beside_one_file(root: Path, place: Path, rounds: int) -> Iterator[Figure]:
 
 
 def beside_earlier(root: Path, ten: Path, place: Path, runs: int, most: int, rounds: int) -> Iterator[Figure]:
-    """The questions beside the build of which each run is a Parquet file.
+    """The questions beside the build that made a Parquet file of each run.
 
     It is asked of half of *most* runs and of all of them; where these are not all that there are, its times are taken to grow with their number.
     """

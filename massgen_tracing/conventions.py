@@ -146,7 +146,7 @@ def kind_of(name: str, attributes: Mapping[str, Any]) -> Kind | None:
 
 
 def is_told_by_usage(name: str) -> bool:
-    """Whether it also depends on what a span of this name has used whether it is a model call."""
+    """Whether a span of this name is a model call only where it says what it used."""
     return name in _WITH_USAGE
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from massgen_tracing.trace.pipeline import Pipeline
 
 EXIT_TIMEOUT: Final = 1.7
-"""Seconds that backends may take at exit, so that with counting what is owed, and all the rest, it is less than two."""
+"""Seconds that backends may take at exit: less than two, for counting what is owed, and the rest of an exit, take some of them."""
 
 F = TypeVar("F", bound=Callable[..., Tracer])
 

@@ -34,7 +34,7 @@ class Unopened:
     """
 
     def __init__(self, backend: Backend) -> None:
-        if find_spec(_ANSWERS) is None or (backend.protocol == GRPC and find_spec("grpc") is None):
+        if not _is_there(_ANSWERS) or (backend.protocol == GRPC and not _is_there("grpc")):
             raise _missing()
         self._backend = backend
         named = backend.certificate or backend.client_certificate or backend.client_key
@@ -73,6 +73,14 @@ def open_sender(backend: Backend) -> Sender:
     except (OSError, ValueError) as error:
         hint = "Correct the URL, or the OTEL_EXPORTER_OTLP_* variables"
         raise ConfigError(f"Export to {backend.place} cannot be set up ({error})", hint=hint) from error
+
+
+def _is_there(module: str) -> bool:
+    """Whether a module can be loaded, as far as that is seen without loading it."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of the packages that it is in
+        return False
 
 
 def _missing() -> MissingPackageError:

@@ -20,7 +20,7 @@ from massgen_tracing.delivery.encode import EncodedSpan, Form, Protobuf
 from massgen_tracing.ledger import THROUGH, Entry
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading import liveness, otlp
-from massgen_tracing.store.reading.lines import PENDING, PENDING_END, PENDING_START, LineDecoder
+from massgen_tracing.store.reading.lines import PENDING, PENDING_END, PENDING_START, SPANS, LineDecoder
 from massgen_tracing.store.reading.live import Said
 
 MOST_BYTES: Final = 3_000_000
@@ -36,7 +36,6 @@ Found = tuple[Sequence[Placed], int, int]
 """Spans, the position behind them, and how many could not be read before it."""
 
 _INSTANCE: Final = "service.instance.id"
-_HEAD_END: Final = b'"spans":[{'
 
 
 @dataclass(slots=True)
@@ -176,7 +175,7 @@ class Spool:
             yield position, line
 
     def _is_wanted(self, line: bytes) -> bool:
-        return not self._only or line.find(self._only, 0, line.find(_HEAD_END)) >= 0
+        return not self._only or line.find(self._only, 0, line.find(SPANS)) >= 0
 
     def _is_due(self, span: EncodedSpan) -> bool:
         return span.key not in self._without and (self._among is None or span.key in self._among)

@@ -32,7 +32,7 @@ _NOT_SHOWN: Final = frozenset({"tool_call", "tool_result", "status_change", "con
 """What the table leaves out."""
 
 
-Said = dict[str, Any]
+Entry = dict[str, Any]
 """An event as `coordination_events.json` says it."""
 
 
@@ -78,7 +78,7 @@ def _width(state: RunState) -> int:
     return max([len("agent"), *map(len, state.agents)])
 
 
-def _row(state: RunState, event: Event, said: Said, width: int) -> bytes:
+def _row(state: RunState, event: Event, said: Entry, width: int) -> bytes:
     seconds = max(0.0, said["timestamp"] - state.start_ns / 1e9)
     what = " ".join(said["details"].split())
     what = what if len(what) <= _WIDTH else f"{what[: _WIDTH - 1]}…"
@@ -103,7 +103,7 @@ def _summary(state: RunState) -> Iterator[str]:
     yield f"Finished: {judged.finish_reason(state)}"
 
 
-def _entry(event: Event) -> Said | None:
+def _entry(event: Event) -> Entry | None:
     if event.event_type in _UNSAID:
         return None
     data = event.data

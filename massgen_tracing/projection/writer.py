@@ -140,11 +140,12 @@ class ArtifactWriter:
 
     def _stands(self, path: str, content: bytes) -> bool:
         last = self._last.get(path)
-        if last is not None:
-            return last == content and os.path.exists(path)
-        with suppress(OSError):
-            return os.stat(path).st_size == len(content) and Path(path).read_bytes() == content
-        return False
+        try:
+            size = os.stat(path).st_size
+            return size == len(content) and (Path(path).read_bytes() if last is None else last) == content
+        except OSError as error:
+            guard.passing(error)
+            return False
 
     def failed(self, path: str | Path, error: OSError) -> None:
         """Say that a file could not be written."""

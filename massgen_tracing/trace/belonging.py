@@ -33,7 +33,7 @@ class InSession(Protocol):
         """Where its rounds start."""
 
     def expect(self, agent_id: str) -> None:
-        """Have an id that is none of the session's agents' told of."""
+        """Tell the caller where an id is none of the session's agents'."""
 
     def next_round(self, agent_id: str, number: int | None = None) -> int:
         """The number of an agent's next round; *number* where it is given."""

@@ -125,7 +125,7 @@ class Handle(Single):
         self._spans.set_attribute(self.span, key, value)
 
     def _check_open(self, what: str) -> bool:
-        """Whether there is a place for *what*: none before the start; after the end one where spans go below this one. The caller is told of both."""
+        """Whether *what* can be recorded: not before the start, after the end only where spans go below this one. The caller is told of both."""
         if self.is_open:
             return True
         state = "has not started" if self._life is _Life.NEW else self._over

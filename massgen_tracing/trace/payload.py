@@ -39,9 +39,10 @@ _LONGEST_PREVIEW: Final = PREVIEW_CHARS + 64
 """With the note that says what was cut."""
 
 _FEW: Final = 16
+"""Plain values whose own text is soon made."""
+
 _TELLING: Final = ("name", "key", "header", "field", "variable")
 """Keys whose value tells what the value under the key `value` is."""
-"""Plain values whose own text is soon made."""
 
 _MAX_DEPTH: Final = 12
 _MAX_ITEMS: Final = 1000

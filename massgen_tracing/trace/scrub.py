@@ -15,6 +15,7 @@ from typing import Final
 
 from massgen_tracing import semconv
 from massgen_tracing.settings import compiled
+from massgen_tracing.trace.remembered import Remembered
 
 MARK: Final[str] = semconv.SCRUBBED
 """Stands where a secret stood. It does not say what matched, for that would tell what to look for elsewhere."""
@@ -228,36 +229,6 @@ def _looks_secret(key: str) -> bool:
     if key.isupper() and key.endswith("_TOKEN"):
         return True
     return _SECRET_KEY.search(_CAMEL.sub("_", key).lower()) is not None or any(own.search(key) or MARK in key for own in _own)
-
-
-class Remembered:
-    """What texts became that were scrubbed lately.
-
-    Args:
-        most: characters of all of them, at most; when there are more, all are forgotten.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._known: dict[str, str | None] = {}
-        self.characters = 0
-
-    def get(self, text: str) -> str | None:
-        """What became of it, which is the same object where it stayed as it was; None where that is not known."""
-        known = self._known.get(text, "")
-        return text if known is None else known or None
-
-    def add(self, text: str, scrubbed: str) -> None:
-        """Remember a text."""
-        if self.characters + len(text) > self._most:
-            self.clear()
-        self.characters += len(text)
-        self._known[text] = None if scrubbed is text else scrubbed
-
-    def clear(self) -> None:
-        """Forget all of them."""
-        self._known.clear()
-        self.characters = 0
 
 
 _remembered: Final = Remembered(2**20)

@@ -197,7 +197,7 @@ class Session(Work, RoundOpeners):
         return semconv.ANSWER_LABEL.format(place=place, count=self._answers.get(agent_id, 0) + 1 if count is None else count)
 
     def expect(self, agent_id: str) -> None:
-        """Have an id that is none of the session's agents' told of; without agents any id will do."""
+        """Tell the caller where an id is none of the session's agents'; of a session without agents, any may be."""
         agent_id = identifier(agent_id)
         if not self.agents or agent_id in self.agents:
             return

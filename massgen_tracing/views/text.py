@@ -7,6 +7,8 @@ import re
 from datetime import datetime
 from typing import Final
 
+from massgen_tracing.insight import words
+
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _NAMED_CONTROLS: Final = {"\n": "↵", "\r": "", "\t": " "}
 
@@ -65,13 +67,12 @@ def cost(usd: float | None, *, at_least: bool = False) -> str:
     return f"{sign}${usd:,.{max(4, 1 - math.floor(math.log10(usd)))}f}"
 
 
-def count(many: int, noun: str) -> str:
-    """A number and its noun: `1 row`, `2 rows`."""
-    return f"{many:,} {noun}" + ("" if many == 1 else "s")
+count: Final = words.counted
+"""A number and its noun, as findings have them."""
 
 
-def do(many: int, noun: str, one: str, several: str) -> str:
-    """The same with its verb: `1 row was`, `2 rows were`."""
+def clause(many: int, noun: str, one: str, several: str) -> str:
+    """A number, its noun and its verb: `1 row was`, `2 rows were`."""
     return f"{count(many, noun)} {one if many == 1 else several}"
 
 

@@ -24,7 +24,9 @@ import massgen_tracing as mt
 from massgen_tracing import configuration, finalization, ledger, worker
 from massgen_tracing.delivery import backend as backends
 from massgen_tracing.delivery import deliver, leftovers, live, owing
+from massgen_tracing.delivery.senders import Unopened
 from massgen_tracing.delivery.spool import Spool
+from massgen_tracing.errors import MissingPackageError
 from massgen_tracing.store.roots import reader
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.trace.provider import SHARED
@@ -603,3 +605,12 @@ def test_refusals_are_counted_and_not_repeated(tmp_path: Path, swallowed: list[s
     assert swallowed
     assert set(swallowed) == {"otlp.refused"}
     swallowed.clear()
+
+
+def test_a_package_that_is_missing_is_seen_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though what sends is loaded later: also where the packages that it is in are missing."""
+    package = "opentelemetry.proto.trace.v1"
+    monkeypatch.delitem(sys.modules, f"{package}.trace_pb2", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)  # what Python has for a module that there is not
+    with pytest.raises(MissingPackageError, match="opentelemetry-exporter-otlp"):
+        Unopened(backends.otlp("http://127.0.0.1:9", {}))

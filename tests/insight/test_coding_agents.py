@@ -25,7 +25,7 @@ def test_claude_code() -> None:
     assert [call.name for call in tool_calls(Tree(spans))] == ["claude_code.tool"]
 
 
-def test_claude_code_apart_from_its_cache() -> None:
+def test_claude_codes_tokens_from_and_to_its_cache_count_at_their_prices() -> None:
     """What was sent is told in three parts, without a word of the conventions': all of it counts, and each part at its price."""
     parts = {"input_tokens": 692, "cache_read_tokens": 100, "cache_creation_tokens": 345, "output_tokens": 61}
     found = totals(

@@ -269,7 +269,7 @@ ALONE: Final = frozenset({"three times the others' cost", "twice the others' cos
 """What is measured by the other agents, which further faults use more of."""
 
 
-def test_faults_on_top_of_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_faults_on_top_of_each_other_are_found_and_little_else(capsys: pytest.CaptureFixture[str]) -> None:
     """Several of these runs in one, in any order, also several of one agent: all that is in each is found, and little that is in none."""
     chance = random.Random(13)
     steps = [name for name, (made, _) in RUNS.items() if set(made) <= {"first", "last", "before"} and name not in ALONE]

@@ -252,7 +252,7 @@ CLAIMS = {
         "runs/watch/test_transcripts::each_response_counts_once",
         "runs/watch/test_record::a_watched_agent_is_in_the_records",
     ),
-    "Of a command, these four also send": (
+    "Where one of these four is the COMMAND": (
         "runs/watch/test_telemetry",
         "runs/watch/test_record::a_command_that_sends_its_own_telemetry",
         "runs/watch/test_record::an_agent_under_exec",

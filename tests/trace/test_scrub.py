@@ -24,6 +24,7 @@ from massgen_tracing.trace import provider
 from massgen_tracing.trace import scrub as scrubbing
 from massgen_tracing.trace.exceptions import MAX_CHARS
 from massgen_tracing.trace.payload import MAX_BYTES, PREVIEW_CHARS, clean, preview
+from massgen_tracing.trace.remembered import Remembered
 from massgen_tracing.trace.scrub import MARK, RULES, Rule, is_secret_key, may_hold_keys, scrub
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEowIBAAKCAQEA0Z3VS5JJcds3xfn\n" * 40 + "-----END RSA PRIVATE KEY-----"
@@ -527,7 +528,7 @@ def test_patterns_of_ones_own_are_scrubbed_like_the_rest(tmp_path: Path) -> None
 
 def test_texts_that_are_remembered_are_bounded() -> None:
     """What long texts became is known until there are too many of them; then they are forgotten, and none becomes another's."""
-    remembered = scrubbing.Remembered(most=1000)
+    remembered = Remembered(most=1000)
     for number in range(100):
         text = f"{number} {'word ' * 20}"
         remembered.add(text, text if number % 2 else f"{number} {MARK}")

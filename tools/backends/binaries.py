@@ -1,9 +1,9 @@
 """Programs that are built by Go: the Collector, Jaeger and what checks dashboards.
 
-`python -m tools.backends.binaries`, which is `make collector`, builds those that `collector/docker-compose.yaml` names as images; with `percli` at
-its end, which is `make percli`, the linter of dashboards. They go to `.collector/`, each named with its version. A cold build of the first takes
-about nine minutes of processor time, 4.3 GB of disk while it works (Go's own caches, which other builds use too) and 140 MB when it is done; of the
-linter 100 seconds, 1 GB and 35 MB.
+`python -m tools.backends.binaries collector` (`make collector`) builds those that `collector/docker-compose.yaml` names as images, the same with
+`percli` (`make percli`) the linter of dashboards, and without either (`make binaries`) all of them. They go to `.collector/`, each named with its
+version. A cold build of the first takes about nine minutes of processor time, 4.3 GB of disk while it works (Go's own caches, which other builds
+use too) and 140 MB when it is done; of the linter 100 seconds, 1 GB and 35 MB.
 """
 
 from __future__ import annotations

@@ -29,10 +29,10 @@ from massgen_tracing.delivery.encode.octets import (
     varints,
     whole_rows,
 )
-from massgen_tracing.delivery.encode.protobuf import BETWEEN, KEY, SPANS, Protobuf
+from massgen_tracing.delivery.encode.protobuf import BETWEEN, KEY, Protobuf
 from massgen_tracing.delivery.encode.spans import EncodedSpan, Form, Home
 from massgen_tracing.delivery.encode.text import DOCUMENT
-from massgen_tracing.store.reading.lines import PENDING, PENDING_START
+from massgen_tracing.store.reading.lines import PENDING, PENDING_START, SPANS
 
 _MOST_HEADS: Final = 16
 """Heads in one block that are looked for; lines with others are taken one by one."""
@@ -74,6 +74,7 @@ class _Beginnings(NamedTuple):
     def before(self, lengths: Lengths) -> pa.BinaryArray:
         """The field `spans` of a ScopeSpans message up to the rest of it, which has these lengths."""
         count = len(lengths)
+        # What stands below before the rest: 18 bytes of a trace's id, 10 of a span's, 9 of each time, and 10 of a parent.
         size, needed = varints(lengths + np.where(self.has_parent, 56, 46), 5)
         columns = (
             column(count, 0x12), size, column(count, 0x0A, 0x10), self.keys[:, :16], column(count, 0x12, 0x08), self.keys[:, 16:],

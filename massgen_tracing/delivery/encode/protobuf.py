@@ -14,14 +14,12 @@ from massgen_tracing.delivery.encode import wire
 from massgen_tracing.delivery.encode.spans import EncodedSpan, Home, by_home
 from massgen_tracing.delivery.encode.wire import field, varint
 from massgen_tracing.model import Resource, Scope, SpanRecord
+from massgen_tracing.store.reading.lines import SPANS
 from massgen_tracing.store.reading.values import any_value, attributes
 
 _MOST_KNOWN: Final = 8192
 _LONGEST_KNOWN: Final = 256
 """What is remembered, and the bytes of the longest."""
-
-SPANS: Final = b'"spans":[{'
-"""Ends the head of a line: resource and scope."""
 
 _SINCE: Final = re.compile(rb'(?:"status":(\{[^{}\\]*\}),)?(?:"flags":(\d{1,9}),)?"name":"([^"\\]*)","kind":([1-5]),')
 """What a span without events, links and what else is rare has between its ids and its times."""

@@ -12,11 +12,11 @@ import orjson
 from massgen_tracing.delivery.encode.spans import EncodedSpan, Home, by_home
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading.encode import document
+from massgen_tracing.store.reading.lines import SPANS
 
 DOCUMENT: Final = b'{"resourceSpans":['
 _IDS: Final = re.compile(rb'"traceId":"([0-9a-f]{32})","spanId":"([0-9a-f]{16})",(?:"parentSpanId":"([0-9a-f]{16})",)?')
 _BEGAN: Final = re.compile(rb'"startTimeUnixNano":"(\d+)"')
-_SPANS: Final = b'"spans":[{'
 _TAIL: Final = b"}]}]}]}\n"
 _NEVER: Final = b"\0"
 """No line begins so."""
@@ -37,7 +37,7 @@ class Json:
 
     def _span(self, line: bytes, starts: bool = False) -> EncodedSpan | None:
         if not line.startswith(self._head):
-            head = line[: line.find(_SPANS) + len(_SPANS)]
+            head = line[: line.find(SPANS) + len(SPANS)]
             home = self.home(head)
             if home is None:
                 return None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from massgen_tracing.runs.watch.lines import Lines
-from massgen_tracing.runs.watch.tmux import Pane, Server
+from massgen_tracing.runs.watch.tmux import USUAL_PLACE, Pane, Server
 
 _MOST_FOLLOWED: Final = 32
 """Sessions whose output is told as it comes: each takes a tmux client."""
@@ -126,7 +126,7 @@ class Terminals:
     @property
     def place(self) -> str:
         """Which server it is, in words."""
-        return "tmux's usual socket" if self._server is None else self._server.place
+        return USUAL_PLACE if self._server is None else self._server.place
 
     async def join(self, wake: Callable[[], None], wants: Callable[[Pane], bool]) -> None:
         """Look at the panes that *wants* says, and call *wake* when there is something new.

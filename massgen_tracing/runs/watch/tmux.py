@@ -17,6 +17,7 @@ from typing import Final
 
 from massgen_tracing.errors import ConfigError
 
+USUAL_PLACE: Final = "tmux's usual socket"
 SOCKET_VARIABLE: Final = "MASSGEN_TRACING_TMUX_SOCKET"
 """The path of the server's socket, where it is another than tmux itself would take."""
 
@@ -93,7 +94,7 @@ class Server:
             raise ConfigError("There is no tmux here", hint="Install it (Debian: apt-get install tmux), or watch a file, a folder or a process")
         # Within tmux it is that server, whose variable would have a client refuse to be one within another.
         socket = os.environ.get(SOCKET_VARIABLE) or os.environ.get("TMUX", "").partition(",")[0]
-        self.place = socket or "tmux's usual socket"
+        self.place = socket or USUAL_PLACE
         self._words = [tmux, "-u", *(["-S", socket] if socket else [])]
         self._output = output
         self._changed = changed

@@ -13,10 +13,11 @@ _DELAY: Final = 0.05
 """Seconds from a span to the round that looks at it, so that many spans are one round."""
 
 _SHARE: Final = 19
-"""A round is followed by a rest of so many times the processor time that it took: files are a twentieth of a core, however many they are."""
+"""A round is followed by a rest of so many times the processor time that it took: files are a twentieth of a core, as long as `_MOST_REST` is not
+reached."""
 
 _MOST_REST: Final = 1.0
-"""Seconds that a rest takes at most."""
+"""Seconds that a rest takes at most, so that files of a large run are no older than that."""
 
 _GLANCE: Final = 0.005
 

@@ -17,7 +17,7 @@ from massgen_tracing.store.reading import otlp
 from massgen_tracing.store.reading.spans import SpanKey
 from massgen_tracing.store.reading.values import Malformed
 
-_SPANS: Final = b'"spans":[{'
+SPANS: Final = b'"spans":[{'
 """Begins the list of spans; inside of a JSON text the quotes would be escaped."""
 
 _TAIL: Final = b"}]}]}]}\n"
@@ -72,8 +72,8 @@ class LineDecoder:
             return None
         if self._last and line.startswith(self._last):  # as most lines do
             return self._last
-        at = line.find(_SPANS) + len(_SPANS)
-        if at < len(_SPANS):
+        at = line.find(SPANS) + len(SPANS)
+        if at < len(SPANS):
             return None
         head = line[:at]
         if self._home(head) is None:

@@ -24,8 +24,9 @@ from massgen_tracing.store.reading.spans import SpanKey
 M = TypeVar("M")
 
 CALLING: Final = frozenset({3, 4})
-_CALLING_TEXTS: Final = frozenset(b"%d" % kind for kind in CALLING)
 """OTLP's kinds of spans on the calling side: CLIENT and PRODUCER."""
+
+_CALLING_TEXTS: Final = frozenset(b"%d" % kind for kind in CALLING)
 
 _TEXT: Final = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 _TIME: Final = rb"[1-8][0-9]{18}"

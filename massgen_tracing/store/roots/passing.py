@@ -1,4 +1,4 @@
-"""Sealing in passing, after an answer: for a while, what nobody has written to for a while.
+"""Sealing after an answer, for half a second, what nobody has written to for a minute.
 
 It has a process of its own, since what it needs takes longer to load than an answer takes.
 """
@@ -21,6 +21,8 @@ from massgen_tracing.store.reading import liveness
 from massgen_tracing.store.sealing import candidates
 
 _SECONDS: Final = 0.5
+"""That sealing may take."""
+
 _BYTES_A_SECOND: Final = 10_000_000
 """Less than sealing manages, so that it can be told what there is no time for."""
 
@@ -61,7 +63,7 @@ def settled(live: Sequence[Path]) -> list[Path]:
 
 
 def start(sources: Sequence[str], live: Sequence[Path]) -> None:
-    """Have it done, and wait for it. Never raises.
+    """Start the process that seals, and wait for it. Never raises.
 
     Args:
         sources: roots, directories and files that were asked.
@@ -74,7 +76,7 @@ def start(sources: Sequence[str], live: Sequence[Path]) -> None:
 
 
 def seal(sources: Sequence[str], live: Sequence[str]) -> None:
-    """Do it."""
+    """Seal what was asked and `settled`, as far as there is time: what that process does."""
     from massgen_tracing.store.roots import compaction
     from massgen_tracing.store.sealing import seal as sealing
 

@@ -385,7 +385,7 @@ def _debts(root: Path) -> Iterator[Finding]:
             hint = "They are in the recordings. Correct what it objects to; deleting the ledgers there, .*.delivery, has all sent again."
             yield Finding("refused", f"{text.count(debt.refused, 'span')} for good by {debt.entry.url}{why}", hint=hint)
         if debt.late:
-            yield Finding("late", f"{text.do(debt.late, 'span', 'stays', 'stay')} local, for {debt.entry.url} drops what is older than 24 hours")
+            yield Finding("late", f"{text.clause(debt.late, 'span', 'stays', 'stay')} local, for {debt.entry.url} drops what is older than 24 hours")
 
 
 # --- swallowed problems ------------------------------------------------------------------------------------------------------------

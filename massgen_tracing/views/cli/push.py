@@ -112,7 +112,7 @@ def _forget(to: str | None, paths: tuple[Path, ...]) -> int:
         count, busy = push.forget(theirs, entry)
         print(f"{entry.url}: {text.count(count, 'span')} given up")
         if busy:
-            options.note(COMMAND, f"{text.do(busy, 'recording', 'is', 'are')} being sent by another process just now, and still owed")
+            options.note(COMMAND, f"{text.clause(busy, 'recording', 'is', 'are')} being sent by another process just now, and still owed")
             code = EXIT_EXECUTION
     if not wanted:
         print("nothing is owed" if only is None else f"nothing is owed to {only}")
@@ -132,18 +132,18 @@ def _say(pushed: Pushed) -> int:
     if tally.unreadable:
         options.note(COMMAND, f"{text.count(tally.unreadable, 'line')} of the recordings could not be read, and were not sent")
     if pushed.busy:
-        options.note(COMMAND, f"{text.do(pushed.busy, 'recording', 'is', 'are')} being sent by another process just now")
+        options.note(COMMAND, f"{text.clause(pushed.busy, 'recording', 'is', 'are')} being sent by another process just now")
     for path, reason in pushed.unread.items():
         options.note(COMMAND, f"{path} was left out ({reason})")
     if tally.refused:
-        options.note(COMMAND, f"{text.do(tally.refused, 'span', 'was', 'were')} refused for good ({tally.why}), and kept local")
+        options.note(COMMAND, f"{text.clause(tally.refused, 'span', 'was', 'were')} refused for good ({tally.why}), and kept local")
     if pushed.aside:
         why = f"{pushed.place} takes others, but not {'it' if pushed.aside == 1 else 'them'} ({tally.why})"
         then = "They are tried again by the next runs and pushes, a few times; `massgen-tracing push --forget` gives them up"
-        options.note(COMMAND, f"{text.do(pushed.aside, 'span', 'stays', 'stay')} owed: {why}. {then}")
+        options.note(COMMAND, f"{text.clause(pushed.aside, 'span', 'stays', 'stay')} owed: {why}. {then}")
     if pushed.stopped is not None:
         hint = getattr(pushed.stopped, "hint", "Try again later")
-        options.note(COMMAND, f"{text.do(pushed.left, 'span', 'stays', 'stay')} owed to {pushed.place}: {pushed.stopped.why}. {hint}")
+        options.note(COMMAND, f"{text.clause(pushed.left, 'span', 'stays', 'stay')} owed to {pushed.place}: {pushed.stopped.why}. {hint}")
     if pushed.unread:
         return EXIT_CONFIG
     return EXIT_EXECUTION if pushed.stopped is not None or pushed.aside or tally.refused else EXIT_OK

@@ -104,10 +104,9 @@ def test_who_is_gone_waits_for_nothing() -> None:
     assert foreground.waits((), "", active=False) == ""
 
 
-if shutil.which("less") is not None:
-
-    async def test_a_pager_waits_while_what_feeds_it_does_not(tmux: Tmux) -> None:
-        """What works beside it counts for as long as it works."""
-        tmux.session("agent", "bash", "-c", "(sleep 0.1; echo x) | less -K")
-        async with watch("tmux:agent", asked=quick()) as watcher:
-            assert "(less) waits in a read of its terminal" in (await state(watcher, "waiting_input")).evidence.quote
+@pytest.mark.skipif(shutil.which("less") is None, reason="there is no less here (Debian: apt-get install less)")
+async def test_a_pager_waits_while_what_feeds_it_does_not(tmux: Tmux) -> None:
+    """What works beside it counts for as long as it works."""
+    tmux.session("agent", "bash", "-c", "(sleep 0.1; echo x) | less -K")
+    async with watch("tmux:agent", asked=quick()) as watcher:
+        assert "(less) waits in a read of its terminal" in (await state(watcher, "waiting_input")).evidence.quote

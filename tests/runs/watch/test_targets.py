@@ -205,9 +205,10 @@ async def test_a_program_that_says_what_it_does(tmp_path: Path) -> None:
 
 async def test_a_program_below_a_command_is_found(tmp_path: Path) -> None:
     """A script that starts an agent is watched as the agent is; a command of ours that has the agent's command line in its own is none."""
-    agent, go = tmp_path / "codex", tmp_path / "go"
+    agent, go, end = (tmp_path / name for name in ("codex", "go", "end"))
     os.mkfifo(go)
-    agent.write_text('#!/bin/bash\nread x <go; echo \'{"type": "turn.failed", "error": {"message": "no"}}\'; read x <go')
+    os.mkfifo(end)
+    agent.write_text('#!/bin/bash\nread x <go; echo \'{"type": "turn.failed", "error": {"message": "no"}}\'; read x <end')
     agent.chmod(0o755)
     target = CommandTarget(["bash", "-c", f"cd {tmp_path}; ./codex; true"], Asked(own_streams=False), time.time())
     async with Watcher([target], Options(pace=QUICK)) as watcher:
@@ -216,7 +217,7 @@ async def test_a_program_below_a_command_is_found(tmp_path: Path) -> None:
             await asyncio.sleep(0.02)
             target.look(time.time())
         go.write_text("\n")
-        go.write_text("\n")
+        end.write_text("\n")
         change = await state(watcher, "failed")
     assert (target.subjects[0].facts.program, change.evidence.quote) == ("Codex", "line 1: type: 'turn.failed', error.message: 'no'")
     assert known.find([(1, f"python -m massgen_tracing exec -- {agent}"), (2, "bash"), (3, str(agent))])[1] == 3

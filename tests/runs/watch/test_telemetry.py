@@ -19,6 +19,7 @@ from massgen_tracing.runs.watch.telemetry import Telemetry, switched_on
 from massgen_tracing.runs.watch.told import sessions
 from massgen_tracing.runs.watch.transcripts import Call, Session, ToolUse
 from massgen_tracing.views import foreign_sessions
+from massgen_tracing.views.cli import agents
 from tests.runs.watch.seen import NOW
 
 SECOND = 1_000_000_000
@@ -143,6 +144,13 @@ def test_programs_are_started_so_that_they_send_it(tmp_path: Path) -> None:
     assert started[0] == ["claude"]
     assert started[1]["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"] == "http://here/v1/logs"
     assert switched_on(profiles.load("aider"), ["aider"], home, "http://here") is None
+
+
+@pytest.mark.parametrize("program", profiles.names())
+def test_exec_knows_the_programs_that_send_it(program: str) -> None:
+    """Those with telemetry in their profile, and no others; an argument is no program."""
+    assert agents.is_one([program, "-p", "hi"]) is (profiles.load(program).telemetry is not None)
+    assert not agents.is_one(["python", "program.py", f"--named={program}"])
 
 
 @pytest.mark.parametrize(

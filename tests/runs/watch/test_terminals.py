@@ -123,16 +123,17 @@ async def test_every_line_once_while_terminals_come_and_go(tmux: Tmux, monkeypat
 
 async def test_a_hang_is_stalled_and_goes_on(tmux: Tmux, tmp_path: Path) -> None:
     """It is told, with the last sign of life, and nothing is done about it."""
-    hang = tmp_path / "hang"
-    os.mkfifo(hang)
-    tmux.script("agent", f"trap '' TERM; echo begun; read x <{hang}; echo more; read x <{hang}; exit 0")
+    first, second = tmp_path / "first", tmp_path / "second"  # one pipe could be read again before its writer has closed it, and be at its end
+    os.mkfifo(first)
+    os.mkfifo(second)
+    tmux.script("agent", f"trap '' TERM; echo begun; read x <{first}; echo more; read x <{second}; exit 0")
     async with watch("tmux:agent", asked=Asked(patience=Patience(quiet=0.2, stalled=0.5, fresh=0.1))) as watcher:
         change = await state(watcher, "stalled")
         assert change.evidence.quote.startswith("no change for 0.5 s; the last one: ")
-        hang.write_text("\n")
+        first.write_text("\n")
         await state(watcher, "running")
         assert (await state(watcher, "stalled")).attempt == 1
-        hang.write_text("\n")
+        second.write_text("\n")
         assert (await state(watcher, "completed")).attempt == 1
 
 

@@ -37,7 +37,7 @@ __all__ = [
     "named",
 ]
 
-KINDS = ("tmux", "pid", "file", "dir")
+_KINDS = ("tmux", "pid", "file", "dir")
 _MOST_NEAR = 3
 FORMS = "a run's directory or id, tmux:SESSION[:WINDOW[.PANE]], pid:N, file:PATH, dir:PATH"
 
@@ -55,7 +55,7 @@ def named(name: str, asked: Asked, now: float) -> Target:
         MissingPackageError: if a package is missing that it takes.
     """
     kind, colon, rest = name.partition(":")
-    if colon and kind in KINDS and not rest:
+    if colon and kind in _KINDS and not rest:
         raise ConfigError(f"The target {name} names nothing", expected=FORMS, got=name)
     if colon and kind == "tmux":
         return PanesTarget(name, rest, asked, now)
@@ -93,7 +93,7 @@ def _run(name: str, asked: Asked, now: float) -> Target:
 def _meant(name: str, asked: Asked) -> str:
     """What to do about a name that names no run."""
     kind, colon, rest = name.partition(":")
-    if colon and (near := difflib.get_close_matches(kind, KINDS, 1)):
+    if colon and (near := difflib.get_close_matches(kind, _KINDS, 1)):
         return f"Perhaps {near[0]}:{rest} was meant"
     path = Path(name).expanduser()
     if path.is_dir():
