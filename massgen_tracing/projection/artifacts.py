@@ -32,14 +32,9 @@ class Artifact:
     content: bytes
 
 
-def place_of(state: RunState, said: Said) -> str:
-    """The directory of an answer or a vote."""
-    return f"{layout.agent_folder(said.agent_id)}/{stamp(said.ns, state.offset)}"
-
-
 def answer(state: RunState, said: Said) -> Artifact:
     """An answer's `answer.txt`."""
-    return Artifact(f"{place_of(state, said)}/{layout.ANSWER_FILE}", as_bytes(said.text))
+    return Artifact(f"{state.place_of(said)}/{layout.ANSWER_FILE}", as_bytes(said.text))
 
 
 def vote(state: RunState, said: Said) -> Artifact:
@@ -69,7 +64,7 @@ def vote(state: RunState, said: Said) -> Artifact:
             "current_task": text(state.about.get(semconv.TASK)),
         },
     }
-    return Artifact(f"{place_of(state, said)}/{VOTE_FILE}", as_document(values))
+    return Artifact(f"{state.place_of(said)}/{VOTE_FILE}", as_document(values))
 
 
 def _place(label: str) -> int:
@@ -82,7 +77,7 @@ def round_trace(state: RunState, agent: AgentState, rnd: RoundState) -> Artifact
     if rnd.end_ns is None or rnd.presents:
         return None
     if rnd.said:
-        place = place_of(state, max(rnd.said, key=lambda said: said.moment))
+        place = state.place_of(max(rnd.said, key=lambda said: said.moment))
     elif rnd.outcome in {"error", "timeout"}:
         place = f"{layout.agent_folder(agent.id)}/{stamp(rnd.end_ns, state.offset)}"
     else:
@@ -144,7 +139,7 @@ def final(state: RunState) -> list[Artifact]:
             "latest_answer_label": label,
             "votes": votes.get(label or "", 0),
             "estimated_cost": agent.used.cost,
-            "artifacts": [f"{place_of(state, each)}/{layout.ANSWER_FILE}" for each in given],
+            "artifacts": [f"{state.place_of(each)}/{layout.ANSWER_FILE}" for each in given],
         }
     manifest: dict[str, Any] = {
         "winner": won,
@@ -166,7 +161,7 @@ def snapshots(state: RunState) -> Artifact | None:
     votes: dict[str, int] = {}
     found: dict[str, Any] = {}
     for said in sorted(state.said(), key=lambda said: said.moment):
-        place, kind, label, file = place_of(state, said), "answer", said.label, layout.ANSWER_FILE
+        place, kind, label, file = state.place_of(said), "answer", said.label, layout.ANSWER_FILE
         if said.voted_for:
             votes[said.agent_id] = votes.get(said.agent_id, 0) + 1
             kind, label, file = "vote", f"agent{numbers[said.agent_id]}.vote{votes[said.agent_id]}", VOTE_FILE

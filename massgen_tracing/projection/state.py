@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from massgen_tracing.projection.events import Event
+from massgen_tracing import layout
+from massgen_tracing.projection.events import Event, stamp
 from massgen_tracing.projection.spread import Spread
 from massgen_tracing.projection.usage import Used
 from massgen_tracing.semconv import RoundType
@@ -218,6 +219,10 @@ class RunState:
         for agent in self.agents.values():
             for rnd in agent.rounds.values():
                 yield from rnd.said
+
+    def place_of(self, said: Said) -> str:
+        """The directory of an answer or a vote, below the attempt's."""
+        return f"{layout.agent_folder(said.agent_id)}/{stamp(said.ns, self.offset)}"
 
     def agent(self, agent_id: str) -> AgentState:
         """One agent; whoever does something is one. Those that the session names come first, then the others by name."""

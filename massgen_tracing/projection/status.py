@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from massgen_tracing import layout, semconv
 from massgen_tracing.projection import judged
-from massgen_tracing.projection.artifacts import place_of
 from massgen_tracing.projection.encoded import as_document
 from massgen_tracing.projection.events import stamp
 from massgen_tracing.projection.state import AgentState, RoundState, RunState, Said, Tools, ToolStats
@@ -259,5 +258,5 @@ def _workspace(state: RunState, place: str, answer: Said) -> dict[str, Any]:
         "answerLabel": answer.label,
         "timestamp": when,
         # MassGen lists what is there, and reads answer.txt in it, or beside it: the answer's own directory has it, and is always there.
-        "workspacePath": f"{place}/{place_of(state, answer)}",
+        "workspacePath": f"{place}/{state.place_of(answer)}",
     }

@@ -46,7 +46,7 @@ def test_drawing_report_and_json_say_the_same_of_a_round(
     subject = _subject(tmp_path, decide)
     parts = subject.analysis.parts
     (span,) = [span for span in parts.rounds if span.name == "agent.agent_b.round_0"]
-    label = came_to.split()[-1]
+    label = came_to.rsplit(maxsplit=1)[-1]
     assert run_json.of_span(span, 0)["label"] == label
     assert [rnd.label for rnd in subject.analysis.summary.rounds if rnd.agent_id == "agent_b"] == [label]
     drawing = io.StringIO()
