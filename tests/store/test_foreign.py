@@ -403,6 +403,10 @@ def test_a_value_is_understood_where_its_meaning_is_plain(tmp_path: Path, value:
         {"kind": "SOMETHING"},
         {"kind": 17},
         {"status": {"code": "FINE"}},
+        {"startTimeUnixNano": "abc"},
+        {"startTimeUnixNano": -1},
+        {"endTimeUnixNano": "abc"},
+        {"events": [{"name": "e", "timeUnixNano": "soon"}]},
     ],
     ids=repr,
 )

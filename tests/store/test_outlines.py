@@ -110,6 +110,14 @@ def test_damaged_files_are_read_in_full(tmp_path: Path, damage: bytes) -> None:
     assert outlines.read([live(tmp_path, [*lines, damage])], ASKED) is None
 
 
+@pytest.mark.parametrize("fields", [{"startTimeUnixNano": "abc"}, {"endTimeUnixNano": "abc"}, {"kind": 77}], ids=["start", "end", "kind"])
+def test_lines_of_which_something_cannot_be_read_are_read_in_full(tmp_path: Path, fields: dict[str, Any]) -> None:
+    """The same: that reader counts it and names it."""
+    path = live(tmp_path, [otlp.line(otlp.span(1, "n")), otlp.line(otlp.span(2, "n") | fields)])
+    assert outlines.read([path], ASKED) is None
+    assert reader.read([path]).report.skipped == 1
+
+
 def test_a_span_that_starts_after_it_has_ended_is_seen_twice(tmp_path: Path) -> None:
     """Who draws them finds the id twice, and asks the total reader."""
     first, *_ = lines = [line.encode() for line in run_lines(seed=1, spans=20)]

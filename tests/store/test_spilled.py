@@ -75,6 +75,8 @@ _ODD: list[dict[str, Any]] = [
     {"kind": 77},
     {"spanId": "none"},
     {"endTimeUnixNano": None},
+    {"startTimeUnixNano": "abc"},
+    {"endTimeUnixNano": "abc"},
     {"events": [{"timeUnixNano": str(otlp.BASE_NS), "name": 'a "b"\n', "attributes": otlp.key_values({"x": 1, "y": "é"})}, {"name": "no time"}]},
     {"events": [{"timeUnixNano": otlp.BASE_NS + 1999, "name": "one"}, {"timeUnixNano": otlp.BASE_NS, "name": "two"}]},
     {"events": [{"timeUnixNano": "soon", "name": "late"}]},

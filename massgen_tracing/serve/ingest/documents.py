@@ -21,12 +21,9 @@ from massgen_tracing.serve.ingest.bodies import Refused
 from massgen_tracing.serve.ingest.requests import NO_TIME, PENDING_OF_NONE, Checked, Signal
 from massgen_tracing.store.reading import encode, names, otlp, signals
 from massgen_tracing.store.reading.envelopes import Envelopes, Group
-from massgen_tracing.store.reading.values import Malformed, moment, quiet
+from massgen_tracing.store.reading.values import UNKNOWN_TIMES, Malformed, moment, quiet
 
 _TOO_DEEP: Final = "nested too deep"
-_NEVER: Final = (None, "", 0, "0")
-"""How the end of a span is written that has none."""
-
 _MOST_WHOLE: Final = 2**64
 
 
@@ -139,7 +136,7 @@ def _problem(value: Mapping[str, Any], span: SpanRecord) -> str:
     """Why a span that can be read is not taken; empty for one that is."""
     if "startTimeUnixNano" not in value:
         value = names.usual(value)
-    if moment(value.get("startTimeUnixNano")) is None or (span.end_ns is None and value.get("endTimeUnixNano") not in _NEVER):
+    if moment(value.get("startTimeUnixNano")) is None or (span.end_ns is None and value.get("endTimeUnixNano") not in UNKNOWN_TIMES):
         return NO_TIME
     return PENDING_OF_NONE if otlp.is_pending(span) and not span.parent_span_id else ""
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from massgen_tracing import semconv
 from massgen_tracing.model import EMPTY, Event, Link, Resource, Scope, SpanRecord
 from massgen_tracing.store.reading import names
-from massgen_tracing.store.reading.values import Complain, Malformed, as_text, attributes, count, enum, hex_id, moment, objects, quiet
+from massgen_tracing.store.reading.values import Complain, Malformed, as_text, attributes, count, enum, hex_id, moment, no_time, objects, quiet
 
 _KINDS: Final = {"UNSPECIFIED": 0, "INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
 _STATUSES: Final = {"UNSET": 0, "OK": 1, "ERROR": 2}
@@ -111,7 +111,10 @@ def span_record(value: Any, resource: Resource, scope: Scope, complain: Complain
     if start is None:
         if end is None:
             raise Malformed("a span without a start time")
+        no_time(value.get("startTimeUnixNano"), "the start of a span", complain)
         start = end
+    elif end is None:
+        no_time(value.get("endTimeUnixNano"), "the end of a span", complain)
     try:
         parent = hex_id(value.get("parentSpanId"), 16, optional=True)
     except Malformed:
@@ -145,6 +148,8 @@ def span_record(value: Any, resource: Resource, scope: Scope, complain: Complain
 
 def _event(value: dict[str, Any], default_ns: int, complain: Complain) -> Event:
     time_ns = moment(value.get("timeUnixNano"))
+    if time_ns is None:
+        no_time(value.get("timeUnixNano"), "the time of an event", complain)
     return Event(
         name=as_text(value.get("name")),
         time_ns=default_ns if time_ns is None else time_ns,

@@ -49,6 +49,11 @@ class NoOutline(Exception):
     """There are lines that have to be read in full."""
 
 
+def _refuse(problem: str) -> None:
+    """Of what cannot be read only the reader of all gives account."""
+    raise NoOutline(problem)
+
+
 class Outline(NamedTuple, Generic[M]):
     """What it takes to draw a span; in the order of their starts, as `insight.tree` has it.
 
@@ -102,7 +107,7 @@ class Lines(Generic[M]):
     def __init__(self, asked: Asked[M]) -> None:
         self._asked = asked
         self._beginnings = [f'"key":"{key}","value":{{'.encode() for key in asked.keys]
-        self._decoder = LineDecoder(otlp.Decoder())
+        self._decoder = LineDecoder(otlp.Decoder(_refuse))
         self._traces: dict[bytes, str] = {}
         self._meanings: dict[bytes, dict[tuple[bytes | None, ...], M]] = {}
         self._whole: set[bytes] = set()

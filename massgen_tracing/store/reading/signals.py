@@ -33,6 +33,7 @@ from massgen_tracing.store.reading.values import (
     hex_id,
     items,
     moment,
+    no_time,
     objects,
 )
 
@@ -91,9 +92,12 @@ def _log(value: Any, resource: Resource, scope: Scope, complain: Complain) -> Lo
         raise Malformed("a log record that is not an object")
     if "timeUnixNano" not in value:
         value = names.usual(value)
-    time = moment(value.get("timeUnixNano")) or moment(value.get("observedTimeUnixNano"))
+    time = moment(value.get("timeUnixNano"))
     if time is None:
-        raise Malformed("a log record without a time")
+        time = moment(value.get("observedTimeUnixNano"))
+        if time is None:
+            raise Malformed("a log record without a time")
+        no_time(value.get("timeUnixNano"), "the time of a log record", complain)
     return LogRecord(
         time_ns=time,
         severity=_severity(value.get("severityNumber")),
@@ -149,10 +153,13 @@ def _point(value: object, common: _Fields, decode: Callable[[_Fields], _Fields],
     time = moment(value.get("timeUnixNano"))
     if time is None:
         return Malformed("a data point without a time")
+    start = moment(value.get("startTimeUnixNano"))
+    if start is None:
+        no_time(value.get("startTimeUnixNano"), "the start of a data point", complain)
     return MetricPoint(
         **common,
         time_ns=time,
-        start_ns=moment(value.get("startTimeUnixNano")),
+        start_ns=start,
         attributes=attributes(value.get("attributes"), complain),
         exemplars=tuple(_exemplar(exemplar, time) for exemplar in objects(value.get("exemplars"))),
         **decode(value),

@@ -239,6 +239,10 @@ def _shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
+UNKNOWN_TIMES: Final = (None, "", 0, "0")
+"""How a time is written that nobody knows."""
+
+
 def hex_id(value: object, digits: int, *, optional: bool = False) -> str:
     """An id as lower-case hex of *digits* digits; protobuf's own JSON mapping writes base64, which is read too, and protobuf bytes.
 
@@ -275,6 +279,12 @@ def moment(value: object) -> int | None:
     if number is None and isinstance(value, str):
         number = _of_date(value)
     return number if number is not None and 0 < number < _LATEST_NS else None
+
+
+def no_time(value: object, what: str, complain: Complain) -> None:
+    """Complain of what is no time, unless it only says that the time is not known; *what* says whose it is."""
+    if value not in UNKNOWN_TIMES:
+        complain(f"{what}, which is no time: {_shown(value)}")
 
 
 def _of_date(text: str) -> int | None:
