@@ -27,7 +27,7 @@ def compose(problem: str, expected: str | None = None, got: object | None = None
     elif got is not None:
         parts.append(f"Got {got!r}.")
     if hint is not None:
-        parts.append(hint.rstrip(".") + ".")
+        parts.append(hint if hint.endswith("?") else hint.rstrip(".") + ".")
     return " ".join(parts)
 
 

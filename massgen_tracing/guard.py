@@ -27,6 +27,9 @@ _MAX_SAID: Final = 300
 _MAX_DETAIL: Final = 4000
 """Characters."""
 
+_MOST_OF_A_KIND: Final = 5
+"""Problems of one kind that are told apart, by what they are about."""
+
 
 @dataclass(slots=True)
 class Problem:
@@ -34,6 +37,7 @@ class Problem:
 
     Attributes:
         kind: short stable name, such as `recording.write`.
+        about: what of its kind it is about, where there may be several; None for all that came after the first few.
         message: the first occurrence, with what to do.
         detail: the first occurrence's traceback, empty when there was no exception.
         count: how often it happened.
@@ -44,32 +48,39 @@ class Problem:
     kind: str
     message: str
     detail: str = ""
+    about: str | None = ""
     count: int = 0
     lost: int = 0
     first: float = field(default_factory=time.time)
     last: float = 0.0
 
 
-_problems: dict[str, Problem] = {}
+_problems: dict[tuple[str, str | None], Problem] = {}
 _lock = finalization.Lock()
 _observer: Callable[[str, BaseException | None], None] | None = None
 
 
-def report(kind: str, message: str, *, error: BaseException | None = None, lost: int = 0, level: int = logging.WARNING) -> None:
+def report(
+    kind: str, message: str, *, about: str | None = "", error: BaseException | None = None, lost: int = 0, level: int = logging.WARNING
+) -> None:
     """Count a problem; log it the first time its kind is seen, unless the interpreter ends: a handler may wait for a lock that nobody gives back.
 
     Args:
         kind: short stable name; one line is logged per kind and process.
         message: what happened and what to do, as one line.
+        about: what of its kind it is about, where another one is another problem, as each wrong name is: the first few have a line each, and one
+            more line says that the rest is counted.
         error: the exception that was swallowed, if any.
         lost: how many records were lost.
         level: logging level of the one line.
     """
     with _lock.held():
-        problem = _problems.get(kind)
+        if about and (kind, about) not in _problems and sum(known == kind for known, _ in _problems) >= _MOST_OF_A_KIND:
+            about, message = None, f"{message} More of this kind are counted, and not said."
+        problem = _problems.get((kind, about))
         first = problem is None
         if problem is None:
-            problem = _problems[kind] = Problem(kind, message, _detail(error))
+            problem = _problems[kind, about] = Problem(kind, message, _detail(error), about)
         problem.count += 1
         problem.lost += lost
         problem.last = time.time()

@@ -36,6 +36,20 @@ def test_each_kind_is_said_once_and_counted_always(caplog: pytest.LogCaptureFixt
     assert one.first <= one.last
 
 
+def test_different_things_of_one_kind_are_different_problems(caplog: pytest.LogCaptureFixture) -> None:
+    """The first few are said, each once; all that come after them are counted as one, which says so."""
+    for _ in range(2):
+        for number in range(1000):
+            guard.report("one", f"{number} is wrong.", about=str(number))
+    guard.report("two", "else")
+    assert said(caplog) == [*(f"{number} is wrong." for number in range(5)), "5 is wrong. More of this kind are counted, and not said.", "else"]
+    assert [(problem.kind, problem.about, problem.count) for problem in guard.problems()] == [
+        *(("one", str(number), 2) for number in range(5)),
+        ("one", None, 2 * 995),
+        ("two", "", 1),
+    ]
+
+
 def test_reset_lets_each_kind_be_said_again(caplog: pytest.LogCaptureFixture) -> None:
     """After a reset a kind is new."""
     guard.report("one", "first")

@@ -28,7 +28,7 @@ def write(root: str | None, *, makes: bool) -> None:
             layout.make_directory(path.parent)
         with path.open("a", encoding="utf-8") as file:
             for problem in found:
-                said = {"message": scrub(problem.message), "detail": scrub(problem.detail)}
+                said = {"message": scrub(problem.message), "detail": scrub(problem.detail), "about": scrub(problem.about or "")}
                 file.write(json.dumps({"pid": os.getpid(), "version": __version__, **asdict(problem), **said}) + "\n")
     except (OSError, ValueError) as error:  # also a root that no file system can name
         guard.passing(error)

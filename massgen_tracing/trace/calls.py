@@ -69,7 +69,9 @@ class Openers:
         """
         provider, operation = identifier(provider), identifier(operation)
         if operation not in semconv.LLM_OPERATIONS:
-            self._spans.misuse("llm_operation", "Unknown operation of a model call", expected=one_of(semconv.LLM_OPERATIONS), got=operation)
+            self._spans.misuse(
+                "llm_operation", "Unknown operation of a model call", expected=one_of(semconv.LLM_OPERATIONS), got=operation, about=operation
+            )
         named = {
             semconv.GEN_AI_OPERATION: "chat",
             semconv.GEN_AI_PROVIDER: provider,
@@ -152,7 +154,6 @@ class LlmCall(_RoundWork):
     """One model call, `llm.{provider}.{operation}`; lasts until its stream has ended."""
 
     kind: ClassVar[SpanKind] = SpanKind.CLIENT
-    _over: ClassVar[str] = "has ended, as it does with a stream that it wraps"
 
     def __init__(
         self, spans: SpanFactory, provider: str, model: str | None, operation: str, attributes: Mapping[str, Any], base: Context | None
@@ -257,6 +258,7 @@ class LlmCall(_RoundWork):
         self.start()
         streams = self._spans.take("answer", answer, _streams, None)
         if streams:
+            self._over = "has ended, as it does with a stream that it wraps"
             return cast("T", Heard(answer, self.first_chunk, self._heard))
         if streams is not None:
             reply = Reply()

@@ -135,8 +135,27 @@ class SpanFactory:
         """What a child process of the current span was started in; None where nothing is recorded."""
         return None if self._place is None else self._place()
 
-    def misuse(self, kind: str, problem: str, expected: str | None = None, *, got: object | None = None, hint: str | None = None) -> None:
+    def misuse(
+        self,
+        kind: str,
+        problem: str,
+        expected: str | None = None,
+        *,
+        got: object | None = None,
+        hint: str | None = None,
+        instead: str = "",
+        about: str = "",
+    ) -> None:
         """The caller is wrong: an error in strict mode, else a counted warning.
+
+        Args:
+            kind: short stable name.
+            problem: what is wrong.
+            expected: what would have been right.
+            got: what was passed.
+            hint: the next step.
+            instead: what is done where it is no error, as the end of *problem*'s sentence.
+            about: what of its kind it is about, as `guard.report` has it.
 
         Raises:
             UsageError: in strict mode.
@@ -144,7 +163,7 @@ class SpanFactory:
         problem, got = cut_clean(problem, _SAID), clean("", got, _SAID)
         if self.strict:
             raise UsageError(problem, expected=expected, got=got, hint=hint)
-        guard.report(f"usage.{kind}", compose(problem, expected, got, hint))
+        guard.report(f"usage.{kind}", compose(problem + instead, expected, got, hint), about=about)
 
     def take(self, name: str, value: object, read: Callable[[object], T], otherwise: U) -> T | U:
         """An argument as what it stands for; *otherwise* where it stands for nothing of the kind, which is a mistake of the caller's.

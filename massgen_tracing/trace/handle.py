@@ -66,10 +66,10 @@ class Handle(Single):
     kind: ClassVar[SpanKind] = SpanKind.INTERNAL
     _has_own_scope: ClassVar[bool] = False
     """Whether what is below it starts in a Context of its own, which `_within` makes, and its span opens spans, as `_opened` has it."""
-    _over: ClassVar[str] = "has ended"
-    """What is said of it after its end."""
 
     # Before it starts; what most handles never get to have is not set on them.
+    _over: str = "has ended"
+    """What is said of it after its end."""
     span: ApiSpan = INVALID_SPAN
     session: InSession | None = None
     round: InRound | None = None

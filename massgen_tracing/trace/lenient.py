@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter
 from typing import Any, Final, TypeVar
 
@@ -16,6 +17,12 @@ T = TypeVar("T", bound=type)
 F = TypeVar("F", bound=Callable[..., Any])
 
 _BY_PLACE: Final = frozenset({Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD})
+_ALIKE: Final = 0.8
+"""How much alike a keyword and the argument that was meant are: `modle` and `model` just so."""
+
+_LONGEST: Final = 40
+"""Characters of a keyword that may be a misspelt argument."""
+
 _BY_NAME: Final = frozenset({Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY})
 
 
@@ -40,10 +47,13 @@ def takes_anything(method: F, misuse: Callable[[str, str, str], None] | None = N
     """
     own = 1 if misuse is None else 0
     """How many arguments are not the caller's."""
+    names = _names_beside_more(method) if own else frozenset()
 
     @functools.wraps(method)
     def called(*args: Any, **options: Any) -> Any:
         try:
+            if names and not names.issuperset(options):
+                _tell_misspelt(method.__name__, names, options, args[0]._spans.misuse)  # noqa: SLF001 - every owner has it
             return method(*args, **options)
         except UsageError:  # strict
             raise
@@ -109,6 +119,33 @@ def _fitted(method: Callable[..., Any], args: tuple[Any, ...], options: Mapping[
         else:
             fitting.setdefault(each.name, None)
     return args, fitting, ", ".join(wrong)
+
+
+def _names_beside_more(method: Callable[..., Any]) -> frozenset[str]:
+    """The names of a method's arguments, where it takes other keywords too, as attributes; empty where it does not."""
+    code = method.__code__
+    if not code.co_flags & inspect.CO_VARKEYWORDS:
+        return frozenset()
+    return frozenset(code.co_varnames[max(code.co_posonlyargcount, 1) : code.co_argcount + code.co_kwonlyargcount])
+
+
+def _tell_misspelt(method: str, names: frozenset[str], options: Iterable[str], misuse: Callable[..., None]) -> None:
+    """Tell of keywords that are attributes by what they are, and arguments by what they look like."""
+    for name in options:
+        if name not in names and (near := _near(name, names)):
+            hint = f"Did you mean {near}? An attribute of that name can be in attributes={{…}}" if "attributes" in names else f"Did you mean {near}?"
+            misuse(
+                f"keyword.{method}", f"{method}() was called with an unknown {name}", hint=hint, instead=", which becomes an attribute", about=name
+            )
+
+
+@functools.lru_cache(maxsize=1024)
+def _near(name: str, names: frozenset[str]) -> str:
+    """The one of the *names* that differs from *name* by a letter or two that were mistyped; empty for none."""
+    if len(name) > _LONGEST:
+        return ""
+    alike = [each for each in sorted(names) if abs(len(each) - len(name)) <= 1]
+    return next(iter(difflib.get_close_matches(name, alike, 1, _ALIKE)), "")
 
 
 def _attributes(given: object) -> Mapping[Any, Any]:

@@ -170,7 +170,8 @@ class Round(Work):
         """
         reason = identifier(reason)
         if not is_true(any_reason) and reason not in semconv.ENFORCEMENT_REASONS:
-            self._spans.misuse("enforcement", "Unknown enforcement reason", expected=one_of(semconv.ENFORCEMENT_REASONS), got=reason)
+            expected = one_of(semconv.ENFORCEMENT_REASONS)
+            self._spans.misuse("enforcement", "Unknown enforcement reason", expected=expected, got=reason, about=reason)
         self.event(
             "enforcement",
             {

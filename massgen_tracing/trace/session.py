@@ -64,7 +64,7 @@ class RoundOpeners:
         session = self._session(f"agent_round({agent_id!r})")
         session.expect(agent_id)
         if round_type not in semconv.ROUND_TYPES:
-            self._spans.misuse("round_type", "Unknown round_type", expected=one_of(semconv.ROUND_TYPES), got=round_type)
+            self._spans.misuse("round_type", "Unknown round_type", expected=one_of(semconv.ROUND_TYPES), got=round_type, about=round_type)
         labels = identifiers(context_labels)
         own = {
             semconv.ROUND_TYPE: round_type,
@@ -174,7 +174,7 @@ class Session(Work, RoundOpeners):
         self._check_open("finished()")
         reason = identifier(reason)
         if reason not in semconv.FINISH_REASONS:
-            self._spans.misuse("finish_reason", "Unknown finish reason", expected=one_of(semconv.FINISH_REASONS), got=reason)
+            self._spans.misuse("finish_reason", "Unknown finish reason", expected=one_of(semconv.FINISH_REASONS), got=reason, about=reason)
         self._put(semconv.FINISH_REASON, reason)
         self._put(semconv.FINISH_DETAILS, details)
 
@@ -203,8 +203,16 @@ class Session(Work, RoundOpeners):
             return
         near = difflib.get_close_matches(agent_id, self.agents, 1, 0.5)
         hint = f"Did you mean {near[0]}?" if near else "Name all of them: session(question, agents=[…])"
+        if arguments.is_label(agent_id):
+            hint = "It is the label of an answer: name the agent first, as in vote(agent_id, label)"
         self._spans.misuse(
-            "agent", "An agent is none of the session's, and is taken as it is", expected=one_of(self.agents[:_NAMED]), got=agent_id, hint=hint
+            "agent",
+            "An agent is none of the session's",
+            expected=one_of(self.agents[:_NAMED]),
+            got=agent_id,
+            hint=hint,
+            instead=", and is taken as it is",
+            about=agent_id,
         )
 
     # --- for rounds --------------------------------------------------------------------------------------------------------------

@@ -172,6 +172,54 @@ def test_what_is_of_the_wrong_type_is_one_counted_warning(wrong: Callable[[Any],
     assert says in problem.message
 
 
+@pytest.mark.parametrize(
+    ("call", "method", "name", "meant"),
+    [
+        (lambda t: t.llm_call("openai", modle="m"), "llm_call", "modle", "model"),
+        (lambda t: t.mcp_call("files", "read", transprot="pipe"), "mcp_call", "transprot", "transport"),
+        (lambda t: t.session("q").start().agent_round("a", bakend="openai"), "agent_round", "bakend", "backend"),
+        (lambda t: t.span("work", attribute="x"), "span", "attribute", "attributes"),
+    ],
+)
+def test_a_keyword_that_looks_like_an_argument_is_told_of(
+    call: Callable[[Any], Any], method: str, name: str, meant: str, swallowed: list[str]
+) -> None:
+    """Once, with the one that may be meant; it is an attribute all the same. In strict mode it is an error."""
+    with capture() as captured, pytest.raises(UsageError, match=rf"an unknown {name}\. Did you mean {meant}\?"):
+        call(captured.tracer)
+    with forgiving() as captured:
+        for _ in range(2):
+            call(captured.tracer).start().end()
+    assert all(attributes(span)[name] for span in captured.spans)
+    assert refused(swallowed) == [f"usage.keyword.{method}"] * 2
+    [problem] = guard.problems()
+    assert f"{method}() was called with an unknown {name}, which becomes an attribute. Did you mean {meant}?" in problem.message
+
+
+def test_other_keywords_are_attributes_without_a_word() -> None:
+    """Also those that have a part of their name in common with an argument."""
+    with capture() as captured, captured.tracer.llm_call("openai", model="m", model_version=1, temperature=0.5, models_tried=["a"], p=1):
+        captured.tracer.info("{template}", templates=1)
+    assert attributes(captured.find("llm.openai.stream"))["temperature"] == 0.5
+
+
+def test_what_comes_after_the_end_of_a_call_is_told_with_how_it_ended(swallowed: list[str]) -> None:
+    """Only of a call that has wrapped a stream it is said that it has ended with it."""
+    with forgiving() as captured:
+        with captured.tracer.llm_call("openai") as call:
+            pass
+        call.record_usage(1, 1)
+        (plain,) = guard.problems()
+        guard.reset()
+        streaming = captured.tracer.llm_call("openai")
+        list(streaming.wrap(iter([{"choices": []}])))
+        streaming.record_usage(1, 1)
+        (streamed,) = guard.problems()
+    assert refused(swallowed) == ["usage.handle"] * 2
+    assert "llm.openai.stream has ended. Call it" in plain.message
+    assert "llm.openai.stream has ended, as it does with a stream that it wraps. Call it" in streamed.message
+
+
 def test_what_is_said_of_an_argument_is_scrubbed_and_bounded(swallowed: list[str]) -> None:
     """A message about a secret, or about a long value, holds neither."""
     with forgiving() as captured:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 import massgen_tracing as mt
+from massgen_tracing import guard
 from massgen_tracing.errors import UsageError
 from massgen_tracing.testing import Captured, CountingIds, TickingClock, capture, left_behind
 from massgen_tracing.trace.tracer import Tracer
+from massgen_tracing.views.cli import main
 
 
 def a_whole_run(tracer: Tracer) -> None:
@@ -433,7 +436,7 @@ def test_what_is_called_on_a_handle_that_was_never_entered_is_said(call: str, sw
 def test_an_agent_that_the_session_does_not_have_is_told_of(name: Callable[[Any], object], swallowed: list[str]) -> None:
     """With those that it has, and the one that may be meant; it is taken as it is. Of a session that names no agents any will do."""
     with capture() as captured, captured.tracer.session("q", ["agent_a", "agent_b"]) as session:
-        with pytest.raises(UsageError, match=r"one of agent_a, agent_b, got 'agent_B'\. Did you mean agent_b\?"):
+        with pytest.raises(UsageError, match=r"session's\. Expected one of agent_a, agent_b, got 'agent_B'\. Did you mean agent_b\?$"):
             name(session)
     tracer = mt.configure(record=False, strict=False)
     with tracer.session("q", ["agent_a", "agent_b"]) as session:
@@ -442,6 +445,26 @@ def test_an_agent_that_the_session_does_not_have_is_told_of(name: Callable[[Any]
         name(session)
     assert swallowed == ["usage.agent"]
     swallowed.clear()
+
+
+def test_each_wrong_agent_is_told_of(swallowed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Once, to the log, to the file of problems and by `doctor`, and so is the label of an answer in an agent's place."""
+    tracer = mt.configure(root=tmp_path, strict=False)
+    with tracer.session("q", ["agent_a", "agent_b"]) as session:
+        for _ in range(2):
+            for wrong in ("agnet_b", "agnt_a", "agent_z"):
+                session.agent_round(wrong)
+        with session.agent_round("agent_a") as rnd:
+            rnd.vote("agent1.1")
+    assert [(problem.about, problem.count) for problem in guard.problems()] == [("agnet_b", 2), ("agnt_a", 2), ("agent_z", 2), ("agent1.1", 1)]
+    assert all("session's, and is taken as it is." in problem.message for problem in guard.problems())
+    assert "label of an answer" in guard.problems()[-1].message
+    mt.shutdown()
+    assert swallowed == ["usage.agent"] * 7
+    swallowed.clear()
+    assert main(["doctor", "--root", str(tmp_path)]) == 1
+    told = capsys.readouterr().out
+    assert [told.count(f"got '{wrong}'") for wrong in ("agnet_b", "agnt_a", "agent_z", "agent1.1")] == [1, 1, 1, 1]
 
 
 def test_a_vote_after_its_round_is_wrong_use_but_not_lost(swallowed: list[str]) -> None:

@@ -72,7 +72,7 @@ class Swallowed:
     """One kind of problem that runs under this root went on without, over all of their processes.
 
     Attributes:
-        kind: its short name.
+        kind: its short name; problems of one kind that are about different things, as wrong names are, are several.
         count: how often it happened.
         lost: how many records were lost to it.
         last: Unix time in seconds of the latest.
@@ -404,20 +404,20 @@ def read_problems(path: Path) -> tuple[tuple[Swallowed, ...], int]:
     except OSError:
         return (), 0
     # A process that was configured several times has written its counts several times, each time those from its beginning.
-    latest: dict[tuple[object, object, object], Mapping[str, Any]] = {}
+    latest: dict[tuple[object, ...], Mapping[str, Any]] = {}
     unreadable = 0
     for line in content[1 if skipped else 0 :]:
         if not line.strip():
             continue
         try:
             problem = json.loads(line)
-            latest[problem["pid"], problem["kind"], problem["first"]] = problem
+            latest[problem["pid"], problem["kind"], problem.get("about", ""), problem["first"]] = problem
         except (ValueError, TypeError, KeyError, RecursionError):
             unreadable += 1
-    kinds: dict[str, Swallowed] = {}
+    kinds: dict[tuple[str, str], Swallowed] = {}
     for problem in latest.values():
         kind = str(problem["kind"])
-        known = kinds.setdefault(kind, Swallowed(kind))
+        known = kinds.setdefault((kind, str(problem.get("about", ""))), Swallowed(kind))
         last = _number(problem.get("last"))
         if last >= known.last:
             known.last, known.message = last, str(problem.get("message", ""))
