@@ -2,8 +2,8 @@
 
 Layers are stacked: an agent framework, an instrumentation of its client, this package's facade. What counts once:
 
-- A model call within another one, by the spans' parents, is the same call, made by who stands below: the inner one counts. Where it is the only one,
-  it is completed by what only the outer one knows.
+- A model call within another one, by the spans' parents, without a tool call or an agent between them, is the same call, made by who stands below:
+  the inner one counts. Where it is the only one, it is completed by what only the outer one knows.
 - Two model calls of different instrumentations, one within the time of the other, that report the same tokens, are the same call too: some
   instrumentations do not make their spans current. The inner one counts.
 - A streamed call may tell its tokens in a record after its span (Logfire's `streaming response …`); both are one call.
@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 from massgen_tracing import conventions, semconv
 from massgen_tracing.model import SpanRecord, Usage
@@ -25,6 +26,9 @@ from massgen_tracing.prices.recorded import priced
 
 Key = tuple[str, str]
 """A span's trace and id."""
+
+_APART: Final = frozenset({"tool", "agent"})
+"""What is called by a model, and may call one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,8 @@ def model_calls(tree: Tree) -> list[ModelCall]:
         if _is_facade(span):
             of_facade.add(key)
         for parent in tree.above(span):
+            if tree.kinds[parent.key] in _APART:
+                break
             if (outer := parent.key) in said:
                 inner[outer].append(key)
                 if _is_facade(parent):

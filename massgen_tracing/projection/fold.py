@@ -77,6 +77,7 @@ class Fold(Scribe):
         self.tell(span.start_ns, "system_status", None, 0, {"message": "Coordination started", "kind": "session_start"})
 
     def _end(self, span: SpanRecord) -> None:
+        self._work.over()
         state = self.state
         state.end_ns, state.about = span.end_ns, span.attributes
         state.failed = span.status_code == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,6 +10,7 @@ from massgen_tracing import conventions, semconv
 from massgen_tracing.model import SpanRecord, Usage
 from massgen_tracing.prices.recorded import priced
 from massgen_tracing.projection import values
+from massgen_tracing.projection.calls import Call, Calls
 from massgen_tracing.projection.scribe import Scribe
 from massgen_tracing.projection.state import MOST_NAMES, OTHER, AgentState, RoundState, Tools, ToolStats
 from massgen_tracing.projection.usage import Used
@@ -17,32 +18,6 @@ from massgen_tracing.projection.values import text
 
 K = TypeVar("K", str, int)
 V = TypeVar("V")
-
-
-@dataclass(slots=True)
-class _Call:
-    """A model call that has ended.
-
-    Attributes:
-        used: what it says that it used.
-        first: seconds until its first chunk.
-        said: what came of it, each text with the type of its event.
-    """
-
-    span: SpanRecord
-    used: Usage
-    first: float | None
-    said: Sequence[tuple[str, str]]
-
-    @classmethod
-    def of(cls, span: SpanRecord) -> _Call:
-        about = span.attributes
-        first = conventions.number(about.get(semconv.GEN_AI_TIME_TO_FIRST_CHUNK))
-        return cls(span, values.usage_of(span), first, _written(about.get(semconv.GEN_AI_OUTPUT_MESSAGES)))
-
-    def completed(self, outer: _Call) -> _Call:
-        """With what only the call around it knows, which is the same one."""
-        return _Call(self.span, outer.used.updated(self.used), outer.first if self.first is None else self.first, self.said or outer.said)
 
 
 @dataclass(slots=True)
@@ -56,27 +31,18 @@ class _Open:
 
 
 class Work:
-    """Folds the spans of model calls, MCP calls and other tool calls. A call counts once, however many spans stand for it.
-
-    Of model calls within each other, whoever reports them, the inner one counts, as `insight.calls` has it; which also knows those that two
-    instrumentations report beside each other.
-    """
+    """Folds the spans of model calls, MCP calls and other tool calls. A call counts once, however many spans stand for it."""
 
     def __init__(self, scribe: Scribe) -> None:
         self._scribe = scribe
         self._wrappers: dict[str, _Open] = {}
         self._inside: set[str] = set()
-        self._calls: dict[str, str] = {}
-        """Model calls that go on, and the one around each; empty where there is none."""
-        self._between: dict[str, str] = {}
-        """Other spans that go on within a model call, and that call."""
-        self._held: dict[str, list[_Call]] = {}
-        """Calls that have ended within one that goes on."""
+        self._calls = Calls(self._count)
 
     def started(self, span: SpanRecord) -> None:
         """A call of the facade's has started."""
         if span.name.startswith(semconv.LLM_PREFIX):
-            self._call_started(span)
+            self._calls.started(span)
         elif span.name.startswith(semconv.TOOL_PREFIX):
             arguments = span.attributes.get(semconv.GEN_AI_TOOL_ARGUMENTS)
             name = text(span.attributes.get(semconv.GEN_AI_TOOL_NAME))
@@ -90,7 +56,7 @@ class Work:
     def ended(self, span: SpanRecord) -> None:
         """A call of the facade's has ended."""
         if span.name.startswith(semconv.LLM_PREFIX):
-            self._call_ended(span)
+            self._calls.ended(span)
         elif span.name.startswith(semconv.TOOL_PREFIX):
             self._wrapper_ended(span)
         elif span.span_id in self._inside:
@@ -99,23 +65,30 @@ class Work:
             self._tool_ended(span, span.span_id, values.length(span.attributes.get(semconv.GEN_AI_TOOL_ARGUMENTS)), mcp=True)
 
     def others_started(self, span: SpanRecord) -> None:
-        """A span of anybody's has started: a model call, or what may be between two."""
-        if _is_call(span):
+        """A span of anybody's has started: a model call, or what may be between two that are the same; tools and agents are not."""
+        kind = conventions.kind_of(span.name, span.attributes)
+        if kind == "model" and not conventions.is_record(span.attributes):
             self._scribe.seen(span, span.start_ns)
-            self._call_started(span)
-        elif around := self._call_around(span):
-            self._between[span.span_id] = around
+            self._calls.started(span)
+        elif kind not in {"tool", "agent"}:
+            self._calls.passed(span)
 
     def others_ended(self, span: SpanRecord) -> None:
         """A span of anybody's has ended: it counts where it is a model call, or a record of what a stream of Logfire's has used."""
-        if _is_call(span):
+        is_model = conventions.kind_of(span.name, span.attributes) == "model"
+        if is_model and not conventions.is_record(span.attributes):
             self._scribe.seen(span, span.end_ns or 0)
-            self._call_ended(span)
-        else:
-            self._between.pop(span.span_id, None)
-            if conventions.is_record(span.attributes) and conventions.kind_of(span.name, span.attributes) == "model":
-                agent, rnd = self._scribe.place(span) or (None, None)
-                self.use(agent, rnd, conventions.text_of(span.attributes, conventions.MODEL), _priced(span, values.usage_of(span)))
+            self._calls.ended(span)
+            return
+        self._calls.left(span.span_id)
+        if is_model:
+            agent, rnd = self._scribe.place(span) or (None, None)
+            used = _priced(span, values.usage_of(span))
+            self.use(agent, rnd, conventions.text_of(span.attributes, conventions.MODEL), used)
+
+    def over(self) -> None:
+        """The run is over."""
+        self._calls.rest()
 
     def use(self, agent: AgentState | None, rnd: RoundState | None, model: str, used: Usage) -> None:
         """Count usage that no model call stands for."""
@@ -130,27 +103,7 @@ class Work:
         for place in places:
             place.add(used)
 
-    def _call_around(self, span: SpanRecord) -> str:
-        parent = span.parent_span_id
-        return parent if parent in self._calls else self._between.get(parent, "")
-
-    def _call_started(self, span: SpanRecord) -> None:
-        self._calls[span.span_id] = self._call_around(span)
-
-    def _call_ended(self, span: SpanRecord) -> None:
-        call, within = _Call.of(span), self._held.pop(span.span_id, [])
-        around = self._calls.pop(span.span_id, None)
-        if around is None:  # what it is has been said at its end only
-            around = self._between.pop(span.span_id, "")
-        if len(within) == 1:
-            within = [within[0].completed(call)]
-        if around in self._calls:
-            self._held.setdefault(around, []).extend(within or [call])
-        else:
-            for each in within or [call]:
-                self._count(each)
-
-    def _count(self, call: _Call) -> None:
+    def _count(self, call: Call) -> None:
         span, state = call.span, self._scribe.state
         assert span.end_ns is not None
         model, provider = (conventions.text_of(span.attributes, keys) or OTHER for keys in (conventions.MODEL, conventions.PROVIDER))
@@ -224,10 +177,6 @@ class Work:
         )
 
 
-def _is_call(span: SpanRecord) -> bool:
-    return conventions.kind_of(span.name, span.attributes) == "model" and not conventions.is_record(span.attributes)
-
-
 def _priced(span: SpanRecord, used: Usage) -> Usage:
     """With its cost by the price list, where nobody said it; what the facade did not know the cost of, the list does not know either."""
     return used if span.name.startswith(semconv.LLM_PREFIX) else priced(used, span.attributes, span.start_ns, conventions.models_of(span.attributes))
@@ -255,15 +204,3 @@ def _arguments(said: object) -> dict[str, Any]:
     if isinstance(found, Mapping):
         return {str(key): item for key, item in found.items()}
     return {} if found is None else {"arguments": found}
-
-
-def _written(messages: object) -> list[tuple[str, str]]:
-    """The texts of a model's output, each with the type of its event."""
-    kinds = {"text": "text", "reasoning": "thinking"}
-    parts = [part for message in _mappings(values.decoded(messages)) for part in _mappings(message.get("parts"))]
-    told = [(kinds.get(text(part.get("type"))), text(part.get("content"))) for part in parts]
-    return [(kind, said) for kind, said in told if kind is not None and said]
-
-
-def _mappings(value: object) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []

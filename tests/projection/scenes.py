@@ -76,15 +76,25 @@ class Scene:
         said = {semconv.GEN_AI_OUTPUT_MESSAGES: [{"role": "assistant", "parts": [{"type": "text", "content": output}]}]} if output else {}
         self.end(span, **used, **said)
 
-    def layers(self, rnd: SpanRecord, kinds: Sequence[str]) -> None:
-        """Spans within each other, the outermost first: a call of the facade's, one of another instrumentation's, or anything else of somebody's."""
-        about = {semconv.GEN_AI_OPERATION: "chat", semconv.GEN_AI_REQUEST_MODEL: "gpt-4o-mini", semconv.GEN_AI_PROVIDER: "openai", **self.whose(rnd)}
+    def layers(self, rnd: SpanRecord, kinds: Sequence[str], order: Sequence[int] | None = None) -> None:
+        """Spans within each other.
+
+        Args:
+            rnd: what they are in.
+            kinds: the outermost first: a call of the facade's, one of another instrumentation's, a tool's, or anything else of somebody's.
+            order: in which they end; from the innermost on where it is not given. Those that are not in it do not end.
+        """
+        about = {semconv.GEN_AI_REQUEST_MODEL: "gpt-4o-mini", semconv.GEN_AI_PROVIDER: "openai"}
         spans = [rnd]
         for kind in kinds:
-            name = {"facade": "llm.openai.stream", "call": "chat gpt-4o-mini"}.get(kind, "RunnableSequence")
-            spans.append(self.begin(name, spans[-1], **(self.whose(rnd) if kind == "other" else about)))
-        for kind, span in reversed([*zip(kinds, spans[1:], strict=True)]):
-            self.end(span, **({} if kind == "other" else {semconv.GEN_AI_INPUT_TOKENS: 1000, semconv.GEN_AI_OUTPUT_TOKENS: 100}))
+            name, operation = {
+                "facade": ("llm.openai.stream", "chat"), "call": ("chat gpt-4o-mini", "chat"), "tool": ("execute_tool x", "execute_tool")
+            }.get(kind, ("RunnableSequence", ""))  # fmt: skip
+            said = {semconv.GEN_AI_OPERATION: operation, **about} if operation else {}
+            spans.append(self.begin(name, spans[-1], **self.whose(rnd), **said))
+        for place in reversed(range(len(kinds))) if order is None else order:
+            used = {} if kinds[place] in {"other", "tool"} else {semconv.GEN_AI_INPUT_TOKENS: 1000, semconv.GEN_AI_OUTPUT_TOKENS: 100}
+            self.end(spans[place + 1], **used)
 
     def tool(self, rnd: SpanRecord, name: str = "mcp__fs__read", arguments: str = '{"command": "ls"}', *, failed: bool = False) -> None:
         wrapper = self.begin(f"Tool execution: {name}", rnd, **self.whose(rnd), **{semconv.GEN_AI_TOOL_NAME: name})
@@ -177,7 +187,7 @@ _texts = st.text(max_size=20)
 
 
 @st.composite
-def scenes(draw: st.DrawFn) -> Scene:
+def scenes(draw: st.DrawFn, *, all_end: bool = False) -> Scene:
     """Any run: agents in any order at whatever they can be at, rounds left open, odd texts, steps back of the clock."""
     agents = tuple(draw(st.lists(st.sampled_from(["a", "b", "agent/../x", "final"]), min_size=1, max_size=3, unique=True)))
     scene = Scene(agents)
@@ -192,7 +202,9 @@ def scenes(draw: st.DrawFn) -> Scene:
             if what == "call":
                 scene.call(rnd, draw(_texts), draw(st.sampled_from([None, 0.1, 1e-9, float("nan")])), draw(_texts))
             elif what == "layers":
-                scene.layers(rnd, draw(st.lists(st.sampled_from(["facade", "call", "other"]), max_size=4)))
+                kinds = draw(st.lists(st.sampled_from(["facade", "call", "other", "tool"]), max_size=4))
+                order = draw(st.permutations(range(len(kinds))))
+                scene.layers(rnd, kinds, order if all_end or draw(st.booleans()) else order[1:])
             elif what == "tool":
                 scene.tool(rnd, draw(_texts), draw(_texts), failed=draw(st.booleans()))
             elif what == "enforce":

@@ -52,7 +52,7 @@ def test_whatever_a_run_does_each_state_obeys_the_schema(scene: Scene) -> None:
         phases = phases[phases.index(found["phase"]) :]
 
 
-@given(scenes())
+@given(scenes(all_end=True))
 @settings(max_examples=40, deadline=None)
 def test_calls_and_tokens_are_those_of_the_recording(scene: Scene) -> None:
     """Whoever reports a model call, and in however many layers, it counts once, as in what is said of the recording afterwards."""
@@ -66,6 +66,34 @@ def test_calls_and_tokens_are_those_of_the_recording(scene: Scene) -> None:
     assert found["calls_of_unknown_cost"] == sum(call.usage.cost is None for call in calls)
     costs = [call.usage.cost for call in calls if call.usage.cost is not None]
     assert found["cost"] == (pytest.approx(sum(costs)) if costs else None)
+
+
+def test_a_call_that_ends_later_than_the_one_around_it_counts_once() -> None:
+    """As a client's span does that ends with its stream; also where one of the two never ends. With a tool call between them both count."""
+    for kinds, order, calls in (
+        (["facade", "call"], [0, 1], 1), (["facade", "other", "call"], [0, 1, 2], 1), (["facade", "call"], [1], 1), (["facade", "call"], [0], 1),
+        (["facade", "tool", "facade"], None, 2), (["call", "other", "tool", "call"], None, 2),
+    ):  # fmt: skip
+        scene = Scene(("a",))
+        session = scene.session()
+        scene.layers(scene.round(session, "a", 0), kinds, order)
+        scene.end(session)
+        found = said(folded(scene.steps))["telemetry"]["total"]
+        assert (found["calls"], found["input_tokens"]) == (calls, 1000 * calls), (kinds, order)
+
+
+def test_a_span_that_says_at_its_end_only_that_it_is_a_call_counts_once() -> None:
+    """With a call within it that has counted it is the same one."""
+    for inner in (True, False):
+        scene = Scene(("a",))
+        session = scene.session()
+        rnd = scene.round(session, "a", 0)
+        outer = scene.begin("chat gpt-4o-mini", rnd, **scene.whose(rnd))
+        if inner:
+            scene.layers(outer, ["call"])
+        scene.end(outer, **{semconv.GEN_AI_OPERATION: "chat", semconv.GEN_AI_INPUT_TOKENS: 1000})
+        scene.end(session)
+        assert said(folded(scene.steps))["telemetry"]["total"]["calls"] == 1
 
 
 def test_calls_of_other_instrumentations_stand_in_the_file_of_a_run(tmp_path: Path) -> None:
