@@ -226,9 +226,16 @@ def efficiency(subject: Subject) -> Iterator[Section]:
         f"{f', {each.count} times' if each.count > 1 else ''} (span {each.longest.span.span_id})"
         for each in analysis.path[:_BOTTLENECKS]
     ]
+    rest = total - sum(each.seconds for each in analysis.path)
+    idle = (
+        [Paragraph(f"For {rest:.2f} seconds ({percent(rest, total)} of the run) it waited for none of them.")]
+        if waited and rest > total / 100
+        else []
+    )
     yield Section(3, "Top Bottlenecks", [
         Paragraph("What the run waited for: each operation is the one that had ended last before the next one began."),
         *([Items(waited, ordered=True)] if waited else [Paragraph("No model call and no tool call is recorded.")]),
+        *idle,
         *listed(told(analysis.of("stall", "slow_operation")), "No agent stood still, and no operation was slow beyond the thresholds."),
     ])  # fmt: skip
 
