@@ -111,7 +111,8 @@ def summary(watched: Iterable[Watched]) -> Iterable[str]:
         spent = "" if used is None else f"  {text.tokens(used.input, used.output)}  {text.cost(used.cost)}".rstrip()
         yield text.clean(f"  {each.subject.name}  {verdict.state}  {verdict.evidence.quote}{spent}")
         for item in verdict.checklist:
-            if item.holds is not True or verdict.state != "completed":
+            is_told = item.holds is not None or item.detail not in {"", verdict.evidence.quote}
+            if is_told and (item.holds is not True or verdict.state != "completed"):
                 yield text.clean(f"    {_HOLDS[item.holds]:<8} {item.name}" + (f": {item.detail}" if item.detail else ""))
         if verdict.state != "completed":
             yield from (text.clean(f"    | {said}") for said in verdict.evidence.context)

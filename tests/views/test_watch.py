@@ -50,6 +50,24 @@ def test_lines_for_people(work: Path, capfd: pytest.CaptureFixture[str]) -> None
     assert "    no       report.md is there and not empty: is missing\n" in said
 
 
+@pytest.mark.parametrize("target", ["file:{}/none.log", "pid:4194305", "tmux:none-of-that-name"])
+def test_of_what_was_never_seen_nothing_is_claimed(tmp_path: Path, capfd: pytest.CaptureFixture[str], target: str) -> None:
+    """What is not there has no output that could be free of errors, and no exit code."""
+    assert main(["watch", target.format(tmp_path), "--timeout", "0.05", "--poll-max", "0.1"]) in {2, 3}
+    said = capfd.readouterr().out
+    assert "no error in the output" not in said
+    assert "exit code 0" not in said
+
+
+def test_a_run_that_has_finished_lists_nothing_that_nobody_can_know(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The exit code of its process, say."""
+    attempt = tmp_path / "log_20270115_080000_000000" / "turn_1" / "attempt_1"
+    attempt.mkdir(parents=True)
+    (attempt / "status.json").write_text('{"telemetry": {}, "finish_reason": "completed"}')
+    assert main(["watch", str(attempt.parents[1])]) == 0
+    assert "unknown" not in capfd.readouterr().out
+
+
 def test_objects_for_programs(work: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """One a change, and the summary at the end, by the published schema."""
     (work / "output.log").write_text("x\nTraceback (most recent call last):\nMemoryError\n")

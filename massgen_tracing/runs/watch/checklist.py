@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from massgen_tracing.runs.watch.signals import Rank, Signal
+from massgen_tracing.runs.watch.signals import Facts, Rank, Signal
 
 Check = Callable[[], bool | None]
 """A condition of the caller's own; None where it cannot be told."""
@@ -53,15 +54,21 @@ MARKER = "marker"
 ERROR = "error"
 
 
-def items(wanted: Wanted, signals: Mapping[str, Signal]) -> tuple[Item, ...]:
+EXIT_CODE: Final = "exit code 0"
+NO_ERROR: Final = "no error in the output"
+UNASKED: Final = frozenset({EXIT_CODE, NO_ERROR})
+"""Conditions that nobody has asked for by name."""
+
+
+def items(wanted: Wanted, facts: Facts) -> tuple[Item, ...]:
     """The list as it is now."""
-    return (_exit(signals.get(EXIT)), *map(_file, wanted.files), _no_error(signals.get(ERROR)), *_marker(wanted, signals), *_own(wanted.checks))
+    return (_exit(facts.signals.get(EXIT)), *map(_file, wanted.files), _no_error(facts), *_marker(wanted, facts.signals), *_own(wanted.checks))
 
 
 def _exit(ended: Signal | None) -> Item:
     if ended is None or ended.state == "dead":
-        return Item("exit code 0", None, "" if ended is None else ended.quote)
-    return Item("exit code 0", ended.state == "completed", ended.quote)
+        return Item(EXIT_CODE, None, "" if ended is None else ended.quote)
+    return Item(EXIT_CODE, ended.state == "completed", ended.quote)
 
 
 def _file(path: Path) -> Item:
@@ -80,8 +87,13 @@ def _file(path: Path) -> Item:
     return Item(name, size > 0, f"{size} bytes" if size else "is empty")
 
 
-def _no_error(error: Signal | None) -> Item:
-    return Item("no error in the output", error is None, "" if error is None else f"{error.category}: {error.quote}")
+def _no_error(facts: Facts) -> Item:
+    error, ended = facts.signals.get(ERROR), facts.signals.get(EXIT)
+    if error is not None:
+        return Item(NO_ERROR, False, f"{error.category}: {error.quote}")
+    # Where no output was seen, there was none only if the process was followed to its exit code.
+    followed = ended is not None and ended.state != "dead"
+    return Item(NO_ERROR, True if facts.last_line or MARKER in facts.signals or followed else None)
 
 
 def _marker(wanted: Wanted, signals: Mapping[str, Signal]) -> tuple[Item, ...]:

@@ -60,9 +60,9 @@ RUN_TIME: Final = "run time"
 
 def judge(facts: Facts, wanted: Wanted, patience: Patience, now: float) -> Verdict:
     """The state of what *facts* tell of, at a moment in Unix seconds."""
-    items = checklist.items(wanted, facts.signals)
+    items = checklist.items(wanted, facts)
     evidence = _decided(facts, wanted, items, patience, now)
-    against = [signal for signal in _by_trust(facts.signals.values()) if signal is not evidence and _contradicts(signal, evidence)]
+    against = [signal for signal in _by_trust(facts.signals.values()) if signal.name != evidence.name and _contradicts(signal, evidence)]
     return Verdict(evidence.state, evidence, tuple(against), items)
 
 
@@ -84,7 +84,7 @@ def _decided(facts: Facts, wanted: Wanted, items: tuple[Item, ...], patience: Pa
 
 def _complete(items: tuple[Item, ...], success: Signal, now: float) -> Signal:
     """A success that is claimed, unless a condition does not hold; an error in the output may have been got over."""
-    broken = [item for item in items if item.holds is False and item.name != "no error in the output"]
+    broken = [item for item in items if item.holds is False and item.name != checklist.NO_ERROR]
     return checklist.as_signal(broken[0], now) if broken else success
 
 
@@ -97,7 +97,7 @@ def _ended(facts: Facts, wanted: Wanted, items: tuple[Item, ...], ended: Signal,
     if broken is not None:
         return checklist.as_signal(broken, now)
     asked = bool(wanted.files or wanted.marker or wanted.checks)
-    if ended.state == "dead" and not (asked and all(item.holds is not None for item in items if item.name != "exit code 0")):
+    if ended.state == "dead" and not (asked and all(item.holds is not None for item in items if item.name not in checklist.UNASKED)):
         return ended
     if facts.needs_outcome:
         return replace(ended, state="failed", quote=f"{ended.quote}, and {facts.program or 'the program'} has not said that it succeeded")

@@ -86,7 +86,8 @@ def test_a_rate_limit_is_told_while_it_lasts() -> None:
     """It is no failure, and over when something else comes."""
     known = facts(active=NOW)
     known.signals[ERROR] = Signal(Rank.ERROR, ERROR, "failed", "line 3: 429 Too Many Requests", NOW, "rate_limit")
-    assert judged(known, now=NOW + 5).state == "rate_limited"
+    verdict = judged(known, now=NOW + 5)
+    assert (verdict.state, verdict.contradicting) == ("rate_limited", ())  # what is evidence does not speak against itself
     known.moved("output", NOW + 30)
     assert judged(known, now=NOW + 31).state == "running"
 
@@ -119,6 +120,18 @@ def test_the_checklist_says_yes_no_or_unknown(tmp_path: Path) -> None:
         "breaks": (None, "ZeroDivisionError: division by zero"),
     }
     assert (verdict.state, verdict.evidence.quote) == ("failed", "empty is there and not empty: is empty")
+
+
+def test_no_output_is_free_of_errors_that_nobody_saw() -> None:
+    """It is, where some was seen, or the process was followed to its exit code."""
+    for known, holds in (
+        (facts(active=None), None),
+        (facts(GONE, alive=False), None),
+        (facts(EXITED, alive=False), True),
+        (facts(last_line="hello"), True),
+        (facts(BROKEN), False),
+    ):
+        assert {item.name: item.holds for item in judged(known).checklist}["no error in the output"] is holds
 
 
 def test_what_is_gone_has_completed_where_all_that_was_asked_for_is_there(tmp_path: Path) -> None:
