@@ -20,13 +20,15 @@ from massgen_tracing.store.reading.values import Malformed
 SPANS: Final = b'"spans":[{'
 """Begins the list of spans; inside of a JSON text the quotes would be escaped."""
 
-_TAIL: Final = b"}]}]}]}\n"
+TAIL: Final = b"}]}]}]}\n"
+"""Behind the fields of a span; ends the line."""
+
 PENDING: Final = (
     f'{{"key":"{semconv.LOGFIRE_SPAN_TYPE}","value":{{"stringValue":"{semconv.SPAN_TYPE_PENDING}"}}}},'
     f'{{"key":"{semconv.LOGFIRE_PENDING_PARENT}","value":{{"stringValue":"'
 ).encode()
 
-PENDING_END: Final = -(16 + len(b'"}}]') + len(_TAIL))
+PENDING_END: Final = -(16 + len(b'"}}]') + len(TAIL))
 PENDING_START: Final = PENDING_END - len(PENDING)
 """Where, from its end, a start's line says that it is one; the id of the span's parent follows."""
 
@@ -54,7 +56,7 @@ class LineDecoder:
         if head is None or home is None or line.count(_INTEGER) != line.count(_INTEGER + b'"'):
             return None
         try:
-            return otlp.span_record(orjson.loads(line[len(head) - 1 : -len(_TAIL) + 1]), *home, self._decoder.complain)
+            return otlp.span_record(orjson.loads(line[len(head) - 1 : -len(TAIL) + 1]), *home, self._decoder.complain)
         except (ValueError, Malformed, RecursionError):
             return None
 
@@ -68,7 +70,7 @@ class LineDecoder:
 
     def head(self, line: bytes) -> bytes | None:
         """Resource and scope, up to where the span begins, of a line that is written as our writer writes; None for any other line."""
-        if not line.endswith(_TAIL):
+        if not line.endswith(TAIL):
             return None
         if self._last and line.startswith(self._last):  # as most lines do
             return self._last
@@ -100,7 +102,7 @@ class LineDecoder:
         if head.count(_INTEGER) != head.count(_INTEGER + b'"'):
             return None
         try:
-            document: Any = orjson.loads(head + _TAIL)
+            document: Any = orjson.loads(head + TAIL)
             resource_spans = document["resourceSpans"][0]
             scope_spans = resource_spans["scopeSpans"][0]
             plain = {"resourceSpans": [{"resource": resource_spans["resource"], "scopeSpans": [{"scope": scope_spans["scope"], "spans": [{}]}]}]}

@@ -17,7 +17,7 @@ import orjson
 from massgen_tracing import layout
 from massgen_tracing.model import Attributes, Resource, SpanRecord
 from massgen_tracing.store.reading import liveness, otlp
-from massgen_tracing.store.reading.lines import LineDecoder
+from massgen_tracing.store.reading.lines import TAIL, LineDecoder
 from massgen_tracing.store.reading.recording import unfinished
 from massgen_tracing.store.reading.spans import SpanKey
 
@@ -28,20 +28,22 @@ CALLING: Final = frozenset({3, 4})
 
 _CALLING_TEXTS: Final = frozenset(b"%d" % kind for kind in CALLING)
 
-_TEXT: Final = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+# What is plain is JSON, and of the kinds that can be read, to the last byte: what the total reader would skip is never drawn.
+_TEXT: Final = rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
+_NUMBER: Final = rb"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,2})?"
+_SCALAR: Final = rb'\{(?:"stringValue":' + _TEXT + rb'|"intValue":"-?[0-9]{1,18}"|"doubleValue":' + _NUMBER + rb'|"boolValue":(?:true|false))\}'
+_LIST: Final = rb'\{"arrayValue":\{"values":\[' + _SCALAR + rb"(?:," + _SCALAR + rb")*+\]\}\}"
+_ATTRIBUTE: Final = rb'\{"key":' + _TEXT + rb',"value":(?:' + _SCALAR + rb"|" + _LIST + rb")\}"
+_ATTRIBUTES: Final = re.compile(rb"(?:" + _ATTRIBUTE + rb"(?:," + _ATTRIBUTE + rb")*+)?+\]" + re.escape(TAIL))
+"""To the end of the line; none of them has keys of its own."""
+
 _TIME: Final = rb"[1-8][0-9]{18}"
 _FIELDS: Final = re.compile(
     rb'"traceId":("(?!0{32})[0-9a-f]{32}"),"spanId":"((?!0{16})[0-9a-f]{16})",(?:"parentSpanId":"((?!0{16})[0-9a-f]{16})",)?'
-    rb'(?:"status":\{"code":([0-2])(?:,"message":' + _TEXT + rb')?\},)?(?:"flags":[0-9]{1,9},)?"name":(' + _TEXT + rb'),"kind":([0-5]),'
+    rb'(?:"status":\{"code":([0-2])(?:,"message":' + _TEXT + rb')?\},)?(?:"flags":(?:0|[1-9][0-9]{0,8}),)?"name":(' + _TEXT + rb'),"kind":([0-5]),'
     rb'"startTimeUnixNano":"(' + _TIME + rb')","endTimeUnixNano":"(' + _TIME + rb')","attributes":\['
 )
 _STRING: Final = re.compile(rb'"stringValue":(' + _TEXT + rb")\}")
-_MORE: Final = b'],"'
-"""Behind the beginning of the attributes: another field of the span; or the end of a text, which does no harm."""
-
-_NESTED: Final = b'"kvlistValue"'
-"""A value that has keys of its own."""
-
 _BUFFER: Final = 1 << 20
 
 
@@ -151,7 +153,7 @@ class Lines(Generic[M]):
         """The span of a plain line; None for any other."""
         head = self._decoder.head(line)
         fields = None if head is None else _FIELDS.match(line, len(head))
-        if head is None or fields is None:
+        if head is None or fields is None or _ATTRIBUTES.fullmatch(line, fields.end()) is None or not _is_text(line):
             return None
         trace, span, parent, status, name, kind, start, end = fields.groups()
         place = fields.end()
@@ -160,7 +162,7 @@ class Lines(Generic[M]):
             meanings = self._meanings[name] = {}
             if self._asked.whole(orjson.loads(name)):
                 self._whole.add(name)
-        said = None if name in self._whole or line.find(_MORE, place) >= 0 else self._said(line, place)
+        said = None if name in self._whole else self._said(line, place)
         if said is None:
             return None
         meaning = meanings.get(said)
@@ -177,7 +179,6 @@ class Lines(Generic[M]):
 
     def _said(self, line: bytes, place: int) -> tuple[bytes | None, ...] | None:
         """The texts of the wanted attributes that a line has from a place on; None where that is not plain."""
-        nested = line.find(_NESTED, place)
         said: list[bytes | None] = []
         for beginning in self._beginnings:
             at = line.find(beginning, place)
@@ -185,7 +186,18 @@ class Lines(Generic[M]):
                 said.append(None)
                 continue
             text = _STRING.match(line, at + len(beginning))
-            if text is None or 0 <= nested < at or line.find(beginning, text.end()) >= 0:  # another type, or somebody else's key, or twice
+            if text is None or line.find(beginning, text.end()) >= 0:  # another type, or twice
                 return None
             said.append(text[1])
         return tuple(said)
+
+
+def _is_text(line: bytes) -> bool:
+    """Whether a line is UTF-8."""
+    if line.isascii():
+        return True
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from massgen_tracing import layout
-from massgen_tracing.errors import RecordingError
-from massgen_tracing.store.reading.outline import Asked, Lines, NoOutline, Outline
+from massgen_tracing.store.reading.outline import Asked, Lines, Outline
 from massgen_tracing.store.roots import reader
 
 M = TypeVar("M")
@@ -33,6 +32,6 @@ def read(paths: Iterable[Path], asked: Asked[M]) -> list[Outline[M]] | None:
                 from massgen_tracing.store.sealing import outlined  # loads Arrow, which live files do not need
 
                 found += outlined.read(path, asked)
-    except (NoOutline, OSError, RecordingError):
+    except Exception:  # noqa: BLE001 - whatever stops an outline, damage of any kind among it, the total reader skips it and reads the rest
         return None
     return found

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import orjson
-import pyarrow as pa
 from pyarrow import parquet
 
 from massgen_tracing.model import Resource
@@ -29,15 +28,12 @@ def read(path: Path, asked: Asked[M]) -> list[Outline[M]]:
     """The spans of a sealed file.
 
     Raises:
-        NoOutline: if it is no sealed recording, or cannot be read.
-        RecordingError: if its footer cannot be read.
+        NoOutline: if it is no sealed recording.
+        Exception: of any kind, if it is damaged.
     """
     if sealed.index(path) is None:
         raise NoOutline
-    try:
-        return _read(parquet.ParquetFile(path, pre_buffer=False), asked)
-    except (OSError, pa.ArrowException, ValueError) as error:
-        raise NoOutline from error
+    return _read(parquet.ParquetFile(path, pre_buffer=False), asked)
 
 
 def _read(file: parquet.ParquetFile, asked: Asked[M]) -> list[Outline[M]]:
