@@ -121,7 +121,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return int(_module(args.command).run(args))
         finally:
-            sys.stdout.flush()  # while it is still asked whether anybody reads it
+            if args.command != "exec":  # whose program's own it is
+                sys.stdout.flush()  # while it is still asked whether anybody reads it
     except errors.MassGenTracingError as error:
         from massgen_tracing.views.options import OBJECT_FORMATS
 
