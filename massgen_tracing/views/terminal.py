@@ -50,11 +50,18 @@ _STATE_STYLES: Final = {"live": "bold yellow", "interrupted": "bold red", "ended
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 
 
+class _Console(Console):
+    """A console that leaves it to the command what follows where the reader of a pipe went away."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console(file: TextIO | None = None, *, width: int | None = None) -> Console:
     """A console that obeys NO_COLOR to the letter, and is wide enough in a pipe."""
     stream = file or sys.stdout
     piped = not stream.isatty() and "COLUMNS" not in os.environ
-    return Console(
+    return _Console(
         file=stream,
         width=width or (_PIPE_WIDTH if piped else None),
         color_system=None if os.environ.get("NO_COLOR") else "auto",

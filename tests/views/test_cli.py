@@ -554,6 +554,20 @@ def test_a_key_that_no_span_has_is_named(root: Path, capsys: pytest.CaptureFixtu
     assert err.splitlines() == [f"massgen-tracing sql: no span has the attribute {note}" for note in notes]
 
 
+@pytest.mark.parametrize("words", [["trace"], ["logs", "list"], ["sql", "SELECT * FROM records"], ["summary"], ["export"]], ids=" ".join)
+def test_a_reader_that_goes_away_is_no_error(
+    root: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """As `head` does: nothing is said of it, and the exit code is 0."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as pipe:
+        monkeypatch.setattr("sys.stdout", pipe)
+        assert main([*words, "--root", str(root)]) == 0
+        monkeypatch.undo()
+    assert "roken" not in capfd.readouterr().err
+
+
 def test_a_hint_never_suggests_what_was_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where no span has any attribute, the documented keys are all that can be meant, and this is one of them."""
     sql = "SELECT attributes->>'gen_ai.usage.input_tokens' AS n FROM records"

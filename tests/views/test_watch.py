@@ -53,7 +53,7 @@ def test_lines_for_people(work: Path, capfd: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize("target", ["file:{}/none.log", "pid:4194305", "tmux:none-of-that-name"])
 def test_of_what_was_never_seen_nothing_is_claimed(tmp_path: Path, capfd: pytest.CaptureFixture[str], target: str) -> None:
     """What is not there has no output that could be free of errors, and no exit code."""
-    assert main(["watch", target.format(tmp_path), "--timeout", "0.05", "--poll-max", "0.1"]) in {2, 3}
+    assert main(["watch", target.format(tmp_path), "--timeout", "0.05", "--poll", "0.05", "--poll-max", "0.1"]) in {2, 3}
     said = capfd.readouterr().out
     assert "no error in the output" not in said
     assert "exit code 0" not in said

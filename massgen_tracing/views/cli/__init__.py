@@ -118,7 +118,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         args.refuse(f"unrecognized arguments: {' '.join(unknown)}")
     try:
-        return int(_module(args.command).run(args))
+        try:
+            return int(_module(args.command).run(args))
+        finally:
+            if args.command != "exec":  # whose program's own it is
+                sys.stdout.flush()  # while it is still asked whether anybody reads it
     except errors.MassGenTracingError as error:
         from massgen_tracing.views.options import OBJECT_FORMATS
 
