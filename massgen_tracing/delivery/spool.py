@@ -9,14 +9,14 @@ import math
 import os
 import time
 from bisect import bisect_right
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
 from massgen_tracing import layout, ledger
-from massgen_tracing.delivery.encode import EncodedSpan, Form, Protobuf
+from massgen_tracing.delivery.encode import EncodedSpan, Form, Protobuf, attempted
 from massgen_tracing.ledger import THROUGH, Entry
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading import liveness, otlp
@@ -225,18 +225,24 @@ class Spool:
         span = self._form.span(line, starts)
         if span is not None:
             return (span,), 0
+        return attempted(self._of_other_line, line) or ((), 1)
+
+    def _of_other_line(self, line: bytes) -> tuple[Sequence[EncodedSpan], int]:
         record = self._lines.span(line)
-        return self._of_odd_line(line) if record is None else (self._of_record(record), 0)
+        if record is None:
+            said = Said(str(self.path))
+            said.add((line,))
+            spans, unreadable = self._encoded(said.ended)
+            return spans, unreadable + said.report.skipped
+        starts = otlp.is_pending(record)
+        spans, unreadable = self._encoded([record] if (self._pending if starts else record.end_ns is not None) else ())
+        return [span._replace(starts=starts) for span in spans], unreadable
 
-    def _of_odd_line(self, line: bytes) -> tuple[list[EncodedSpan], int]:
-        said = Said(str(self.path))
-        said.add((line,))
-        return [self._form.record(each) for each in said.ended], said.report.skipped
-
-    def _of_record(self, record: SpanRecord) -> list[EncodedSpan]:
-        if otlp.is_pending(record):
-            return [self._form.record(record)._replace(starts=True)] if self._pending else []
-        return [self._form.record(record)] if record.end_ns is not None else []
+    def _encoded(self, records: Iterable[SpanRecord]) -> tuple[list[EncodedSpan], int]:
+        """Spans, and how many of them have no form in which they could be sent."""
+        made = [attempted(self._form.record, each) for each in records]
+        spans = [span for span in made if span is not None]
+        return spans, len(made) - len(spans)
 
     def _without_needless(self, batch: Batch) -> Batch:
         """A batch without the starts of spans that have ended in it, and without a span twice."""
@@ -264,8 +270,11 @@ class Spool:
         number = position
         for number, record in self._records(position):
             wanted = not self._only or str(record.resource.attributes.get(_INSTANCE)).encode() == self._only
-            if wanted and record.end_ns is not None and self._is_due(span := self._form.record(record)):
-                yield ((span, number),), number, 0
+            if wanted and record.end_ns is not None:
+                spans, unreadable = self._encoded((record,))
+                placed = [(span, number) for span in spans if self._is_due(span)]
+                if placed or unreadable:
+                    yield placed, number, unreadable
         if number > position:
             yield (), number, 0
 

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 
 from massgen_tracing.delivery.encode.octets import Lengths, Mask, Text, column, of_rows, offsets, varints, whole_rows
 from massgen_tracing.delivery.encode.protobuf import Protobuf
+from massgen_tracing.delivery.encode.shape import DOUBLE
+from massgen_tracing.delivery.encode.spans import attempted
 
 _VALUE: Final = b'","value":{"'
 _SHORT: Final = 120
@@ -62,13 +64,15 @@ def encoded(written: pa.BinaryArray, form: Protobuf) -> pa.BinaryArray:
         if kind.form:
             fits = _mask(pc.match_substring_regex(contents, kind.form))
             chosen, contents = chosen[fits], contents.filter(pa.array(fits))
+            if not len(chosen):
+                continue
         numbers.append(chosen)
         made.append(_whole(text.parts(begins[chosen], key_ends[chosen]), kind.encode(contents)))
     odd = np.ones(len(once), np.bool_)
     for chosen in numbers:
         odd[chosen] = False
     numbers.append(np.flatnonzero(odd))
-    made.append(pa.array([_odd(each, form) for each in once.filter(pa.array(odd)).to_pylist()], pa.binary()))
+    made.append(pa.array([attempted(form.attribute, each) for each in once.filter(pa.array(odd)).to_pylist()], pa.binary()))
     order = np.empty(len(once), np.int64)
     order[np.concatenate(numbers)] = np.arange(len(once))
     return pa.concat_arrays(made).take(pa.array(order)).take(found.indices)
@@ -77,13 +81,6 @@ def encoded(written: pa.BinaryArray, form: Protobuf) -> pa.BinaryArray:
 def _mask(of: pa.BooleanArray) -> Mask:
     found: Mask = of.to_numpy(zero_copy_only=False)
     return found
-
-
-def _odd(written: bytes, form: Protobuf) -> bytes | None:
-    try:
-        return form.attribute(written)
-    except (ValueError, TypeError):
-        return None
 
 
 def _whole(keys: pa.BinaryArray, values: pa.BinaryArray) -> pa.BinaryArray:
@@ -122,5 +119,5 @@ def _octet(numbers: Lengths) -> Any:
 _KINDS: Final = (
     _Kind(b'stringValue":"', b'"}}', 7, "", _texts),
     _Kind(b'intValue":"', b'"}}', 7, r"^-?\d{1,18}$", _integers),
-    _Kind(b'doubleValue":', b"}}", 5, r"^-?\d+(\.\d+)?(e[-+]?\d+)?$", _doubles),
+    _Kind(b'doubleValue":', b"}}", 5, f"^{DOUBLE}$", _doubles),
 )

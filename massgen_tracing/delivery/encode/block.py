@@ -30,8 +30,8 @@ from massgen_tracing.delivery.encode.octets import (
     whole_rows,
 )
 from massgen_tracing.delivery.encode.protobuf import BETWEEN, KEY, Protobuf
-from massgen_tracing.delivery.encode.spans import EncodedSpan, Form, Home
-from massgen_tracing.delivery.encode.text import DOCUMENT
+from massgen_tracing.delivery.encode.shape import REST
+from massgen_tracing.delivery.encode.spans import EncodedSpan, Form, Home, attempted
 from massgen_tracing.store.reading.lines import PENDING, PENDING_START, SPANS
 
 _MOST_HEADS: Final = 16
@@ -53,6 +53,9 @@ _DIGITS: Final = 19
 """Of a time between 2001 and 2262."""
 
 Times = npt.NDArray[np.uint64]
+
+_NONE: Final[tuple[Positions, list[EncodedSpan]]] = np.empty(0, np.int64), []
+"""Of these lines, none."""
 
 _NIBBLES: Final = np.full(256, 0xFF, np.uint8)
 _NIBBLES[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.uint8)
@@ -122,7 +125,7 @@ def runs(block: memoryview, position: int, form: Form, wanted: Callable[[bytes],
         if not wanted(head):
             given[numbers] = False
         elif head.isascii() and (home := form.home(head)) is not None:
-            plain, made = _plain(text.parts(begins[numbers] + len(head) - 1, ends[numbers]), home, form)
+            plain, made = attempted(_plain, text.parts(begins[numbers] + len(head) - 1, ends[numbers]), home, form) or _NONE
             for number, span in zip(numbers[plain].tolist(), made, strict=True):
                 found[number] = span
     chosen = np.flatnonzero(given)
@@ -179,7 +182,7 @@ def _plain(bodies: pa.BinaryArray, home: Home, form: Form) -> tuple[Positions, l
         contents, good = _contents(_Beginnings(keys, started, ended, parents, has_parent), *written, form)
     else:  # in JSON, as it stands
         contents = text.parts(begins[numbers], ends[numbers] + len(_SPAN_TAIL))
-        good = ~pc.match_substring(contents, DOCUMENT).to_numpy(zero_copy_only=False)
+        good = pc.match_substring_regex(text.parts(since + len(_NEXT), ends[numbers] + len(_SPAN_TAIL)), f"^{REST}$").to_numpy(zero_copy_only=False)
     above = binary(bounds(8 * has_parent.astype(np.int64)), parents[has_parent].tobytes())
     fields = zip(repeat(home), _listed(keys), above.to_pylist(), started.tolist(), contents.to_pylist(), repeat(False))
     made: Iterator[EncodedSpan] = map(tuple.__new__, repeat(EncodedSpan), fields)  # half the time of the class itself
@@ -203,7 +206,12 @@ def _ids(text: Text, *parts: tuple[Positions, int]) -> tuple[Octets, Mask]:
     """Ids that are written in hex, as bytes, a row each; and which rows are such ids."""
     nibbles = _NIBBLES[np.concatenate([text.rows(at, width) for at, width in parts], axis=1)]
     found: Octets = nibbles[:, ::2] << 4 | nibbles[:, 1::2]
-    return found, _every(nibbles < 16)
+    good = _every(nibbles < 16)
+    begin = 0
+    for _, width in parts:
+        good &= found[:, begin : begin + width // 2].any(axis=1)  # all zeros stand for no id
+        begin += width // 2
+    return found, good
 
 
 def _times(text: Text, at: Positions) -> tuple[Times, Mask]:
@@ -221,13 +229,7 @@ def _every(good: Mask) -> Mask:
 def _middles(written: pa.BinaryArray, form: Protobuf) -> pa.BinaryArray:
     """What stands between ids and times, encoded; null where it is not that of a plain span."""
     found = written.dictionary_encode()
-    made: list[bytes | None] = []
-    for each in found.dictionary.to_pylist():
-        try:
-            made.append(form.since(each))
-        except ValueError:
-            made.append(None)
-    return pa.array(made, pa.binary()).take(found.indices)
+    return pa.array([attempted(form.since, each) for each in found.dictionary.to_pylist()], pa.binary()).take(found.indices)
 
 
 def _listed(rows: Octets) -> list[bytes]:

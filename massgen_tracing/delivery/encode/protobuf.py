@@ -6,12 +6,14 @@ import re
 import struct
 from binascii import unhexlify
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final, NoReturn
 
 import orjson
 
 from massgen_tracing.delivery.encode import wire
-from massgen_tracing.delivery.encode.spans import EncodedSpan, Home, by_home
+from massgen_tracing.delivery.encode.shape import DOUBLE, IDS, TIME
+from massgen_tracing.delivery.encode.spans import EncodedSpan, Home, attempted, by_home
 from massgen_tracing.delivery.encode.wire import field, varint
 from massgen_tracing.model import Resource, Scope, SpanRecord
 from massgen_tracing.store.reading.lines import SPANS
@@ -25,13 +27,13 @@ _SINCE: Final = re.compile(rb'(?:"status":(\{[^{}\\]*\}),)?(?:"flags":(\d{1,9}),
 """What a span without events, links and what else is rare has between its ids and its times."""
 
 _PLAIN: Final = re.compile(
-    rb'"traceId":"([0-9a-f]{32})","spanId":"([0-9a-f]{16})",(?:"parentSpanId":"([0-9a-f]{16})",)?'
-    rb'("(?:status|flags|name)".*?,)"startTimeUnixNano":"([1-8]\d{18}|\d{1,18})",'
-    rb'"endTimeUnixNano":"([1-8]\d{18}|\d{1,18})","attributes":\[(.*)\]\}\]\}\]\}\]\}\n',
+    rf'{IDS}("(?:status|flags|name)".*?,)"startTimeUnixNano":"({TIME})","endTimeUnixNano":"({TIME})",'
+    r'"attributes":\[(.*)\]\}\]\}\]\}\]\}\n'.encode(),
     re.DOTALL,
 )
 """What follows the head on a line of our own writer."""
 
+_STATUSES: Final = range(3)
 _OF_HOME: Final = frozenset({"resource", "scope", "scopeSpans", "spans", "schemaUrl"})
 _OF_SCOPE: Final = frozenset({"name", "version", "attributes"})
 _NEVER: Final = b"\0"
@@ -44,7 +46,7 @@ BETWEEN: Final = b"," + KEY
 _VALUE: Final = b'","value":{'
 _TEXT: Final = b'"stringValue":"'
 _TEXT_END: Final = b'"}}'
-_NUMBER: Final = re.compile(rb'"(?:intValue":"(-?\d{1,19})"|doubleValue":(-?\d+(?:\.\d+)?(?:e[-+]?\d+)?))\}\}')
+_NUMBER: Final = re.compile(rf'"(?:intValue":"(-?\d{{1,18}})"|doubleValue":({DOUBLE}))\}}\}}'.encode())
 """Parts of an attribute, from behind the beginning of its key, whose value stands as it is."""
 
 _DOUBLE: Final = struct.Struct("<Bd")
@@ -58,7 +60,6 @@ class Protobuf:
     def __init__(self) -> None:
         self._head = _NEVER
         """Of the line before; most have the same."""
-        self._homes: dict[bytes, Home | None] = {}
         self._latest: tuple[Resource | None, Scope | None, Home] = None, None, Home(b"", b"")
         """Resource and scope of the record before, which those of a file share."""
         self._keys: dict[bytes, bytes] = {}
@@ -66,6 +67,9 @@ class Protobuf:
         """What recurs: attributes from behind the beginning of their keys, and what stands between ids and times."""
 
     def span(self, line: bytes, starts: bool = False) -> EncodedSpan | None:
+        return attempted(self._span, line, starts)
+
+    def _span(self, line: bytes, starts: bool) -> EncodedSpan | None:
         if not line.startswith(self._head):
             self._head = line[: line.find(SPANS) + len(SPANS)] or _NEVER
         found = _PLAIN.fullmatch(line, len(self._head))
@@ -73,20 +77,19 @@ class Protobuf:
         if found is None or home is None or not line.isascii():  # as our own writer's are; others may be no UTF-8
             return None
         trace_id, span_id, above, since, start, end, attributes = found.groups()
-        try:
-            made = b"".join(map(self.attribute, attributes[len(KEY) :].split(BETWEEN))) if attributes else b""
-            key, start_ns = unhexlify(trace_id + span_id), int(start)
-            parent = unhexlify(above) if above else b""
-            content = b"\x0a\x10%b\x12\x08%b%b%b%b%b" % (
-                key[:16],
-                key[16:],
-                b"\x22\x08" + parent if parent else b"",
-                self.since(since),
-                wire.times(start_ns, int(end)),
-                made,
-            )
-        except (ValueError, TypeError, struct.error):
+        made = b"".join(map(self.attribute, attributes[len(KEY) :].split(BETWEEN))) if attributes else b""
+        key, start_ns = unhexlify(trace_id + span_id), int(start)
+        parent = unhexlify(above) if above else b""
+        if not any(key[:16]) or not any(key[16:]) or (parent and not any(parent)):
             return None
+        content = b"\x0a\x10%b\x12\x08%b%b%b%b%b" % (
+            key[:16],
+            key[16:],
+            b"\x22\x08" + parent if parent else b"",
+            self.since(since),
+            wire.times(start_ns, int(end)),
+            made,
+        )
         return EncodedSpan(home, key, parent, start_ns, field(2, content), starts)
 
     def record(self, span: SpanRecord) -> EncodedSpan:
@@ -106,11 +109,7 @@ class Protobuf:
 
     def home(self, head: bytes) -> Home | None:
         """Resource and scope of a line's head; None where it is none."""
-        if head not in self._homes:
-            if len(self._homes) >= _MOST_KNOWN:
-                self._homes.clear()
-            self._homes[head] = _decoded_home(head)
-        return self._homes[head]
+        return decoded_home(head)
 
     def since(self, written: bytes) -> bytes:
         """What stands between a span's ids and its times, as fields of a Span message.
@@ -128,7 +127,10 @@ class Protobuf:
         made = field(5, name) + b"\x30" + varint(int(kind))
         if status:
             said = orjson.loads(status)
-            made += field(15, wire.status(said.get("code", 0), said.get("message", "")))
+            code, message = said.get("code", 0), said.get("message", "")
+            if type(code) is not int or code not in _STATUSES or not isinstance(message, str):
+                raise ValueError(status)
+            made += field(15, wire.status(code, message)) if code or message else b""
         if flags:
             made += wire.flags(16, int(flags))
         return self._remembered(written, made)
@@ -197,18 +199,20 @@ def _refuse(problem: str) -> NoReturn:
     raise ValueError(problem)
 
 
+@lru_cache(maxsize=256)
+def decoded_home(head: bytes) -> Home | None:
+    """Resource and scope of a line's head in protobuf; None where it says another thing than these, each with its schema."""
+    return attempted(_decoded_home, head)
+
+
 def _decoded_home(head: bytes) -> Home | None:
-    """None where it says more than resource and scope, each with its schema."""
-    try:
-        document = orjson.loads(head + b"}]}]}]}")  # which takes UTF-8 only
-        (of_resource,), (of_scope,) = document["resourceSpans"], document["resourceSpans"][0]["scopeSpans"]
-        resource, scope = of_resource["resource"], of_scope["scope"]
-        odd = of_resource.keys() - _OF_HOME | of_scope.keys() - _OF_HOME | resource.keys() - {"attributes"} | scope.keys() - _OF_SCOPE
-        if odd or document.keys() != {"resourceSpans"} or of_scope["spans"] != [{}]:
-            return None
-        texts = {name: scope.get(name, "") for name in ("name", "version")}
-        given = (attributes(each.get("attributes"), _refuse) for each in (resource, scope))
-        schemas = (each.get("schemaUrl", "") for each in (of_resource, of_scope))
-        return wire.home(Resource(next(given)), Scope(**texts, attributes=next(given)), *schemas)
-    except (ValueError, LookupError, TypeError, AttributeError):
+    document = orjson.loads(head + b"}]}]}]}")  # which takes UTF-8 only
+    (of_resource,), (of_scope,) = document["resourceSpans"], document["resourceSpans"][0]["scopeSpans"]
+    resource, scope = of_resource["resource"], of_scope["scope"]
+    odd = of_resource.keys() - _OF_HOME | of_scope.keys() - _OF_HOME | resource.keys() - {"attributes"} | scope.keys() - _OF_SCOPE
+    if odd or document.keys() != {"resourceSpans"} or of_scope["spans"] != [{}]:
         return None
+    texts = {name: scope.get(name, "") for name in ("name", "version")}
+    given = (attributes(each.get("attributes"), _refuse) for each in (resource, scope))
+    schemas = (each.get("schemaUrl", "") for each in (of_resource, of_scope))
+    return wire.home(Resource(next(given)), Scope(**texts, attributes=next(given)), *schemas)

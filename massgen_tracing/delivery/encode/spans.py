@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 from massgen_tracing.model import SpanRecord
+
+_Given = ParamSpec("_Given")
+_Made = TypeVar("_Made")
 
 
 class Home(NamedTuple):
@@ -58,6 +61,20 @@ class Form(Protocol):
 
     def request(self, spans: Iterable[EncodedSpan]) -> bytes:
         """The body of an ExportTraceServiceRequest with these spans."""
+
+
+def attempted(encode: Callable[_Given, _Made], *given: _Given.args, **options: _Given.kwargs) -> _Made | None:
+    """What *encode* makes; None where it cannot make anything of what it is given.
+
+    Whatever part of lines is encoded goes through here: what could not be taken goes on to a slower way that understands more, and what the last of
+    them cannot take is counted.
+    """
+    try:
+        return encode(*given, **options)
+    except MemoryError:  # which says nothing about the line
+        raise
+    except Exception:  # noqa: BLE001 - anyone may have written the line, and the lines of others must not wait for it: no list of errors is complete
+        return None
 
 
 def by_home(spans: Iterable[EncodedSpan]) -> dict[Home, list[bytes]]:

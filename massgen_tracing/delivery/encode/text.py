@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from binascii import unhexlify
 from collections.abc import Iterable
 from typing import Final
 
 import orjson
 
-from massgen_tracing.delivery.encode.spans import EncodedSpan, Home, by_home
+from massgen_tracing.delivery.encode.protobuf import decoded_home
+from massgen_tracing.delivery.encode.shape import IDS, REST
+from massgen_tracing.delivery.encode.spans import EncodedSpan, Home, attempted, by_home
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading.encode import document
 from massgen_tracing.store.reading.lines import SPANS
 
 DOCUMENT: Final = b'{"resourceSpans":['
-_IDS: Final = re.compile(rb'"traceId":"([0-9a-f]{32})","spanId":"([0-9a-f]{16})",(?:"parentSpanId":"([0-9a-f]{16})",)?')
-_BEGAN: Final = re.compile(rb'"startTimeUnixNano":"(\d+)"')
-_TAIL: Final = b"}]}]}]}\n"
+_SPAN: Final = re.compile(rf"\{{{IDS}{REST}".encode())
+_OUTER: Final = b"]}]}]}"
+_TAIL: Final = _OUTER + b"\n"
 _NEVER: Final = b"\0"
 """No line begins so."""
 
@@ -33,35 +34,38 @@ class Json:
         self._home = Home(b"", b"")
 
     def span(self, line: bytes, starts: bool = False) -> EncodedSpan | None:
-        return self._span(line, starts) if line.isascii() else None  # as our own writer's are; others may be no UTF-8
+        return attempted(self._span, line, starts)
 
-    def _span(self, line: bytes, starts: bool = False) -> EncodedSpan | None:
+    def _span(self, line: bytes, starts: bool) -> EncodedSpan | None:
         if not line.startswith(self._head):
             head = line[: line.find(SPANS) + len(SPANS)]
             home = self.home(head)
             if home is None:
                 return None
             self._head, self._home = head, home
-        at = len(self._head)
-        ids = _IDS.match(line, at)
-        if ids is None or not line.endswith(_TAIL) or line.find(DOCUMENT, at) >= 0:
+        found = _SPAN.fullmatch(line, len(self._head) - 1, len(line) - len(_TAIL)) if line.endswith(_TAIL) else None
+        if found is None:
             return None
-        began = _BEGAN.search(line, ids.end())
-        if began is None:
+        trace_id, span_id, above, start = found.groups()
+        key, parent = bytes.fromhex((trace_id + span_id).decode()), bytes.fromhex((above or b"").decode())
+        if not any(key[:16]) or not any(key[16:]) or (parent and not any(parent)):
             return None
-        trace_id, span_id, above = ids.groups()
-        parent = unhexlify(above) if above else b""
-        return EncodedSpan(self._home, unhexlify(trace_id + span_id), parent, int(began[1]), line[at - 1 : 1 - len(_TAIL)], starts)
+        return EncodedSpan(self._home, key, parent, int(start), found[0], starts)
 
     def home(self, head: bytes) -> Home | None:
         """Resource and scope of a line's head; None where it is none."""
-        return Home(head[len(DOCUMENT) : -1], b"") if head.startswith(DOCUMENT) else None
+        return _home(head) if head.startswith(DOCUMENT) and head.isascii() and decoded_home(head) is not None else None
 
     def record(self, span: SpanRecord) -> EncodedSpan:
-        found = self._span(orjson.dumps(document(span)) + b"\n")
-        assert found is not None
-        return found
+        made = orjson.dumps(document(span))
+        begin = made.find(SPANS) + len(SPANS)
+        key, parent = bytes.fromhex(span.trace_id + span.span_id), bytes.fromhex(span.parent_span_id)
+        return EncodedSpan(_home(made[:begin]), key, parent, span.start_ns, made[begin - 1 : -len(_OUTER)])
 
     def request(self, spans: Iterable[EncodedSpan]) -> bytes:
         groups = (home.resource + b",".join(found) + b"]}]}" for home, found in by_home(spans).items())
         return DOCUMENT + b",".join(groups) + b"]}"
+
+
+def _home(head: bytes) -> Home:
+    return Home(head[len(DOCUMENT) : -1], b"")
