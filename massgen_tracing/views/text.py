@@ -25,8 +25,8 @@ def shorten(text: str, width: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A duration with about three digits; empty for an unknown one."""
-    if seconds is None:
+    """A duration with about three digits; empty for an unknown one, and for what is no finite number."""
+    if seconds is None or not math.isfinite(seconds):
         return ""
     if seconds < 1:
         milliseconds = seconds * 1000
@@ -53,13 +53,13 @@ def number(count: int | None) -> str:
 
 
 def cost(usd: float | None, *, at_least: bool = False) -> str:
-    """A cost with at least four decimals, more where it is tiny; empty for an unknown one.
+    """A cost with at least four decimals, more where it is tiny; empty for an unknown one, and for what is no finite number.
 
     Args:
         usd: the cost.
         at_least: whether there are calls that are not in it, for nobody knows what they cost.
     """
-    if usd is None:
+    if usd is None or not math.isfinite(usd):
         return ""
     sign = "≥" if at_least else ""
     if usd <= 0:

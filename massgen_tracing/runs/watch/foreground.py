@@ -76,6 +76,8 @@ def _foreground(pids: Sequence[int]) -> Iterable[_Member]:
         except OSError:
             continue
         fields = rest.split()
+        if fields[0] == b"Z" and int(fields[17]) <= 1:  # it has ended, and its parent has not asked how
+            continue
         if group is None:
             group = int(fields[5])
         if group > 0 and int(fields[2]) == group:

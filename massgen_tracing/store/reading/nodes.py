@@ -6,7 +6,12 @@ A node is an object or an array. Its members or items are asked for once and in 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+DEEPEST: Final = 254
+"""Levels of a value, as many as orjson writes; what is nested deeper is not read, for nothing here could work with it."""
+
+TOO_DEEP: Final = f"a value that is nested deeper than {DEEPEST} levels"
 
 
 class Broken(Exception):
@@ -34,7 +39,7 @@ class Node(Protocol):
         """The key of the first member, which is still to be read; empty where there is none."""
 
 
-_ITEMS: int = 256
+_ITEMS: Final = 256
 
 
 def is_open(value: object) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from massgen_tracing.store.reading.nodes import Broken
+from massgen_tracing.store.reading.nodes import DEEPEST, TOO_DEEP, Broken
 from massgen_tracing.store.reading.values import Complain
 
 _SPACE: Final = re.compile(r"[ \t\r\n\0\ufeff]*")
@@ -24,6 +24,9 @@ _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 _SPARE_COMMA: Final = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=[ \t\r\n]*[]}])', re.DOTALL)
 _DOCUMENT: Final = re.compile(r'\{\s*"(?:resource_?(?:[Ss]pans|[Ll]ogs|[Mm]etrics)|batches)"|(?<=\n)\{\s*"(?:resource|scope_?[Ss]pans)"')
 """Begins a document; inside of a JSON text its quotes would be escaped."""
+
+_LINE_OF_DOCUMENT: Final = re.compile(rf"(?<=\n)(?:{_DOCUMENT.pattern})")
+"""The same at the beginning of a line."""
 
 _BEGINNING: Final = 64
 """Characters that are enough to know a document by."""
@@ -62,6 +65,7 @@ class Text:
         self._buffer = ""
         self._at = 0
         self._ended = False
+        self._begins = _DOCUMENT
         self._lines_before = 0
 
     @property
@@ -120,8 +124,9 @@ class Text:
                 except ValueError:
                     pass
                 else:
-                    self._at += len(piece)
-                    return value
+                    if not _is_too_deep(value):  # of others it may be one value only
+                        self._at += len(piece)
+                        return value
         return Container(self, is_object=begins == "{")
 
     def value(self) -> Any:
@@ -142,14 +147,19 @@ class Text:
                 if end < len(self._buffer) or self._ended or self._buffer[end - 1] in '}]"':
                     piece = self._buffer[self._at : end]
                     self._at = end
+                    if _is_too_deep(value):
+                        self._complain(TOO_DEEP)
+                        return _LOST
                     return _without_halves(value) if "\\ud" in piece or "\\uD" in piece else value
                 place = len(self._buffer)
             except StopIteration as stop:
                 place = int(stop.value)
             except json.JSONDecodeError as error:
                 place = len(self._buffer) if error.msg.startswith("Unterminated") else error.pos
-            except (ValueError, RecursionError):  # a number of thousands of digits; brackets in thousands of brackets
-                return self._mended("a value that is nested too deep, or too long")
+            except ValueError:  # a number of thousands of digits
+                return self._mended("a value that is too long")
+            except RecursionError:
+                raise self._too_deep() from None
             # Where the text that is here ends in the middle of something, the rest may come.
             if place < len(self._buffer) - 16:
                 return self._mended("a value that is no JSON")
@@ -169,12 +179,21 @@ class Text:
         self._at = end
         try:
             return _without_halves(json.loads(piece, strict=False))
-        except (ValueError, RecursionError):
+        except ValueError:
             self._complain(problem)
             return _LOST
 
+    def _too_deep(self) -> Broken:
+        """The next document is then looked for at the beginnings of lines: within such a value, each level may look like one."""
+        self._begins = _LINE_OF_DOCUMENT
+        return Broken(TOO_DEEP)
+
     def _end(self) -> int | None:
-        """Where the container that begins here ends, by its brackets; None where it does not, or another document begins before."""
+        """Where the container that begins here ends, by its brackets; None where it does not, or another document begins before.
+
+        Raises:
+            Broken: if it is nested too deep.
+        """
         if self._buffer[self._at : self._at + 1] not in {"{", "["}:
             return None
         while True:
@@ -182,6 +201,10 @@ class Text:
             for token in _TOKEN.finditer(self._buffer, self._at):
                 bracket = token[0]
                 depth += (bracket in "{[") - (bracket in "}]") if len(bracket) == 1 else 0
+                if depth > DEEPEST:
+                    if _LINE_OF_DOCUMENT.search(self._buffer, self._at + 1, token.end()):
+                        return None
+                    raise self._too_deep()
                 if not depth:
                     return None if _DOCUMENT.search(self._buffer, self._at + 1, token.end()) else token.end()
             if _DOCUMENT.search(self._buffer, self._at + 1) or len(self._buffer) - self._at > _MENDED or not self.more():
@@ -205,7 +228,9 @@ class Text:
                 continue
             found = self._several(between) if between else []
             if found:
-                yield found
+                shallow = self._shallow(found)
+                if shallow:
+                    yield shallow
                 continue
             value = self._value()
             if value is not _LOST:
@@ -241,12 +266,22 @@ class Text:
             return found
         return []
 
+    def _shallow(self, values: list[Any]) -> list[Any]:
+        """Those that are not nested too deep."""
+        if not _is_too_deep(values):
+            return values
+        kept = [value for value in values if not _is_too_deep(value)]
+        for _ in range(len(values) - len(kept)):
+            self._complain(TOO_DEEP)
+        return kept
+
     def recover(self) -> None:
         """After a broken document, go to where the next may begin: another document's first characters, or the next line."""
         in_document = self._buffer[self._at : self._at + 1] in {"{", "["}
         start = self._at + 1
+        begins, self._begins = self._begins, _DOCUMENT
         while True:
-            found = _DOCUMENT.search(self._buffer, start)
+            found = begins.search(self._buffer, start)
             line = -1 if in_document else self._buffer.find("\n", self._at)
             if line >= 0 and (found is None or line < found.start()):
                 self._at = line + 1
@@ -326,6 +361,20 @@ class Container:
     def _finish(value: Any) -> None:
         if isinstance(value, Container) and not value._used:  # noqa: SLF001 - one of our own
             value.whole()
+
+
+def _is_too_deep(value: Any) -> bool:
+    """Whether a value has more levels than are read."""
+    try:
+        orjson.dumps(value)  # which takes a tenth of what parsing took
+    except orjson.JSONEncodeError:  # also for numbers and texts that orjson does not have
+        pass
+    else:
+        return False
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for each in level if isinstance(each, dict | list) for inner in (each.values() if isinstance(each, dict) else each)]
+    return any(isinstance(each, dict | list) for each in level)
 
 
 def _without_halves(value: Any) -> Any:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
-from massgen_tracing.store.reading.nodes import Broken
+from massgen_tracing.store.reading.nodes import DEEPEST, TOO_DEEP, Broken
 
 Read = Callable[[int], bytes]
 """Gives so many bytes of the input, fewer at its end."""
@@ -184,11 +184,13 @@ def decode(content: bytes, message: Message) -> dict[str, Any]:
     """
     try:
         return _decoded(content, message)
-    except (IndexError, ValueError, struct.error, RecursionError) as error:
+    except (IndexError, ValueError, struct.error) as error:
         raise Broken("a message of protobuf that breaks off") from error
 
 
-def _decoded(content: bytes, message: Message) -> dict[str, Any]:
+def _decoded(content: bytes, message: Message, level: int = 1) -> dict[str, Any]:
+    if level > DEEPEST:
+        raise Broken(TOO_DEEP)
     made: dict[str, Any] = {}
     for number, wire, value in fields(content):
         field = message.get(number)
@@ -197,7 +199,7 @@ def _decoded(content: bytes, message: Message) -> dict[str, Any]:
         if isinstance(field.kind, dict):
             if wire != _LENGTH:
                 continue
-            found = [_decoded(value, field.kind)]
+            found = [_decoded(value, field.kind, level + 1)]
         elif wire == _LENGTH and field.kind not in {"string", "bytes"}:
             found = list(_packed(value, field.kind))
         else:

@@ -6,39 +6,55 @@ the spans `ai.….do…` of the library that it is made with.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from massgen_tracing.model import LogRecord, SpanRecord
 from massgen_tracing.runs.watch.transcripts import Call, Session, ToolUse
 from massgen_tracing.runs.watch.transcripts.session import moment, text
+from massgen_tracing.store.reading.values import as_float
 
 _FAILED: Final = re.compile(r"Process exited with code [1-9]")
 """A command of Codex that fails is a success of the tool that ran it."""
 
 
-def take(record: object, sessions: dict[str, Session]) -> None:
-    """Note what a record tells, in the session that it is of; of most nothing is noted."""
-    if isinstance(record, LogRecord):
-        teller = _LOGS.get(text(record.attributes.get("event.name")) or text(record.body))
-        session = text(record.attributes.get("session.id")) or text(record.attributes.get("conversation.id"))
-    elif isinstance(record, SpanRecord):
-        teller, session = _SPANS.get(record.name), text(record.attributes.get("ai.telemetry.metadata.sessionId"))
-    else:
-        return
-    if teller is not None and session:
-        teller(record, record.attributes, sessions.setdefault(session, Session(session, source="telemetry")))
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A record that tells something."""
+
+    record: LogRecord | SpanRecord
+    session: str
+    teller: _Teller
+
+    def note(self, sessions: dict[str, Session]) -> None:
+        """Note it in the session that it is of."""
+        self.teller(self.record, self.record.attributes, sessions.setdefault(self.session, Session(self.session, source="telemetry")))
+
+
+def told(records: Iterable[object]) -> Iterator[Told]:
+    """Those that tell something; most do not."""
+    for record in records:
+        if isinstance(record, LogRecord):
+            teller = _LOGS.get(text(record.attributes.get("event.name")) or text(record.body))
+            session = text(record.attributes.get("session.id")) or text(record.attributes.get("conversation.id"))
+        elif isinstance(record, SpanRecord):
+            teller, session = _SPANS.get(record.name), text(record.attributes.get("ai.telemetry.metadata.sessionId"))
+        else:
+            continue
+        if teller is not None and session:
+            yield Told(record, session, teller)
 
 
 def _claude_call(record: Any, said: Mapping[str, Any], session: Session) -> None:
     end, cached = record.time_ns, _count(said, "cache_read_tokens")
     sent = _count(said, "input_tokens") + cached + _count(said, "cache_creation_tokens")
-    key = text(said.get("request_id")) or f"{said.get('prompt.id')}/{said.get('event.sequence')}"
-    cost = said.get("cost_usd")
+    key = text(said.get("request_id")) or f"{said.get('prompt.id')}/{said.get('event.sequence')}/{end}"
     _call(
         session, key, "anthropic", said, end - _duration(said), end, sent, _count(said, "output_tokens"), cached,
-        cost=float(cost) if isinstance(cost, int | float | str) and re.fullmatch(r"[\d.]+(e-?\d+)?", str(cost)) else None,
+        cost=_amount(said, "cost_usd"),
     )  # fmt: skip
 
 
@@ -131,6 +147,12 @@ def _count(said: Mapping[str, Any], key: str) -> int:
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 19:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _amount(said: Mapping[str, Any], key: str) -> float | None:
+    """The same with decimals; None for what is none."""
+    amount = as_float(said.get(key))
+    return amount if amount is not None and math.isfinite(amount) and amount >= 0 else None
 
 
 def _duration(said: Mapping[str, Any]) -> int:

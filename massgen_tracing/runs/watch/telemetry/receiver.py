@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import threading
 from dataclasses import replace
@@ -17,6 +18,13 @@ from massgen_tracing.store.reading.sources import Foreign
 
 _LARGEST: Final = 64_000_000
 """Bytes of a request."""
+
+_LINE: Final = 100
+"""Bytes of a line that says how long a chunk is, and no more."""
+
+_DIGITS: Final = {10: re.compile(r"[0-9]{1,19}"), 16: re.compile(r"[0-9a-fA-F]{1,16}")}
+_EMPTY: Final = re.compile(rb"\s*\{\s*\}\s*")
+"""An export of nothing in JSON; in protobuf it is no bytes."""
 
 _TYPES: Final = frozenset({"application/json", "application/x-protobuf"})
 _POLL_SECONDS: Final = 0.1
@@ -68,10 +76,34 @@ class Telemetry:
         """
         with self._lock:
             self.taken += 1
-            path = Path(self._folder.name, "request")
+            path = Path(self._folder.name, f"request-{self.taken}")
+        try:
             path.write_bytes(body)
-            for record in Document(path).records():
-                events.take(record, self._sessions)
+            told = list(events.told(Document(path).records()))
+        finally:
+            path.unlink(missing_ok=True)
+        with self._lock:
+            for each in told:
+                each.note(self._sessions)
+
+
+class _Unreadable(Exception):
+    """A request's body that is not taken; with the status that says why."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+def _size(text: str, base: int) -> int:
+    """A number of bytes as HTTP writes it; `int` would take signs and underscores too.
+
+    Raises:
+        _Unreadable: if it is none.
+    """
+    if not _DIGITS[base].fullmatch(text):
+        raise _Unreadable(400)
+    return int(text, base)
 
 
 class _Server(ThreadingHTTPServer):
@@ -97,13 +129,15 @@ class _Handler(BaseHTTPRequestHandler):
         if kind not in _TYPES:  # a page in a browser may send others without asking first
             self._answer(415, kind)
             return
-        body = self._body()
-        if body is None:
+        try:
+            body = self._body()
+        except _Unreadable as unreadable:
             self.close_connection = True
-            self._answer(413, kind)
+            self._answer(unreadable.status, kind)
             return
         try:
-            self.server.telemetry.take(body)
+            if not _EMPTY.fullmatch(body):
+                self.server.telemetry.take(body)
         except (Foreign, OSError):
             self._answer(400, kind)
             return
@@ -112,20 +146,35 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Nothing: stderr is the watched program's."""
 
-    def _body(self) -> bytes | None:
-        """As it was sent; None where it is larger than any should be."""
+    def _body(self) -> bytes:
+        """As it was sent.
+
+        Raises:
+            _Unreadable: if it is larger than any should be, or has no end.
+        """
         if self.headers.get("transfer-encoding", "").lower() != "chunked":
-            length = int(self.headers.get("content-length") or 0)
-            return self.rfile.read(length) if length <= _LARGEST else None
+            return self._read(_size(self.headers.get("content-length") or "0", 10))
         body = bytearray()
-        while size := int(self.rfile.readline(100).partition(b";")[0], 16):
-            if len(body) + size > _LARGEST:
-                return None
-            body += self.rfile.read(size)
-            self.rfile.readline(100)
+        while size := _size(self.rfile.readline(_LINE).partition(b";")[0].decode("latin-1").strip(), 16):
+            body += self._read(size, len(body))
+            if self.rfile.readline(_LINE).strip():
+                raise _Unreadable(400)
         while self.rfile.readline(_LARGEST).strip():
             pass  # trailers
         return bytes(body)
+
+    def _read(self, size: int, before: int = 0) -> bytes:
+        """So many bytes behind others.
+
+        Raises:
+            _Unreadable: if they are too many, or fewer come.
+        """
+        if before + size > _LARGEST:
+            raise _Unreadable(413)
+        part = self.rfile.read(size)
+        if len(part) < size:
+            raise _Unreadable(400)
+        return part
 
     def _answer(self, status: int, kind: str) -> None:
         content = b"{}" if kind == "application/json" else b""
