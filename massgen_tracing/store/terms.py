@@ -6,6 +6,7 @@ import os
 import re
 import zoneinfo
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -26,18 +27,23 @@ DEFAULT_TIMEOUT: Final = 60.0
 UTC: Final = "UTC"
 """The zone in which times are told, unless another one is asked for."""
 
-_OFFSET: Final = re.compile(r"[+-]\d\d:?\d\d")
+ZONES: Final = "a name of the IANA database, such as 'Europe/Paris', or an offset ±HH:MM of at most 14 hours, such as '+02:00'"
+"""What a time zone can be."""
+
+# Other ways to write an offset are not known to the engine, to Arrow and to Python alike.
+_OFFSET: Final = re.compile(r"[+-](?:0[0-9]|1[0-3]):[0-5][0-9]|[+-]14:00")
+_OF_THIS_MACHINE: Final = frozenset({"localtime", "Factory"})
+"""Files beside the zones of the database, which are none."""
 
 
 def is_zone(name: str) -> bool:
-    """Whether a time zone is known here: by its name in the IANA database, or as an offset such as `+02:00`."""
-    if _OFFSET.fullmatch(name):
-        return True
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
-        return False
-    return True
+    """Whether a time zone is one of `ZONES` that is known here."""
+    return name == UTC or _OFFSET.fullmatch(name) is not None or name in _names()
+
+
+@lru_cache(maxsize=1)
+def _names() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones()) - _OF_THIS_MACHINE
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,8 +108,10 @@ def test_a_request_that_is_wrong(client: LogfireQueryClient, server: Client) -> 
     assert answer.status_code == 422
     said = {each["loc"][1] for each in answer.json()["detail"]}
     assert said == {"sql", "limit", "min_timestamp", "timezone", "explain", "deployment_environment"}
-    nowhere = {"sql": "SELECT 1", "min_timestamp": BEGINNING.isoformat(), "timezone": "Mars/Olympus"}
-    assert server.http.post("/v2/query", json=nowhere).json()["detail"][0]["loc"] == ["body", "timezone"]
+    for zone in ("Mars/Olympus", "+0530", "+25:00", "Factory"):
+        nowhere = server.http.post("/v2/query", json={"sql": "SELECT 1", "min_timestamp": BEGINNING.isoformat(), "timezone": zone})
+        assert (nowhere.status_code, nowhere.json()["detail"][0]["loc"]) == (422, ["body", "timezone"])
+        assert "an offset ±HH:MM" in nowhere.json()["detail"][0]["msg"]
     assert server.http.post("/v2/query", json={"sql": "SELECT 1"}).json()["detail"][0]["loc"] == ["body", "min_timestamp"]
     assert server.http.post("/v2/query", content=b"[").status_code == 422
     assert server.http.post("/v2/query", content=b" " * (2**20 + 1)).status_code == 422

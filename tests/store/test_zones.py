@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -90,6 +90,32 @@ def test_the_zone_of_a_question_is_that_of_its_times(root: Path) -> None:
     assert store.query(count, root).rows == store.query("SELECT count(*) AS n FROM records", root).rows
     with pytest.raises(QueryError, match="no such time zone"):
         store.query(count, root, timezone="Mars/Olympus")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "-00:00", "+05:30", "+14:00", "-14:00", "EST5EDT", "Etc/GMT+12"])
+def test_a_zone_is_the_same_as_that_of_a_question_and_in_a_statement(tmp_path: Path, zone: str) -> None:
+    """Names of the database and offsets, as Python and Arrow have them too."""
+    at = "to_timestamp_seconds(1800000000)"
+    asked, said = store.query(f"SELECT {at} AS t", tmp_path, timezone=zone), store.query(f"SELECT {at} AT TIME ZONE '{zone}' AS t", tmp_path)
+    assert asked.rows == said.rows == [{"t": datetime.fromtimestamp(1800000000, UTC)}]
+    assert asked.rows[0]["t"].utcoffset() == said.rows[0]["t"].utcoffset()
+    assert pa.ipc.open_stream(export.to_arrow(asked)).read_all().to_pylist() == asked.rows
+
+
+NO_ZONES = ["+0530", "-0000", "+05", "+5:30", "+25:00", "+14:01", "+13:60", "٠+05:30", "localtime", "Factory", "posixrules", "posix/Europe/Paris"]
+
+
+@pytest.mark.parametrize("zone", [*NO_ZONES, "europe/paris", " UTC", "../UTC"])
+def test_what_is_no_zone_is_refused_in_a_question_and_in_a_statement(tmp_path: Path, zone: str) -> None:
+    """Before anything is read in it; it is said what a zone can be."""
+    for refused in (
+        lambda: store.query("SELECT now()", tmp_path, timezone=zone),
+        lambda: store.query(f"SELECT now() AT TIME ZONE '{zone}'", tmp_path),
+    ):
+        with pytest.raises(
+            QueryError, match=r"no (such )?time zone .*Expected a name of the IANA database.* or an offset ±HH:MM of at most 14 hours"
+        ):
+            refused()
 
 
 def test_a_plan_is_told_where_it_is_asked_for(root: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from massgen_tracing.serve.queries.problems import Problem, wrong
 from massgen_tracing.store.terms import UTC as UTC_ZONE
-from massgen_tracing.store.terms import is_zone
+from massgen_tracing.store.terms import ZONES, is_zone
 
 MOST_ROWS: Final = 10_000
 """Logfire's most."""
@@ -122,7 +122,7 @@ class _Said:
             return UTC_ZONE
         if isinstance(value, str) and is_zone(value):
             return value
-        self._wrong(name, "timezone", "Input should be a time zone, such as Europe/Paris or +02:00")
+        self._wrong(name, "timezone", f"Input should be {ZONES}")
         return UTC_ZONE
 
     def checked(self, asked: Asked) -> Asked:

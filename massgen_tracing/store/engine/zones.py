@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from massgen_tracing.errors import QueryError
 from massgen_tracing.store.sql import dialect
-from massgen_tracing.store.terms import UTC, is_zone
+from massgen_tracing.store.terms import UTC, ZONES, is_zone
 
 _ENGINES_UTC: Final = "+00:00"
 """What the engine says for UTC in the types that it makes itself."""
@@ -53,7 +53,7 @@ def check(schema: pa.Schema, statement: dialect.Statement) -> None:
             place = statement.place_of(zone)
             raise QueryError(
                 f"There is no time zone {zone!r} here{f' ({place})' if place else ''}",
-                expected="a name of the IANA database, such as 'Europe/Paris', or an offset, such as '+02:00'",
+                expected=ZONES,
                 hint=None if zoneinfo.available_timezones() else "This machine has no such database: pip install tzdata",
             )
 

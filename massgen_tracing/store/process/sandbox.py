@@ -28,7 +28,7 @@ from massgen_tracing import errors
 from massgen_tracing.errors import QueryError
 from massgen_tracing.store.engine import limits
 from massgen_tracing.store.process import wire
-from massgen_tracing.store.terms import ClickHouse, Value, is_zone
+from massgen_tracing.store.terms import ZONES, ClickHouse, Value, is_zone
 
 if TYPE_CHECKING:
     from massgen_tracing.store.engine.answer import Result
@@ -266,7 +266,7 @@ def query(
     """The answer to one SELECT, from a worker; see `massgen_tracing.store.query`."""
     begun = time.monotonic()
     if not is_zone(timezone):
-        raise QueryError("There is no such time zone here", expected="a name of the IANA database, such as Europe/Paris, or +02:00", got=timezone)
+        raise QueryError("There is no such time zone here", expected=ZONES, got=timezone)
     if len(sql) > _MOST_CHARACTERS:
         raise QueryError("The statement is too long", expected=f"at most {_MOST_CHARACTERS:,} characters", got=len(sql))
     places = [sources] if isinstance(sources, str | Path) else sources

@@ -109,3 +109,14 @@ class LineDecoder:
             return self._decoder.home(document) if document == plain else None
         except (ValueError, LookupError, TypeError, RecursionError):
             return None
+
+
+def is_text(line: bytes) -> bool:
+    """Whether a line is UTF-8."""
+    if line.isascii():
+        return True
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

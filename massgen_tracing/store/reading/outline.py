@@ -17,7 +17,7 @@ import orjson
 from massgen_tracing import layout
 from massgen_tracing.model import Attributes, Resource, SpanRecord
 from massgen_tracing.store.reading import liveness, otlp
-from massgen_tracing.store.reading.lines import TAIL, LineDecoder
+from massgen_tracing.store.reading.lines import TAIL, LineDecoder, is_text
 from massgen_tracing.store.reading.recording import unfinished
 from massgen_tracing.store.reading.spans import SpanKey
 
@@ -153,7 +153,7 @@ class Lines(Generic[M]):
         """The span of a plain line; None for any other."""
         head = self._decoder.head(line)
         fields = None if head is None else _FIELDS.match(line, len(head))
-        if head is None or fields is None or _ATTRIBUTES.fullmatch(line, fields.end()) is None or not _is_text(line):
+        if head is None or fields is None or _ATTRIBUTES.fullmatch(line, fields.end()) is None or not is_text(line):
             return None
         trace, span, parent, status, name, kind, start, end = fields.groups()
         place = fields.end()
@@ -190,14 +190,3 @@ class Lines(Generic[M]):
                 return None
             said.append(text[1])
         return tuple(said)
-
-
-def _is_text(line: bytes) -> bool:
-    """Whether a line is UTF-8."""
-    if line.isascii():
-        return True
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

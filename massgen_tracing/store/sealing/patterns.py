@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from massgen_tracing import semconv
+from massgen_tracing.store.reading.lines import is_text
 from massgen_tracing.store.sealing import slices
 from massgen_tracing.store.sealing.slices import Bytes, Places, Rows
 
@@ -212,7 +213,7 @@ class Lines:
 def of(line: bytes) -> Pattern | None:
     """The pattern of a line; None where it is not plain."""
     fields = _FIELDS.match(line)
-    if fields is None or fields["status"] == b"":
+    if fields is None or fields["status"] == b"" or not is_text(line):
         return None
     values: list[Value] = []
     exception: list[Key] = []

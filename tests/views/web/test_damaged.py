@@ -40,6 +40,7 @@ def in_full(path: Path) -> dict[str, Any]:
 @example([(NAME, 1)])
 @example([(TEXT.index(b'"intValue"', NAME) + 4, ord('"'))])
 @example([(NAME, 0xFF)])
+@example([(TEXT.index(b'"key":"', NAME) + 8, 0x80)])
 @settings(max_examples=40, deadline=None)
 def test_a_run_with_damaged_bytes_is_drawn_as_it_is_read(tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, int]]) -> None:
     """Whatever bytes a disk has lost, in a live file and in the one that it is sealed to."""
