@@ -204,18 +204,18 @@ class Spool:
         if self._at_once and left > _MANY:
             from massgen_tracing.delivery.encode import block  # loads Arrow
 
-            space = bytearray(min(_BLOCK, left))
-            while (lines := self._block(position, space)) is not None:
+            while (lines := self._block(position)) is not None:
                 yield from block.runs(lines, position, self._form, self._is_wanted)
                 position += len(lines)
         for end, line in self._whole_lines(position):
             yield (), line, end
 
-    def _block(self, position: int, space: bytearray) -> memoryview | None:
-        """Whole lines from *position* on, in *space*; None where there are few."""
+    def _block(self, position: int) -> memoryview | None:
+        """Whole lines from *position* on; None where there are few."""
         self._file.seek(position)
-        size = space.rfind(b"\n", 0, self._file.readinto(space)) + 1
-        return memoryview(space)[:size] if size > _MANY else None
+        content = self._file.read(_BLOCK)
+        size = content.rfind(b"\n") + 1
+        return memoryview(content)[:size] if size > _MANY else None
 
     def _of_line(self, line: bytes) -> tuple[Sequence[EncodedSpan], int]:
         """What is to be sent of a line, and how much of it could not be read."""
