@@ -161,18 +161,18 @@ def test_a_request_that_has_no_end_is_refused(telemetry: Telemetry, rest: str, s
 
 
 def test_what_is_sent_is_read_while_others_ask_what_was_told(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading takes as long as a request is large."""
-    asked: list[dict[str, Session]] = []
+    """Reading takes as long as a request is large; it counts as taken when what it tells is there."""
+    asked: list[tuple[int, dict[str, Session]]] = []
 
     class Asks(Document):
         def records(self) -> Iterator[Record]:
-            asked.append(telemetry.sessions())
+            asked.append((telemetry.taken, telemetry.sessions()))
             return super().records()
 
     monkeypatch.setattr("massgen_tracing.runs.watch.telemetry.receiver.Document", Asks)
     telemetry.take(json.dumps(claude()).encode())
-    assert asked == [{}]
-    assert list(telemetry.sessions()) == ["s"]
+    assert asked == [(0, {})]
+    assert (telemetry.taken, list(telemetry.sessions())) == (1, ["s"])
 
 
 def test_calls_without_ids_are_told_apart_by_their_time(telemetry: Telemetry) -> None:
