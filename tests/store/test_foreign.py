@@ -17,7 +17,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from massgen_tracing import errors
-from massgen_tracing.store.reading import live, sources, text, wire
+from massgen_tracing.model import SpanRecord
+from massgen_tracing.store.reading import live, nodes, sources, text, wire
 from massgen_tracing.store.reading.foreign import Document
 from massgen_tracing.store.reading.recording import Recording
 from massgen_tracing.store.reading.sources import Foreign
@@ -483,3 +484,64 @@ def test_a_resource_that_comes_too_late_is_counted(tmp_path: Path, monkeypatch: 
     found = read(tmp_path / "late.json", json.dumps({"resourceSpans": [late]}).encode())
     assert len(found.spans) == 8
     assert "comes after" in found.report.first_skips[0].reason
+
+
+def _nested(levels: int, end: str = "") -> str:
+    return '{"resourceLogs":' * levels + (f"{end}{'}' * levels}" if end else "")
+
+
+@pytest.mark.parametrize("text", [_nested(levels, end) for levels in (300, 3000) for end in ("", "1")], ids=["300 open", "300", "3000 open", "3000"])
+def test_a_document_that_is_nested_too_deep_is_refused_once(tmp_path: Path, blocks: None, text: str) -> None:
+    """Not once for each level, each of which looks like a document: that would take time by the square of its length. The next line is read."""
+    path = tmp_path / "a.otlp.jsonl"
+    path.write_text(text)
+    with pytest.raises(Foreign, match=nodes.TOO_DEEP):
+        list(Document(path).records())
+    path.write_bytes(text.encode() + b"\n" + otlp.line(otlp.span(1, "a")))
+    document = Document(path)
+    assert [record.name for record in document.records() if isinstance(record, SpanRecord)] == ["a"]
+    assert document.report.skipped <= 2
+
+
+@pytest.mark.parametrize("pretty", [False, True])
+@pytest.mark.parametrize("levels", [nodes.DEEPEST - 50, nodes.DEEPEST + 1, 400])
+def test_a_span_that_is_nested_too_deep_costs_no_other(tmp_path: Path, blocks: None, levels: int, pretty: bool) -> None:
+    """It is counted."""
+    spans = [otlp.span(number, f"span {number}") for number in range(1, 6)]
+    deep: Any = 1
+    for _ in range(levels):
+        deep = [deep]
+    spans[2]["attributes"] = [{"key": "deep", "value": deep}]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(json.loads(otlp.line(*spans)), indent=1 if pretty else None))
+    document = Document(path)
+    read = {record.span_id for record in document.records() if isinstance(record, SpanRecord)}
+    lost = levels > nodes.DEEPEST
+    assert read == {otlp.span_id(number) for number in range(1, 6) if number != 3 or not lost}
+    assert [skip.reason for skip in document.report.first_skips] == [nodes.TOO_DEEP] * lost
+
+
+def test_lines_that_break_off_are_not_one_that_is_nested_deep(tmp_path: Path, blocks: None) -> None:
+    """However many there are, of each what it has is read."""
+    whole = json.dumps(json.loads(otlp.line(otlp.span(1, "a"), otlp.span(2, "b"))), separators=(",", ":"))
+    path = tmp_path / "a.otlp.jsonl"
+    path.write_text(f"{whole[: whole.index('b' + chr(34)) - 30]}\n" * 100)
+    assert sum(isinstance(record, SpanRecord) for record in Document(path).records()) == 100
+
+
+def test_protobuf_that_is_nested_too_deep_is_refused() -> None:
+    """As JSON is."""
+    deep = b""
+    for _ in range(nodes.DEEPEST):
+        deep = b"\x2a" + _length(b"\x0a" + _length(deep))
+    with pytest.raises(nodes.Broken, match=nodes.TOO_DEEP):
+        wire.decode(deep, wire.ANY_VALUE)
+
+
+def _length(content: bytes) -> bytes:
+    """Content behind its length."""
+    size, head = len(content), bytearray()
+    while size > 0x7F:
+        head.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([*head, size]) + content

@@ -153,7 +153,18 @@ def test_too_many_columns_are_drawn_as_blocks() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(None, ""), (0.0, "0.0ms"), (0.0042, "4.2ms"), (0.25, "250ms"), (4.206, "4.21s"), (59.999, "1m00s"), (125, "2m05s"), (3720, "1h02m")],
+    [
+        (None, ""),
+        (0.0, "0.0ms"),
+        (0.0042, "4.2ms"),
+        (0.25, "250ms"),
+        (4.206, "4.21s"),
+        (59.999, "1m00s"),
+        (125, "2m05s"),
+        (3720, "1h02m"),
+        (float("nan"), ""),
+        (float("inf"), ""),
+    ],
 )
 def test_durations(seconds: float | None, shown: str) -> None:
     """About three digits, in the unit that suits."""
@@ -161,11 +172,28 @@ def test_durations(seconds: float | None, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("usd", "shown"), [(None, ""), (0.0, "$0"), (1.5, "$1.5000"), (0.0125, "$0.0125"), (0.000012, "$0.000012"), (1234.5, "$1,234.5000")]
+    ("usd", "shown"),
+    [
+        (None, ""),
+        (0.0, "$0"),
+        (1.5, "$1.5000"),
+        (0.0125, "$0.0125"),
+        (0.000012, "$0.000012"),
+        (1234.5, "$1,234.5000"),
+        (float("nan"), ""),
+        (float("inf"), ""),
+    ],
 )
 def test_costs(usd: float | None, shown: str) -> None:
     """Four decimals, more where the cost is tiny; unknown is empty, not 0."""
     assert text.cost(usd) == shown
+
+
+@pytest.mark.parametrize("value", [5e-324, 1.7e308, -1.7e308, -0.0, float("-inf")])
+def test_no_number_stops_a_view(value: float) -> None:
+    """However small or large it is."""
+    assert text.cost(value).removeprefix("$").strip("0.,123456789") == ""
+    assert isinstance(text.duration(value), str)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,21 @@ async def test_also_below_a_script_and_seen_as_a_process(tmux: Tmux) -> None:
         assert "of its terminal" in (await state(watcher, "waiting_input")).evidence.quote
 
 
+@pytest.mark.skipif(NOT_TOLD, reason="in which call a process is, the system tells root only, or its parent")
+async def test_what_has_ended_beside_it_does_not_count(tmux: Tmux) -> None:
+    """A child whose end its parent has not asked for."""
+    tmux.session("agent", sys.executable, "-S", "-c", "import os; os.fork() or os._exit(0); input('Go on?')")
+    pid = tmux("display-message", "-p", "-t", "agent:", "#{pane_pid}").strip()
+    async with watch(f"pid:{pid}", asked=quick()) as watcher:
+        assert "of its terminal" in (await state(watcher, "waiting_input")).evidence.quote
+    assert _ended_below(pid)
+
+
+def _ended_below(pid: str) -> bool:
+    [child] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return "State:\tZ" in Path(f"/proc/{child}/status").read_text()
+
+
 async def test_a_prompt_of_a_program_that_waits_for_several_things(tmux: Tmux, tmp_path: Path) -> None:
     """By what stands before the cursor, where nothing moves; a question that it has printed and gone on from is none."""
     program = "import select, sys; sys.stdout.write({!r}); sys.stdout.flush(); select.select([0], [], [], 1000)"

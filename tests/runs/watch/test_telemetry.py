@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from massgen_tracing.runs.watch.signals import Facts
 from massgen_tracing.runs.watch.telemetry import Telemetry, switched_on
 from massgen_tracing.runs.watch.told import sessions
 from massgen_tracing.runs.watch.transcripts import Call, Session, ToolUse
+from massgen_tracing.store.reading.foreign import Document
+from massgen_tracing.store.reading.signals import Record
 from massgen_tracing.views import foreign_sessions
 from massgen_tracing.views.cli import agents
 from tests.runs.watch.seen import NOW
@@ -129,6 +132,65 @@ def test_what_is_no_telemetry_is_refused(telemetry: Telemetry, capfd: pytest.Cap
     assert [post(telemetry, b"x"), post(telemetry, b"{}", "text/plain"), post(telemetry, b'{"a": 1}')] == [400, 415, 400]
     assert telemetry.sessions() == {}
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_export_of_nothing_is_taken(telemetry: Telemetry) -> None:
+    """In JSON as in protobuf."""
+    assert [post(telemetry, b"{ }\n"), post(telemetry, b"", "application/x-protobuf")] == [200, 200]
+
+
+CHUNKED = "Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("rest", "status"),
+    [
+        ("Content-Length: -1\r\n\r\n{}", 400), ("Content-Length: 1_0\r\n\r\n{}        ", 400), ("Content-Length: 3\r\n\r\n{}", 400),
+        ("Content-Length: 64000001\r\n\r\n{}", 413), (CHUNKED + "-2\r\n{}\r\n0\r\n\r\n", 400), (CHUNKED + "5\r\n{}", 400),
+        (CHUNKED + "2\r\n{}", 400), (CHUNKED + "2\r\n{}{}\r\n0\r\n\r\n", 400), (CHUNKED + "3d09001\r\n{}", 413),
+        (CHUNKED + "2;a=b\r\n{}\r\n0\r\n\r\n", 200),
+    ],
+    ids=["negative", "no number", "cut off", "too long", "negative chunk", "chunk cut off", "chunks cut off", "longer chunk", "long chunk", "whole"],
+)  # fmt: skip
+def test_a_request_that_has_no_end_is_refused(telemetry: Telemetry, rest: str, status: int) -> None:
+    """Whatever it says of its length; the same way to whoever sends it in pieces."""
+    with socket.create_connection(("127.0.0.1", urlsplit(telemetry.endpoint).port)) as sender:
+        sender.sendall(f"POST /v1/logs HTTP/1.1\r\nContent-Type: application/json\r\n{rest}".encode())
+        sender.shutdown(socket.SHUT_WR)
+        assert sender.makefile("rb").readline().split()[1] == b"%d" % status
+
+
+def test_what_is_sent_is_read_while_others_ask_what_was_told(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading takes as long as a request is large; it counts as taken when what it tells is there."""
+    asked: list[tuple[int, dict[str, Session]]] = []
+
+    class Asks(Document):
+        def records(self) -> Iterator[Record]:
+            asked.append((telemetry.taken, telemetry.sessions()))
+            return super().records()
+
+    monkeypatch.setattr("massgen_tracing.runs.watch.telemetry.receiver.Document", Asks)
+    telemetry.take(json.dumps(claude()).encode())
+    assert asked == [(0, {})]
+    assert (telemetry.taken, list(telemetry.sessions())) == (1, ["s"])
+
+
+def test_calls_without_ids_are_told_apart_by_their_time(telemetry: Telemetry) -> None:
+    """Also where the same is sent again."""
+    said = {"session.id": "s", "event.name": "api_request", "input_tokens": "5"}
+    body = json.dumps(logs((3, said), (8, said))).encode()
+    assert [post(telemetry, body), post(telemetry, body)] == [200, 200]
+    assert len(telemetry.sessions()["s"].calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "cost"), [("0.5", 0.5), (2, 2.0), ("1e-3", 0.001), *((bad, None) for bad in ("1.2.3", ".", "1e999", "nan", "-1", ""))]
+)
+def test_an_amount_that_is_none_is_unknown(telemetry: Telemetry, said: Any, cost: float | None) -> None:
+    """And other calls of its request count."""
+    told = {"session.id": "s", "event.name": "api_request", "input_tokens": "5"}
+    assert post(telemetry, json.dumps(logs((3, {**told, "cost_usd": said}), (8, told))).encode()) == 200
+    assert [call.cost for call in telemetry.sessions()["s"].calls.values()] == [cost, None]
 
 
 def test_programs_are_started_so_that_they_send_it(tmp_path: Path) -> None:

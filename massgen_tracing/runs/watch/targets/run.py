@@ -18,6 +18,7 @@ from massgen_tracing.runs.watch.signals import FAILURES, FINAL, Facts, Rank, Sta
 from massgen_tracing.runs.watch.tail import Tail
 from massgen_tracing.runs.watch.targets.process import End
 from massgen_tracing.runs.watch.targets.target import Asked, Subject, Target, nearest
+from massgen_tracing.runs.watch.transcripts.session import amount
 from massgen_tracing.store.reading.liveness import writer_alive
 
 _AGENTS: Final[Mapping[str, State]] = {"error": "failed", "timeout": "timed_out", "completed": "completed", "voted": "running", "answered": "running",
@@ -126,12 +127,12 @@ class RunTarget(Target):
         coordination, reason = _mapping(document.get("coordination")), document.get("finish_reason")
         percent = coordination.get("completion_percentage")
         if isinstance(percent, int | float) and not isinstance(percent, bool):
-            facts.progress = min(float(percent), 100.0)
+            facts.progress = float(min(max(percent, 0), 100))
         facts.doing = str(coordination.get("phase") or "")
         used = _mapping(document.get("costs"))
         sent, got, cost = (used.get(f"total_{name}") for name in ("input_tokens", "output_tokens", "estimated_cost"))
         if isinstance(sent, int) and isinstance(got, int) and (sent or got):
-            facts.used = Used(sent, got, float(cost) if isinstance(cost, int | float) else None)
+            facts.used = Used(sent, got, amount(cost))
         state = _FINISHED.get(reason) if isinstance(reason, str) else None
         quote = f'"finish_reason": "{reason}" in {layout.STATUS_FILE}'
         if own and state is not None:
@@ -161,7 +162,7 @@ class RunTarget(Target):
         used = _mapping(said.get("token_usage"))
         sent, got, cost = used.get("input_tokens"), used.get("output_tokens"), used.get("estimated_cost")
         if isinstance(sent, int) and isinstance(got, int) and (sent or got):
-            facts.used = Used(sent, got, float(cost) if isinstance(cost, int | float) else None)
+            facts.used = Used(sent, got, amount(cost))
         facts.moved(quote, at)
 
     def _read_log(self, run: layout.RunDirectory, now: float) -> bool:

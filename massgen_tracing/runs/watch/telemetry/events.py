@@ -6,7 +6,6 @@ the spans `ai.….do…` of the library that it is made with.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from typing import Any, Final
 
 from massgen_tracing.model import LogRecord, SpanRecord
 from massgen_tracing.runs.watch.transcripts import Call, Session, ToolUse
-from massgen_tracing.runs.watch.transcripts.session import moment, text
-from massgen_tracing.store.reading.values import as_float
+from massgen_tracing.runs.watch.transcripts.session import amount, moment, text
 
 _FAILED: Final = re.compile(r"Process exited with code [1-9]")
 """A command of Codex that fails is a success of the tool that ran it."""
@@ -54,7 +52,7 @@ def _claude_call(record: Any, said: Mapping[str, Any], session: Session) -> None
     key = text(said.get("request_id")) or f"{said.get('prompt.id')}/{said.get('event.sequence')}/{end}"
     _call(
         session, key, "anthropic", said, end - _duration(said), end, sent, _count(said, "output_tokens"), cached,
-        cost=_amount(said, "cost_usd"),
+        cost=amount(said.get("cost_usd")),
     )  # fmt: skip
 
 
@@ -147,12 +145,6 @@ def _count(said: Mapping[str, Any], key: str) -> int:
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 19:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
-
-
-def _amount(said: Mapping[str, Any], key: str) -> float | None:
-    """The same with decimals; None for what is none."""
-    amount = as_float(said.get(key))
-    return amount if amount is not None and math.isfinite(amount) and amount >= 0 else None
 
 
 def _duration(said: Mapping[str, Any]) -> int:

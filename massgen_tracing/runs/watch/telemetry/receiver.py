@@ -36,7 +36,7 @@ class Telemetry:
     """What a program has sent; a context manager, within which it is listened to.
 
     Attributes:
-        taken: requests so far.
+        taken: requests so far whose records `sessions` has.
     """
 
     def __init__(self) -> None:
@@ -74,15 +74,12 @@ class Telemetry:
             Foreign: if it is no OTLP.
             OSError: if there is no room for it.
         """
-        with self._lock:
+        with tempfile.NamedTemporaryFile(dir=self._folder.name) as file:
+            file.write(body)
+            file.flush()
+            told = list(events.told(Document(Path(file.name)).records()))
+        with self._lock:  # only now, for whoever asks is not to wait for what takes long
             self.taken += 1
-            path = Path(self._folder.name, f"request-{self.taken}")
-        try:
-            path.write_bytes(body)
-            told = list(events.told(Document(path).records()))
-        finally:
-            path.unlink(missing_ok=True)
-        with self._lock:
             for each in told:
                 each.note(self._sessions)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from massgen_tracing.runs.watch.transcripts.session import Call, Session, ToolUse, count, mapping, text
+from massgen_tracing.runs.watch.transcripts.session import Call, Session, ToolUse, amount, count, mapping, text
 
 _MILLION = 1_000_000
 
@@ -50,10 +50,9 @@ def _message(session: Session, key: str, said: dict[str, Any]) -> None:
     sent = count(tokens.get("input")) + cached + count(cache.get("write"))
     reasoning = count(tokens.get("reasoning"))
     got = count(tokens.get("total")) - sent if count(tokens.get("total")) > sent else count(tokens.get("output")) + reasoning
-    cost = said.get("cost")
     session.calls[key] = Call(
         key, text(said.get("providerID")), text(said.get("modelID")), start, end, estimated=False, input=sent, output=got, cached=cached,
-        reasoning=reasoning, cost=float(cost) if isinstance(cost, int | float) and cost > 0 else None, usage=tokens, finish=text(said.get("finish")),
+        reasoning=reasoning, cost=amount(said.get("cost")) or None, usage=tokens, finish=text(said.get("finish")),
     )  # fmt: skip
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+
+from massgen_tracing.store.reading.values import as_float
 
 _LARGEST: Final = 256_000_000
 """Bytes of a transcript that are read."""
@@ -111,6 +114,12 @@ def items(value: object) -> list[Mapping[str, Any]]:
 def count(value: object) -> int:
     """A number of tokens; 0 for what is none."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def amount(value: object) -> float | None:
+    """An amount of money, which some write as a text; None for what is none, or has no end."""
+    number = as_float(value)
+    return number if number is not None and math.isfinite(number) and number >= 0 else None
 
 
 def text(value: object) -> str:
