@@ -66,8 +66,8 @@ def is_pending(span: SpanRecord) -> bool:
 
 
 def started(pending: SpanRecord) -> SpanRecord | None:
-    """The span whose start a pending span tells, without an end; None when it does not say which span that is."""
-    if not pending.parent_span_id:
+    """The span whose start a pending span tells, without an end; None when it does not say which span that is, or, damaged, that it is pending."""
+    if not pending.parent_span_id or not is_pending(pending):
         return None
     rest = dict(pending.attributes)
     del rest[semconv.LOGFIRE_SPAN_TYPE]

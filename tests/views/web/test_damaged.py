@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from massgen_tracing.store.sealing import seal
 from massgen_tracing.views.web import columns
 from tests.store.test_seal import live
 
-LINES = [line.encode() for line in run_lines(seed=1, spans=24)]
+LINES = [line.encode() for line in run_lines(seed=1, spans=24)][:-1]
+"""The first one tells the start of a span that has no end."""
+
 TEXT = b"".join(LINES)
-NAME = TEXT.index(b'"name":"', TEXT.index(b'"spans":[')) + len(b'"name":"') + 1
-"""The second byte of a span's name."""
+NAMES, ATTRIBUTES, KEYS = (
+    [match.end() for match in re.finditer(rb'"spans":[^\n]*?' + before, TEXT)] for before in (rb'"name":"', rb'"attr', rb'"key":"')
+)
+"""Where these are in each span's line."""
 
 DAMAGE = st.lists(
     st.tuples(st.integers(0, len(TEXT) - 1), st.one_of(st.integers(0, 255), st.sampled_from(b'"\\{}[],:\0\x01\n\xff0'))), min_size=1, max_size=4
@@ -37,10 +42,12 @@ def in_full(path: Path) -> dict[str, Any]:
 
 
 @given(DAMAGE)
-@example([(NAME, 1)])
-@example([(TEXT.index(b'"intValue"', NAME) + 4, ord('"'))])
-@example([(NAME, 0xFF)])
-@example([(TEXT.index(b'"key":"', NAME) + 8, 0x80)])
+@example([(NAMES[1], 1)])
+@example([(NAMES[1], 0xFF)])
+@example([(KEYS[1], 0x80)])
+@example([(KEYS[1], ord('"'))])
+@example([(ATTRIBUTES[0], ord(" "))])
+@example([(place, ord(" ")) for place in ATTRIBUTES])
 @settings(max_examples=40, deadline=None)
 def test_a_run_with_damaged_bytes_is_drawn_as_it_is_read(tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, int]]) -> None:
     """Whatever bytes a disk has lost, in a live file and in the one that it is sealed to."""
