@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import math
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 import massgen_tracing as mt
 from massgen_tracing.delivery import spool as spool_module
-from massgen_tracing.delivery.encode import EncodedSpan, Json, Protobuf, block, wire
+from massgen_tracing.delivery.encode import EncodedSpan, Form, Json, Protobuf, block, wire
 from massgen_tracing.delivery.spool import Spool
 from massgen_tracing.store.reading import otlp
-from massgen_tracing.store.reading.lines import PENDING, PENDING_END, PENDING_START, LineDecoder
+from massgen_tracing.store.reading.lines import PENDING, PENDING_END, PENDING_START, SPANS, LineDecoder
+from massgen_tracing.store.reading.live import Said
 from tests.delivery.recordings import record
 from tests.sinks import lines
 
@@ -180,6 +183,114 @@ def test_damaged_lines_are_taken_at_once_as_they_are_alone(recorded: list[bytes]
             begin = run.end
         assert begin == len(content)
         assert seen == sorted(seen)
+
+
+def said_of(found: list[bytes]) -> list[str]:
+    """The spans that have ended which the total reader finds on each line."""
+    decoded = []
+    for line in found:
+        said = Said("")
+        said.add((line,))
+        decoded += [str(message(Protobuf().record(each))) for each in said.ended]
+    return sorted(decoded)
+
+
+def sent(path: Path, form: Form, *, at_once: bool) -> tuple[list[str], int]:
+    """The spans of a file, as a backend gets them; and how much could not be read."""
+    with closing(Spool(path, form=form, at_once=at_once)) as spool:
+        batches = list(spool.batches(0))
+    assert batches[-1].end == path.stat().st_size
+    requests = [form.request([span]) for batch in batches for span, _ in batch.spans]
+    found = [lines.message(each) if isinstance(form, Json) else TracesData.FromString(each) for each in requests]
+    return sorted(map(str, found)), sum(batch.unreadable for batch in batches)
+
+
+FORMS = pytest.mark.parametrize("form", [Protobuf, Json])
+WAYS = pytest.mark.parametrize("at_once", [True, False], ids=["at once", "alone"])
+ODD: dict[str, tuple[bytes, bytes]] = {
+    "the name of a status": (b'"name":', b'"status":{"code":"STATUS_CODE_ERROR"},"name":'),
+    "a negative status": (b'"name":', b'"status":{"code":-1},"name":'),
+    "no known status": (b'"name":', b'"status":{"code":7},"name":'),
+    "a list as status": (b'"name":', b'"status":{"code":[2]},"name":'),
+    "a truth value as status": (b'"name":', b'"status":{"code":true},"name":'),
+    "a number as message": (b'"name":', b'"status":{"code":2,"message":5},"name":'),
+    "nothing as status": (b'"name":', b'"status":{"code":null},"name":'),
+    "large flags": (b'"name":', b'"flags":99999999999,"name":'),
+    "the name of a kind": (b'"kind":3', b'"kind":"SPAN_KIND_CLIENT"'),
+    "a time of 0": (b'"startTimeUnixNano":"1', b'"startTimeUnixNano":"0","was":"'),
+    "no parent": (b'"parentSpanId":"', b'"parentSpanId":"0000000000000000","was":"'),
+    "a large integer": (b'"intValue":"0"', b'"intValue":"9999999999999999999"'),
+    "a larger integer": (b'"intValue":"0"', b'"intValue":"99999999999999999999"'),
+    "an integer as a number": (b'"intValue":"0"', b'"intValue":5'),
+    "a number without digits": (b'"intValue":"0"', b'"doubleValue":1.'),
+    "a number with a leading zero": (b'"intValue":"0"', b'"doubleValue":01'),
+    "a number that is too large": (b'"intValue":"0"', b'"doubleValue":1e999'),
+    "half of a surrogate pair": (b'"stringValue":"xx', b'"stringValue":"\\ud800'),
+    "a control byte": (b'"stringValue":"xx', b'"stringValue":"x\t'),
+    "a byte that is no UTF-8": (b'"stringValue":"xx', b'"stringValue":"x\xff'),
+    "deep lists": (b'{"intValue":"0"}', b'{"arrayValue":{"values":[' * 20 + b"]}}" * 20),
+}
+
+
+@FORMS
+@WAYS
+def test_no_odd_line_stops_the_others(
+    recorded: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: type[Protobuf | Json], at_once: bool
+) -> None:
+    """Each is understood as the total reader does."""
+    monkeypatch.setattr(spool_module, "_MANY", 0)
+    path, call = tmp_path / "odd.jsonl", next(line for line in recorded if b'"intValue":"0"' in line and b"xxxx" in line)
+    for number, odd in enumerate(ODD.values()):
+        head, begins, span = call.partition(SPANS)
+        assert odd[0] in span, odd
+        span = re.sub(rb'"spanId":"\w{12}', b'"spanId":"%012x' % (number + 1), span.replace(*odd, 1))
+        found = [*recorded, head + begins + span]
+        path.write_bytes(b"".join(found))
+        spans, _ = sent(path, form(), at_once=at_once)
+        assert spans == said_of(found), odd
+        assert len(spans) >= 6, odd
+        assert sum("STATUS_CODE_ERROR" in span for span in spans) == (number in {0, 5})
+
+
+@FORMS
+@WAYS
+def test_lines_that_cannot_be_sent_are_counted(
+    recorded: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: type[Protobuf | Json], at_once: bool
+) -> None:
+    """Torn in the head with another line on it, or of a value with no end of lists in it: the others are sent."""
+    monkeypatch.setattr(spool_module, "_MANY", 0)
+    path, call = tmp_path / "odd.jsonl", next(line for line in recorded if b'"intValue":"0"' in line and b"xxxx" in line)
+    deep = call.replace(b'{"intValue":"0"}', b'{"arrayValue":{"values":[' * 5000 + b"]}}" * 5000)
+    path.write_bytes(b"".join([*recorded[:4], call[:100] + b"\n", deep, *recorded[4:]]))
+    assert sent(path, form(), at_once=at_once) == (said_of(recorded), 2)
+
+
+@pytest.mark.parametrize("form", [Protobuf, Json])
+@searching(max_examples=40)
+@given(
+    damage=st.lists(
+        st.tuples(st.integers(0, 11), st.floats(0, 1), st.integers(0, 40), st.sampled_from(TOKENS) | st.binary(max_size=2)), min_size=1, max_size=4
+    )
+)
+def test_damaged_lines_are_sent_as_they_are_read(
+    recorded: list[bytes],
+    tmp_path_factory: pytest.TempPathFactory,
+    form: type[Protobuf | Json],
+    damage: list[tuple[int, float, int, bytes]],
+) -> None:
+    """Whatever stands in them: what is sent is what the total reader reads, and nothing fails."""
+    found = [line for line in recorded if line[PENDING_START:PENDING_END] != PENDING]
+    for number, place, removed, added in damage:
+        line = found[number % len(found)]
+        at = int(place * len(line))
+        found[number % len(found)] = line[:at] + added + line[at + removed :]
+    path = tmp_path_factory.mktemp("damaged") / "damaged.jsonl"
+    path.write_bytes(b"".join(found))
+    expected = said_of(io.BytesIO(b"".join(found)).readlines())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(spool_module, "_MANY", 0)
+        for at_once in (True, False):
+            assert sent(path, form(), at_once=at_once)[0] == expected
 
 
 def test_spans_are_grouped_by_their_origin(tmp_path: Path) -> None:

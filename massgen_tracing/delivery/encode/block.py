@@ -48,7 +48,7 @@ _SPAN_TAIL: Final = b"]}"
 _TAIL: Final = _SPAN_TAIL + b"]}]}]}\n"
 _NEAR: Final = 256
 """Bytes within which a span's start follows its ids; where it does not, its line is taken for itself."""
-_ASCII: Final = 0x7F
+_PRINTABLE: Final = np.uint8(0x20), np.uint8(0x7E)
 _DIGITS: Final = 19
 """Of a time between 2001 and 2262."""
 
@@ -167,9 +167,9 @@ def _plain(bodies: pa.BinaryArray, home: Home, form: Form) -> tuple[Positions, l
     attributes = start + len(_START) + _DIGITS + len(_END) + _DIGITS + len(_ATTRIBUTES)
     plain = text.has(begins, _TRACE) & text.has(span_id - len(_SPAN), _SPAN) & text.has(ends, _TAIL) & (since < start) & (attributes < ends)
     plain &= text.has(since, _NEXT) & text.has(start + len(_START) + _DIGITS, _END) & text.has(attributes - len(_ATTRIBUTES), _ATTRIBUTES)
-    beyond = text.octets > _ASCII
-    if beyond.any():
-        plain &= ~np.logical_or.reduceat(beyond[: places[-1]], begins)
+    odd = text.octets[: places[-1]] - _PRINTABLE[0] > _PRINTABLE[1] - _PRINTABLE[0]  # below, where numbers wrap around, or above
+    if np.count_nonzero(odd) > len(bodies):  # each line has its end
+        plain &= np.add.reduceat(odd, begins, dtype=np.int64) == 1
     numbers = np.flatnonzero(plain)
     if not len(numbers):
         return numbers, []

@@ -74,8 +74,8 @@ class Protobuf:
             self._head = line[: line.find(SPANS) + len(SPANS)] or _NEVER
         found = _PLAIN.fullmatch(line, len(self._head))
         home = self.home(self._head)
-        if found is None or home is None or not line.isascii():  # as our own writer's are; others may be no UTF-8
-            return None
+        if found is None or home is None or not (line.isascii() and line[len(self._head) : -1].decode().isprintable()):
+            return None  # others than our own writer's may be no UTF-8, or no JSON
         trace_id, span_id, above, since, start, end, attributes = found.groups()
         made = b"".join(map(self.attribute, attributes[len(KEY) :].split(BETWEEN))) if attributes else b""
         key, start_ns = unhexlify(trace_id + span_id), int(start)

@@ -27,10 +27,18 @@ IDS: Final = f'"traceId":"({_HEX}{{32}})","spanId":"({_HEX}{{16}})",(?:"parentSp
 _SCALAR: Final = rf'\{{"(?:stringValue":{_TEXT}|intValue":"{INTEGER}"|doubleValue":{DOUBLE}|boolValue":(?:true|false))\}}'
 _LIST: Final = rf'\{{"arrayValue":\{{"values":\[{_SCALAR}(?:,{_SCALAR})*\]\}}\}}'
 _ATTRIBUTE: Final = rf'\{{"key":{_TEXT},"value":(?:{_SCALAR}|{_LIST})\}}'
+_ATTRIBUTES: Final = rf'"attributes":\[(?:{_ATTRIBUTE}(?:,{_ATTRIBUTE})*)?\]'
+_SCHEMA: Final = f'(?:"schemaUrl":{_TEXT},)?'
 _STATUS: Final = rf'\{{(?:"message":{_TEXT},)?"code":[012](?:,"message":{_TEXT})?\}}'
+
+HEAD: Final = (
+    rf'\{{"resourceSpans":\[\{{"resource":\{{{_ATTRIBUTES}\}},{_SCHEMA}"scopeSpans":'
+    rf'\[\{{"scope":\{{"name":{_TEXT}(?:,"version":{_TEXT})?(?:,{_ATTRIBUTES})?\}},{_SCHEMA}"spans":\[\{{'
+)
+"""What stands before a span: its resource and its scope."""
 
 REST: Final = (
     rf'(?:"status":{_STATUS},)?(?:"flags":\d{{1,9}},)?"name":{_TEXT},"kind":[1-5],'
-    rf'"startTimeUnixNano":"({TIME})","endTimeUnixNano":"{TIME}","attributes":\[(?:{_ATTRIBUTE}(?:,{_ATTRIBUTE})*)?\]\}}'
+    rf'"startTimeUnixNano":"({TIME})","endTimeUnixNano":"{TIME}",{_ATTRIBUTES}\}}'
 )
 """What follows the ids of a span without events, links and what else is rare."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 import orjson
 
-from massgen_tracing.delivery.encode.protobuf import decoded_home
-from massgen_tracing.delivery.encode.shape import IDS, REST
+from massgen_tracing.delivery.encode.shape import HEAD, IDS, REST
 from massgen_tracing.delivery.encode.spans import EncodedSpan, Home, attempted, by_home
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading.encode import document
 from massgen_tracing.store.reading.lines import SPANS
 
 DOCUMENT: Final = b'{"resourceSpans":['
+_HEAD: Final = re.compile(HEAD.encode())
 _SPAN: Final = re.compile(rf"\{{{IDS}{REST}".encode())
 _OUTER: Final = b"]}]}]}"
 _TAIL: Final = _OUTER + b"\n"
@@ -54,7 +55,7 @@ class Json:
 
     def home(self, head: bytes) -> Home | None:
         """Resource and scope of a line's head; None where it is none."""
-        return _home(head) if head.startswith(DOCUMENT) and head.isascii() and decoded_home(head) is not None else None
+        return _checked_home(head)
 
     def record(self, span: SpanRecord) -> EncodedSpan:
         made = orjson.dumps(document(span))
@@ -69,3 +70,8 @@ class Json:
 
 def _home(head: bytes) -> Home:
     return Home(head[len(DOCUMENT) : -1], b"")
+
+
+@lru_cache(maxsize=256)
+def _checked_home(head: bytes) -> Home | None:
+    return _home(head) if _HEAD.fullmatch(head) else None

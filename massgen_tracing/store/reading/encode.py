@@ -34,7 +34,7 @@ def any_value(value: AttributeValue) -> dict[str, Any]:
     if isinstance(value, bool):
         return {"boolValue": value}
     if isinstance(value, int):
-        return {"intValue": str(value)}
+        return {"intValue" if -(2**63) <= value < 2**63 else "stringValue": str(value)}  # OTLP's have 64 bits
     if isinstance(value, float):
         named = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         return {"doubleValue": value if math.isfinite(value) else named}
