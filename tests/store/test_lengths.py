@@ -233,3 +233,57 @@ def test_what_cannot_be_computed_is_refused_with_a_next_step_that_fits(root: Pat
     assert hint in str(refusal.value)
     assert "JSON" not in str(refusal.value)
     assert "attributes" not in str(refusal.value)
+
+
+VALUES = "(SELECT unnest(ARRAY[INTERVAL '1 day', INTERVAL '25 hours', INTERVAL '24 hours']) AS v) t"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"SELECT max(v) FROM {VALUES}",
+        f"SELECT min(v + INTERVAL '1 hour') OVER () FROM {VALUES}",
+        f"SELECT v FROM {VALUES} ORDER BY v DESC LIMIT 1",
+        f"SELECT 1 AS one, v AS w FROM {VALUES} ORDER BY one, w",
+        f"SELECT 1 AS one, v FROM {VALUES} ORDER BY 1, 2 DESC",
+        f"SELECT array_agg(v ORDER BY v) FROM {VALUES}",
+        f"SELECT row_number() OVER (PARTITION BY 1 ORDER BY v) FROM {VALUES}",
+        f"SELECT DISTINCT 1, v FROM {VALUES}",
+        f"SELECT DISTINCT ON (v) v FROM {VALUES}",
+        f"SELECT count(DISTINCT v) FROM {VALUES}",
+        f"SELECT v, count(*) FROM {VALUES} GROUP BY v",
+        f"SELECT count(*), v FROM {VALUES} GROUP BY 2",
+        f"SELECT count(*) FROM (SELECT DISTINCT v FROM {VALUES}) u",
+    ],
+)
+def test_intervals_are_not_put_in_order_field_by_field(nowhere: Path, sql: str) -> None:
+    """For the engine 25 hours come before a day, and 24 hours are another length; it is said what to write."""
+    with pytest.raises(QueryError, match=r"Intervals cannot be put in order or told apart here: .* Take its seconds: extract\(epoch FROM [vw]"):
+        store.query(sql, nowhere)
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        (f"SELECT max(extract(epoch FROM v)) AS n FROM {VALUES}", [90_000.0]),
+        (f"SELECT DISTINCT extract(epoch FROM v) AS n FROM {VALUES} ORDER BY 1 DESC", [90_000.0, 86_400.0]),
+        (f"SELECT extract(epoch FROM v) AS n FROM {VALUES} GROUP BY n ORDER BY n", [86_400.0, 90_000.0]),
+        (f"SELECT count(*) AS n FROM {VALUES} WHERE v IS DISTINCT FROM INTERVAL '1 day'", [1]),
+        (f"SELECT extract(hour FROM max(greatest(v, INTERVAL '26 hours'))) AS n FROM {VALUES}", [26]),
+        (f"SELECT max(now() - now() + to_timestamp(2) - to_timestamp(1)) > INTERVAL '1 hour' AS n FROM {VALUES}", [False]),
+    ],
+)
+def test_lengths_are_put_in_order(nowhere: Path, sql: str, expected: list[object]) -> None:
+    """As seconds, and as differences of times."""
+    assert [row["n"] for row in store.query(sql, nowhere).rows] == expected
+
+
+@pytest.mark.parametrize("sql", ["SELECT INTERVAL '300 years' > INTERVAL '1 day' AS v", "SELECT INTERVAL '1 day' IN (INTERVAL '300 years') AS v"])
+def test_a_length_that_is_too_long_to_be_compared_is_refused(nowhere: Path, sql: str) -> None:
+    """In one line, with what to write; where our function stands is nobody's concern."""
+    with pytest.raises(QueryError) as refusal:
+        store.query(sql, nowhere)
+    assert "of more than 292 years" in str(refusal.value)
+    assert "extract(epoch FROM" in str(refusal.value)
+    assert "Traceback" not in str(refusal.value)
+    assert store.query("SELECT extract(epoch FROM INTERVAL '300 years') > 86400 AS v", nowhere).rows == [{"v": True}]

@@ -8,7 +8,7 @@ from typing import Final
 
 from massgen_tracing.errors import QueryError
 from massgen_tracing.store.engine import limits
-from massgen_tracing.store.sql import functions, syntax, words
+from massgen_tracing.store.sql import functions, lengths, syntax, words
 from massgen_tracing.store.sql.dialect import Statement
 from massgen_tracing.store.sql.tokens import Kind, tokenize, too_deep
 
@@ -22,6 +22,9 @@ _NOISE: Final = re.compile(
     r"|NotImplemented\(\"|ParserError\(\")+"
 )
 _WRAPPED: Final = re.compile(r'^ArrowError\(\w+\("(.*)"\), Some\(""\)\)$', re.DOTALL)
+_RAISED: Final = re.compile(r"""PyErr \{ type: <class '[\w.]+'>, value: \w+\((['"])(.*?)\1\), traceback: .*""", re.DOTALL)
+"""What one of our own functions has raised; where in it is of no use to whoever asks."""
+
 _SUBQUERY: Final = re.compile(r"^Physical plan does not support logical expression (Exists|InSubquery|ScalarSubquery|SetComparison)\(.*", re.DOTALL)
 _PARSER_PLACE: Final = re.compile(r" at Line: (\d+), Column: (\d+)")
 _COLUMN: Final = re.compile(r'No field named (?P<name>(?:"[^"]*"|[^\s".]+)(?:\.(?:"[^"]*"|[^\s".]+))*)\.')
@@ -53,6 +56,7 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     ("table '", "The tables are records, records_all and metrics"),
     ("which would be ambiguous", "Give the column another name than the one that the rows are ordered by"),
     ("type JSON", "JSON columns need no cast: attributes->>'key'"),
+    (lengths.TOO_LONG, "Its seconds can be compared: extract(epoch FROM INTERVAL '300 years') > 86400"),
     ("Cannot access field", "A key of a JSON column is asked by ->> : attributes->>'key'"),
     ("escape_char", "Escape with a backslash: LIKE '%100\\%%'"),
     ("Semi is not supported", "Write LEFT SEMI JOIN"),
@@ -127,7 +131,7 @@ def refusal(error: BaseException, statement: Statement) -> QueryError:
     """What to tell about an error of the engine."""
     if isinstance(error, MemoryError) or "Resources exhausted" in str(error) or "malloc of size" in str(error):
         return limits.too_much_memory()
-    text = functions.plain(_WRAPPED.sub(r"\1", _NOISE.sub("", str(error))))
+    text = functions.plain(_RAISED.sub(r"\2", _WRAPPED.sub(r"\1", _NOISE.sub("", str(error)))))
     if "RecursionLimitExceeded" in text:
         return too_deep()
     return _column(text, statement) or _function(text, statement) or _mismatch(text, statement) or _other(text, statement)

@@ -19,6 +19,7 @@ from typing import Any, Final
 import datafusion
 import pyarrow as pa
 
+from massgen_tracing.errors import QueryError
 from massgen_tracing.store.sql import syntax
 from massgen_tracing.store.sql.syntax import Atom, Parts, Stretch
 from massgen_tracing.store.sql.tokens import Group, Item, Token, arguments, group_brackets, tokenize
@@ -36,6 +37,12 @@ PROBES: Final = (PROBE, _PROBE_OF_DURATIONS)
 
 _EXTRACTS: Final = frozenset({"EXTRACT", "DATE_PART", "DATEPART"})
 _COMPARING_CALLS: Final = frozenset({"GREATEST", "LEAST", "NULLIF"})
+_ORDERING_CALLS: Final = frozenset({"MAX", "MIN"})
+_LIST_ENDS: Final = frozenset(
+    {"EXCEPT", "FETCH", "FROM", "GROUP", "HAVING", "INTERSECT", "LIMIT", "OFFSET", "ORDER", "QUALIFY", "RANGE", "ROWS", "UNION", "WHERE", "WINDOW"}
+)
+"""What is behind a list of expressions."""
+
 _INTERVAL: Final = "INTERVAL"
 _INTERVAL_TYPE: Final = "Interval("
 
@@ -61,6 +68,9 @@ _EXACT_FLOAT: Final = 2**53
 _MOST_PROBES: Final = 100
 """A statement that has more places than that is planned too often."""
 
+_MOST_SAID: Final = 60
+"""Characters of the statement in a message."""
+
 _LITERAL_UNITS: Final = frozenset(
     f"{unit}{plural}" for unit in ("YEAR", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND") for plural in ("", "S")
 )
@@ -73,6 +83,9 @@ def exact(sql: str, type_of: TypeOf) -> str:
     Args:
         sql: a statement in the engine's words.
         type_of: tells types.
+
+    Raises:
+        QueryError: if intervals are put in order, or told apart, which the engine does field by field.
     """
     places = _Places(sql)
     if places.words.isdisjoint({*_EXTRACTS, _INTERVAL}):
@@ -81,7 +94,10 @@ def exact(sql: str, type_of: TypeOf) -> str:
     # Without an interval, all lengths are differences of times, which the engine compares as they are.
     compared = list(places.compared(items)) if _INTERVAL in places.words else []
     compared.sort(key=lambda operands: not any(operand.names_interval for operand in operands))
-    return _Rewriter(sql, list(places.extracts(items)), compared, type_of, has_intervals=_INTERVAL in places.words).text
+    text = _Rewriter(sql, list(places.extracts(items)), compared, type_of, has_intervals=_INTERVAL in places.words).text
+    if _INTERVAL in places.words:
+        _refuse_order(text, type_of)
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +174,40 @@ class _Places:
             if known and len(known) == len(operands):
                 yield known
 
+    def ordered(self, items: tuple[Item, ...]) -> Iterator[_Operand]:
+        """What is put in order or told apart: by MAX and MIN, ORDER BY, GROUP BY and DISTINCT."""
+        for before, item in itertools.pairwise((None, *items)):
+            if isinstance(item, Group):
+                if isinstance(before, Token) and before.word in _ORDERING_CALLS:
+                    yield from self._listed(item)
+                yield from self.ordered(item.items)
+        parts = syntax.level(self._sql, items)
+        words = [part.word if isinstance(part, Token) else "" for part in parts]
+        selected: list[_Operand | None] = []
+        for at, word in enumerate(words):
+            following = words[at + 1] if at + 1 < len(words) else ""
+            if word == "SELECT":
+                selected = list(self._several(parts, at + (following in {"DISTINCT", "ALL"})))
+            elif (word == "BY" and words[at - 1] in {"ORDER", "GROUP"}) or (word == "DISTINCT" and following not in {"FROM", "ON"}):
+                for operand in self._several(parts, at):
+                    place = operand.token.text if operand is not None and operand.token is not None else ""
+                    if place.isdecimal() and None not in selected[: int(place)]:  # the number of a column
+                        yield from (each for each in selected[int(place) - 1 : int(place)] if each is not None)
+                    elif operand is not None:
+                        yield operand
+            elif word == "ON" and words[at - 1] == "DISTINCT" and at + 1 < len(parts) and isinstance(atom := parts[at + 1], Atom):
+                yield from (each for group in atom.items[:1] if isinstance(group, Group) for each in self._listed(group))
+
+    def _several(self, parts: Parts, at: int) -> Iterator[_Operand | None]:
+        """The operands of a list after a border; None for what is no expression."""
+        yield self._after(parts, at)
+        for place in range(at + 1, len(parts)):
+            part = parts[place]
+            if isinstance(part, Token) and part.word in _LIST_ENDS:
+                return
+            if isinstance(part, Token) and part.word == ",":
+                yield self._after(parts, place)
+
     def _listed(self, group: Group) -> list[_Operand]:
         return [self._operand(each[0].start, each[-1].end) for each in arguments(group) if each]
 
@@ -191,21 +241,55 @@ _Edit = tuple[int, int, str]
 """Where it starts and ends, and what stands there then."""
 
 
+class _Types:
+    """The types of operands of a statement, each asked for once."""
+
+    def __init__(self, sql: str, operands: Iterable[_Operand], type_of: TypeOf, *, has_intervals: bool) -> None:
+        self._sql = sql
+        self._type_of = type_of
+        self._has_intervals = has_intervals
+        self._known: dict[str, str | None] = {}
+        self._becoming: set[str] = set()
+        self._places: dict[str, set[_Operand]] = {}
+        for operand in operands:
+            self._places.setdefault(self.said(operand), set()).add(operand)
+
+    def of(self, operand: _Operand) -> str:
+        """The type of an operand; empty where it is not known."""
+        said = self.said(operand)
+        if said not in self._known and len(self._known) < _MOST_PROBES:
+            kind = self._probed(said, PROBE)
+            if self._has_intervals and kind in _DURATIONS and (then := self._probed(said, _PROBE_OF_DURATIONS)) is not None:
+                # A CASE or a UNION of both kinds is made an interval only after it has been planned.
+                kind = then
+                if then.startswith(_INTERVAL_TYPE):
+                    self._becoming.add(said)
+            self._known[said] = kind
+        return self._known.get(said) or ""
+
+    def becomes_interval(self, operand: _Operand) -> bool:
+        """Whether an operand whose type was asked for is no interval before the statement is planned."""
+        return self.said(operand) in self._becoming
+
+    def said(self, operand: _Operand) -> str:
+        """An operand as it is written."""
+        return self._sql[operand.start : operand.end]
+
+    def _probed(self, said: str, function: str) -> str | None:
+        # In all places, for what is selected has to stay what is grouped by.
+        edits = {edit for place in self._places[said] for edit in ((place.start, place.start, f"{function}("), (place.end, place.end, ")"))}
+        return self._type_of(_edited(self._sql, edits))
+
+
 class _Rewriter:
     """Asks for the types of operands, and makes the edits."""
 
     def __init__(
         self, sql: str, extracts: Sequence[_Extract], compared: Sequence[Sequence[_Operand]], type_of: TypeOf, *, has_intervals: bool
     ) -> None:
-        self._sql = sql
-        self._type_of = type_of
-        self._types: dict[str, str | None] = {}
+        asked = (*(extract.operand for extract in extracts), *itertools.chain.from_iterable(compared))
+        self._types = _Types(sql, asked, type_of, has_intervals=has_intervals)
         self._edits: set[_Edit] = set()
-        self._has_intervals = has_intervals
-        self._becoming: set[str] = set()
-        self._places: dict[str, set[_Operand]] = {}
-        for operand in (*(extract.operand for extract in extracts), *itertools.chain.from_iterable(compared)):
-            self._places.setdefault(self._said(operand), set()).add(operand)
         for extract in extracts:
             self._take(extract)
         for operands in compared:
@@ -214,7 +298,7 @@ class _Rewriter:
 
     def _take(self, extract: _Extract) -> None:
         """Let a part of a length have all of its digits."""
-        kind = self._type(extract.operand)
+        kind = self._types.of(extract.operand)
         of = f"duration_{_DURATIONS[kind]}" if kind in _DURATIONS else "interval" if kind.startswith(_INTERVAL_TYPE) else ""
         # The engine has an interval's epoch right.
         if of and (of, extract.part) != ("interval", "epoch"):
@@ -226,7 +310,7 @@ class _Rewriter:
         """Let intervals that are compared be lengths."""
         intervals = []
         for operand in sorted(operands, key=lambda operand: not operand.names_interval):
-            kind = "" if operand.is_literal else self._type(operand)
+            kind = "" if operand.is_literal else self._types.of(operand)
             if kind.startswith(_INTERVAL_TYPE):
                 intervals.append(operand)
             elif not operand.is_literal and kind not in _DURATIONS:
@@ -237,28 +321,23 @@ class _Rewriter:
 
     def _made_interval(self, operand: _Operand) -> tuple[str, str]:
         """What stands around an operand that only becomes an interval, where one is expected."""
-        return ("(", ")::interval") if self._said(operand) in self._becoming else ("", "")
+        return ("(", ")::interval") if self._types.becomes_interval(operand) else ("", "")
 
-    def _type(self, operand: _Operand) -> str:
-        """The type of an operand; empty where it is not known."""
-        said = self._said(operand)
-        if said not in self._types and len(self._types) < _MOST_PROBES:
-            kind = self._probed(said, PROBE)
-            if self._has_intervals and kind in _DURATIONS and (then := self._probed(said, _PROBE_OF_DURATIONS)) is not None:
-                # A CASE or a UNION of both kinds is made an interval only after it has been planned.
-                kind = then
-                if then.startswith(_INTERVAL_TYPE):
-                    self._becoming.add(said)
-            self._types[said] = kind
-        return self._types.get(said) or ""
 
-    def _probed(self, said: str, function: str) -> str | None:
-        # In all places, for what is selected has to stay what is grouped by.
-        edits = {edit for place in self._places[said] for edit in ((place.start, place.start, f"{function}("), (place.end, place.end, ")"))}
-        return self._type_of(_edited(self._sql, edits))
-
-    def _said(self, operand: _Operand) -> str:
-        return self._sql[operand.start : operand.end]
+def _refuse_order(sql: str, type_of: TypeOf) -> None:
+    """Let no intervals be put in order, or told apart: for the engine 25 hours come before a day, and 24 hours are not a day."""
+    places = _Places(sql)
+    ordered = [operand for operand in places.ordered(group_brackets(sql, places.tokens)) if not operand.is_literal]
+    types = _Types(sql, ordered, type_of, has_intervals=True)
+    for operand in ordered:
+        # What is made of lengths has no days or months, also where it becomes an interval.
+        if f"{_LENGTH}(" not in types.said(operand) and types.of(operand).startswith(_INTERVAL_TYPE):
+            said = " ".join(types.said(operand).split())
+            raise QueryError(
+                f"Intervals cannot be put in order or told apart here: {said if len(said) <= _MOST_SAID else said[:_MOST_SAID] + ' …'}",
+                expected="numbers or times in MAX, MIN, ORDER BY, GROUP BY and DISTINCT",
+                hint=f"Take its seconds: extract(epoch FROM {said if len(said) <= _MOST_SAID else '…'})",
+            )
 
 
 def _edited(sql: str, edits: Iterable[_Edit]) -> str:
@@ -274,6 +353,8 @@ def _edited(sql: str, edits: Iterable[_Edit]) -> str:
 # Each loads `pyarrow.compute` itself: that takes as long as a small question, and few ask for lengths.
 
 _LENGTH: Final = "length_of_interval"
+TOO_LONG: Final = "A length of time of more than 292 years has too many nanoseconds"
+"""What the functions say where they cannot compute."""
 
 
 def _of_duration(part: str, unit: str, lengths: pa.Array) -> pa.Array:
@@ -281,7 +362,10 @@ def _of_duration(part: str, unit: str, lengths: pa.Array) -> pa.Array:
 
     counts, finer, coarser = lengths.cast(pa.int64()), _PER_SECOND[part], _UNITS[unit]
     if finer > coarser:
-        counts, coarser = pc.multiply_checked(counts, finer // coarser), finer
+        try:
+            counts, coarser = pc.multiply_checked(counts, finer // coarser), finer
+        except pa.ArrowInvalid:
+            raise OverflowError(TOO_LONG) from None
     return pc.divide(counts, coarser // finer) if part in _WHOLE else _quotient(counts, coarser // finer)
 
 
@@ -299,7 +383,10 @@ def _length(intervals: pa.Array) -> pa.Array:
 
     months, days, nanoseconds = _fields(intervals)
     days = pc.add(pc.multiply(months, _MONTH_DAYS), days)
-    return pc.add_checked(pc.multiply_checked(days, _DAY_NS), nanoseconds).cast(pa.duration("ns"))
+    try:
+        return pc.add_checked(pc.multiply_checked(days, _DAY_NS), nanoseconds).cast(pa.duration("ns"))
+    except pa.ArrowInvalid:
+        raise OverflowError(TOO_LONG) from None
 
 
 def _quotient(counts: pa.Array, by: int) -> pa.Array:
