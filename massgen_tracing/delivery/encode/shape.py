@@ -28,6 +28,8 @@ _SCALAR: Final = rf'\{{"(?:stringValue":{_TEXT}|intValue":"{INTEGER}"|doubleValu
 _LIST: Final = rf'\{{"arrayValue":\{{"values":\[{_SCALAR}(?:,{_SCALAR})*\]\}}\}}'
 _ATTRIBUTE: Final = rf'\{{"key":{_TEXT},"value":(?:{_SCALAR}|{_LIST})\}}'
 _ATTRIBUTES: Final = rf'"attributes":\[(?:{_ATTRIBUTE}(?:,{_ATTRIBUTE})*)?\]'
+_EVENT: Final = rf'\{{"timeUnixNano":"{TIME}","name":{_TEXT}(?:,{_ATTRIBUTES})?\}}'
+_EVENTS: Final = rf'(?:"events":\[{_EVENT}(?:,{_EVENT})*\],)?'
 _SCHEMA: Final = f'(?:"schemaUrl":{_TEXT},)?'
 _STATUS: Final = rf'\{{(?:"message":{_TEXT},)?"code":[012](?:,"message":{_TEXT})?\}}'
 
@@ -38,7 +40,7 @@ HEAD: Final = (
 """What stands before a span: its resource and its scope."""
 
 REST: Final = (
-    rf'(?:"status":{_STATUS},)?(?:"flags":\d{{1,9}},)?"name":{_TEXT},"kind":[1-5],'
+    rf'{_EVENTS}(?:"status":{_STATUS},)?(?:"flags":\d{{1,9}},)?"name":{_TEXT},"kind":[1-5],'
     rf'"startTimeUnixNano":"({TIME})","endTimeUnixNano":"{TIME}",{_ATTRIBUTES}\}}'
 )
-"""What follows the ids of a span without events, links and what else is rare."""
+"""What follows the ids of a span without links and what else is rare."""
