@@ -269,12 +269,15 @@ class LlmCall(_RoundWork):
 
     def _heard(self, reply: Reply, error: BaseException | None) -> None:
         """The answer has ended, or was left."""
-        facts = reply.facts
+        facts, said = reply.facts, reply.output()
+        has_usage = usage_of(facts.usage) != Usage()
+        if not self.is_open and not (said or has_usage or facts.model or facts.id or facts.finish_reasons):
+            return  # a stream that nobody has read is collected when the call is over
         try:
             self.record_response(model=facts.model, id=facts.id, finish_reasons=facts.finish_reasons)
-            if usage_of(facts.usage) != Usage():
+            if has_usage:
                 self.record_usage(facts.usage)
-            if said := reply.output():
+            if said:
                 self._put(semconv.GEN_AI_OUTPUT_MESSAGES, preview(said, full=self._spans.full_content))
             if facts.error is not None and error is None:
                 kind, told = facts.error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import decimal
 import enum
+import gc
 import inspect
 import re
 import tempfile
@@ -456,3 +457,13 @@ def test_what_goes_wrong_before_anything_is_changed_changes_nothing(swallowed: l
 def test_an_argument_of_configure_is_read_as_its_variable_is(value: Any) -> None:
     """Programs that read settings from files pass texts and numbers."""
     assert mt.configure(enabled=value).enabled is False
+
+
+def test_a_wrapped_stream_that_nobody_reads_is_no_misuse(swallowed: list[str]) -> None:
+    """When it is collected its call is over, and it has nothing to say."""
+    with forgiving() as captured, captured.tracer.session("q", ["a"]) as session, session.agent_round("a") as rnd:
+        with rnd.llm_call("openai", model="m") as call:
+            stream = call.wrap(iter([{"choices": []}]))
+        del stream
+        gc.collect()
+    assert swallowed == []
