@@ -463,7 +463,8 @@ def test_a_wrapped_stream_that_nobody_reads_is_no_misuse(swallowed: list[str]) -
     """When it is collected its call is over, and it has nothing to say."""
     with forgiving() as captured, captured.tracer.session("q", ["a"]) as session, session.agent_round("a") as rnd:
         with rnd.llm_call("openai", model="m") as call:
-            stream = call.wrap(iter([{"choices": []}]))
+            chunks: Iterator[dict[str, Any]] = iter([{"choices": []}])
+            stream = call.wrap(chunks)
         del stream
         gc.collect()
     assert swallowed == []
