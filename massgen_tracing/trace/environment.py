@@ -27,7 +27,7 @@ def child_env(env: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for a child process, with the current span in `TRACEPARENT` (and `TRACESTATE`, `BAGGAGE`).
 
     A process that calls `configure()` under it records under this one's root, unless it is told another, and continues the trace: its session is a
-    child of the current span, and a run within the current one. Without a current span it has a trace of its own. (OpenTelemetry environment carriers.)
+    child of the current span, and a run within the current one. Without a current span its trace is its own. (OpenTelemetry environment carriers.)
 
     Args:
         env: what to start from; None: this process's environment. Not changed; a root of its own holds.
