@@ -13,26 +13,43 @@ export interface Place {
   height: number;
 }
 
-export interface Layout {
-  lanes: Place[];
-  height: number;
-  row: number;
-  head: number;
+export interface Lane extends Place {
+  rows: Place[];
 }
 
-/** Where the lanes lie; on a narrow screen their names stand above them. */
-export function layout(spans: Spans, narrow: boolean): Layout {
-  const rows = spans.json.lanes.reduce((sum, lane) => sum + lane.rows, 0);
-  const row = rows > 90 ? 9 : rows > 50 ? 13 : 17;
-  const head = narrow ? 20 : 5;
+export interface Layout {
+  lanes: Lane[];
+  height: number;
+}
+
+const THIN = 5;
+/** Pixels that a row's longest span has to have for the row to have its full height. */
+const SEEN = 10;
+/** Pixels between two rows. */
+const BETWEEN = 2;
+/** The least height of a row that has room for names. */
+const NAMED = 12;
+
+/**
+ * Where the lanes lie, and their rows in them; on a narrow screen the lanes' names stand above them. A row in which nothing is long enough to be told
+ * from a mark is thin, until one looks closer: that hangs on the scale, in microseconds a pixel, and not on which part of the time is shown.
+ */
+export function layout(spans: Spans, all: Layer, scale: number, narrow: boolean): Layout {
+  const many = spans.json.lanes.reduce((sum, lane) => sum + lane.rows, 0);
+  const full = many > 90 ? 9 : many > 50 ? 13 : 17;
   let top = 0;
-  const lanes = spans.json.lanes.map((lane) => {
-    const height = Math.max(head + lane.rows * row + 5, narrow ? 40 : 28);
-    const place = { top, height };
-    top += height;
-    return place;
+  const lanes = all.map((of) => {
+    let below = top + (narrow ? 20 : 5);
+    const rows = of.map((row, place) => {
+      const height = place && row.longest < SEEN * scale ? THIN : full;
+      below += height;
+      return { top: below - height, height };
+    });
+    const lane = { top, height: Math.max(below + 5 - top, narrow ? 40 : 28), rows };
+    top += lane.height;
+    return lane;
   });
-  return { lanes, height: top, row, head };
+  return { lanes, height: top };
 }
 
 export interface Scene {
@@ -123,14 +140,14 @@ function texels(
   context: CanvasRenderingContext2D, scene: Scene, layer: Layer, palette: Palette, alpha: number, atLeastTwo: boolean, colour: number | null = null,
 ): void {
   const { width, height, layout: at, scroll } = scene;
-  const seen: { row: Row; top: number }[] = [];
-  layer.forEach((rows, lane) => {
-    const top = at.lanes[lane].top + at.head - scroll;
+  const seen: { row: Row; top: number; high: number }[] = [];
+  layer.forEach((rows, lane) =>
     rows.forEach((row, place) => {
-      const y = top + place * at.row;
-      if (row.places.length && y < height && y + at.row > 0) seen.push({ row, top: y });
-    });
-  });
+      const { top, height: high } = at.lanes[lane].rows[place];
+      const y = top - scroll;
+      if (row.places.length && y < height && y + high > 0) seen.push({ row, top: y, high: high - BETWEEN });
+    }),
+  );
   if (!seen.length || width < 1) return;
   line ??= document.createElement("canvas");
   if (line.width !== width || line.height < seen.length) {
@@ -146,7 +163,7 @@ function texels(
   small.putImageData(pixels, 0, 0, 0, 0, width, seen.length);
   context.imageSmoothingEnabled = false;
   context.globalAlpha = alpha;
-  seen.forEach(({ top }, place) => context.drawImage(line!, 0, place, width, 1, 0, top, width, at.row - 2));
+  seen.forEach(({ top, high }, place) => context.drawImage(line!, 0, place, width, 1, 0, top, width, high));
   context.globalAlpha = 1;
 }
 
@@ -170,16 +187,15 @@ function fill(words: Uint32Array, row: Row, scene: Scene, palette: Palette, atLe
 
 function labels(context: CanvasRenderingContext2D, scene: Scene, dim: boolean): void {
   const { layout: at, scroll, width, height, view, colours, spans } = scene;
-  if (at.row < 12) return;
   const scale = width / (view[1] - view[0]);
   context.font = "11px system-ui, sans-serif";
   context.textBaseline = "middle";
   context.globalAlpha = dim ? 0.45 : 1;
   scene.all.forEach((rows, lane) => {
-    const top = at.lanes[lane].top + at.head - scroll;
     rows.forEach((row, place) => {
-      const y = top + place * at.row;
-      if (y > height || y + at.row < 0) return;
+      const { top, height: high } = at.lanes[lane].rows[place];
+      const y = top - scroll;
+      if (high < NAMED || y > height || y + high < 0) return;
       let next = firstAfter(row.ends, view[0]);
       for (let drawn = 0; next < row.places.length && row.starts[next] < view[1] && drawn < 400; ) {
         const span = row.places[next];
@@ -192,7 +208,7 @@ function labels(context: CanvasRenderingContext2D, scene: Scene, dim: boolean): 
           context.fillStyle = spans.flags[span] & (FAILED | INTERRUPTED) || STRONG.has(KINDS[spans.kind[span]])
             ? colours["on-bar"]
             : colours.ink;
-          context.fillText(text.length > room ? `${text.slice(0, Math.max(room - 1, 1))}…` : text, left + 4, y + (at.row - 2) / 2 + 0.5);
+          context.fillText(text.length > room ? `${text.slice(0, Math.max(room - 1, 1))}…` : text, left + 4, y + (high - BETWEEN) / 2 + 0.5);
           next++;
         } else {
           // Too narrow for a name: on to the first that ends far enough to the right to be wide enough.
@@ -224,7 +240,8 @@ function events(context: CanvasRenderingContext2D, scene: Scene, dim: boolean): 
     const x = (spans.start[place] - view[0]) * scale;
     if (x > width + 6) break;
     const lane = spans.lane[place];
-    const y = at.lanes[lane].top + at.head - scroll + spans.row[place] * at.row + (at.row - 2) / 2;
+    const row = at.lanes[lane].rows[spans.row[place]];
+    const y = row.top - scroll + (row.height - BETWEEN) / 2;
     if (y < -8 || y > height + 8) continue;
     const name = spans.name(place);
     const colour = eventColour(name);
@@ -233,7 +250,7 @@ function events(context: CanvasRenderingContext2D, scene: Scene, dim: boolean): 
     if (x - (last.get(key) ?? -9) < 3) continue;
     last.set(key, x);
     context.globalAlpha = dim && !scene.bright?.length ? 0.4 : 1;
-    const size = colour === "soft" ? 3 : Math.min(at.row / 2, 6);
+    const size = colour === "soft" ? 3 : Math.min(Math.max(row.height, 9) / 2, 6);
     context.beginPath();
     if (colour === "final") star(context, x, y, size + 1.5);
     else if (colour === "answer") context.arc(x, y, size - 0.5, 0, 7);
@@ -272,17 +289,18 @@ function gaps(context: CanvasRenderingContext2D, scene: Scene): void {
   for (const gap of scene.gaps) {
     const left = Math.max(-2, (gap.start - view[0]) * scale);
     const right = Math.min(width + 2, (gap.end - view[0]) * scale);
-    const y = at.lanes[gap.lane].top + at.head - scroll + gap.row * at.row;
-    if (right - left < 6 || y > height || y + at.row < 0) continue;
+    const { top, height: high } = at.lanes[gap.lane].rows[gap.row];
+    const y = top - scroll;
+    if (right - left < 6 || y > height || y + high < 0) continue;
     context.strokeStyle = colours.lost;
     context.setLineDash([3, 3]);
     context.lineWidth = 1;
-    context.strokeRect(left + 1.5, y + 0.5, right - left - 3, at.row - 3);
+    context.strokeRect(left + 1.5, y + 0.5, right - left - 3, high - 3);
     context.setLineDash([]);
     const room = Math.floor((right - left - 10) / CHARACTER);
-    if (room > 6 && at.row >= 12) {
+    if (room > 6 && high >= NAMED) {
       context.fillStyle = colours.soft;
-      context.fillText(gap.text.length > room ? `${gap.text.slice(0, room - 1)}…` : gap.text, left + 6, y + (at.row - 2) / 2 + 0.5);
+      context.fillText(gap.text.length > room ? `${gap.text.slice(0, room - 1)}…` : gap.text, left + 6, y + (high - BETWEEN) / 2 + 0.5);
     }
   }
 }
@@ -303,8 +321,8 @@ export function boxOf(scene: Pick<Scene, "spans" | "layout" | "view" | "width" |
   const left = (spans.start[place] - view[0]) * scale - (isEvent ? 7 : 0);
   const right = isEvent ? left + 14 : Math.max((spans.end[place] - view[0]) * scale, left + 2);
   if (right < 0 || left > width) return null;
-  const top = at.lanes[spans.lane[place]].top + at.head + spans.row[place] * at.row - scroll;
-  return { left: Math.max(left, 0), top, width: Math.min(right, width) - Math.max(left, 0), height: at.row - 2 };
+  const row = at.lanes[spans.lane[place]].rows[spans.row[place]];
+  return { left: Math.max(left, 0), top: row.top - scroll, width: Math.min(right, width) - Math.max(left, 0), height: row.height - BETWEEN };
 }
 
 /** What is not yet at the moment up to which the run is replayed. */
@@ -344,7 +362,7 @@ export function hit(scene: Scene, x: number, y: number): number {
   if (lane < 0) return -1;
   const scale = (view[1] - view[0]) / width;
   const moment = view[0] + x * scale;
-  const number = Math.floor((y + scroll - at.lanes[lane].top - at.head) / at.row);
+  const number = at.lanes[lane].rows.findIndex((each) => y + scroll >= each.top && y + scroll < each.top + each.height);
   let near = -1;
   let nearest = 7 * scale;
   for (let event = firstAfter(spans.eventStarts, moment - 7 * scale); event < spans.events.length && spans.eventStarts[event] < moment + 7 * scale; event++) {

@@ -50,8 +50,9 @@ export function Timeline() {
     return narrow.value ? EDGE : Math.min(MOST_GUTTER, Math.max(GUTTER, Math.ceil(longest * CHARACTER) + 12));
   });
   const across = useComputed(() => Math.max(1, Math.floor(width.value - gutter.value - EDGE)));
-  const at = useComputed(() => (spans.value ? layout(spans.value, narrow.value) : null));
   const all = useComputed(() => spans.value?.layer() ?? []);
+  const scale = useComputed(() => (view.value[1] - view.value[0]) / across.value);
+  const at = useComputed(() => (spans.value ? layout(spans.value, all.value, scale.value, narrow.value) : null));
   const failed = useComputed(() => spans.value?.layer((place) => (spans.value!.flags[place] & (FAILED | INTERRUPTED)) !== 0) ?? []);
   const bright = useComputed(() => (emphasis.value ? (spans.value?.layer((place) => emphasis.value!.has(place)) ?? null) : null));
   const tint = useComputed(() => (spans.value ? tints(spans.value) : new Uint8Array()));
@@ -123,10 +124,10 @@ export function Timeline() {
     if (place < 0 || !spans.value) return;
     reveal(place);
     const box = scroller.current;
-    const [lane, row] = [at.peek()?.lanes[spans.value.lane[place]], at.peek()?.row ?? 17];
-    if (!box || !lane) return;
-    const top = lane.top + (at.peek()?.head ?? 0) + spans.value.row[place] * row;
-    if (top < box.scrollTop || top + row > box.scrollTop + box.clientHeight) box.scrollTop = Math.max(0, top - box.clientHeight / 2);
+    const row = at.peek()?.lanes[spans.value.lane[place]]?.rows[spans.value.row[place]];
+    if (!box || !row) return;
+    const { top, height } = row;
+    if (top < box.scrollTop || top + height > box.scrollTop + box.clientHeight) box.scrollTop = Math.max(0, top - box.clientHeight / 2);
   });
 
   useWheel(scroller, across, gutter);

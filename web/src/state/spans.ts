@@ -10,6 +10,8 @@ export interface Row {
   places: Int32Array;
   starts: Float64Array;
   ends: Float64Array;
+  /** Microseconds of the longest of them. */
+  longest: number;
 }
 
 /** For each lane its rows. */
@@ -95,6 +97,7 @@ export class Spans {
         places: Int32Array.from(places),
         starts: Float64Array.from(places, (place) => this.start[place]),
         ends: runningMost(Float64Array.from(places, (place) => this.end[place])),
+        longest: places.reduce((most, place) => Math.max(most, this.end[place] - this.start[place]), 0),
       })),
     );
   }
