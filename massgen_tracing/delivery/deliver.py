@@ -15,8 +15,9 @@ from massgen_tracing import ledger
 from massgen_tracing.delivery.answers import Answer, Blocked, Later, Taken, TooLarge
 from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.encode import EncodedSpan, Form, form
+from massgen_tracing.delivery.encode.placed import Listed, Spans
 from massgen_tracing.delivery.senders import Sender
-from massgen_tracing.delivery.spool import Batch, Placed, Spool
+from massgen_tracing.delivery.spool import Batch, Spool
 from massgen_tracing.ledger import THROUGH, Entry, Ledger
 
 _LONGEST_PAUSE: Final = 60.0
@@ -173,12 +174,12 @@ class Delivery:
         refused; where the backend says that it passes, or nothing at all, it is set aside.
         """
         oldest = (time.time() - self.backend.within) * 1e9 if self.backend.within else 0.0
-        waiting: list[Sequence[Placed]] = [batch.spans] if batch.spans else []
+        waiting: list[Spans] = [batch.spans] if batch.spans else []
         budget, doubts, proven, aside = _FEW, False, False, Tally()
         singles: list[bytes] = []
         while waiting:
             part = waiting.pop()
-            fresh = [span for span, _ in part if span.start_ns >= oldest]
+            fresh = part.since(oldest) if oldest else part
             if self.enough():
                 return Later("its time was over", reached=False)
             answer = self._request(fresh) if fresh else Taken()
@@ -197,7 +198,7 @@ class Delivery:
                     continue
                 if not answer.doubtful and (proven or len(singles) < _UNPROVEN):
                     aside.add(Tally(aside=1, late=len(part) - 1, why=answer.why))
-                    singles.append(fresh[0].key)
+                    singles.append(fresh[0][0].key)
                     continue
             if isinstance(answer, Blocked | Later):
                 self._doubts_from = 2 * self.failures if doubts else 0
@@ -264,7 +265,7 @@ class Delivery:
     def _judged_alone(self, span: EncodedSpan) -> Answer:
         """What the backend says of one span, asked a few times where there is time."""
         for number in range(1, _ATTEMPTS + 1):
-            answer = self._request([span])
+            answer = self._request(Listed([(span, 0)]))
             if not isinstance(answer, Later) or number == _ATTEMPTS or not self.wait(answer, number):
                 break
         return answer
@@ -283,8 +284,8 @@ class Delivery:
         book.write(_at(counted, spool, position))
         self.progress(self.tally.sent)
 
-    def _request(self, spans: Sequence[EncodedSpan]) -> Answer:
-        answer = self.sender.send(self._form.request(spans), self.backend.seconds)
+    def _request(self, spans: Spans) -> Answer:
+        answer = self.sender.send(self._form.body(spans.contents()), self.backend.seconds)
         self.failures = self.failures + 1 if isinstance(answer, Later) else 0
         if not self.failures:
             self._doubts_from = 0
@@ -300,7 +301,7 @@ def ahead(batches: Iterator[Batch]) -> Generator[Batch]:
             yield batch
 
 
-def _halves(part: Sequence[Placed]) -> list[Sequence[Placed]]:
+def _halves(part: Spans) -> list[Spans]:
     """The two halves, the first one last."""
     middle = len(part) // 2
     return [part[middle:], part[:middle]]

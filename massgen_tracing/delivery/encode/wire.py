@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from massgen_tracing.delivery.encode.spans import EncodedSpan, Home
@@ -84,7 +85,7 @@ def span(record: SpanRecord, home: Home) -> EncodedSpan:
         times(record.start_ns, record.end_ns or 0),
         attributes(9, record.attributes),
         _count(10, record.dropped_attributes),
-        b"".join([field(11, _event(event)) for event in record.events]),
+        b"".join([field(11, event(each)) for each in record.events]),
         _count(12, record.dropped_events),
         b"".join([field(13, _link(link)) for link in record.links]),
         _count(14, record.dropped_links),
@@ -99,13 +100,15 @@ def status(code: int, message: str) -> bytes:
     return _filled(2, message) + (b"\x18" + varint(code) if code else b"")
 
 
+@lru_cache(maxsize=64)
 def flags(number: int, value: int) -> bytes:
     """Flags as the field *number*; empty for none."""
     return varint(number << 3 | 5) + _FIXED32.pack(value) if value else b""
 
 
-def _event(event: Event) -> bytes:
-    return _TIME.pack(0x09, event.time_ns) + _filled(2, event.name) + attributes(3, event.attributes) + _count(4, event.dropped_attributes)
+def event(of: Event) -> bytes:
+    """The content of an Event message."""
+    return _TIME.pack(0x09, of.time_ns) + _filled(2, of.name) + attributes(3, of.attributes) + _count(4, of.dropped_attributes)
 
 
 def _link(link: Link) -> bytes:
