@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NonRecordingSpan, SpanContext
 
 import massgen_tracing as mt
-from massgen_tracing import configuration, finalization, ledger, worker
+from massgen_tracing import configuration, finalization, layout, ledger, worker
 from massgen_tracing.delivery import backend as backends
 from massgen_tracing.delivery import deliver, leftovers, live, owing
 from massgen_tracing.delivery.senders import Unopened
@@ -544,14 +544,14 @@ def test_a_recording_that_is_not_there_is_not_looked_for_at_each_span(tmp_path: 
     owed = owing.Owing(to, lambda _: path, None, to.entry())
     span = NonRecordingSpan(SpanContext(1, 2, is_remote=True))
     span.parent = span.get_span_context()  # type: ignore[attr-defined]
-    exists = Path.exists
+    is_there = layout.is_there
 
     def looked(each: Path) -> bool:
         looks.append(each)
-        return exists(each)
+        return is_there(each)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "exists", looked)
+        patch.setattr(layout, "is_there", looked)
         patch.setattr(time, "monotonic", lambda: 1000.0)
         for _ in range(100):
             assert owed.start(span, Context()) is None  # type: ignore[arg-type]

@@ -100,7 +100,7 @@ class Columns(Piece):
 
     def sizes(self) -> Sequence[int]:
         places = offsets(self._fields.contents)
-        sizes: Any = places - places[0]
+        sizes: Any = places - places[0] - len(self._separator) * np.arange(len(places))
         return sizes  # type: ignore[no-any-return]  # as far as it goes, an array is a sequence
 
     def ended(self) -> Iterable[bytes]:
