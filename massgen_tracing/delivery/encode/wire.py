@@ -18,6 +18,8 @@ _DOUBLE: Final = struct.Struct("<Bd")
 _TIME: Final = struct.Struct("<BQ")
 _TIMES: Final = struct.Struct("<BQBQ")
 _FIXED32: Final = struct.Struct("<I")
+_LONG: Final = 256
+"""Characters of a key that is not remembered."""
 
 
 def varint(number: int) -> bytes:
@@ -36,7 +38,10 @@ def varint(number: int) -> bytes:
 
 def field(number: int, content: bytes) -> bytes:
     """A text, bytes or a message as a field; *number* is below 16."""
-    return b"%c%b%b" % (number << 3 | 2, varint(len(content)), content)
+    size = len(content)
+    if size < 0x80:
+        return b"%c%c%b" % (number << 3 | 2, size, content)
+    return b"%c%b%b" % (number << 3 | 2, varint(size), content)
 
 
 def times(start_ns: int, end_ns: int) -> bytes:
@@ -69,7 +74,21 @@ def any_value(value: AttributeValue) -> bytes:
 
 def attributes(number: int, values: Attributes) -> bytes:
     """Attributes as the repeated field *number*, which is below 16, of KeyValue messages."""
-    return b"".join([field(number, field(1, _text(key)) + field(2, any_value(value))) for key, value in values.items()])
+    return b"".join([_attribute(number, _key(key) if len(key) < _LONG else field(1, _text(key)), value) for key, value in values.items()])
+
+
+def _attribute(number: int, key: bytes, value: AttributeValue) -> bytes:
+    content = any_value(value)
+    size = len(key) + len(content)
+    if size < 0x7E:  # each length in one byte, in one go
+        return b"%c%c%b\x12%c%b" % (number << 3 | 2, size + 2, key, len(content), content)
+    return field(number, key + field(2, content))
+
+
+@lru_cache(maxsize=4096)
+def _key(key: str) -> bytes:
+    """The field `key` of a KeyValue message; most recur."""
+    return field(1, _text(key))
 
 
 def span(record: SpanRecord, home: Home) -> EncodedSpan:
