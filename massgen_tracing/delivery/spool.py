@@ -11,6 +11,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,7 @@ MOST_BYTES: Final = 3_000_000
 
 MOST_SPANS: Final = 4000
 _EACH: Final = 64
-"""Lines between two looks at the clock."""
+"""Lines between two looks at the clock; spans of a sealed file that are given on together."""
 
 Found = tuple[Piece, int, int]
 """Spans, the position behind them, and how many could not be read before it."""
@@ -268,16 +269,19 @@ class Spool:
                 yield number, record
 
     def _sealed_spans(self, position: int) -> Iterator[Found]:
-        number = position
-        for number, record in self._records(position):
-            wanted = not self._only or str(record.resource.attributes.get(_INSTANCE)).encode() == self._only
-            if wanted and record.end_ns is not None:
-                spans, unreadable = self._encoded((record,))
-                placed = [(span, number) for span in spans if self._is_due(span)]
-                if placed or unreadable:
-                    yield Listed(placed), number, unreadable
-        if number > position:
-            yield NO_SPANS, number, 0
+        end, records = position, self._records(position)
+        while found := list(islice(records, _EACH)):
+            end, placed, unreadable = found[-1][0], [], 0
+            for number, record in found:
+                wanted = not self._only or str(record.resource.attributes.get(_INSTANCE)).encode() == self._only
+                if wanted and record.end_ns is not None:
+                    spans, bad = self._encoded((record,))
+                    placed += [(span, number) for span in spans if self._is_due(span)]
+                    unreadable += bad
+            if placed or unreadable:
+                yield Listed(placed), end, unreadable
+        if end > position:
+            yield NO_SPANS, end, 0
 
 
 def _fitting(batch: Batch, spans: Piece) -> tuple[Piece, int]:
