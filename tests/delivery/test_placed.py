@@ -125,3 +125,21 @@ def test_of_a_key_that_is_there_twice_the_last_one_is_sent(
     sent = said(made, made.body(batch.spans.contents()))
     assert sorted(sent) == sorted(said(made, made.request([made.record(each) for each in read.ended])))
     assert [span.count("first") for span in sent] == [2, 0, 0, 0, 0]
+
+
+@WAYS
+def test_a_first_attribute_with_a_damaged_beginning_is_no_other_one(
+    at_once: bool, ended: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever byte of it is missing, what is sent is what is read."""
+    monkeypatch.setattr(spool_module, "_MANY", 0)
+    call, begin = ended[1], ended[1].rindex(LISTS)
+    path, made = tmp_path / "recording.jsonl", Protobuf()
+    for at in range(begin, begin + len(LISTS) + len(b'{"key":"')):
+        damaged = call[:at] + call[at + 1 :]
+        path.write_bytes(ended[0] + damaged)
+        read = Said("")
+        read.add((ended[0], damaged))
+        with closing(Spool(path, form=made, at_once=at_once)) as spool:
+            (batch,) = spool.batches(0)
+        assert sorted(said(made, made.body(batch.spans.contents()))) == sorted(said(made, made.request([made.record(each) for each in read.ended])))

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 import orjson
 
 from massgen_tracing.delivery.encode import wire
-from massgen_tracing.delivery.encode.shape import BETWEEN, DOUBLE, EVENTS, IDS, KEY, TIME
+from massgen_tracing.delivery.encode.shape import BETWEEN, DOUBLE, EVENTS, IDS, TIME
 from massgen_tracing.delivery.encode.spans import Content, EncodedSpan, Form, Home, attempted, by_home
 from massgen_tracing.delivery.encode.wire import field, varint
 from massgen_tracing.model import Resource, Scope, SpanRecord
@@ -29,7 +29,7 @@ _SINCE: Final = re.compile(rf'{EVENTS}(?:"status":(\{{[^{{}}\\]*\}}),)?(?:"flags
 
 _PLAIN: Final = re.compile(
     rf'{IDS}("(?:events|status|flags|name)".*?,)"startTimeUnixNano":"({TIME})","endTimeUnixNano":"({TIME})",'
-    r'"attributes":\[(.*)\]\}\]\}\]\}\]\}\n'.encode(),
+    r'"attributes":\[(?:\{"key":"(.*))?\]\}\]\}\]\}\]\}\n'.encode(),
     re.DOTALL,
 )
 """What follows the head on a line of our own writer."""
@@ -75,7 +75,7 @@ class Protobuf(Form):
         if found is None or home is None or not (line.isascii() and line[len(self._head) : -1].decode().isprintable()):
             return None  # others than our own writer's may be no UTF-8, or no JSON
         trace_id, span_id, above, since, start, end, attributes = found.groups()
-        written = attributes[len(KEY) :].split(BETWEEN) if attributes else []
+        written = [] if attributes is None else attributes.split(BETWEEN)
         if len({each[: each.find(b'"')] for each in written}) < len(written):
             return None  # of a key that is there twice, the last one is sent
         made = b"".join(map(self.attribute, written))
