@@ -329,7 +329,7 @@ def nest(run: RunDirectory, outer: RunDirectory) -> None:
         OSError: if that cannot be written.
     """
     noted = run.log_dir / OUTER_FILE
-    if _is_there(noted):  # another attempt at it, or another turn
+    if is_there(noted):  # another attempt at it, or another turn
         return
     noted.write_text(f"{os.path.relpath(outer.attempt_dir, run.log_dir)}\n", encoding="utf-8", errors="surrogateescape")
     with (outer.attempt_dir / NESTED_FILE).open("a", encoding="utf-8", errors="surrogateescape") as file:
@@ -441,17 +441,22 @@ def goes_on(recording: Path) -> None:
         OSError: if it cannot be said.
     """
     run = run_of(recording)
-    if run is None or not _is_there(run.root / SEGMENTS_DIR) or not _has_small(run.log_dir):
+    if run is None or not is_there(run.root / SEGMENTS_DIR) or not _has_small(run.log_dir):
         return
     mark = run.root / SEGMENTS_DIR / f"{run.run_id}{AGAIN_SUFFIX}"
     os.close(os.open(mark, os.O_CREAT | os.O_WRONLY, 0o644))
     os.utime(mark)
 
 
-def _is_there(path: Path) -> bool:
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; it keeps no other error, as `Path.exists` does.
+
+    Raises:
+        OSError: if that cannot be said.
+    """
     try:
         os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return True
 
