@@ -391,8 +391,13 @@ def _event_json(event: Event) -> dict[str, Any]:
 
 def stamp(time_ns: int) -> str:
     """Unix time in nanoseconds as ISO 8601 UTC with microseconds."""
-    moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).replace(microsecond=time_ns // 1000 % 1_000_000)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    seconds, rest = divmod(time_ns, 10**9)
+    return f"{_second(seconds)}.{rest // 1000:06}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
 
 def day(time_us: int) -> int:
