@@ -17,7 +17,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
+from types import ModuleType
 from typing import Any, Final, NoReturn
 
 from massgen_tracing.errors import QueryError
@@ -114,7 +115,7 @@ def _be_copy(work: Callable[[], int], caller: int, until: int, scratch: str) -> 
     _caller = caller
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # what reaches both is for the attending process to answer, with which this one ends
         signal.signal(each, signal.SIG_IGN)
-    lean.without_numpy()
+    lean.do_without()
     os.environ |= {"TMPDIR": scratch, "RUST_MIN_STACK": str(limits.STACK_BYTES)}
     tempfile.tempdir = scratch
     # What the engine says when it dies is not for the user, but for `stopping.cause`.
@@ -150,8 +151,7 @@ def ask(request: dict[str, Any], timeout: float, on_progress: Callable[[float], 
     """
     _tell(time.monotonic() + stopping.START_SECONDS, stopping.NOT_STARTED, ready=False)
     with _told_of(on_progress):
-        from massgen_tracing.store.engine import execute
-
+        execute = _engine()
         deadline = time.monotonic() + timeout
         told = partial(_tell, deadline)
         told(*stopping.stopped(timeout, "asking"))
@@ -166,6 +166,13 @@ def ask(request: dict[str, Any], timeout: float, on_progress: Callable[[float], 
             afterwards()
             _tell(None)
     return head, body
+
+
+@cache
+def _engine() -> ModuleType:
+    with lean.loading():
+        from massgen_tracing.store.engine import execute
+    return execute
 
 
 def _tell(until: float | None, problem: str = "", hint: str | None = None, *, ready: bool = True) -> None:

@@ -41,7 +41,7 @@ class _Work:
 
 def main(scratch: str) -> NoReturn:
     """Answer until the caller is gone; then *scratch*, the directory for temporary files, goes too."""
-    lean.without_numpy()
+    lean.do_without()
     # The protocol has a descriptor of its own; whatever else is printed goes where errors go.
     output = os.dup(1)
     os.dup2(2, 1)
@@ -66,7 +66,8 @@ def _is_asked() -> bool:
 
 def _answer_all(requests: queue.SimpleQueue[dict[str, Any]], output: int, work: _Work) -> None:
     try:
-        from massgen_tracing.store.engine import execute
+        with lean.loading():
+            from massgen_tracing.store.engine import execute
 
         wire.send(output, {"event": "ready"})
         while True:

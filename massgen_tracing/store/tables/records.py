@@ -12,15 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from massgen_tracing import semconv
 from massgen_tracing.model import Attributes, Event, Link, LogRecord, Resource, Scope, SpanRecord
-from massgen_tracing.store.reading.live import LogId
 from massgen_tracing.store.reading.recording import Recording
 from massgen_tracing.store.tables import jsontext, schemas
+
+if TYPE_CHECKING:
+    from massgen_tracing.store.reading.live import LogId
 
 TABLE: Final = "records"
 TABLE_ALL: Final = "records_all"
