@@ -222,6 +222,21 @@ def started_at(name: str) -> datetime | None:
     return None
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or directory.
+
+    `Path.exists` takes any `OSError` for a no, also what a signal handler of the program raises meanwhile. This one keeps no such error.
+
+    Raises:
+        OSError: if that cannot be told.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return False
+    return True
+
+
 def make_directory(path: Path) -> None:
     """Make *path* and what is missing above it.
 
@@ -410,7 +425,7 @@ def small_name(sealed: Path) -> Path:
 def sealed_beside(recording: Path) -> Iterator[Path]:
     """The sealed files that a live file has beside it, in order."""
     for name in sealed_names(recording):
-        found = next(filter(Path.exists, (name, small_name(name))), None)
+        found = next(filter(is_there, (name, small_name(name))), None)
         if found is None:
             return
         yield found
@@ -418,7 +433,7 @@ def sealed_beside(recording: Path) -> Iterator[Path]:
 
 def next_sealed(recording: Path) -> Path:
     """What the sealed form of a live file will be called, if it is a Parquet file."""
-    return next(name for name in sealed_names(recording) if not name.exists() and not small_name(name).exists())
+    return next(name for name in sealed_names(recording) if not is_there(name) and not is_there(small_name(name)))
 
 
 def is_sealed(recording: Path) -> bool:
@@ -446,19 +461,6 @@ def goes_on(recording: Path) -> None:
     mark = run.root / SEGMENTS_DIR / f"{run.run_id}{AGAIN_SUFFIX}"
     os.close(os.open(mark, os.O_CREAT | os.O_WRONLY, 0o644))
     os.utime(mark)
-
-
-def is_there(path: Path) -> bool:
-    """Whether there is such a file; it keeps no other error, as `Path.exists` does.
-
-    Raises:
-        OSError: if that cannot be said.
-    """
-    try:
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
 
 
 def _has_small(log_dir: Path) -> bool:

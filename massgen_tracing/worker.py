@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from massgen_tracing import finalization, guard
+from massgen_tracing import finalization, guard, layout
 
 _TASKS: Final = Path("/proc/self/task")
 
@@ -66,7 +66,7 @@ class Worker:
         """Wait until the system does not count the thread any more: Python is through with it a moment before."""
         if self.wait(deadline - time.monotonic()) and self._native is not None:
             task = _TASKS / str(self._native)
-            while task.exists() and time.monotonic() < deadline:
+            while layout.is_there(task) and time.monotonic() < deadline:
                 time.sleep(0.0001)
 
     def _run(self) -> None:

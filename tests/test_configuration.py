@@ -339,7 +339,7 @@ def test_configurations_are_freed(tmp_path: Path) -> None:
     mt.shutdown()
     gc.collect()
     assert come_since(before, Pipeline) == []
-    assert configuration._pipeline is None
+    assert configuration._now.pipeline is None
 
 
 @pytest.mark.parametrize("timeout", [None, "soon", object(), 10**400], ids=lambda timeout: type(timeout).__name__)

@@ -1,4 +1,4 @@
-"""`configure()`: puts tracer, provider and sinks together, once per process and again whenever it is called again."""
+"""`configure()` and `shutdown()`: what a process traces to, from the one to the other; `assembly` puts it together."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from opentelemetry import context as otel_context
 
-from massgen_tracing import guard, layout, libraries, prices, semconv, settings
-from massgen_tracing._version import __version__
+from massgen_tracing import guard, layout, libraries, prices, settings
 from massgen_tracing.configuration import problems, surroundings
+from massgen_tracing.configuration.assembly import Assembly
 from massgen_tracing.configuration.delivering import Deliveries
 from massgen_tracing.configuration.neighbours import Neighbours
-from massgen_tracing.configuration.places import Places, outer_recording, outer_run, run_of_parent
 from massgen_tracing.errors import UsageError, compose, one_of
 from massgen_tracing.model import RUN_CONTEXT_KEY
 from massgen_tracing.trace import (
     borders,
-    carriers,
     environment,  # noqa: F401 - so that no module is loaded later: what a signal handler raises meanwhile may be lost
     factory,
     outside,
@@ -37,8 +35,6 @@ from massgen_tracing.trace.tracer import NoopTracer, Tracer
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
-    from massgen_tracing.sinks.recording import Recording
-    from massgen_tracing.sinks.run_files import LiveFiles
     from massgen_tracing.trace.pipeline import Pipeline
 
 EXIT_TIMEOUT: Final = 1.7
@@ -49,13 +45,9 @@ F = TypeVar("F", bound=Callable[..., Tracer])
 _NOOP: Final = NoopTracer()
 _lock = threading.RLock()
 _tracer: Tracer = _NOOP
-_pipeline: Pipeline | None = None
-_root: str | None = None
-_records: bool = False
-"""Whether what is traced is recorded there."""
-_seals = False
 _neighbours: Final = Neighbours()
 _deliveries: Final = Deliveries()
+_now = Assembly(_neighbours, _deliveries)
 _given: dict[str, Any] = {}
 """What `configure()` was called with."""
 _at_exit = False
@@ -177,7 +169,7 @@ def configure(
             return _NOOP
         _given = given
         try:
-            _tracer = _set_up_as(values, tracer_provider, given)
+            _tracer = _now.set_up(values, tracer_provider, given)
         except Exception as error:  # noqa: BLE001 - whatever the environment holds, the program goes on
             guard.swallow("configure", error)
             shutdown(EXIT_TIMEOUT)
@@ -203,7 +195,7 @@ factory.configured_by(lambda: _tracer.spans)
 
 def root() -> str | None:
     """The directory of runs and recordings; None where nothing is recorded."""
-    return _root
+    return _now.root
 
 
 def variables() -> dict[str, str]:
@@ -217,8 +209,8 @@ def variables() -> dict[str, str]:
         value = _given.get(setting.name)
         if value is not None:
             env[setting.variable] = settings.as_text(value)
-    if _root is not None:
-        env[{setting.name: setting.variable for setting in settings.SETTINGS}["root"]] = _root
+    if _now.root is not None:
+        env[layout.ROOT_VARIABLE] = _now.root
     run = current().get(RUN_CONTEXT_KEY)
     if isinstance(run, layout.RunDirectory):
         env[layout.RUN_VARIABLE] = str(run.attempt_dir)
@@ -242,7 +234,7 @@ def shutdown(timeout: float = 5.0) -> bool:
     Returns:
         Whether everything was done in time. A collector that is down has not taken its spans, and is not waited for to the end.
     """
-    global _tracer, _pipeline, _root, _seals
+    global _tracer, _now
     try:
         timeout = max(0.0, min(float(timeout), threading.TIMEOUT_MAX / 2))
     except (TypeError, ValueError, OverflowError):
@@ -250,22 +242,21 @@ def shutdown(timeout: float = 5.0) -> bool:
         guard.report("usage.argument.timeout", compose(problem, "a number of seconds", timeout, "5 seconds are taken"))
         timeout = 5.0
     with _lock:
-        pipeline, _pipeline = _pipeline, None
-        root, _root = _root, None
-        seals, _seals = _seals, False
+        before, _now = _now, Assembly(_neighbours, _deliveries)
         _tracer = _NOOP
         borders.bypass(False)
         libraries.leave()
+        pipeline, before.pipeline = before.pipeline, None
         if pipeline is None:
             return True
         from massgen_tracing.trace.provider import SHARED
 
         SHARED.clear()
-        done = _stop(pipeline, timeout, root)
+        done = _stop(pipeline, timeout, before.root)
     if pipeline.unfinished:
         problem = f"The files of a run were not all written within {round(timeout, 1):g} s"
         guard.report("run.files.late", f"{problem}; `massgen-tracing logs rebuild` makes them of the recording, when it has ended.")
-    _after(root, seals=seals)
+    _after(before)
     return done
 
 
@@ -278,22 +269,22 @@ def _end() -> None:
     if not _lock.acquire(timeout=EXIT_TIMEOUT):  # another thread stops the backends just now, or sets them up, in its own time
         return
     try:
-        if _pipeline is None:
+        if _now.pipeline is None:
             return
         from massgen_tracing.trace.others import Added
         from massgen_tracing.trace.provider import SHARED
 
         Added.ending = True
         goes_on = not _deliveries.are_temporary
-        _stop(_pipeline, max(0.0, until - time.monotonic()), _root)
-        for pipeline in (_pipeline, SHARED.others.shown):
+        _stop(_now.pipeline, max(0.0, until - time.monotonic()), _now.root)
+        for pipeline in (_now.pipeline, SHARED.others.shown):
             if pipeline is not None:
                 pipeline.processors = tuple(processor for processor in pipeline.processors if goes_on and hasattr(processor, "resume"))
-        for processor in _pipeline.processors:
+        for processor in _now.pipeline.processors:
             processor.resume()  # type: ignore[attr-defined]  # a recording's
     finally:
         _lock.release()
-    _after(_root, seals=_seals)
+    _after(_now)
 
 
 def _stop(pipeline: Pipeline, timeout: float, root: str | None) -> bool:
@@ -308,139 +299,14 @@ def _stop(pipeline: Pipeline, timeout: float, root: str | None) -> bool:
     return done and not owed and not pipeline.unfinished
 
 
-def _after(root: str | None, *, seals: bool) -> None:
+def _after(ended: Assembly) -> None:
     """Have the recordings sealed where that is asked for, and leave word of what went wrong."""
     outside.tell()
-    if seals and root is not None:
+    if ended.seals and ended.root is not None:
         from massgen_tracing.sinks.recording import seal_apart  # loaded already, with the recording
 
-        seal_apart(root)
-    problems.write(root, makes=_records)
-
-
-def _set_up_as(values: dict[str, Any], provider: TracerProvider | None, given: dict[str, Any]) -> Tracer:
-    """Set up what was asked for; returns the tracer.
-
-    Args:
-        values: every setting.
-        provider: the caller's own, if any.
-        given: the caller's arguments.
-    """
-    global _root, _records, _seals
-    surroundings.load_sdk()
-    from massgen_tracing.trace.provider import SHARED
-
-    surroundings.check()
-    make = partial(
-        Tracer,
-        service_name=values["service_name"],
-        price=prices.estimate,
-        remote=carriers.remote_context(),
-        strict=values["strict"],
-        full_content=values["full_content"],
-    )
-    beside = provider is not None and provider is not SHARED  # which is global for good, also where nothing is configured
-    record = bool(given["record"]) if beside else values["record"]
-    if record or not beside:
-        values["root"] = surroundings.absolute(values["root"])
-        # What leaves nothing behind, as in tests, has no problems to leave there either.
-        leaves = record or values["logfire"] or values["otlp_endpoint"] or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-        _root = values["root"] if leaves else None
-        _records = bool(record)
-    _seals = values["seal"] and record
-    if beside:
-        assert provider is not None
-        return _set_up_beside(provider, values, make, record=record)
-    return _set_up(values, make, given["otlp_endpoint"])
-
-
-def _set_up(values: dict[str, Any], make: partial[Tracer], given_endpoint: str | None) -> Tracer:
-    """The package's own provider, or Logfire's.
-
-    Args:
-        values: every setting; `root` is absolute.
-        make: makes the tracer.
-        given_endpoint: the collector that the caller has named, where it was not a variable that did.
-    """
-    global _pipeline
-    from massgen_tracing.trace.pipeline import Pipeline
-    from massgen_tracing.trace.provider import SHARED
-
-    root, run = values["root"] if values["record"] else None, outer_run()
-    recordings = _recording(root, run)
-    collectors = _deliveries.to_collector(recordings, run, values, given_endpoint) if given_endpoint else ()
-    processors = [*recordings, *_run_files(recordings, run, values), *collectors]
-    resource, remote = surroundings.resource(values["service_name"]), carriers.remote_context()
-    shown = Pipeline(resource, processors, remote=remote)
-    _pipeline = Pipeline(resource, processors, remote=remote)
-    _neighbours.follow()
-    delegate: TracerProvider | None = None
-    if values["logfire"]:
-        from massgen_tracing.sinks.logfire import LogfireFlush
-
-        acknowledged = _deliveries.by_logfire(recordings[0], run, values["root"]) if recordings else None
-        if acknowledged is not None:
-            shown.processors += (acknowledged,)
-        delegate = _neighbours.logfire_takes_ours(values["service_name"], acknowledged)
-        _pipeline.processors += (LogfireFlush(),)
-    if delegate is None and given_endpoint is None:
-        # Logfire's SDK, and any other's, exports by itself to what OpenTelemetry's variables name: so only what is this package's own goes there.
-        traces = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-        if traces or values["otlp_endpoint"]:
-            only = str(resource.attributes[semconv.SERVICE_INSTANCE_ID])
-            endpoint = traces or values["otlp_endpoint"]
-            _pipeline.processors += tuple(_deliveries.to_collector(recordings, run, values, endpoint, whole=bool(traces), only=only))
-    _neighbours.to_logfire = bool(values["logfire"])
-    SHARED.install(_pipeline, shown, delegate)
-    # A Logfire that is given its token later takes the spans then, and cleans nothing.
-    cleans = not values["logfire"]
-    places = _places(root, recordings, run)
-    return make(SHARED.facade_tracer(semconv.SCOPE, __version__), open_run=partial(_open_run, places), place=places.of_child, cleans=cleans)
-
-
-def _set_up_beside(provider: TracerProvider, values: dict[str, Any], make: partial[Tracer], *, record: bool) -> Tracer:
-    """The caller's own provider, with the local recording in it where that is asked for; returns the tracer."""
-    global _pipeline
-    from massgen_tracing.trace.pipeline import Pipeline
-    from massgen_tracing.trace.provider import SHARED
-
-    root, run = values["root"] if record else None, outer_run()
-    recordings = _recording(root, run)
-    processors = [*recordings, *_run_files(recordings, run, values)]
-    resource = surroundings.resource("")
-    _pipeline = Pipeline(resource, processors)
-    if record:
-        _neighbours.follow()
-        _neighbours.follow_provider(provider)
-    SHARED.install(_pipeline, Pipeline(resource, processors), provider)
-    places = _places(root, recordings, run)
-    return make(provider.get_tracer(semconv.SCOPE, __version__), open_run=partial(_open_run, places), place=places.of_child, cleans=False)
-
-
-def _recording(root: str | None, run: layout.RunDirectory | None) -> list[Recording]:
-    if root is None:
-        return []
-    from massgen_tracing.sinks.recording import Recording
-
-    return [Recording(root, run, outer_recording())]
-
-
-def _run_files(recordings: list[Recording], run: layout.RunDirectory | None, values: dict[str, Any]) -> list[LiveFiles]:
-    if not recordings or not values["run_files"]:
-        return []
-    from massgen_tracing.sinks.run_files import LiveFiles
-
-    return [LiveFiles(run)]
-
-
-def _places(root: str | None, recordings: list[Recording], run: layout.RunDirectory | None) -> Places:
-    return Places(root, recordings[0].outside if recordings else "", run_of_parent(), run)
-
-
-def _open_run(places: Places, given: layout.RunDirectory | None, outer: layout.RunDirectory | None) -> layout.RunDirectory | None:
-    if _pipeline is not None:
-        _neighbours.notice()
-    return places.opened(given, outer)
+        seal_apart(ended.root)
+    problems.write(ended.root, makes=ended.records)
 
 
 def _after_fork() -> None:

@@ -45,12 +45,12 @@ class Places:
                 guard.logger.debug("that %s was started in %s cannot be noted", run.log_dir, outer.log_dir, exc_info=True)
         return run
 
-    def of_child(self) -> str | None:
-        """What a child process of the current span is told that it was started in; None where nothing is recorded."""
+    def of_child(self) -> tuple[str, str] | None:
+        """The root of a child process, and what it is told that it was started in, by the current span; None where nothing is recorded."""
         if self.root is None:
             return None
         run = current().get(RUN_CONTEXT_KEY)
-        return str(run.attempt_dir) if isinstance(run, layout.RunDirectory) else os.path.join(self.root, layout.TRACES_DIR, self.outside)
+        return self.root, str(run.attempt_dir) if isinstance(run, layout.RunDirectory) else os.path.join(self.root, layout.TRACES_DIR, self.outside)
 
 
 def _new_run(root: str) -> layout.RunDirectory | None:

@@ -75,8 +75,13 @@ class Coordination:
 
     def tally(self) -> dict[str, int]:
         """The votes that counted, by label; as the session says where no vote is recorded: MassGen's own count has those too that did not stand."""
-        cast = [vote.label or vote.target for vote in self.standing]
+        cast = [vote.label or self._label(vote) for vote in self.standing]
         return {label: cast.count(label) for label in sorted(set(cast))} or {label: number for label, number in sorted(self.stated.items()) if number}
+
+    def _label(self, vote: Vote) -> str:
+        """What a vote that names an agent only counts for: where others name an answer of that agent, for the latest that they name."""
+        named = {other.label for other in self.standing if other.target == vote.target and other.label}
+        return next((answer.label for answer in reversed(self.answers) if answer.label in named), vote.target)
 
     @property
     def votes_for_winner(self) -> int:

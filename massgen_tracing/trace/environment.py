@@ -26,22 +26,25 @@ def _misfit(kind: str, problem: str, expected: str) -> None:
 def child_env(env: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for a child process, with the current span in `TRACEPARENT` (and `TRACESTATE`, `BAGGAGE`).
 
-    A process that calls `configure()` under it continues the trace: its session is a child of the current span, and a run within the current one.
-    Without a current span the variables stay as they are. (OpenTelemetry environment carriers.)
+    A process that calls `configure()` under it records under this one's root, unless it is told another, and continues the trace: its session is a
+    child of the current span, and a run within the current one. Without a current span its trace is its own. (OpenTelemetry environment carriers.)
 
     Args:
-        env: what to start from; None: this process's environment. Not changed.
+        env: what to start from; None: this process's environment. Not changed; a root of its own holds.
     """
     child = here().take("env", env, _variables, None)
     if child is None:
         child = dict(os.environ)
+    root, place = here().place() or (None, None)
+    known = os.environ.get(layout.ROOT_VARIABLE)
+    if root is not None and child.get(layout.ROOT_VARIABLE, known) == known:
+        child[layout.ROOT_VARIABLE] = root
     carrier: dict[str, str] = {}
     inject(carrier, otel_context.get_current())
     if semconv.TRACEPARENT in carrier:
         for field in FIELDS:
             child.pop(field.upper(), None)  # a stranger's tracestate must not go with our traceparent
         child.update({field.upper(): value for field, value in carrier.items()})
-        place = here().place()
         if place is not None:
             child[layout.OUTER_VARIABLE] = place
     return child

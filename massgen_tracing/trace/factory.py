@@ -40,7 +40,7 @@ class SpanFactory:
         service_name: who is running.
         open_run: makes what a run needs; its arguments are the directory it has already and that of the run it is in, and the result the directory it
             has then.
-        place: tells what a child process of the current span was started in.
+        place: tells the root of a child process, and what it was started in, by the current span; None where nothing is recorded.
         price: estimates what a model call costs.
         remote: the Context of the process that started this one; spans without a parent here are its children.
         strict: raise `UsageError` where the caller is wrong, instead of a counted warning.
@@ -54,7 +54,7 @@ class SpanFactory:
         *,
         service_name: str = "",
         open_run: Callable[[RunDirectory | None, RunDirectory | None], RunDirectory | None] | None = None,
-        place: Callable[[], str | None] | None = None,
+        place: Callable[[], tuple[str, str] | None] | None = None,
         price: Price | None = None,
         remote: Context | None = None,
         strict: bool = False,
@@ -131,8 +131,8 @@ class SpanFactory:
             guard.swallow("open_run", error)
             return run
 
-    def place(self) -> str | None:
-        """What a child process of the current span was started in; None where nothing is recorded."""
+    def place(self) -> tuple[str, str] | None:
+        """The root of a child process, and what it was started in, by the current span; None where nothing is recorded."""
         return None if self._place is None else self._place()
 
     def misuse(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from massgen_tracing.insight.decisions import coordinations
 from massgen_tracing.insight.findings import KINDS, Finding, find
 from massgen_tracing.insight.parts import Parts
 from massgen_tracing.model import SpanRecord
@@ -90,6 +91,24 @@ def test_agents_that_never_vote_lack_no_vote() -> None:
     [lacks] = found(voting.perform().records())
     assert (lacks.code, lacks.agents, lacks.severity) == ("incomplete_coordination", ("a",), "medium")
     assert lacks.what == "The coordination did not come to its end as it should: no vote that counts of a"
+
+
+def test_votes_with_and_without_a_label_count_together() -> None:
+    """A vote that names an agent is for the answer of that agent which others name, the latest one; where nobody names one, for the agent."""
+    stage = Stage()
+    votes = {"a": ("b", "agent2.1"), "b": ("b", None), "c": ("a", None)}
+    with stage.tracer.session("Which bridge?", agents=list("abc")) as session:
+        for agent in "abc":
+            with session.agent_round(agent) as rnd:
+                rnd.answer(None, TEXTS[agent])
+        for agent, (target, label) in votes.items():
+            with session.agent_round(agent) as rnd:
+                rnd.vote(target, label)
+        session.winner("b", "agent2.1", {"agent2.1": 2, "agent1.1": 1}, "most votes")
+    [told] = coordinations(Parts(stage.records()))
+    assert told.tally() == {"a": 1, "agent2.1": 2}
+    assert told.votes_for_winner == 2
+    assert "vote_split" not in {each.code for each in found(stage.records())}
 
 
 def test_a_cost_that_leaves_calls_out_says_how_many() -> None:

@@ -317,7 +317,7 @@ def test_a_span_that_ends_inside_the_garbage_collector_does_not_stop_the_program
     """A stream that is given up in a cycle ends its span wherever the collector runs, also in the middle of the recording itself."""
     with tracer.span("first"):
         pass
-    recording = mt.configuration._pipeline.processors[0]  # type: ignore[union-attr]
+    recording = mt.configuration._now.pipeline.processors[0]  # type: ignore[union-attr]
     assert isinstance(recording, Recording)
     span = tracer.span("ended by the collector").start()
     with recording._files[None].file._opening.held():  # the same thread, as the collector's code is

@@ -64,7 +64,7 @@ def no_thread(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def the_recording() -> Recording:
     """The recording of what is configured."""
-    pipeline = mt.configuration._pipeline
+    pipeline = mt.configuration._now.pipeline
     assert pipeline is not None
     [recording] = [processor for processor in pipeline.processors if isinstance(processor, Recording)]
     return recording
@@ -257,7 +257,7 @@ def hold():
         held.set()
         forever.wait()
 '''
-theirs = {"recording": mt.configuration._pipeline.processors[0], "held": held, "forever": threading.Event()}
+theirs = {"recording": mt.configuration._now.pipeline.processors[0], "held": held, "forever": threading.Event()}
 exec(HOLD, theirs)  # with a namespace of its own, so that the thread does not keep ours
 hold = theirs.pop("hold")
 threading.Thread(target=hold, daemon=True).start()

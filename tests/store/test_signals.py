@@ -310,3 +310,20 @@ def test_strange_values_are_rows_all_the_same(tmp_path: Path, key: str) -> None:
     document = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "m", key: {"dataPoints": [point]}}]}]}]}
     (row,) = rows(tmp_path, METRIC_SQL, json.dumps(document).encode())
     assert (row["metric_name"], row["recorded_timestamp"], row["attributes"]) == ("m", MOMENT, '{"k":"eA=="}')
+
+
+def test_times_and_attributes_of_exemplars_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
+    """The exemplar has the time of its point then; one that says nothing of its time is none of them."""
+    exemplars = [
+        {"timeUnixNano": "yesterday", "asInt": 1},
+        {"asInt": 2},
+        {"timeUnixNano": AT, "filteredAttributes": [{"key": "k", "value": {"intValue": "x"}}]},
+    ]
+    point = {"timeUnixNano": AT, "startTimeUnixNano": AT, "asInt": 3, "exemplars": exemplars}
+    document = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "m", "gauge": {"dataPoints": [point]}}]}]}]}
+    path = otlp.write(tmp_path / "x.json", [json.dumps(document).encode()])
+    result = store.query("SELECT exemplars FROM metrics", path)
+    assert len({each["timestamp"] for each in json.loads(result.rows[0]["exemplars"])}) == 1
+    reasons = [skip.reason for skip in result.report.first_skips]
+    assert result.report.skipped == 2
+    assert reasons[0].startswith("the time of an exemplar, which is no time: ")

@@ -585,6 +585,27 @@ def test_child_env_takes_pairs() -> None:
     assert mt.child_env([("A", "b")]) == mt.child_env(types.MappingProxyType({"A": "b"})) == {"A": "b"}  # type: ignore[arg-type]
 
 
+def test_a_child_process_records_under_its_parents_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it works, with a current span and without; a root that it is given itself holds, and where nothing is recorded it is told none."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MASSGEN_TRACING_ROOT", "of the environment")
+    own = {"MASSGEN_TRACING_ROOT": "of its own"}
+    with mt.configure(root="runs").span("parent"):
+        envs = [mt.child_env(), mt.child_env({}), mt.child_env(own)]
+    assert [env["MASSGEN_TRACING_ROOT"] for env in (*envs, mt.child_env())] == [*2 * [str(tmp_path / "runs")], "of its own", str(tmp_path / "runs")]
+    mt.configure(record=False)
+    assert mt.child_env({}) == {}
+    mt.configure(root="runs")
+    (tmp_path / "elsewhere").mkdir()
+    with mt.get_tracer().session("outer", agents=["a"]) as outer:
+        code = "import massgen_tracing as mt\nwith mt.configure().session('inner', agents=['a']): pass"
+        subprocess.run([sys.executable, "-c", code], env=mt.child_env(), cwd=tmp_path / "elsewhere", check=True)
+    mt.shutdown()
+    spans = _sessions(tmp_path / "runs")
+    assert {span["parentSpanId"] for span in spans if span["traceId"] == outer.trace_id and "parentSpanId" in span} == {outer.span_id}
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_an_mcp_request_carries_the_calls_context() -> None:
     """`meta()` adds the W3C context of the call's own span to what else is in `_meta`."""
     with capture() as captured, captured.tracer.mcp_call("s", "t") as call:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import massgen_tracing as mt
 from massgen_tracing.store.roots import catalogue, lookup
 from massgen_tracing.store.sealing import seal
 from massgen_tracing.views.cli import main
@@ -85,6 +86,21 @@ def test_a_recording_without_a_session_is_listed_and_drawn(tmp_path: Path, progr
     table = capsys.readouterr().out
     assert "plan" in table
     assert table.count("no winner") == 2
+
+
+def test_what_a_process_records_beside_its_sessions_is_not_the_newest_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is listed, and chosen by its name; without it, the newest is the newest session."""
+    tracer = mt.configure(root=tmp_path)
+    with tracer.session("Why?", ["a"]):
+        pass
+    tracer.info("a stray call")
+    mt.shutdown()
+    stray, session = listed(tmp_path, capsys)
+    assert (stray["question"], session["question"]) == (None, "Why?")
+    assert (0, "coordination.session") in drawn(tmp_path, capsys)
+    assert (0, "a stray call") in drawn(tmp_path, capsys, str(stray["run"]))
+    assert main(["report", "--root", str(tmp_path)]) == 0
+    assert "Why?" in capsys.readouterr().out
 
 
 def test_child_processes_are_in_their_parents_tree_and_line(tmp_path: Path, programs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:

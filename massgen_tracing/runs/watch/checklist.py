@@ -52,6 +52,8 @@ SESSION = "session"
 SCREEN = "screen"
 MARKER = "marker"
 ERROR = "error"
+LIMIT = "rate limit"
+"""Of an error in the output that says that a limit was met, where it is the last one: programs wait, and get over it."""
 
 
 EXIT_CODE: Final = "exit code 0"
@@ -87,8 +89,20 @@ def _file(path: Path) -> Item:
     return Item(name, size > 0, f"{size} bytes" if size else "is empty")
 
 
+def last_error(facts: Facts) -> Signal | None:
+    """The last error in the output, rate limits among them."""
+    return facts.signals.get(LIMIT) or facts.signals.get(ERROR)
+
+
+def broken_by(facts: Facts) -> Signal | None:
+    """The error in the output that is none of a success: of rate limits one that had the last word, or whose program did not end with 0."""
+    limit, ended = facts.signals.get(LIMIT), facts.signals.get(EXIT)
+    got_over = facts.after_error > 0 and ended is not None and ended.state == "completed"
+    return facts.signals.get(ERROR) or (None if got_over else limit)
+
+
 def _no_error(facts: Facts) -> Item:
-    error, ended = facts.signals.get(ERROR), facts.signals.get(EXIT)
+    error, ended = broken_by(facts), facts.signals.get(EXIT)
     if error is not None:
         return Item(NO_ERROR, False, f"{error.category}: {error.quote}")
     # Where no output was seen, there was none only if the process was followed to its exit code.

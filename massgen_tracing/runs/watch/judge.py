@@ -90,7 +90,7 @@ def _complete(items: tuple[Item, ...], success: Signal, now: float) -> Signal:
 
 def _ended(facts: Facts, wanted: Wanted, items: tuple[Item, ...], ended: Signal, now: float) -> Signal:
     """Its process is gone, and nobody has said of it whether that was a success."""
-    error = facts.signals.get(checklist.ERROR)
+    error = checklist.broken_by(facts)
     if error is not None:
         return error
     broken = checklist.missing(items)
@@ -121,10 +121,10 @@ def _going_on(facts: Facts, said: list[Signal], patience: Patience, now: float) 
 
 
 def _by_error(facts: Facts, patience: Patience, now: float) -> Signal | None:
-    error, active_at = facts.signals.get(checklist.ERROR), facts.active_at or 0.0
+    error, active_at = checklist.last_error(facts), facts.active_at or 0.0
     if error is None:
         return None
-    if error.category == "rate_limit":  # until something else comes
+    if error.name == checklist.LIMIT:  # until something else comes
         lasts = now - error.at < patience.quiet and error.at >= active_at - patience.fresh
         return replace(error, state="rate_limited") if lasts else None
     known = facts.alive is not None or checklist.SCREEN in facts.signals

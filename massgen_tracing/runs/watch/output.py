@@ -62,15 +62,15 @@ class Output:
     def _look_for_errors(self, lines: Sequence[tuple[int, str, str]], at: float, first: int) -> None:
         before = self._errors.after
         found = self._errors.feed(lines, at)
-        known = self._facts.signals.get(checklist.ERROR)
-        if found is not None and found.number >= first:
+        known = checklist.last_error(self._facts)
+        if found and found[-1].number >= first:
             self._facts.after_error = self._errors.after
         elif known is not None and at >= known.at:  # also from another log of the same agent
             self._facts.after_error += self._errors.after - before
-        if found is not None:
-            self._facts.signals[checklist.ERROR] = Signal(
-                Rank.ERROR, checklist.ERROR, "failed", self._place(found.quote), found.at, found.category, tuple(found.context)
-            )
+        for error in found:
+            name = checklist.LIMIT if error.category == "rate_limit" else checklist.ERROR
+            self._facts.forget(checklist.LIMIT)
+            self._facts.signals[name] = Signal(Rank.ERROR, name, "failed", self._place(error.quote), error.at, error.category, tuple(error.context))
 
     def waiting(self, half: str, at: float, number: int) -> None:
         """A line that has no end yet: it may be the marker, and a prompt is one."""

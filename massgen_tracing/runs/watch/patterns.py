@@ -108,21 +108,22 @@ class Errors:
         self._to_come = 0
         self._in_traceback = 0
 
-    def feed(self, lines: Iterable[tuple[int, str, str]], at: float) -> Found | None:
-        """The last error that these lines begin or complete; None where they do neither.
+    def feed(self, lines: Iterable[tuple[int, str, str]], at: float) -> list[Found]:
+        """The errors that these lines begin or complete, in their order.
 
         Args:
             lines: with their numbers: as they stand, and what of them may be an error.
             at: when they came, in Unix seconds.
         """
-        touched: Found | None = None
+        touched: list[Found] = []
         for number, whole, suspicious in lines:
             line = suspicious[:_MOST_CHARS]
             if self._in_traceback and self._open is not None:
                 self._traced(self._open, line)
-                touched = self._open
+                _touch(touched, self._open)
             elif category := categorise(line):
-                self._open = touched = Found(category, number, line, at, context=[*self._before, line])
+                self._open = Found(category, number, line, at, context=[*self._before, line])
+                touched.append(self._open)
                 self._to_come, self.after = AFTER, 0
                 self._in_traceback = _LONGEST_TRACEBACK if _START.match(line) else 0
             else:
@@ -130,7 +131,7 @@ class Errors:
                 if self._to_come and self._open is not None:
                     self._open.context.append(line)
                     self._to_come -= 1
-                    touched = self._open
+                    _touch(touched, self._open)
             self._before.append(line)
         return touched
 
@@ -144,3 +145,8 @@ class Errors:
             kind = categorise(line)
             found.category = kind if kind not in {"", "unknown_error"} else "traceback"
             self._in_traceback = 0
+
+
+def _touch(touched: list[Found], found: Found) -> None:
+    if not touched or touched[-1] is not found:
+        touched.append(found)

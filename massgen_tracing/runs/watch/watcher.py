@@ -14,7 +14,7 @@ from typing import Final, Literal, Self
 
 from massgen_tracing.runs.watch import ending
 from massgen_tracing.runs.watch.audit import Audit
-from massgen_tracing.runs.watch.checklist import ERROR, Item
+from massgen_tracing.runs.watch.checklist import ERROR, LIMIT, Item, last_error
 from massgen_tracing.runs.watch.judge import RUN_TIME, Verdict, judge
 from massgen_tracing.runs.watch.limits import Crossings, Thresholds
 from massgen_tracing.runs.watch.notify import Notifier
@@ -241,10 +241,10 @@ class Watcher:
             made.append(watched.change("state", now, previous=None if before is None else before.state))
             if verdict.state in self.options.kill_on:
                 self._ending.end(subject.pids, lambda what: self._audit.write("kill", subject.name, what=what))
-        error = facts.signals.get(ERROR)
+        error = last_error(facts)
         if error is not None and (watched.error is None or watched.error.quote != error.quote):
             watched.error = error
-            if watched.is_new(error) and verdict.state not in FINAL and verdict.evidence.name != ERROR:
+            if watched.is_new(error) and verdict.state not in FINAL and verdict.evidence.name not in {ERROR, LIMIT}:
                 made.append(watched.change("error", now, evidence=error))
         percent = None if facts.progress is None else int(facts.progress)
         if percent != watched.progress:

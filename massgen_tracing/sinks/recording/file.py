@@ -116,7 +116,7 @@ class AppendFile:
         self._let_go()
         if error is not None:
             error = self._vouch(inode)  # there is a free descriptor now
-        if error is not None and self.path.exists():
+        if error is not None and layout.is_there(self.path):
             guard.report(
                 "recording.voucher",
                 f"Nothing can be written beside the recording {self.path} ({error.strerror or error}). It is recorded, but is taken for interrupted"

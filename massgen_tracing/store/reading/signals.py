@@ -161,7 +161,7 @@ def _point(value: object, common: _Fields, decode: Callable[[_Fields], _Fields],
         time_ns=time,
         start_ns=start,
         attributes=attributes(value.get("attributes"), complain),
-        exemplars=tuple(_exemplar(exemplar, time) for exemplar in objects(value.get("exemplars"))),
+        exemplars=tuple(_exemplar(exemplar, time, complain) for exemplar in objects(value.get("exemplars"))),
         **decode(value),
     )
 
@@ -170,13 +170,16 @@ def _number(value: _Fields) -> float | None:
     return as_float(value["asInt"] if "asInt" in value else value.get("asDouble"))
 
 
-def _exemplar(value: _Fields, default_ns: int) -> Exemplar:
+def _exemplar(value: _Fields, default_ns: int, complain: Complain) -> Exemplar:
+    time = moment(value.get("timeUnixNano"))
+    if time is None:
+        no_time(value.get("timeUnixNano"), "the time of an exemplar", complain)
     return Exemplar(
-        time_ns=moment(value.get("timeUnixNano")) or default_ns,
+        time_ns=default_ns if time is None else time,
         value=_number(value),
         trace_id=_known_id(value.get("traceId"), 32),
         span_id=_known_id(value.get("spanId"), 16),
-        attributes=attributes(value.get("filteredAttributes")),
+        attributes=attributes(value.get("filteredAttributes"), complain),
     )
 
 

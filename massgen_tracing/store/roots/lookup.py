@@ -15,12 +15,17 @@ from massgen_tracing.store.roots.contents import Wanted
 from massgen_tracing.store.roots.reader import Reader, is_columnar
 
 _HEX: Final = frozenset("0123456789abcdef")
+_MOST_OUTSIDE: Final = 256
+"""Recordings without a session that are looked at for a run that began later than their processes."""
+
 _SHORTEST_ID: Final = 6
 """Digits of a trace id that are taken for one; fewer are too often something else."""
 
 
 def newest_run(root: Path | str, *, with_directory: bool = False) -> catalogue.Run:
     """The newest run under *root* that has a recording, and was not started in another one.
+
+    What a process has recorded without a session is a run as new as the process: what it records beside its sessions is older than these.
 
     Args:
         root: where runs lie.
@@ -30,11 +35,23 @@ def newest_run(root: Path | str, *, with_directory: bool = False) -> catalogue.R
         RecordingError: if there is none.
     """
     known = () if catalogue.is_whole(root) else order.listed(root)[1]
-    runs = (run for run in known if not (run.is_nested or (with_directory and run.log_dir is None)))
-    run = next((run for run in runs if any(file.stat().st_size for file in run.files())), None)
-    if run is None:
+    runs = (run for run in known if not run.is_nested and any(file.stat().st_size for file in run.files()))
+    outside: list[catalogue.Run] = []
+    for run in runs:
+        if run.log_dir is not None:
+            return next((other for other in outside if not _began_before(other, run)), run)
+        if not with_directory:
+            outside.append(run)
+            if len(outside) == _MOST_OUTSIDE:
+                break
+    if not outside:
         raise RecordingError(f"There are no recorded runs under {root} yet", hint='Start one with `massgen-tracing run "your question"`')
-    return run
+    return outside[0]
+
+
+def _began_before(outside: catalogue.Run, run: catalogue.Run) -> bool:
+    """Whether the process of a recording without a session was there when a run began, as their names tell: then it is no newer work."""
+    return outside.started is not None and run.started is not None and outside.started <= run.started
 
 
 def place_named(root: Path | str, name: str) -> Path | None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from massgen_tracing.runs.watch import FAILURES, FINAL, STATES, Rank, Signal, State
-from massgen_tracing.runs.watch.checklist import ERROR, EXIT, MARKER, Wanted
+from massgen_tracing.runs.watch.checklist import ERROR, EXIT, LIMIT, MARKER, Wanted
 from massgen_tracing.runs.watch.judge import Patience
 from massgen_tracing.runs.watch.patterns import AFTER
 from massgen_tracing.runs.watch.signals import Facts
@@ -85,7 +85,7 @@ def test_an_error_that_nothing_follows_is_the_last_word() -> None:
 def test_a_rate_limit_is_told_while_it_lasts() -> None:
     """It is no failure, and over when something else comes."""
     known = facts(active=NOW)
-    known.signals[ERROR] = Signal(Rank.ERROR, ERROR, "failed", "line 3: 429 Too Many Requests", NOW, "rate_limit")
+    known.signals[LIMIT] = Signal(Rank.ERROR, LIMIT, "failed", "line 3: 429 Too Many Requests", NOW, "rate_limit")
     verdict = judged(known, now=NOW + 5)
     assert (verdict.state, verdict.contradicting) == ("rate_limited", ())  # what is evidence does not speak against itself
     known.moved("output", NOW + 30)
@@ -163,7 +163,7 @@ def test_run_time_has_a_limit() -> None:
 signals = st.builds(
     Signal,
     rank=st.sampled_from(Rank),
-    name=st.sampled_from((EXIT, ERROR, "screen", "status", "outcome")),
+    name=st.sampled_from((EXIT, ERROR, LIMIT, "screen", "status", "outcome")),
     state=st.sampled_from(STATES),
     quote=st.just("quoted"),
     at=st.floats(NOW - 1000, NOW),

@@ -68,6 +68,8 @@ async def test_what_vanishes_is_a_state(tmp_path: Path) -> None:
         assert (await state(watcher, "running")).target == f"file:{log}"
 
 
+LIMITED = "openai.RateLimitError: Error code: 429, retrying"
+
 FOLDERS: dict[str, tuple[dict[str, str], State, str]] = {
     "exit code 0": ({"exit-code.txt": "0\n", "output.log": "ok\n"}, "completed", "exit code 0 in exit-code.txt"),
     "exit code 3": ({"exit-code.txt": "3\n", "status.txt": "COMPLETED"}, "failed", "exit code 3 in exit-code.txt"),
@@ -79,7 +81,12 @@ FOLDERS: dict[str, tuple[dict[str, str], State, str]] = {
     "json": ({"status.json": '{"status": "completed"}'}, "completed", '"status": "completed" in status.json'),
     "progress": ({"progress.txt": "100%"}, "completed", "100 % in progress.txt"),
     "error": ({"exit-code.txt": "0", "output.log": "ERROR: no\n"}, "failed", "output.log line 1: ERROR: no"),
+    "limit": ({"exit-code.txt": "0", "output.log": f"{LIMITED}\ngoing on\n"}, "completed", "exit code 0 in exit-code.txt"),
+    "limit at the end": ({"exit-code.txt": "0", "output.log": f"on\n{LIMITED}\n"}, "failed", f"output.log line 2: {LIMITED}"),
+    "limit, and 1": ({"exit-code.txt": "1", "output.log": f"{LIMITED}\ngoing on\n"}, "failed", "exit code 1 in exit-code.txt"),
+    "limit after an error": ({"exit-code.txt": "0", "output.log": f"ERROR: no\n{LIMITED}\non\n"}, "failed", "output.log line 1: ERROR: no"),
 }
+"""By name: files, the state that they tell, and the evidence for it."""
 
 
 @pytest.mark.parametrize("name", FOLDERS)

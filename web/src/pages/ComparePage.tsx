@@ -58,11 +58,14 @@ function written(value: number | null, unit: string | null, costless = 0): strin
   return unit === "s" ? duration(value) : unit === "USD" ? cost(value, costless) : value.toLocaleString("en-US");
 }
 
-function changed(first: number | null, second: number | null, unit: string | null): string {
+/** Of costs that leave calls out, as far as something is known of it: A's calls are what is compared with, B's would add to it. */
+function changed(first: number | null, second: number | null, unit: string | null, costless: [number, number]): string {
   if (first === null || second === null || first === second) return "";
-  if (!first) return `+${written(second, unit)}`;
+  const [ofFirst, ofSecond] = unit === "USD" ? costless : [0, 0];
+  if (ofFirst) return "unknown";
+  if (!first) return `+${written(second, unit, ofSecond)}`;
   const share = (second - first) / first;
-  return `${share > 0 ? "+" : "−"}${Math.abs(share * 100).toFixed(Math.abs(share) < 0.1 ? 1 : 0)} %`;
+  return `${ofSecond ? "≥" : ""}${share > 0 ? "+" : "−"}${Math.abs(share * 100).toFixed(Math.abs(share) < 0.1 ? 1 : 0)} %`;
 }
 
 function Told({ told }: { told: Comparison }) {
@@ -85,7 +88,7 @@ function Told({ told }: { told: Comparison }) {
                 <td>{each.name}</td>
                 <td class="n">{written(each.first, each.unit, told.first.calls_of_unknown_cost)}</td>
                 <td class="n">{written(each.second, each.unit, told.second.calls_of_unknown_cost)}</td>
-                <td class="n">{changed(each.first, each.second, each.unit)}</td>
+                <td class="n">{changed(each.first, each.second, each.unit, [told.first.calls_of_unknown_cost, told.second.calls_of_unknown_cost])}</td>
                 {spread && <td>{each.spread ? `${written(each.spread[0], each.unit)} to ${written(each.spread[1], each.unit)}` : ""}{each.beyond_spread ? <b class="bad"> beyond it</b> : ""}</td>}
               </tr>
             ))}

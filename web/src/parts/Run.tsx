@@ -73,8 +73,8 @@ function Head() {
         {figures.filter(([, value]) => value !== null && value !== "" && value !== undefined).map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}
       </dl>
       {document.skipped && <p class="note">{document.skipped}</p>}
-      {facts.scrubbed > 0 && <p class="note">{plural(facts.scrubbed, "secret")} were taken out when it was recorded.</p>}
-      {inFile && withoutDetails > 0 && <p class="note">What {plural(withoutDetails, "span")} say is not in this file: it would be too large.</p>}
+      {facts.scrubbed > 0 && <p class="note">{plural(facts.scrubbed, "secret")} {facts.scrubbed === 1 ? "was" : "were"} taken out when it was recorded.</p>}
+      {inFile && withoutDetails > 0 && <p class="note">What {plural(withoutDetails, "span")} {withoutDetails === 1 ? "says" : "say"} is not in this file: it would be too large.</p>}
     </header>
   );
 }
