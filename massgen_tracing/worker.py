@@ -76,6 +76,13 @@ class Worker:
         finally:
             self._lives.release()
 
+    def _token(self, seconds: float | None) -> bool:
+        """Wait for a token, at most so long; False where it says that the end has come."""
+        try:
+            return self._tokens.get(timeout=seconds)
+        except queue.Empty:
+            return True
+
     def _work(self) -> None:
         """All that the thread does; each kind of worker has its own."""
         raise NotImplementedError
@@ -118,13 +125,6 @@ class Rounds(Worker):
             if not self._token(left):
                 return False
         return True
-
-    def _token(self, seconds: float | None) -> bool:
-        """Wait for a token; False where it says that the end has come."""
-        try:
-            return self._tokens.get(timeout=seconds)
-        except queue.Empty:
-            return True
 
 
 def all_gone(workers: Iterable[Worker | None], seconds: float) -> None:

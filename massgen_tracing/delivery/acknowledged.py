@@ -117,7 +117,7 @@ class Acknowledged(SpanProcessor):
         """Logfire has rejected some spans of a request, and does not say which."""
         problem = f"Logfire refuses {answer.rejected:,} spans for good ({answer.why})."
         guard.report("logfire.refused", f"{problem} They are in the recording; `massgen-tracing doctor` says how many.", lost=answer.rejected)
-        with contextlib.suppress(Busy), Ledger(ledger.path_for(path, self._backend.name)) as book:
+        with guard.ignored(Busy), Ledger(ledger.path_for(path, self._backend.name)) as book:
             if book.entry is not None:
                 book.write(replace(book.entry, refused=book.entry.refused + answer.rejected, why=answer.why))
 
@@ -134,12 +134,13 @@ class Acknowledged(SpanProcessor):
         return count
 
     def _finish(self, path: Path) -> None:
-        with contextlib.suppress(Busy, OSError), Ledger(ledger.path_for(path, self._backend.name)) as book, contextlib.closing(Spool(path)) as spool:
+        name = self._backend.name
+        with guard.ignored(OSError), guard.ignored(Busy), Ledger(ledger.path_for(path, name)) as book, contextlib.closing(Spool(path)) as spool:
             if book.entry is not None:
                 end = path.stat().st_size
-                sent = len(ledger.taken(path, self._backend.name)) - book.entry.refused
+                sent = len(ledger.taken(path, name)) - book.entry.refused
                 book.write(replace(book.entry, inode=spool.inode, position=end, landmark=spool.landmark(end), sent=sent))
-                ledger.forget_taken(path, self._backend.name)
+                ledger.forget_taken(path, name)
 
     def after_fork(self) -> None:
         """In a forked child: they are the parent's."""
@@ -149,7 +150,7 @@ class Acknowledged(SpanProcessor):
 
 def _bound(known: dict[int, Path], most: int) -> None:
     if len(known) > most:
-        with contextlib.suppress(RuntimeError, StopIteration):  # another thread is just adding to it
+        with guard.ignored(RuntimeError), guard.ignored(StopIteration):  # another thread is just adding to it
             known.pop(next(iter(known)), None)
 
 

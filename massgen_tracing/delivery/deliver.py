@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +14,12 @@ from massgen_tracing import ledger
 from massgen_tracing.delivery.answers import Answer, Blocked, Later, Taken, TooLarge
 from massgen_tracing.delivery.backend import Backend
 from massgen_tracing.delivery.encode import EncodedSpan, Form, form
+from massgen_tracing.delivery.encode.placed import Listed, Spans
 from massgen_tracing.delivery.senders import Sender
-from massgen_tracing.delivery.spool import Batch, Placed, Spool
+from massgen_tracing.delivery.spool import Batch, Spool
+from massgen_tracing.delivery.tally import Tally
 from massgen_tracing.ledger import THROUGH, Entry, Ledger
 
-_LONGEST_PAUSE: Final = 60.0
-_LONGEST_WISH: Final = 300.0
 _FEW: Final = 40
 """Requests that are spent at most on finding what of a batch is refused."""
 
@@ -34,44 +33,6 @@ _UNPROVEN: Final = 2
 _ATTEMPTS: Final = 3
 _MOST_TRIES: Final = 10
 """How often a span that was set aside is sent at a time, and at how many times, if it is not taken and others are."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of spans.
-
-    Attributes:
-        sent: taken.
-        refused: not taken, and not to be tried again.
-        late: not sent, because the backend would not keep them any more.
-        aside: still owed, and tried again another time: the backend does not take them, but takes others.
-        unreadable: lines or spans of recordings that could not be read.
-        why: what the backend said of the last refusal.
-    """
-
-    sent: int = 0
-    refused: int = 0
-    late: int = 0
-    aside: int = 0
-    unreadable: int = 0
-    why: str = ""
-
-    def add(self, other: Tally) -> None:
-        self.sent += other.sent
-        self.refused += other.refused
-        self.late += other.late
-        self.aside += other.aside
-        self.unreadable += other.unreadable
-        self.why = other.why or self.why
-
-
-def pause(answer: Later, failures: int) -> float:
-    """Seconds until the next attempt, after so many in a row that failed.
-
-    The backend's own wish, up to five minutes; or twice as long each time, up to one, and not for all clients the same.
-    """
-    own = min(2.0 ** min(failures - 1, 10), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
-    return own if answer.seconds is None else min(max(0.0, answer.seconds), _LONGEST_WISH)
 
 
 @dataclass(slots=True)
@@ -173,12 +134,12 @@ class Delivery:
         refused; where the backend says that it passes, or nothing at all, it is set aside.
         """
         oldest = (time.time() - self.backend.within) * 1e9 if self.backend.within else 0.0
-        waiting: list[Sequence[Placed]] = [batch.spans] if batch.spans else []
+        waiting: list[Spans] = [batch.spans] if batch.spans else []
         budget, doubts, proven, aside = _FEW, False, False, Tally()
         singles: list[bytes] = []
         while waiting:
             part = waiting.pop()
-            fresh = [span for span, _ in part if span.start_ns >= oldest]
+            fresh = part.since(oldest) if oldest else part
             if self.enough():
                 return Later("its time was over", reached=False)
             answer = self._request(fresh) if fresh else Taken()
@@ -197,7 +158,7 @@ class Delivery:
                     continue
                 if not answer.doubtful and (proven or len(singles) < _UNPROVEN):
                     aside.add(Tally(aside=1, late=len(part) - 1, why=answer.why))
-                    singles.append(fresh[0].key)
+                    singles.append(fresh[0][0].key)
                     continue
             if isinstance(answer, Blocked | Later):
                 self._doubts_from = 2 * self.failures if doubts else 0
@@ -264,7 +225,7 @@ class Delivery:
     def _judged_alone(self, span: EncodedSpan) -> Answer:
         """What the backend says of one span, asked a few times where there is time."""
         for number in range(1, _ATTEMPTS + 1):
-            answer = self._request([span])
+            answer = self._request(Listed([(span, 0)]))
             if not isinstance(answer, Later) or number == _ATTEMPTS or not self.wait(answer, number):
                 break
         return answer
@@ -283,8 +244,8 @@ class Delivery:
         book.write(_at(counted, spool, position))
         self.progress(self.tally.sent)
 
-    def _request(self, spans: Sequence[EncodedSpan]) -> Answer:
-        answer = self.sender.send(self._form.request(spans), self.backend.seconds)
+    def _request(self, spans: Spans) -> Answer:
+        answer = self.sender.send(self._form.body(spans.contents()), self.backend.seconds)
         self.failures = self.failures + 1 if isinstance(answer, Later) else 0
         if not self.failures:
             self._doubts_from = 0
@@ -300,7 +261,7 @@ def ahead(batches: Iterator[Batch]) -> Generator[Batch]:
             yield batch
 
 
-def _halves(part: Sequence[Placed]) -> list[Sequence[Placed]]:
+def _halves(part: Spans) -> list[Spans]:
     """The two halves, the first one last."""
     middle = len(part) // 2
     return [part[middle:], part[:middle]]

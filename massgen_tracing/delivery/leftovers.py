@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import stat
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from massgen_tracing import layout, ledger
+from massgen_tracing import guard, layout, ledger
 from massgen_tracing.store.reading import liveness
 
 PREFIX: Final = "massgen-tracing-unsent-"
@@ -33,7 +32,7 @@ def hold(directory: Path) -> int:
     """
     descriptor = os.open(directory / KEPT, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
     if liveness.fcntl is not None:
-        with contextlib.suppress(OSError):  # a file system without locks
+        with guard.ignored(OSError):  # a file system without locks
             liveness.fcntl.flock(descriptor, liveness.fcntl.LOCK_EX | liveness.fcntl.LOCK_NB)
     return descriptor
 
@@ -43,7 +42,7 @@ def directories() -> Iterator[Path]:
     if liveness.fcntl is None:
         return
     for directory in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*")):
-        with contextlib.suppress(OSError):
+        with guard.ignored(OSError):
             status = directory.lstat()
             if stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not _is_needed(directory, status.st_mtime):
                 yield directory
@@ -82,5 +81,6 @@ def _recordings(directory: Path) -> Iterator[Path]:
 def _is_written(path: Path) -> bool:
     try:
         return liveness.writer_alive(path)
-    except OSError:
+    except OSError as error:
+        guard.passing(error)
         return False

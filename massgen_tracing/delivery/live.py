@@ -22,13 +22,15 @@ from massgen_tracing import finalization, guard, layout, ledger, semconv
 from massgen_tracing.delivery import leftovers
 from massgen_tracing.delivery.answers import Blocked, Later
 from massgen_tracing.delivery.backend import Backend
-from massgen_tracing.delivery.deliver import Delivery, pause
+from massgen_tracing.delivery.deliver import Delivery
 from massgen_tracing.delivery.owing import NO_ANSWER, Owing
 from massgen_tracing.delivery.push import COUNTING_SECONDS, owed_at_least, owing
 from massgen_tracing.delivery.senders import Unopened
+from massgen_tracing.delivery.tally import pause
+from massgen_tracing.delivery.thread import Worker
 from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.ledger import Busy
-from massgen_tracing.worker import Rounds, end_at_forks
+from massgen_tracing.worker import end_at_forks
 
 _FORK_SECONDS: Final = 0.1
 """How long a fork waits for the thread to be gone."""
@@ -73,9 +75,9 @@ class LiveDelivery(SpanProcessor):
         self._owing = Owing(backend, path_of, run, backend.entry(only=only, pending=pending))
         self._delay = delay
         self._connect()
-        self._worker: dict[None, _Worker] = {}
+        self._worker: dict[None, Worker] = {}
         """One at most: `setdefault` is what decides where several begin at once."""
-        self._before: _Worker | None = None
+        self._before: Worker | None = None
         """The one that a fork has ended, or is to end."""
         self._paused = False
         self._not_before = 0.0
@@ -116,7 +118,7 @@ class LiveDelivery(SpanProcessor):
     def _begin(self) -> None:
         if self._worker or finalization.begun() or not (self._before is None or self._before.wait(0)):
             return
-        worker = _Worker(self._round, self._delay)
+        worker = Worker(self._round, self._delay)
         if self._worker.setdefault(None, worker) is worker:
             self._paused = False
             if not worker.start():
@@ -147,7 +149,7 @@ class LiveDelivery(SpanProcessor):
         """Stop sending what is left; it is owed."""
         self._until = 0.0
 
-    def pause(self) -> _Worker | None:
+    def pause(self) -> Worker | None:
         """Have the thread end as soon as it can, and return it; it begins again with the next session or round."""
         worker = self._worker.pop(None, None)
         if worker is not None:
@@ -288,42 +290,6 @@ def _state(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_ino, status.st_size
-
-
-class _Worker(Rounds):
-    """The thread that delivers: does a round some time after each `wake`, again where the round asks for it, and a last one after `end`.
-
-    Args:
-        work: a round, as for `Rounds`.
-        delay: seconds from `wake` to the round.
-
-    Attributes:
-        broken: whether the thread has ended before it was told to.
-    """
-
-    def __init__(self, work: Callable[[], float | None], delay: float) -> None:
-        super().__init__(work, "otlp.deliver")
-        self._delay = delay
-        self.broken = False
-
-    def _work(self) -> None:
-        again: float | None = None
-        try:
-            while self._goes_on(again):
-                self._fresh = False
-                again = self._one()
-            self._one()
-        except Exception as error:  # noqa: BLE001 - a thread that ends without a word would be taken for one that has nothing to do
-            self.broken = True
-            guard.swallow("otlp.worker", error)
-
-    def _goes_on(self, again: float | None) -> bool:
-        """Wait until there is something to do, and then for more of it; False at the end."""
-        self._idle = True
-        if not self._fresh and not self._token(again):
-            return False
-        self._idle = False
-        return self._rested(self._delay)
 
 
 _all: Final[weakref.WeakSet[LiveDelivery]] = weakref.WeakSet()

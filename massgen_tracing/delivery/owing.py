@@ -69,7 +69,7 @@ class Owing:
     def settle(self) -> None:
         """Look once more for the recording of spans outside of runs that was not there when they began."""
         path, self._missing = self._missing, None
-        if path is not None and path.exists() and self._run not in self._places:
+        if path is not None and layout.is_there(path) and self._run not in self._places:
             self._places[self._run] = path
             self._owe(path)
 
@@ -79,7 +79,7 @@ class Owing:
         if now < self._look_at:
             return False
         self._look_at = now + _LOOK_SECONDS
-        found = path.exists()
+        found = layout.is_there(path)
         self._missing = None if found else path
         return found
 

@@ -14,9 +14,10 @@ from massgen_tracing import layout, ledger
 from massgen_tracing.delivery import backend as backends
 from massgen_tracing.delivery.answers import Blocked, Later
 from massgen_tracing.delivery.backend import Backend
-from massgen_tracing.delivery.deliver import Delivery, Tally, pause
+from massgen_tracing.delivery.deliver import Delivery
 from massgen_tracing.delivery.senders import open_sender
 from massgen_tracing.delivery.spool import Spool
+from massgen_tracing.delivery.tally import Tally, pause
 from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.ledger import THROUGH, Busy, Entry, Ledger
 from massgen_tracing.store.reading import liveness

@@ -11,12 +11,13 @@ import time
 from bisect import bisect_right
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from massgen_tracing import layout, ledger
 from massgen_tracing.delivery.encode import EncodedSpan, Form, Protobuf, attempted
+from massgen_tracing.delivery.encode.placed import NO_SPANS, Joined, Listed, Piece, Placed
 from massgen_tracing.ledger import THROUGH, Entry
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading import liveness, otlp
@@ -28,11 +29,9 @@ MOST_BYTES: Final = 3_000_000
 
 MOST_SPANS: Final = 4000
 _EACH: Final = 64
-"""Lines between two looks at the clock."""
+"""Lines between two looks at the clock; spans of a sealed file that are given on together."""
 
-Placed = tuple[EncodedSpan, int]
-"""A span, and the position that is reached when it and all before it are dealt with."""
-Found = tuple[Sequence[Placed], int, int]
+Found = tuple[Piece, int, int]
 """Spans, the position behind them, and how many could not be read before it."""
 
 _INSTANCE: Final = "service.instance.id"
@@ -50,7 +49,7 @@ class Batch:
     """
 
     end: int
-    spans: list[Placed] = field(default_factory=list)
+    spans: Joined = field(default_factory=Joined)
     size: int = 0
     unreadable: int = 0
 
@@ -111,21 +110,21 @@ class Spool:
     def batches(self, position: int) -> Generator[Batch]:
         """What follows *position*; nothing where there is nothing."""
         batch = Batch(position)
-        for placed, end, unreadable in self._sealed_spans(position) if self.sealed else self._live_spans(position):
+        for spans, end, unreadable in self._sealed_spans(position) if self.sealed else self._live_spans(position):
             at = 0
-            while at < len(placed):
-                fit, size = _fitting(batch, placed, at)
-                if not fit:
+            while at < len(spans):
+                fitting, size = _fitting(batch, spans[at : at + MOST_SPANS - len(batch.spans)])
+                if not fitting:
                     yield self._without_needless(batch)
                     batch = Batch(batch.end)
                     continue
-                batch.spans += placed[at : at + fit]
+                batch.spans.append(fitting)
                 batch.size += size
-                at += fit
-                batch.end = placed[at - 1][1]
+                at += len(fitting)
+                batch.end = fitting[-1][1]
             batch.end = end
             batch.unreadable += unreadable
-            if not placed:
+            if not spans:
                 yield self._without_needless(batch)
                 batch = Batch(end)
         if batch.spans:
@@ -152,8 +151,8 @@ class Spool:
             yield self._is_wanted(line) and line[PENDING_START:PENDING_END] != PENDING
 
     def _ends_without(self, position: int) -> Iterator[int]:
-        for placed, _, _ in self._live_spans(position):
-            yield sum(not span.starts for span, _ in placed)
+        for spans, _, _ in self._live_spans(position):
+            yield sum(not span.starts for span, _ in spans)
 
     # --- live files ---------------------------------------------------------------------------------------------------------------
 
@@ -183,39 +182,42 @@ class Spool:
     def _live_spans(self, position: int) -> Iterator[Found]:
         """The spans of lines that follow each other; none where nothing has come for long, and at the end."""
         said = end = position
-        all_due = not self._without and self._among is None
-        for plain, line, end in self._read(position):
-            placed, unreadable = plain, 0
-            if line:
-                others, unreadable = self._of_line(line)
-                before = plain[-1][1] if plain else said
-                placed = [*plain, *((span, end if span is others[-1] else before) for span in others)]
-            if not all_due:
-                placed = [each for each in placed if self._is_due(each[0])]
-            if placed or unreadable or end - said > _MOST_SKIPPED:
+        for plain, line, behind in self._read(position):
+            if plain := self._due(plain):
+                said = end = plain[-1][1]
+                yield plain, end, 0
+            others, unreadable = self._of_line(line) if line else ((), 0)
+            before, end = end, behind
+            spans = self._due(Listed([(span, end if span is others[-1] else before) for span in others]))
+            if spans or unreadable or end - said > _MOST_SKIPPED:
                 said = end
-                yield placed, end, unreadable
+                yield spans, end, unreadable
         if end > said:
-            yield (), end, 0
+            yield NO_SPANS, end, 0
 
-    def _read(self, position: int) -> Iterator[tuple[Sequence[Placed], bytes, int]]:
+    def _due(self, spans: Piece) -> Piece:
+        if not self._without and self._among is None:
+            return spans
+        return Listed([placed for placed in spans if self._is_due(placed[0])])
+
+    def _read(self, position: int) -> Iterator[tuple[Piece, bytes, int]]:
         """Spans that were encoded at once, the line behind them, and the position behind that."""
         left = os.fstat(self._file.fileno()).st_size - position
         if self._at_once and left > _MANY:
             from massgen_tracing.delivery.encode import block  # loads Arrow
 
-            while (lines := self._block(position)) is not None:
+            room = bytearray(_BLOCK)  # for all blocks: memory that was never used costs more than reading the file
+            while (lines := self._block(position, room)) is not None:
                 yield from block.runs(lines, position, self._form, self._is_wanted)
                 position += len(lines)
         for end, line in self._whole_lines(position):
-            yield (), line, end
+            yield NO_SPANS, line, end
 
-    def _block(self, position: int) -> memoryview | None:
+    def _block(self, position: int, room: bytearray) -> memoryview | None:
         """Whole lines from *position* on; None where there are few."""
         self._file.seek(position)
-        content = self._file.read(_BLOCK)
-        size = content.rfind(b"\n") + 1
-        return memoryview(content)[:size] if size > _MANY else None
+        size = room.rfind(b"\n", 0, self._file.readinto(room)) + 1
+        return memoryview(room)[:size] if size > _MANY else None
 
     def _of_line(self, line: bytes) -> tuple[Sequence[EncodedSpan], int]:
         """What is to be sent of a line, and how much of it could not be read."""
@@ -246,13 +248,13 @@ class Spool:
 
     def _without_needless(self, batch: Batch) -> Batch:
         """A batch without the starts of spans that have ended in it, and without a span twice."""
-        ended = {span.key for span, _ in batch.spans if not span.starts}
+        ended = set(batch.spans.ended())
         if len(ended) < len(batch.spans):
             kept: dict[bytes, Placed] = {}
             for span, end in batch.spans:
                 if not (span.starts and span.key[:16] + span.parent in ended):
                     kept[span.key] = span, end
-            batch.spans = sorted(kept.values(), key=_by_position)
+            batch.spans = Joined([Listed(sorted(kept.values(), key=_by_position))])
         return batch
 
     # --- sealed files -------------------------------------------------------------------------------------------------------------
@@ -267,24 +269,26 @@ class Spool:
                 yield number, record
 
     def _sealed_spans(self, position: int) -> Iterator[Found]:
-        number = position
-        for number, record in self._records(position):
-            wanted = not self._only or str(record.resource.attributes.get(_INSTANCE)).encode() == self._only
-            if wanted and record.end_ns is not None:
-                spans, unreadable = self._encoded((record,))
-                placed = [(span, number) for span in spans if self._is_due(span)]
-                if placed or unreadable:
-                    yield placed, number, unreadable
-        if number > position:
-            yield (), number, 0
+        end, records = position, self._records(position)
+        while found := list(islice(records, _EACH)):
+            end, placed, unreadable = found[-1][0], [], 0
+            for number, record in found:
+                wanted = not self._only or str(record.resource.attributes.get(_INSTANCE)).encode() == self._only
+                if wanted and record.end_ns is not None:
+                    spans, bad = self._encoded((record,))
+                    placed += [(span, number) for span in spans if self._is_due(span)]
+                    unreadable += bad
+            if placed or unreadable:
+                yield Listed(placed), end, unreadable
+        if end > position:
+            yield NO_SPANS, end, 0
 
 
-def _fitting(batch: Batch, placed: Sequence[Placed], begin: int) -> tuple[int, int]:
-    """How many spans from *begin* on a batch may have besides, and their bytes; it may always have one."""
-    most = MOST_SPANS - len(batch.spans)
-    sizes = list(accumulate([len(span.content) for span, _ in placed[begin : begin + most]], initial=0))
-    fit = max(0, bisect_right(sizes, MOST_BYTES - batch.size) - 1) or (0 if batch.spans else 1)
-    return fit, sizes[fit]
+def _fitting(batch: Batch, spans: Piece) -> tuple[Piece, int]:
+    """The first of these spans, as far as a batch may have them besides, and their bytes; it may always have one."""
+    sizes = spans.sizes()
+    fit = max(0, bisect_right(sizes, MOST_BYTES - batch.size) - 1) or (0 if batch.spans or not spans else 1)
+    return spans[:fit], int(sizes[fit])
 
 
 _BLOCK: Final = 8_000_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import tempfile
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from opentelemetry.sdk.trace import ReadableSpan
 
+from massgen_tracing import guard, layout
 from massgen_tracing.delivery import leftovers
 from massgen_tracing.sinks.recording import Recording
 
@@ -32,7 +32,7 @@ class Temporary(Recording):
     @property
     def is_anothers(self) -> bool:
         """Whether a process from which this one was forked sends what is in it, and removes it."""
-        return os.getpid() != self._maker and self._kept.exists() and _runs(self._maker)
+        return os.getpid() != self._maker and layout.is_there(self._kept) and _runs(self._maker)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Record an ended span, as long as there is somebody to send it."""
@@ -45,9 +45,9 @@ class Temporary(Recording):
         if self.is_anothers:
             return
         self.release()
-        with contextlib.suppress(OSError):
+        with guard.ignored(OSError):
             os.close(self._held)
-        with contextlib.suppress(OSError):
+        with guard.ignored(OSError):
             self._kept.unlink()
         if not leftovers.is_written(self.directory):
             shutil.rmtree(self.directory, ignore_errors=True)
@@ -56,8 +56,7 @@ class Temporary(Recording):
 def _runs(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
+    except OSError as error:
+        guard.passing(error)
+        return not isinstance(error, ProcessLookupError)
     return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from operator import attrgetter
@@ -38,18 +40,21 @@ class RunFiles:
     Args:
         run: where they go.
         links: whether the links in the run's directory are to lead to them.
+        live: whether spans come while they happen; all of them are known already otherwise.
 
     Attributes:
         fold: what is known of it.
         writer: writes the files.
+        behind: whether the last update has left files for the next one.
     """
 
-    def __init__(self, run: layout.RunDirectory, *, links: bool = True) -> None:
+    def __init__(self, run: layout.RunDirectory, *, links: bool = True, live: bool = True) -> None:
         self.writer = ArtifactWriter()
+        self.behind = False
         self._run = run
         self._directory = run.attempt_dir
         self._links = links
-        self._journal = Journal(self._directory, self.writer)
+        self._journal = Journal(self._directory, self.writer, live=live)
         self.fold = Fold(run.turn, run.attempt, self._journal.add)
         self._described = False
         self._presented: Said | None = None
@@ -59,20 +64,27 @@ class RunFiles:
         """How many were known when the first vote was written, which names all of them."""
 
     def relieve(self) -> None:
-        """Write what would be kept in memory until then."""
-        if self.fold.state.span_id:
+        """Write what would be kept in memory until then, where that is much."""
+        if self.fold.state.span_id and self._journal.is_full:
             self._journal.flush()
 
-    def update(self, now_ns: int) -> None:
-        """Bring up to date what is of use while the run goes on; `status.json` last, for it says that the others are there."""
+    def update(self, now_ns: int, seconds: float = math.inf) -> None:
+        """Bring up to date what is of use while the run goes on; `status.json` last, for it says that the others are there.
+
+        Args:
+            now_ns: in Unix nanoseconds.
+            seconds: what the files that a run has many of may take; the rest of them is `behind` then, and comes with the next update. A program
+                that is busy without a pause lets a thread have the interpreter a few hundred times a second, and each file needs it several times.
+        """
         state = self.fold.state
         if not state.span_id:
             return
-        self._journal.flush()
+        self.behind = not self._journal.flush(time.monotonic() + seconds / 2)
         if not self._described:
             self._described = True
             self._write(artifacts.metadata(state))
         self._write_rounds()
+        self.behind = not self.writer.catch_up(time.monotonic() + seconds / 2) or self.behind
         if state.final is not self._presented:
             self._presented = state.final
             self._write_final()
@@ -86,6 +98,7 @@ class RunFiles:
         self._journal.finish()
         self._write(artifacts.metadata(state))
         self._write_rounds()
+        self.writer.catch_up()
         if self._agents not in {0, len(state.agents)}:
             self._write(*(artifacts.vote(state, said) for said in state.said() if said.voted_for))
         self._write_final()
@@ -99,19 +112,19 @@ class RunFiles:
         self._write_status(None)
 
     def _write_rounds(self) -> None:
-        """Write what has been said, and the traces of rounds that have ended; what is written down is not kept."""
+        """Have written what has been said, and the traces of rounds that have ended; what is on its way is not kept."""
         state = self.fold.state
         due, self.fold.due = self.fold.due, []
         for agent, rnd, said in due:
             if said is None:
                 trace = artifacts.round_trace(state, agent, rnd)
                 rnd.detail = None
-                self._write(*(() if trace is None else (trace,)))
+                self._write_later(*(() if trace is None else (trace,)))
             elif said.voted_for:
                 self._agents = self._agents or len(state.agents)
-                self._write(artifacts.vote(state, said))
+                self._write_later(artifacts.vote(state, said))
             else:
-                self._write(artifacts.answer(state, said))
+                self._write_later(artifacts.answer(state, said))
                 before = self._kept.get(agent.id)
                 for older in (before, said):
                     if older is not None and older is not agent.answer:
@@ -136,6 +149,10 @@ class RunFiles:
             if target.exists():
                 self.writer.link(self._run.log_dir / name, str(target.relative_to(self._run.log_dir)))
 
+    def _write_later(self, *made: artifacts.Artifact) -> None:
+        for artifact in made:
+            self.writer.later(f"{self._directory}/{artifact.path}", artifact.content)
+
     def _write(self, *made: artifacts.Artifact) -> None:
         for artifact in made:
             self.writer.write(f"{self._directory}/{artifact.path}", artifact.content)
@@ -155,7 +172,7 @@ def rebuild(run: layout.RunDirectory, spans: Iterable[SpanRecord], *, links: boo
         return None
     until = session.end_ns
     mine = [span for span in _parents_first(ordered) if span is session or span.name != semconv.SESSION]
-    files = RunFiles(run, links=links)
+    files = RunFiles(run, links=links, live=False)
     files.fold.started(session)
     for span in mine:
         if span is not session and (until is None or span.start_ns <= until):

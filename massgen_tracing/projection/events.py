@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -56,9 +57,14 @@ class Event:
 def moment(ns: int, offset: int) -> datetime:
     """Unix nanoseconds as a time that is *offset* seconds from UTC; what no calendar has is the nearest that it has."""
     try:
-        return (_EPOCH + timedelta(microseconds=ns // 1000)).astimezone(timezone(timedelta(seconds=offset)))
+        return (_EPOCH + timedelta(microseconds=ns // 1000)).astimezone(_zone(offset))
     except (OverflowError, ValueError):
         return _EPOCH
+
+
+@functools.lru_cache(maxsize=16)
+def _zone(offset: int) -> timezone:
+    return timezone(timedelta(seconds=offset))
 
 
 def iso(ns: int, offset: int) -> str:

@@ -6,7 +6,9 @@ Events come nearly in order; where one does not, because clocks were set or thre
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -19,7 +21,7 @@ from massgen_tracing.projection.writer import ArtifactWriter, append
 EVENTS_FILE: Final = "events.jsonl"
 STREAM_FILE: Final = "streaming_debug.log"
 _PIECE: Final = 1 << 20
-"""Bytes that are put together before they are written."""
+"""Bytes that wait for a time to be written, at most."""
 
 
 def _output_file(event: Event) -> str:
@@ -27,12 +29,11 @@ def _output_file(event: Event) -> str:
 
 
 _FILES: Final[tuple[tuple[Callable[[Event], bytes], Callable[[Event], str]], ...]] = (
-    (Event.line, lambda _: EVENTS_FILE),
     (lines.log, lambda _: layout.MASSGEN_LOG),
     (lines.stream, lambda _: STREAM_FILE),
     (lines.output, _output_file),
 )
-"""What an event says in each file, and which file that is."""
+"""What an event says in each file that is made of events, and which file that is."""
 
 
 class Journal:
@@ -41,12 +42,16 @@ class Journal:
     Args:
         directory: the attempt's.
         writer: writes what is made anew.
+        live: whether events come while they happen, nearly in order; all of the files are made at the end otherwise.
     """
 
-    def __init__(self, directory: Path, writer: ArtifactWriter) -> None:
+    def __init__(self, directory: Path, writer: ArtifactWriter, *, live: bool) -> None:
         self._directory = directory
         self._writer = writer
-        self._pending: list[Event] = []
+        self._live = live
+        self._waiting: dict[str, list[bytes]] = {}
+        """What is to be appended to each file."""
+        self._size_waiting = 0
         self._last = b""
         self._whole = True
         self._begun: set[str] = set()
@@ -54,19 +59,51 @@ class Journal:
 
     def add(self, event: Event) -> None:
         """Have an event written with the next ones."""
-        self._pending.append(event)
+        line = event.line()
+        self._whole = self._live and self._whole and line >= self._last
+        self._last = line
+        self._put(EVENTS_FILE, line)
+        if self._live:
+            self._put_others(event)
 
-    def flush(self) -> None:
-        """Write the events that have come."""
-        pending, self._pending = self._pending, []
-        for path, content in self._pieces(pending):
+    def _put(self, path: str, said: bytes) -> None:
+        pieces = self._waiting.get(path)
+        if pieces is None:
+            self._waiting[path] = [said]
+        else:
+            pieces.append(said)
+        self._size_waiting += len(said)
+
+    def _put_others(self, event: Event) -> None:
+        for say, place in _FILES:
+            said = say(event)
+            if said:
+                self._put(place(event), said)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more waits than is worth keeping in memory."""
+        return self._size_waiting > _PIECE
+
+    def flush(self, until: float = math.inf) -> bool:
+        """Append what has come, the file that has waited longest first; whether all of it is written.
+
+        Args:
+            until: when to stop, in monotonic seconds, unless too much waits for that.
+        """
+        while self._waiting:
+            if time.monotonic() > until and not self.is_full:
+                return False
+            path = next(iter(self._waiting))
+            content = b"".join(self._waiting.pop(path))
+            self._size_waiting -= len(content)
             self._append(path, content)
+        return True
 
     def finish(self) -> None:
         """Write what is left, and put the files in order where they are not, or where something of them is missing."""
         if not self._begun:
-            events, self._pending = sorted(self._pending, key=Event.line), []
-            self._replace(events)
+            self._replace(sorted(self._waiting.get(EVENTS_FILE, ())))
             return
         self.flush()
         if self._whole and all(self._size(path) == size for path, size in self._sizes.items()):
@@ -80,13 +117,17 @@ class Journal:
         except OSError as error:
             self._writer.failed(path, error)
             return
-        self._replace([event for line in known if (event := Event.of(line)) is not None])
+        self._replace(known)
 
-    def _replace(self, events: Iterable[Event]) -> None:
-        """Write all of the files anew, of events in order."""
-        contents: dict[str, list[bytes]] = {}
-        for path, content in self._pieces(events):
-            contents.setdefault(path, []).append(content)
+    def _replace(self, known: Iterable[bytes]) -> None:
+        """Write all of the files anew, of the lines of events in order."""
+        self._waiting, self._size_waiting = {}, 0
+        for line in known:
+            event = Event.of(line)
+            if event is not None:
+                self._put(EVENTS_FILE, line)
+                self._put_others(event)
+        contents, self._waiting = self._waiting, {}
         for path, pieces in contents.items():
             self._writer.write(f"{self._directory}/{path}", b"".join(pieces))
 
@@ -100,25 +141,6 @@ class Journal:
                         yield event
         except OSError:
             return
-
-    def _pieces(self, events: Iterable[Event]) -> Iterator[tuple[str, bytes]]:
-        """What events say, in pieces of some size, by file."""
-        waiting: dict[str, list[bytes]] = {}
-        size = 0
-        for event in events:
-            for say, place in _FILES:
-                said = say(event)
-                if not said:
-                    continue
-                if say is Event.line:
-                    self._whole = self._whole and said >= self._last
-                    self._last = said
-                waiting.setdefault(place(event), []).append(said)
-                size += len(said)
-            if size > _PIECE:
-                yield from ((path, b"".join(pieces)) for path, pieces in waiting.items())
-                waiting, size = {}, 0
-        yield from ((path, b"".join(pieces)) for path, pieces in waiting.items())
 
     def _append(self, path: str, content: bytes) -> None:
         place = f"{self._directory}/{path}"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import filecmp
+import math
 import os
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +16,8 @@ from typing import Final
 from massgen_tracing import guard, layout
 
 _MOST_PLACES: Final = 1024
+_MOST_WAITING: Final = 4 << 20
+"""Bytes that wait to be written, at most."""
 
 
 @dataclass(slots=True)
@@ -48,6 +53,27 @@ class ArtifactWriter:
         self._last: dict[str, bytes] = {}
         self._places: dict[str, set[str] | None] = {}
         """Directories that were written to lately: what has been put into those that this writer has made, None for others."""
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._bytes_waiting = 0
+
+    def later(self, path: str, content: bytes) -> None:
+        """Have a file written by the next `catch_up`, in the order in which they come."""
+        self._waiting.append((path, content))
+        self._bytes_waiting += len(content)
+
+    def catch_up(self, until: float = math.inf) -> bool:
+        """Write the files that wait; whether none does any more.
+
+        Args:
+            until: when to stop, in monotonic seconds, unless too much waits for that.
+        """
+        while self._waiting:
+            path, content = self._waiting.popleft()
+            self._bytes_waiting -= len(content)
+            self.write(path, content)
+            if time.monotonic() > until and self._bytes_waiting <= _MOST_WAITING:
+                break
+        return not self._waiting
 
     def write(self, path: str | Path, content: bytes, *, require_non_empty: bool = False, remember: bool = False) -> bool:
         """Write a file; whether its content has changed by that.

@@ -26,7 +26,7 @@ from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAUL
 if TYPE_CHECKING:
     from massgen_tracing.store.engine.answer import Result
 
-__all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_BYTES", "DEFAULT_TIMEOUT", "ClickHouse", "Value", "prepare", "query"]
+__all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_BYTES", "DEFAULT_TIMEOUT", "ClickHouse", "Value", "attended", "prepare", "query"]
 
 
 def prepare() -> None:
@@ -35,9 +35,29 @@ def prepare() -> None:
     Raises:
         QueryError: if that process cannot be started.
     """
-    from massgen_tracing.store.process import sandbox
+    from massgen_tracing.store.process import attended
 
-    sandbox.prepare()
+    if not attended.is_copy():  # which asks itself
+        from massgen_tracing.store.process import sandbox
+
+        sandbox.prepare()
+
+
+def attended(work: Callable[[], int]) -> int:
+    """Do what asks questions, prints the answers and is then at its end: in a copy of this process where that is possible, which is quicker.
+
+    Args:
+        work: what is done; gives an exit code.
+
+    Returns:
+        What *work* returned.
+
+    Raises:
+        QueryError: if a query takes too long or the engine crashes, in a copy; otherwise whatever *work* raises.
+    """
+    from massgen_tracing.store.process import attended
+
+    return attended.run(work) if attended.can_attend() else work()
 
 
 def query(
@@ -83,9 +103,9 @@ def query(
         QueryError: if the statement is refused, fails, or takes too long, or the backend does not answer.
         RecordingError: if *root* does not exist, has files that are no recordings and no others, or cannot be read.
     """
-    from massgen_tracing.store.process import sandbox
+    from massgen_tracing.store.process import asking
 
-    return sandbox.query(
+    return asking.query(
         sql,
         root,
         params=params,

@@ -11,7 +11,7 @@ from opentelemetry.context import Context
 
 from massgen_tracing import guard
 from massgen_tracing.layout import RunDirectory
-from massgen_tracing.trace.payload import MAX_ATTRIBUTES, clean_name, text_of
+from massgen_tracing.trace.payload import MAX_ATTRIBUTES, clean_name, known_name, text_of
 from massgen_tracing.trace.usage import Unfit, count
 
 _MANY: Final = 1000
@@ -33,6 +33,8 @@ def identifiers(value: object) -> list[str]:
     if value is None:
         return []
     try:
+        if isinstance(value, list | tuple) and len(value) <= _MANY and set(map(type, value)) == {str}:  # as labels mostly are
+            return [known or identifier(item) for item, known in zip(value, map(known_name, value), strict=False)]
         if isinstance(value, Iterable) and not isinstance(value, str | bytes | bytearray | type):
             return [identifier(item) for item in islice(value, _MANY)]
     except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything

@@ -51,6 +51,8 @@ def scrubbed_start(text: str, limit: int) -> tuple[str, bool]:
     What stands before the cut was scrubbed with what follows in sight. A mark is shorter than what it stands for, so more may have to be read.
     """
     taken = limit + _SECRET_MARGIN
+    if len(text) <= taken:
+        return scrub(encodable(text)), True
     while True:
         rest = _WORD.match(text, taken, taken + _LONGEST_WORD)
         taken = taken if rest is None else rest.end()

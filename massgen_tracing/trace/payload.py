@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from massgen_tracing import guard, semconv
 from massgen_tracing.conventions import is_content
@@ -79,6 +79,9 @@ _PLAIN_ID: Final = re.compile(r"(?:resp|call|toolu|msg|run|req|item|thread|chatc
 _plain = semconv.IDENTIFIERS
 """Keys under which such ids stand; none where the user says of anything that it is secret too."""
 
+known_name: Final = _names.get
+"""What `clean_name` makes of a name that it was given before; None of others."""
+
 _keys: dict[str, None] = {}
 """Keys that were looked at, stand as they are, and name no secret."""
 
@@ -121,6 +124,8 @@ def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue
     if kind is float or (kind is int and _INT64_MIN <= value <= _INT64_MAX):  # type: ignore[operator]
         return value  # type: ignore[return-value]
     try:
+        if (kind is list or kind is tuple) and (texts := _plain_texts(value, max_bytes // 8)) is not None and not is_content(key):  # type: ignore[arg-type]
+            return texts
         bounded = _bound(_Converter(max_bytes).convert(value, 0), max_bytes)
         is_long = isinstance(bounded, list | dict) and not _keeps_content and is_content(key) and len(dump(bounded)) > _LONGEST_PREVIEW
         return preview(value) if is_long else bounded
@@ -334,6 +339,19 @@ def _bound(value: AttributeValue, max_bytes: int) -> AttributeValue:
     return value
 
 
+def _plain_texts(value: Collection[object], chars: int) -> list[str] | None:
+    """A list of texts without a secret, as labels and ids are, looked at all at once; None for any other, and for more than so many characters."""
+    if type(value) not in {list, tuple} or not _FEW < len(value) <= _MAX_ITEMS:
+        return None
+    items = cast("list[str]", list(value))
+    if set(map(type, items)) != {str}:
+        return None
+    text = "\n".join(items)
+    if len(text) > chars or not text.isascii() or scrub(text) is not text:
+        return None
+    return items
+
+
 class _Converter:
     """Converts one value, and what it holds, to OTLP's types; the work is bounded, whatever the value refers to.
 
@@ -359,6 +377,16 @@ class _Converter:
             return f"<unreadable {type(value).__name__}>"
 
     def _convert(self, value: object, depth: int) -> AttributeValue:
+        kind = type(value)  # most values are of these types, and to ask for each of the following takes long
+        if kind is str:
+            return self._text(value)  # type: ignore[arg-type]
+        if kind is dict and depth < _MAX_DEPTH:
+            return self._mapping(value, depth)  # type: ignore[arg-type]
+        if (kind is list or kind is tuple) and depth < _MAX_DEPTH:
+            return self._items(value, depth)  # type: ignore[arg-type]
+        return self._convert_other(value, depth)
+
+    def _convert_other(self, value: object, depth: int) -> AttributeValue:
         if isinstance(value, enum.Enum):
             value = value.value
         if isinstance(value, bool) or value is None:
@@ -405,9 +433,11 @@ class _Converter:
         return f"{start!r}… [cut, {length} bytes]"
 
     def _items(self, value: Collection[object], depth: int) -> list[AttributeValue]:
-        plain = self._plain_texts(value)
+        plain = _plain_texts(value, min(self._max_bytes // 4, self._chars)) if len(value) <= self._nodes else None
         if plain is not None:
-            return plain
+            self._nodes -= len(plain)
+            self._chars -= sum(map(len, plain))
+            return cast("list[AttributeValue]", plain)
         items: list[AttributeValue] = []
         is_secret = False
         for item in islice(value, _MAX_ITEMS):
@@ -419,20 +449,6 @@ class _Converter:
         if length > len(items):
             items.append(f"… [cut, {length} items]")
         return items
-
-    def _plain_texts(self, value: Collection[object]) -> list[AttributeValue] | None:
-        """A list of texts without a secret, as labels and ids are, looked at all at once; None for any other."""
-        if type(value) not in {list, tuple} or not _FEW < len(value) <= min(_MAX_ITEMS, self._nodes):
-            return None
-        items = [item for item in value if type(item) is str]
-        if len(items) != len(value) or sum(map(len, items)) > min(self._max_bytes // 4, self._chars):
-            return None
-        text = "\n".join(items)
-        if not text.isascii() or scrub(text) is not text:
-            return None
-        self._nodes -= len(items)
-        self._chars -= len(text)
-        return [*items]
 
     def _mapping(self, value: Mapping[Any, object], depth: int) -> dict[str, AttributeValue]:
         converted: dict[str, AttributeValue] = {}

@@ -203,8 +203,8 @@ def use(patterns: Sequence[str]) -> bool:
     global _own
     before, _own = _own, tuple(map(compiled, patterns))
     if before != _own:
-        _key_is_secret.clear()
-        _remembered.clear()
+        for seen in (_key_is_secret, _words, _remembered):
+            seen.clear()
     return before != _own
 
 
@@ -235,8 +235,21 @@ _remembered: Final = Remembered(2**20)
 """Prompts, and what else is sent with each call of a conversation again."""
 
 
+_WORD: Final = 24
+_words: Final[dict[str, str]] = {}
+"""What is said again and again within values: roles, types, names."""
+
+
 def scrub(text: str) -> str:
     """*text* with every secret replaced by `MARK`; the same object when there is none."""
+    if len(text) <= _WORD:
+        known = _words.get(text)
+        if known is None:
+            known = _scrub(text)
+            if len(_words) >= _MAX_KEYS:
+                _words.clear()
+            _words[text] = known
+        return text if known == text else known
     if len(text) not in _LENGTHS_REMEMBERED:
         return _scrub(text)
     known = _remembered.get(text)

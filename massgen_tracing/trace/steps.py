@@ -15,7 +15,7 @@ import types
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from functools import partial
-from typing import Any, Final, Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -136,14 +136,14 @@ def _runner(context: contextvars.Context) -> tuple[Run, Callable[[], None]]:
         if not closed and fallback is not None:
             fallback(_Unfinished(generator, own))
 
-    _OURS.add(finalize)
-
     def run(function: Callable[..., Any], argument: Any) -> Any:
         nonlocal seen, fallback, thread, loop
         firstiter, finalizer = get_hooks()
         if finalizer is not seen:  # another loop, or within another stream's step
             seen, thread, loop = finalizer, threading.get_ident(), asyncio._get_running_loop()  # noqa: SLF001 - public but for its name
-            if finalizer not in _OURS:
+            if (
+                getattr(finalizer, "__code__", None) is not finalize.__code__
+            ):  # another stream's: an unfinished generator is the loop's, not that one's
                 fallback = finalizer
         set_hooks(begin, finalize)
         try:
@@ -160,10 +160,6 @@ def _runner(context: contextvars.Context) -> tuple[Run, Callable[[], None]]:
                 firstiter(generator)
 
     return run, leave
-
-
-_OURS: Final[weakref.WeakSet[Callable[[Any], Any]]] = weakref.WeakSet()
-"""The hooks that `_runner` has made: where streams are nested, an unfinished generator is the loop's, and no other stream's."""
 
 
 def _close_now(generator: AsyncGenerator[Any, Any], context: contextvars.Context, loop: asyncio.AbstractEventLoop) -> bool:

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from massgen_tracing.delivery import over_grpc, over_http
 from massgen_tracing.delivery.answers import Blocked, Later, Refused, Taken, TooLarge, judge_http
 from massgen_tracing.delivery.backend import otlp
-from massgen_tracing.delivery.deliver import pause
+from massgen_tracing.delivery.tally import pause
 from tests.delivery.backend import taking
 
 PROTOBUF = "application/x-protobuf"

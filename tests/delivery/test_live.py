@@ -21,11 +21,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NonRecordingSpan, SpanContext
 
 import massgen_tracing as mt
-from massgen_tracing import configuration, finalization, ledger, worker
+from massgen_tracing import configuration, finalization, layout, ledger, worker
 from massgen_tracing.delivery import backend as backends
 from massgen_tracing.delivery import deliver, leftovers, live, owing
 from massgen_tracing.delivery.senders import Unopened
 from massgen_tracing.delivery.spool import Spool
+from massgen_tracing.delivery.thread import Worker
 from massgen_tracing.errors import MissingPackageError
 from massgen_tracing.store.roots import reader
 from massgen_tracing.store.sealing import seal
@@ -491,11 +492,11 @@ def test_no_thread_is_left_after_shutting_down(tmp_path: Path, reply: Reply, swa
 def test_a_worker_that_breaks_says_so(tmp_path: Path, server: Backend, monkeypatch: pytest.MonkeyPatch, swallowed: list[str]) -> None:
     """Its thread ends, that is said, and what it has not sent is sent when all is shut down."""
 
-    def broken(_self: live._Worker, _again: float | None) -> bool:
+    def broken(_self: Worker, _again: float | None) -> bool:
         raise OverflowError
 
     with monkeypatch.context() as patch:
-        patch.setattr(live._Worker, "_goes_on", broken)
+        patch.setattr(Worker, "_goes_on", broken)
         run(mt.configure(root=tmp_path, otlp_endpoint=server.url, enabled=True), "work")
         assert mt.shutdown(timeout=600)
     assert set(swallowed) == {"otlp.worker"}
@@ -544,14 +545,14 @@ def test_a_recording_that_is_not_there_is_not_looked_for_at_each_span(tmp_path: 
     owed = owing.Owing(to, lambda _: path, None, to.entry())
     span = NonRecordingSpan(SpanContext(1, 2, is_remote=True))
     span.parent = span.get_span_context()  # type: ignore[attr-defined]
-    exists = Path.exists
+    is_there = layout.is_there
 
     def looked(each: Path) -> bool:
         looks.append(each)
-        return exists(each)
+        return is_there(each)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "exists", looked)
+        patch.setattr(layout, "is_there", looked)
         patch.setattr(time, "monotonic", lambda: 1000.0)
         for _ in range(100):
             assert owed.start(span, Context()) is None  # type: ignore[arg-type]

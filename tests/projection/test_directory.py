@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from pathlib import Path
 
@@ -24,8 +25,8 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
 
 
-def written_live(run: layout.RunDirectory, steps: list[SpanRecord], every: int = 3) -> RunFiles:
-    """The files as they are written while the steps come."""
+def written_live(run: layout.RunDirectory, steps: list[SpanRecord], every: int = 3, seconds: float = math.inf) -> RunFiles:
+    """The files as they are written while the steps come, by updates that may take so many seconds."""
     files = RunFiles(run)
     for count, step in enumerate(steps):
         if step.end_ns is None:
@@ -33,9 +34,28 @@ def written_live(run: layout.RunDirectory, steps: list[SpanRecord], every: int =
         else:
             files.fold.ended(step)
         if count % every == 0:
-            files.update(step.start_ns)
+            files.update(step.start_ns, seconds)
     files.finish()
     return files
+
+
+def test_what_updates_have_no_time_for_is_written_at_the_end(tmp_path: Path) -> None:
+    """Updates that may take no time at all leave files for later, and `status.json` is written all the same; at the end every file is there."""
+    (tmp_path / "quick").mkdir()
+    run, other = layout.new_run(tmp_path / "slow"), layout.new_run(tmp_path / "quick")
+    steps = a_run().steps
+    files = RunFiles(run)
+    for step in steps[:-1]:
+        (files.fold.started if step.end_ns is None else files.fold.ended)(step)
+    files.update(steps[-1].start_ns, 0.0)
+    assert files.behind
+    assert run.status.exists()
+    written_live(other, steps)
+    assert len(contents(run.attempt_dir)) < len(contents(other.attempt_dir)) / 2
+    (tmp_path / "again").mkdir()
+    again = layout.new_run(tmp_path / "again")
+    written_live(again, steps, every=1, seconds=0.0)
+    assert contents(again.attempt_dir) == contents(other.attempt_dir)
 
 
 def test_every_file_of_the_directory_is_there(tmp_path: Path) -> None:

@@ -25,3 +25,18 @@ def test_a_file_that_another_thread_puts_in_its_place_meanwhile_is_written(tmp_p
     assert (tmp_path / "status.json").read_bytes() == b"{}"
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
     assert (writer.saved.written, writer.saved.failed) == (1, 0)
+
+
+def test_files_that_wait_are_written_in_their_order_as_time_and_memory_allow(tmp_path: Path) -> None:
+    """When the time is over one more is written and the rest waits; more than a few megabytes do not wait."""
+    writer = ArtifactWriter()
+    for name in ("a", "b", "c"):
+        writer.later(f"{tmp_path}/{name}", name.encode())
+    assert not writer.catch_up(0.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    writer.later(f"{tmp_path}/d", b"d" * (6 << 20))
+    writer.later(f"{tmp_path}/e", b"e")
+    assert not writer.catch_up(0.0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c", "d"]
+    assert writer.catch_up()
+    assert (tmp_path / "e").read_bytes() == b"e"

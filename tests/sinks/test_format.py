@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState, set_span_in_context
 from opentelemetry.trace import Span as ApiSpan
 
-from massgen_tracing.sinks.recording import Recording
+from massgen_tracing.sinks.recording import Recording, encode
 from massgen_tracing.trace.others import Others
 from massgen_tracing.trace.pipeline import Pipeline
 from massgen_tracing.trace.provider import Tracer, TracerProvider
@@ -113,6 +114,18 @@ def test_any_attributes_say_what_the_protobuf_encoder_says(attributes: Mapping[s
     """Whatever the attributes are, the line parsed by protobuf is OpenTelemetry's own message of the span."""
     end, _, span = end_and_start(lambda tracer: tracer.start_span("name", attributes=attributes).end())
     assert as_text(end) == said_by_opentelemetry(span)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["\x1f", "\\u001f", "\\", '"},{"stringValue":"', "é\u2028", "", "\U0001f600"],
+    ids=["between", "escaped", "backslash", "syntax", "wide", "empty", "beyond"],
+)
+def test_texts_of_a_list_are_encoded_together_whatever_stands_in_them(odd: str) -> None:
+    """What is put between the texts of a list to encode them at one go may stand in them too."""
+    for texts in ([odd], ["a", odd, "b"], [odd, odd], ["", odd]):
+        said = encode.any_value(texts)
+        assert json.loads(said) == {"arrayValue": {"values": [{"stringValue": text} for text in texts]}}
 
 
 @given(attribute_maps, attribute_maps)

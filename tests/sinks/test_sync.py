@@ -76,6 +76,16 @@ def test_ends_of_rounds_and_sessions_are_synced(tracer: Tracer, disk: Disk) -> N
     eventually(None, lambda: str(path) in disk.synced)
 
 
+def test_rounds_that_end_soon_after_each_other_are_synced_together(tracer: Tracer, disk: Disk) -> None:
+    """A disk takes a millisecond for each sync, and each makes the program's own thread wait for the interpreter."""
+    with tracer.session("q", agents=["a"]) as session:
+        for number in range(500):
+            with session.agent_round("a", number):
+                pass
+    the_recording().shutdown()
+    assert 1 <= len(disk.synced) < 250
+
+
 def test_nothing_but_sessions_rounds_and_runs_starts_the_thread(tracer: Tracer, no_thread: list[str]) -> None:
     """Neither a span outside of runs, nor the end of anything."""
     with tracer.span("outside"):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 
 from massgen_tracing import errors
-from massgen_tracing.store.engine import execute, sources, spilled
+from massgen_tracing.store.engine import execute, spilled
 from massgen_tracing.store.reading import sources as wrapped
 from massgen_tracing.store.reading import text
 from tests.store import otlp, shapes
@@ -31,7 +31,7 @@ def ask(path: Path, sql: str = _EVERYTHING, **window: int) -> tuple[list[dict[st
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Files count as large; a test can take that back."""
-    monkeypatch.setattr(sources, "LARGE", 0)
+    monkeypatch.setattr(spilled, "LARGE", 0)
     monkeypatch.setattr(spilled, "_TOGETHER", 5)
     monkeypatch.setattr(spilled, "_ROW_GROUP", 11)
     return monkeypatch
@@ -41,7 +41,7 @@ def same(path: Path, large: pytest.MonkeyPatch, sql: str = _EVERYTHING, **window
     """The rows and the report of a large file, which are those of a small one."""
     rows, report = ask(path, sql, **window)
     with large.context() as small:
-        small.setattr(sources, "LARGE", 10**9)
+        small.setattr(spilled, "LARGE", 10**9)
         expected, said = ask(path, sql, **window)
     assert rows == expected
     assert report == said
@@ -136,7 +136,7 @@ def test_files_of_a_directory_that_are_something_else_are_passed_over(tmp_path: 
     """Named in the report; where there is nothing but such files, that is an error, of large files as of small ones."""
     (tmp_path / "package.json").write_bytes(b'{"name": "x"}')
     for size in (0, 10**9):
-        large.setattr(sources, "LARGE", size)
+        large.setattr(spilled, "LARGE", size)
         with pytest.raises(errors.RecordingError, match="another kind"):
             ask(tmp_path)
     (tmp_path / "spans.jsonl").write_bytes(shapes.lines([{"batches": json.loads(otlp.line(otlp.span(1, "n")))["resourceSpans"]}]))

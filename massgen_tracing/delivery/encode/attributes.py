@@ -1,17 +1,17 @@
-"""Many attributes at once, as the field `attributes` of Span messages."""
+"""Many lists of attributes at once: what is in them, each of what recurs once, and as the field `attributes` of Span messages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from massgen_tracing.delivery.encode.octets import Lengths, Mask, Text, column, of_rows, offsets, varints, whole_rows
+from massgen_tracing.delivery.encode.octets import Lengths, Mask, Positions, Text, column, mask, of_rows, offsets, varints, whole_rows
 from massgen_tracing.delivery.encode.protobuf import Protobuf
-from massgen_tracing.delivery.encode.shape import DOUBLE
+from massgen_tracing.delivery.encode.shape import BETWEEN, DOUBLE
 from massgen_tracing.delivery.encode.spans import attempted
 
 _VALUE: Final = b'","value":{"'
@@ -19,53 +19,89 @@ _SHORT: Final = 120
 """Bytes of an attribute with which each of its lengths has one byte."""
 
 
+class Lists(NamedTuple):
+    """Lists of attributes, none of them empty.
+
+    Attributes:
+        firsts: which attribute of all is the first of each list.
+        once: the attributes, from behind the beginnings of their keys; equal ones once.
+        which: for each attribute of all, its number in *once*.
+        text: what is in *once*.
+        begins, ends: of each attribute in it.
+        key_ends: where its key ends; where the first quotation mark is none that ends a key, its beginning.
+    """
+
+    firsts: Positions
+    once: pa.BinaryArray
+    which: pa.IntegerArray
+    text: Text
+    begins: Positions
+    ends: Positions
+    key_ends: Positions
+
+    @classmethod
+    def of(cls, written: pa.BinaryArray) -> Self:
+        """Those that stand in such texts, each from behind the beginning of its first key."""
+        lists = pc.split_pattern(written, BETWEEN)
+        found = lists.flatten().dictionary_encode()
+        once: pa.BinaryArray = found.dictionary
+        text, places = Text.of(once.buffers()[2]), offsets(once).astype(np.int64)
+        quotes = places[:-1] + pc.find_substring(once, b'"').to_numpy()
+        key_ends = np.where(text.has(quotes, _VALUE), quotes, places[:-1])
+        return cls(offsets(lists)[:-1].astype(np.int64), once, found.indices, text, places[:-1], places[1:], key_ends)
+
+    def good(self, once: Mask) -> Mask:
+        """Which lists have only attributes that are good, and no key twice: of these, the last one is to be sent."""
+        which = self.which.to_numpy()
+        keys = self.text.parts(self.begins, self.key_ends).dictionary_encode()
+        once = once & ((self.key_ends > self.begins) & (pc.find_substring(keys.dictionary, b"\\").to_numpy() < 0)[keys.indices.to_numpy()])
+        good = np.ones(len(self.firsts), np.bool_) if once.all() else np.logical_and.reduceat(once[which], self.firsts)
+        lengths = np.diff(np.append(self.firsts, len(which)))
+        pairs = np.repeat(np.arange(len(lengths)) * len(keys.dictionary), lengths) + keys.indices.to_numpy()[which]
+        pairs.sort()
+        good[pairs[1:][pairs[1:] == pairs[:-1]] // len(keys.dictionary)] = False
+        return good
+
+
 class _Kind(NamedTuple):
     """A kind of value.
 
     Attributes:
         begins, ends: what stands around it.
-        quotes: how many quotation marks an attribute of the kind has, from behind the beginning of its key; with more, they are in its texts.
-        form: what the values that are encoded at once look like; empty for any.
+        form: what the values that are encoded at once look like; empty for all without quotation marks.
         encode: makes the contents of AnyValue messages of them.
     """
 
     begins: bytes
     ends: bytes
-    quotes: int
     form: str
     encode: Callable[[pa.BinaryArray], pa.BinaryArray]
 
 
-def encoded(written: pa.BinaryArray, form: Protobuf) -> pa.BinaryArray:
-    """Attributes, from behind the beginning of their keys, encoded; null where one is none. Equal ones are encoded once.
+def encoded(lists: Lists, form: Protobuf) -> pa.BinaryArray:
+    """What is in lists, each attribute once, encoded; null where one is none.
 
     Args:
-        written: how they stand on the lines.
+        lists: them.
         form: what encodes those that are long, or no plain text or number.
     """
-    found = written.dictionary_encode()
-    once: pa.BinaryArray = found.dictionary
-    text, places = Text.of(once.buffers()[2]), offsets(once).astype(np.int64)
-    begins, ends = places[:-1], places[1:]
-    key_ends = begins + pc.find_substring(once, _VALUE).to_numpy()
-    quotes = pc.count_substring(once, b'"').to_numpy()
+    once, text, begins, ends, key_ends = lists.once, lists.text, lists.begins, lists.ends, lists.key_ends
     plain = (key_ends > begins) & (ends - begins < _SHORT)
     if (text.octets == ord("\\")).any():
-        plain &= ~_mask(pc.match_substring(once, b"\\"))
+        plain &= ~mask(pc.match_substring(once, b"\\"))
     values = np.where(plain, key_ends + len(_VALUE), 0)
     numbers, made = [], []
     for kind in _KINDS:
-        chosen = np.flatnonzero(plain & (quotes == kind.quotes) & (text.octets[values] == kind.begins[0]))
+        chosen = np.flatnonzero(plain & (text.octets[values] == kind.begins[0]))
         inside = values[chosen] + len(kind.begins) <= ends[chosen] - len(kind.ends)
         chosen = chosen[inside & text.has(values[chosen], kind.begins) & text.has(ends[chosen] - len(kind.ends), kind.ends)]
         if not len(chosen):
             continue
         contents = text.parts(values[chosen] + len(kind.begins), ends[chosen] - len(kind.ends))
-        if kind.form:
-            fits = _mask(pc.match_substring_regex(contents, kind.form))
-            chosen, contents = chosen[fits], contents.filter(pa.array(fits))
-            if not len(chosen):
-                continue
+        fits = mask(pc.match_substring_regex(contents, kind.form)) if kind.form else pc.find_substring(contents, b'"').to_numpy() < 0
+        chosen, contents = chosen[fits], contents.filter(pa.array(fits))
+        if not len(chosen):
+            continue
         numbers.append(chosen)
         made.append(_whole(text.parts(begins[chosen], key_ends[chosen]), kind.encode(contents)))
     odd = np.ones(len(once), np.bool_)
@@ -75,12 +111,7 @@ def encoded(written: pa.BinaryArray, form: Protobuf) -> pa.BinaryArray:
     made.append(pa.array([attempted(form.attribute, each) for each in once.filter(pa.array(odd)).to_pylist()], pa.binary()))
     order = np.empty(len(once), np.int64)
     order[np.concatenate(numbers)] = np.arange(len(once))
-    return pa.concat_arrays(made).take(pa.array(order)).take(found.indices)
-
-
-def _mask(of: pa.BooleanArray) -> Mask:
-    found: Mask = of.to_numpy(zero_copy_only=False)
-    return found
+    return pa.concat_arrays(made).take(pa.array(order))
 
 
 def _whole(keys: pa.BinaryArray, values: pa.BinaryArray) -> pa.BinaryArray:
@@ -117,7 +148,7 @@ def _octet(numbers: Lengths) -> Any:
 
 
 _KINDS: Final = (
-    _Kind(b'stringValue":"', b'"}}', 7, "", _texts),
-    _Kind(b'intValue":"', b'"}}', 7, r"^-?\d{1,18}$", _integers),
-    _Kind(b'doubleValue":', b"}}", 5, f"^{DOUBLE}$", _doubles),
+    _Kind(b'stringValue":"', b'"}}', "", _texts),
+    _Kind(b'intValue":"', b'"}}', r"^-?\d{1,18}$", _integers),
+    _Kind(b'doubleValue":', b"}}", f"^{DOUBLE}$", _doubles),
 )

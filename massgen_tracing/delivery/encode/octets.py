@@ -51,6 +51,12 @@ class Text(NamedTuple):
         return found[:, :width]
 
 
+def mask(of: pa.BooleanArray) -> Mask:
+    """Truth values, none of which is null."""
+    found: Mask = of.to_numpy(zero_copy_only=False)
+    return found
+
+
 def binary(places: npt.NDArray[np.int32], content: Any) -> pa.BinaryArray:
     """The texts between these places, of which there is one more, of *content*."""
     return pa.Array.from_buffers(pa.binary(), len(places) - 1, [None, pa.py_buffer(places), pa.py_buffer(content)])

@@ -12,10 +12,11 @@ from typing import Final, NoReturn
 import orjson
 
 from massgen_tracing.delivery.encode import wire
-from massgen_tracing.delivery.encode.shape import DOUBLE, IDS, TIME
-from massgen_tracing.delivery.encode.spans import EncodedSpan, Home, attempted, by_home
+from massgen_tracing.delivery.encode.shape import BETWEEN, DOUBLE, EVENTS, IDS, TIME
+from massgen_tracing.delivery.encode.spans import Content, EncodedSpan, Form, Home, attempted, by_home
 from massgen_tracing.delivery.encode.wire import field, varint
 from massgen_tracing.model import Resource, Scope, SpanRecord
+from massgen_tracing.store.reading import otlp
 from massgen_tracing.store.reading.lines import SPANS
 from massgen_tracing.store.reading.values import any_value, attributes
 
@@ -23,12 +24,12 @@ _MOST_KNOWN: Final = 8192
 _LONGEST_KNOWN: Final = 256
 """What is remembered, and the bytes of the longest."""
 
-_SINCE: Final = re.compile(rb'(?:"status":(\{[^{}\\]*\}),)?(?:"flags":(\d{1,9}),)?"name":"([^"\\]*)","kind":([1-5]),')
-"""What a span without events, links and what else is rare has between its ids and its times."""
+_SINCE: Final = re.compile(rf'{EVENTS}(?:"status":(\{{[^{{}}\\]*\}}),)?(?:"flags":(\d{{1,9}}),)?"name":"([^"\\]*)","kind":([1-5]),'.encode())
+"""What a span without links and what else is rare has between its ids and its times, without what is escaped in its texts."""
 
 _PLAIN: Final = re.compile(
-    rf'{IDS}("(?:status|flags|name)".*?,)"startTimeUnixNano":"({TIME})","endTimeUnixNano":"({TIME})",'
-    r'"attributes":\[(.*)\]\}\]\}\]\}\]\}\n'.encode(),
+    rf'{IDS}("(?:events|status|flags|name)".*?,)"startTimeUnixNano":"({TIME})","endTimeUnixNano":"({TIME})",'
+    r'"attributes":\[(?:\{"key":"(.*))?\]\}\]\}\]\}\]\}\n'.encode(),
     re.DOTALL,
 )
 """What follows the head on a line of our own writer."""
@@ -39,10 +40,6 @@ _OF_SCOPE: Final = frozenset({"name", "version", "attributes"})
 _NEVER: Final = b"\0"
 """No line begins so."""
 
-KEY: Final = b'{"key":"'
-BETWEEN: Final = b"," + KEY
-"""Separates attributes; inside of a text its quotes would be escaped. Inside of a nested value it is there, and the pieces are no attributes."""
-
 _VALUE: Final = b'","value":{'
 _TEXT: Final = b'"stringValue":"'
 _TEXT_END: Final = b'"}}'
@@ -52,10 +49,11 @@ _NUMBER: Final = re.compile(rf'"(?:intValue":"(-?\d{{1,18}})"|doubleValue":({DOU
 _DOUBLE: Final = struct.Struct("<Bd")
 
 
-class Protobuf:
+class Protobuf(Form):
     """OTLP in protobuf."""
 
     content_type = "application/x-protobuf"
+    separator = b""
 
     def __init__(self) -> None:
         self._head = _NEVER
@@ -77,7 +75,10 @@ class Protobuf:
         if found is None or home is None or not (line.isascii() and line[len(self._head) : -1].decode().isprintable()):
             return None  # others than our own writer's may be no UTF-8, or no JSON
         trace_id, span_id, above, since, start, end, attributes = found.groups()
-        made = b"".join(map(self.attribute, attributes[len(KEY) :].split(BETWEEN))) if attributes else b""
+        written = [] if attributes is None else attributes.split(BETWEEN)
+        if len({each[: each.find(b'"')] for each in written}) < len(written):
+            return None  # of a key that is there twice, the last one is sent
+        made = b"".join(map(self.attribute, written))
         key, start_ns = unhexlify(trace_id + span_id), int(start)
         parent = unhexlify(above) if above else b""
         if not any(key[:16]) or not any(key[16:]) or (parent and not any(parent)):
@@ -99,9 +100,9 @@ class Protobuf:
             self._latest = span.resource, span.scope, home
         return wire.span(span, home)
 
-    def request(self, spans: Iterable[EncodedSpan]) -> bytes:
-        parts: list[bytes] = []
-        for home, found in by_home(spans).items():
+    def body(self, contents: Iterable[tuple[Home, Content]]) -> bytes:
+        parts: list[Content] = []
+        for home, found in by_home(contents).items():
             inner = len(home.scope) + sum(map(len, found))
             scope = b"\x12" + varint(inner)
             parts += (b"\x0a", varint(len(home.resource) + len(scope) + inner), home.resource, scope, home.scope, *found)
@@ -123,8 +124,10 @@ class Protobuf:
         found = _SINCE.fullmatch(written)
         if found is None:
             raise ValueError(written)
-        status, flags, name, kind = found.groups()
-        made = field(5, name) + b"\x30" + varint(int(kind))
+        events, status, flags, name, kind = found.groups()
+        made = b"\x2a%c%b\x30%c" % (len(name), name, int(kind)) if len(name) < 0x80 else field(5, name) + b"\x30" + varint(int(kind))
+        for each in orjson.loads(events) if events else ():
+            made += field(11, wire.event(otlp.event(each, 0, _refuse)))
         if status:
             said = orjson.loads(status)
             code, message = said.get("code", 0), said.get("message", "")

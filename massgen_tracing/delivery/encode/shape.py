@@ -7,10 +7,17 @@ from __future__ import annotations
 
 from typing import Final
 
+KEY: Final = b'{"key":"'
+BETWEEN: Final = b"," + KEY
+"""Separates attributes; inside of a text its quotes would be escaped. Inside of a nested value it is there, and the pieces are no attributes."""
+
+_LIST_BEGINS: Final = b'"attributes":['
+
 _HEX: Final = "[0-9a-f]"
 _PLAIN: Final = r"[ !#-\[\]-~]*"
 _ESCAPED: Final = rf'\\(?:["\\/bfnrt]|u(?:[0-9a-cef]{_HEX}{{3}}|d[0-7]{_HEX}{{2}}|d[89ab]{_HEX}{{2}}\\ud[c-f]{_HEX}{{2}}))'
-_TEXT: Final = f'"{_PLAIN}(?:{_ESCAPED}{_PLAIN})*"'
+_CHARACTERS: Final = f"{_PLAIN}(?:{_ESCAPED}{_PLAIN})*"
+_TEXT: Final = f'"{_CHARACTERS}"'
 """A text in ASCII, without half of a surrogate pair."""
 
 INTEGER: Final = r"-?(?:0|[1-8]\d{0,18}|9\d{0,17})"
@@ -26,10 +33,13 @@ IDS: Final = f'"traceId":"({_HEX}{{32}})","spanId":"({_HEX}{{16}})",(?:"parentSp
 
 _SCALAR: Final = rf'\{{"(?:stringValue":{_TEXT}|intValue":"{INTEGER}"|doubleValue":{DOUBLE}|boolValue":(?:true|false))\}}'
 _LIST: Final = rf'\{{"arrayValue":\{{"values":\[{_SCALAR}(?:,{_SCALAR})*\]\}}\}}'
-_ATTRIBUTE: Final = rf'\{{"key":{_TEXT},"value":(?:{_SCALAR}|{_LIST})\}}'
+OF_ATTRIBUTE: Final = rf'{_CHARACTERS}","value":(?:{_SCALAR}|{_LIST})\}}'
+"""An attribute, from behind the beginning of its key."""
+
+_ATTRIBUTE: Final = rf'\{{"key":"{OF_ATTRIBUTE}'
 _ATTRIBUTES: Final = rf'"attributes":\[(?:{_ATTRIBUTE}(?:,{_ATTRIBUTE})*)?\]'
 _EVENT: Final = rf'\{{"timeUnixNano":"{TIME}","name":{_TEXT}(?:,{_ATTRIBUTES})?\}}'
-_EVENTS: Final = rf'(?:"events":\[{_EVENT}(?:,{_EVENT})*\],)?'
+EVENTS: Final = rf'(?:"events":(\[{_EVENT}(?:,{_EVENT})*\]),)?'
 _SCHEMA: Final = f'(?:"schemaUrl":{_TEXT},)?'
 _STATUS: Final = rf'\{{(?:"message":{_TEXT},)?"code":[012](?:,"message":{_TEXT})?\}}'
 
@@ -39,8 +49,17 @@ HEAD: Final = (
 )
 """What stands before a span: its resource and its scope."""
 
-REST: Final = (
-    rf'{_EVENTS}(?:"status":{_STATUS},)?(?:"flags":\d{{1,9}},)?"name":{_TEXT},"kind":[1-5],'
-    rf'"startTimeUnixNano":"({TIME})","endTimeUnixNano":"{TIME}",{_ATTRIBUTES}\}}'
-)
-"""What follows the ids of a span without links and what else is rare."""
+SINCE: Final = rf'{EVENTS}(?:"status":{_STATUS},)?(?:"flags":\d{{1,9}},)?"name":{_TEXT},"kind":[1-5],'
+"""What a span without links and what else is rare has between its ids and its times."""
+
+REST: Final = rf'{SINCE}"startTimeUnixNano":"({TIME})","endTimeUnixNano":"{TIME}",{_ATTRIBUTES}\}}'
+"""What follows the ids of such a span."""
+
+
+def has_twice(written: bytes) -> bool:
+    """Whether one of the lists of attributes in a JSON text, as it is above, may have a key twice, of which only the last one is to be sent."""
+    for attributes in written.split(_LIST_BEGINS)[1:]:
+        keys = [each[: each.find(b'"')] for each in attributes.split(KEY)[1:]]
+        if len(set(keys)) < len(keys) or any(b"\\" in key for key in keys):
+            return True
+    return False

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from massgen_tracing.model import SpanRecord
 
 _Given = ParamSpec("_Given")
 _Made = TypeVar("_Made")
+
+
+Content = bytes | memoryview
+"""Of one span, or of several with what separates them."""
 
 
 class Home(NamedTuple):
@@ -40,11 +45,18 @@ class EncodedSpan(NamedTuple):
     starts: bool = False
 
 
-class Form(Protocol):
-    """A form of OTLP's requests."""
+class Form(ABC):
+    """A form of OTLP's requests.
+
+    Attributes:
+        content_type: what HTTP calls it.
+        separator: what stands between two spans.
+    """
 
     content_type: str
+    separator: bytes
 
+    @abstractmethod
     def span(self, line: bytes, starts: bool = False) -> EncodedSpan | None:
         """The span of a line; None where it is not a plain one of our own writer, with its end.
 
@@ -53,14 +65,21 @@ class Form(Protocol):
             starts: whether it is a pending span.
         """
 
+    @abstractmethod
     def home(self, head: bytes) -> Home | None:
         """Resource and scope of a line's head; None where it is none."""
 
+    @abstractmethod
     def record(self, span: SpanRecord) -> EncodedSpan:
         """Any span that a reader has read."""
 
     def request(self, spans: Iterable[EncodedSpan]) -> bytes:
         """The body of an ExportTraceServiceRequest with these spans."""
+        return self.body((span.home, span.content) for span in spans)
+
+    @abstractmethod
+    def body(self, contents: Iterable[tuple[Home, Content]]) -> bytes:
+        """The same of contents of spans, each with what they are of."""
 
 
 def attempted(encode: Callable[_Given, _Made], *given: _Given.args, **options: _Given.kwargs) -> _Made | None:
@@ -77,9 +96,9 @@ def attempted(encode: Callable[_Given, _Made], *given: _Given.args, **options: _
         return None
 
 
-def by_home(spans: Iterable[EncodedSpan]) -> dict[Home, list[bytes]]:
-    """The contents of spans, by what they are of."""
-    found: dict[Home, list[bytes]] = {}
-    for home, those in groupby(spans, itemgetter(0)):
-        found.setdefault(home, []).extend([span.content for span in those])
+def by_home(contents: Iterable[tuple[Home, Content]]) -> dict[Home, list[Content]]:
+    """Contents of spans by what they are of."""
+    found: dict[Home, list[Content]] = {}
+    for home, those in groupby(contents, itemgetter(0)):
+        found.setdefault(home, []).extend([content for _, content in those])
     return found

@@ -9,8 +9,8 @@ from typing import Final
 
 import orjson
 
-from massgen_tracing.delivery.encode.shape import HEAD, IDS, REST
-from massgen_tracing.delivery.encode.spans import EncodedSpan, Home, attempted, by_home
+from massgen_tracing.delivery.encode.shape import HEAD, IDS, REST, has_twice
+from massgen_tracing.delivery.encode.spans import Content, EncodedSpan, Form, Home, attempted, by_home
 from massgen_tracing.model import SpanRecord
 from massgen_tracing.store.reading.encode import document
 from massgen_tracing.store.reading.lines import SPANS
@@ -24,10 +24,11 @@ _NEVER: Final = b"\0"
 """No line begins so."""
 
 
-class Json:
+class Json(Form):
     """OTLP in JSON."""
 
     content_type = "application/json"
+    separator = b","
 
     def __init__(self) -> None:
         self._head = _NEVER
@@ -45,9 +46,9 @@ class Json:
                 return None
             self._head, self._home = head, home
         found = _SPAN.fullmatch(line, len(self._head) - 1, len(line) - len(_TAIL)) if line.endswith(_TAIL) else None
-        if found is None:
+        if found is None or has_twice(found[0]):
             return None
-        trace_id, span_id, above, start = found.groups()
+        trace_id, span_id, above, _, start = found.groups()
         key, parent = bytes.fromhex((trace_id + span_id).decode()), bytes.fromhex((above or b"").decode())
         if not any(key[:16]) or not any(key[16:]) or (parent and not any(parent)):
             return None
@@ -63,8 +64,8 @@ class Json:
         key, parent = bytes.fromhex(span.trace_id + span.span_id), bytes.fromhex(span.parent_span_id)
         return EncodedSpan(_home(made[:begin]), key, parent, span.start_ns, made[begin - 1 : -len(_OUTER)])
 
-    def request(self, spans: Iterable[EncodedSpan]) -> bytes:
-        groups = (home.resource + b",".join(found) + b"]}]}" for home, found in by_home(spans).items())
+    def body(self, contents: Iterable[tuple[Home, Content]]) -> bytes:
+        groups = (home.resource + self.separator.join(found) + b"]}]}" for home, found in by_home(contents).items())
         return DOCUMENT + b",".join(groups) + b"]}"
 
 
@@ -74,4 +75,4 @@ def _home(head: bytes) -> Home:
 
 @lru_cache(maxsize=256)
 def _checked_home(head: bytes) -> Home | None:
-    return _home(head) if _HEAD.fullmatch(head) else None
+    return _home(head) if _HEAD.fullmatch(head) and not has_twice(head) else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from massgen_tracing.delivery.encode.spans import EncodedSpan, Home
@@ -17,6 +18,8 @@ _DOUBLE: Final = struct.Struct("<Bd")
 _TIME: Final = struct.Struct("<BQ")
 _TIMES: Final = struct.Struct("<BQBQ")
 _FIXED32: Final = struct.Struct("<I")
+_LONG: Final = 256
+"""Characters of a key that is not remembered."""
 
 
 def varint(number: int) -> bytes:
@@ -35,7 +38,10 @@ def varint(number: int) -> bytes:
 
 def field(number: int, content: bytes) -> bytes:
     """A text, bytes or a message as a field; *number* is below 16."""
-    return b"%c%b%b" % (number << 3 | 2, varint(len(content)), content)
+    size = len(content)
+    if size < 0x80:
+        return b"%c%c%b" % (number << 3 | 2, size, content)
+    return b"%c%b%b" % (number << 3 | 2, varint(size), content)
 
 
 def times(start_ns: int, end_ns: int) -> bytes:
@@ -68,7 +74,21 @@ def any_value(value: AttributeValue) -> bytes:
 
 def attributes(number: int, values: Attributes) -> bytes:
     """Attributes as the repeated field *number*, which is below 16, of KeyValue messages."""
-    return b"".join([field(number, field(1, _text(key)) + field(2, any_value(value))) for key, value in values.items()])
+    return b"".join([_attribute(number, _key(key) if len(key) < _LONG else field(1, _text(key)), value) for key, value in values.items()])
+
+
+def _attribute(number: int, key: bytes, value: AttributeValue) -> bytes:
+    content = any_value(value)
+    size = len(key) + len(content)
+    if size < 0x7E:  # each length in one byte, in one go
+        return b"%c%c%b\x12%c%b" % (number << 3 | 2, size + 2, key, len(content), content)
+    return field(number, key + field(2, content))
+
+
+@lru_cache(maxsize=4096)
+def _key(key: str) -> bytes:
+    """The field `key` of a KeyValue message; most recur."""
+    return field(1, _text(key))
 
 
 def span(record: SpanRecord, home: Home) -> EncodedSpan:
@@ -84,7 +104,7 @@ def span(record: SpanRecord, home: Home) -> EncodedSpan:
         times(record.start_ns, record.end_ns or 0),
         attributes(9, record.attributes),
         _count(10, record.dropped_attributes),
-        b"".join([field(11, _event(event)) for event in record.events]),
+        b"".join([field(11, event(each)) for each in record.events]),
         _count(12, record.dropped_events),
         b"".join([field(13, _link(link)) for link in record.links]),
         _count(14, record.dropped_links),
@@ -99,13 +119,15 @@ def status(code: int, message: str) -> bytes:
     return _filled(2, message) + (b"\x18" + varint(code) if code else b"")
 
 
+@lru_cache(maxsize=64)
 def flags(number: int, value: int) -> bytes:
     """Flags as the field *number*; empty for none."""
     return varint(number << 3 | 5) + _FIXED32.pack(value) if value else b""
 
 
-def _event(event: Event) -> bytes:
-    return _TIME.pack(0x09, event.time_ns) + _filled(2, event.name) + attributes(3, event.attributes) + _count(4, event.dropped_attributes)
+def event(of: Event) -> bytes:
+    """The content of an Event message."""
+    return _TIME.pack(0x09, of.time_ns) + _filled(2, of.name) + attributes(3, of.attributes) + _count(4, of.dropped_attributes)
 
 
 def _link(link: Link) -> bytes:

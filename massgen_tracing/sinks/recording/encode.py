@@ -115,9 +115,23 @@ def any_value(value: Any) -> str:
         pairs = ",".join(f'{{"key":{quote(str(key))},"value":{any_value(item)}}}' for key, item in value.items())
         return f'{{"kvlistValue":{{"values":[{pairs}]}}}}'
     if isinstance(value, Sequence | Iterable):
-        items = ",".join([f'{{"stringValue":{quote(item)}}}' if type(item) is str else any_value(item) for item in value])
-        return f'{{"arrayValue":{{"values":[{items}]}}}}'
+        items = list(value)
+        said = _texts_of(items) if set(map(type, items)) == {str} else ",".join(map(any_value, items))
+        return f'{{"arrayValue":{{"values":[{said}]}}}}'
     return f'{{"stringValue":{quote(str(value))}}}'
+
+
+_BETWEEN: Final = "\x1f"
+_BETWEEN_QUOTED: Final = quote(_BETWEEN)[1:-1]
+
+
+def _texts_of(items: list[str]) -> str:
+    """Texts as values, between commas: encoded all at once where none has in it what is put between them."""
+    text = _BETWEEN.join(items)
+    if "\\" in text or text.count(_BETWEEN) != len(items) - 1:
+        return ",".join(map(any_value, items))
+    between = '"},{"stringValue":"'
+    return f'{{"stringValue":{quote(text).replace(_BETWEEN_QUOTED, between)}}}'
 
 
 def _decimal(value: int) -> str:

@@ -18,6 +18,9 @@ from massgen_tracing.worker import Worker, end_at_forks
 _MOST: Final = 1024
 """Files that wait at once; the system writes the others out when it sees fit, within half a minute as a rule."""
 
+_REST: Final = 0.05
+"""Seconds between having files synced and having them synced again: what hundreds of rounds have written in between is one sync."""
+
 _FORK_SECONDS: Final = 0.5
 """How long a fork waits for the thread to be gone."""
 
@@ -103,15 +106,21 @@ class _Worker(Worker):
         self.hurry = False
 
     def _work(self) -> None:
-        while not self.hurry:
-            if self.due:
-                with guard.guarded("recording.sync"):  # the next file still wants its turn
-                    self._next()
-                continue
-            self._idle = True
-            if not self.due and not self._tokens.get():
-                return
-            self._idle = False
+        goes_on = True
+        while goes_on:
+            for _ in range(len(self.due)):
+                self._one()
+            goes_on = self._token(_REST)
+            if goes_on and not self.due:
+                self._idle = True
+                goes_on = bool(self.due) or self._token(None)
+                self._idle = False
+        while self.due and not self.hurry:
+            self._one()
+
+    def _one(self) -> None:
+        with guard.guarded("recording.sync"):  # the next file still wants its turn
+            self._next()
 
     def _next(self) -> None:
         try:

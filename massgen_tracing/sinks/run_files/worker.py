@@ -17,7 +17,7 @@ _SHARE: Final = 19
 reached."""
 
 _MOST_REST: Final = 1.0
-"""Seconds that a rest takes at most, so that files of a large run are no older than that."""
+"""Seconds that a rest takes at most, so that `status.json` of a large run is no older than that."""
 
 _GLANCE: Final = 0.005
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-from pyarrow import parquet
 
 from massgen_tracing import layout
 from massgen_tracing.errors import QueryError
@@ -33,6 +32,8 @@ def gone(paths: Iterable[Path]) -> dict[Path, str]:
 
 def unreadable(paths: Iterable[Path]) -> dict[Path, str]:
     """The sealed files that cannot be read from their first byte to their last, with the reasons."""
+    from pyarrow import parquet
+
     found = {}
     for path in filter(layout.is_sealed, paths):
         try:

@@ -10,19 +10,21 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyarrow import parquet
 
 from massgen_tracing import layout
-from massgen_tracing.store.engine.spilled import LARGE, Spilled, spilled
-from massgen_tracing.store.reading import live, liveness
+from massgen_tracing.store.reading import liveness
 from massgen_tracing.store.reading.recording import Recording
 from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.roots.reader import Reader, is_beside_runs, is_columnar, no_otlp
 from massgen_tracing.store.roots.segments import Chosen
-from massgen_tracing.store.sealing import candidates, exported, sealed
+from massgen_tracing.store.sealing import candidates, sealed
 from massgen_tracing.store.sealing.sealed import Index
+
+if TYPE_CHECKING:
+    from massgen_tracing.store.engine.spilled import Spilled
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +135,10 @@ def choose(
 def _apart(reader: Reader, columnar: Sequence[tuple[Path, Index]], segments: Iterable[Chosen]) -> list[Chosen]:
     """Segments without those of their members that have a trace which another file has too; these are read."""
     found = list(segments)
-    if not found:
-        return []
     keys = reader.keys()
-    traces = {trace for trace, _ in keys}.union(*(traces_of(path, index) for path, index in columnar))
+    traces = {trace for trace, _ in keys}.union(*(traces_of(path, index) for path, index in columnar)) if found else set()
+    if not traces:
+        return found
     for place, each in enumerate(found):
         known = each.segment.by_trace
         few, many = (traces, known) if len(traces) < len(known) else (known, traces)
@@ -156,10 +158,17 @@ def _from_others(paths: Sequence[Path], named: frozenset[Path] | None) -> Source
         RecordingError: if one that is named, or all of them, are no recordings.
     """
     reader = Reader(named)
-    if len(paths) == 1 and is_columnar(paths[0]) and sealed.index(paths[0]) is None and not is_beside_runs(paths[0]) and exported.is_whole(paths[0]):
-        return Sources(Recording((), Report(files=1, spans=parquet.read_metadata(paths[0]).num_rows)), tables=(os.path.abspath(paths[0]),))
+    if len(paths) == 1 and is_columnar(paths[0]) and sealed.index(paths[0]) is None and not is_beside_runs(paths[0]):
+        from massgen_tracing.store.sealing import exported
+
+        rows = exported.rows(paths[0])
+        if rows is not None:
+            return Sources(Recording((), Report(files=1, spans=rows)), tables=(os.path.abspath(paths[0]),))
     if any(path.name.endswith((layout.RECORDING_SUFFIX, layout.SEALED_SUFFIX)) for path in paths):
         return None
+    from massgen_tracing.store.engine.spilled import LARGE, spilled
+    from massgen_tracing.store.reading import live
+
     try:
         large = sum(os.stat(path).st_size for path in paths) >= LARGE
         if not large or any(is_columnar(path) or liveness.writer_alive(path) or not live.is_foreign(path) for path in paths):
@@ -187,6 +196,8 @@ def _mentions(path: Path, traces: frozenset[str]) -> bool:
 
 def _sharing(reader: Reader, columnar: Sequence[tuple[Path, Index]]) -> list[Path]:
     """The sealed files that have a span which another file has too."""
+    from pyarrow import parquet
+
     read = reader.keys()
     holders: dict[str, list[int]] = {}
     for number, (path, index) in enumerate(columnar):
@@ -213,6 +224,8 @@ def traces_of(path: Path, index: Index) -> Iterable[str]:
     """The traces that a sealed file has."""
     if index.traces is not None:
         return index.traces
+    from pyarrow import parquet
+
     found: list[str] = parquet.read_table(path, columns=["trace_id"], partitioning=None).column(0).unique().to_pylist()
     return found
 

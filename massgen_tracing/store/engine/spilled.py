@@ -133,25 +133,22 @@ class _Rows:
 
     def add(self, document: Document, group: Group, same: Counter[str]) -> None:
         """Add what a group of a document has; *same* counts what the document has said before."""
-        others = group.values
+        others: Sequence[Any] = group.values
         if group.signal == "spans":
-            spans: list[Any] = []
-            others = []
-            for value in group.values:
-                (spans if plain.is_plain(value) else others).append(value)
+            spans, others = plain.apart(group.values)
             resource, scope = document.decoder.resource(group.resource), document.decoder.scope(group.scope)
             made = plain.columns(spans, resource, scope, document.complain) if spans else None
             if made is not None:
                 document.has_some = True
                 self.spans += len(made.keys)
-                self._keys.extend(map(hash, made.keys))
-                self._identities.extend(map(hash, made.identities))
+                self._keys.extend(made.keys)
+                self._identities.extend(made.identities)
                 self._of_spans.add(made.rows)
                 if made.events is not None:
                     self._of_events.add(made.events)
             else:
                 others = group.values
-        for record in document.decoded(replace(group, values=others)):
+        for record in document.decoded(replace(group, values=list(others))):
             self._add(record, same)
 
     def _add(self, record: Record, same: Counter[str]) -> None:

@@ -8,30 +8,22 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import dataclasses
 import importlib
 import os
 import queue
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterator
+from typing import IO, Any, Final
 
 from massgen_tracing import errors
 from massgen_tracing.errors import QueryError
 from massgen_tracing.store.engine import limits
-from massgen_tracing.store.process import wire
-from massgen_tracing.store.terms import ZONES, ClickHouse, Value, is_zone
-
-if TYPE_CHECKING:
-    from massgen_tracing.store.engine.answer import Result
+from massgen_tracing.store.process import stopping, wire
 
 _KEPT: Final = 2
 """Workers that are kept when nobody asks."""
@@ -40,30 +32,12 @@ _AT_ONCE: Final = max(4, os.cpu_count() or 1)
 """Workers that answer at the same time; who asks then waits."""
 
 _PROGRESS_SECONDS: Final = 0.2
-_START_SECONDS: Final = 60.0
-_AFTERWARDS_SECONDS: Final = 30.0
-"""For what a worker does after an answer; it is short, and nobody may hang on it."""
-
-_STAGES: Final = {
-    "reading": (", while the recordings were still being read", "Let `massgen-tracing compact` seal ended runs: reading them then costs nothing"),
-    "fetching": (
-        ", while spans were still being fetched from ClickHouse",
-        "Ask for less: a time window, one trace_id, or names of spans, and only the attributes that are needed",
-    ),
-    "asking": ("", "Ask for less: a time window, one trace_id, or a join with a condition"),
-}
-"""Where a statement may be stopped, and what to do about it."""
-
 _BOOT: Final = "import sys; sys.path[:] = sys.argv[2:]; from massgen_tracing.store.process.worker import main; main(sys.argv[1])"
 _VARIABLES: Final = frozenset({"PATH", "HOME", "LANG", "TZ", "TZDIR", "SYSTEMROOT", "VIRTUAL_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR"})
 _VARIABLE_PREFIXES: Final = ("LC_", "LD_", "DYLD_", "PYTHON")
 """The worker's environment: what a process needs to start. Credentials are none of it."""
 
-_STDERR_BYTES: Final = 4000
-
-
 _DYING_SECONDS: Final = 5.0
-_MOST_CHARACTERS: Final = 2**20
 
 
 class _Gone(Exception):
@@ -144,7 +118,7 @@ class Worker:
         self._process.kill()
         code = self._process.wait()
         size = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, size - _STDERR_BYTES))
+        self._stderr.seek(max(0, size - stopping.STDERR_BYTES))
         said = self._stderr.read().decode("utf-8", "replace")
         self._listener.join()
         assert self._process.stdout is not None
@@ -247,76 +221,13 @@ def prepare() -> None:
     _pool.give_back(_pool.take())
 
 
-def query(
-    sql: str,
-    sources: Path | str | Sequence[Path | str],
-    *,
-    params: Mapping[str, Value] | None,
-    min_timestamp: datetime | None,
-    max_timestamp: datetime | None,
-    environments: Sequence[str] | None,
-    timezone: str,
-    explain: bool,
-    limit: int,
-    max_bytes: int,
-    timeout: float,
-    on_progress: Callable[[float], None] | None,
-    backend: ClickHouse | None,
-) -> Result:
-    """The answer to one SELECT, from a worker; see `massgen_tracing.store.query`."""
-    begun = time.monotonic()
-    if not is_zone(timezone):
-        raise QueryError("There is no such time zone here", expected=ZONES, got=timezone)
-    if len(sql) > _MOST_CHARACTERS:
-        raise QueryError("The statement is too long", expected=f"at most {_MOST_CHARACTERS:,} characters", got=len(sql))
-    places = [sources] if isinstance(sources, str | Path) else sources
-    request = {
-        "sql": sql,
-        "sources": [str(place) for place in places],
-        "params": dict(params or {}),
-        "min_us": _microseconds(min_timestamp),
-        "max_us": _microseconds(max_timestamp),
-        "environments": None if environments is None else list(environments),
-        "zone": timezone,
-        "explained": explain,
-        "limit": limit,
-        "max_bytes": max_bytes,
-        "clickhouse": None if backend is None else dataclasses.asdict(backend),
-        "seconds": timeout,
-        "directory": _directory(),
-    }
-    head, body = _ask(request, timeout, on_progress or (lambda _seconds: None))
-    import pyarrow as pa
-
-    from massgen_tracing.store.engine.answer import Plan, Result
-    from massgen_tracing.store.reading.report import Report, Skip
-
-    report = Report(**{**head["report"], "first_skips": [Skip(**skip) for skip in head["report"]["first_skips"]]})
-    with pa.ipc.open_stream(body) as stream:
-        table = stream.read_all()
-    return Result(table, head["cut"], limit, max_bytes, report, time.monotonic() - begun, None if head["plan"] is None else Plan(**head["plan"]))
-
-
-def _directory() -> str | None:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return None
-
-
-def _microseconds(moment: datetime | None) -> int | None:
-    if moment is None:
-        return None
-    utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return (utc - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def _ask(request: dict[str, Any], timeout: float, on_progress: Callable[[float], None]) -> wire.Message:
+def ask(request: dict[str, Any], timeout: float, on_progress: Callable[[float], None]) -> wire.Message:
     """A worker's answer.
 
     Raises:
         MassGenTracingError: what the worker raised, or a QueryError if it is too late or dies.
     """
+    request = {**request, "directory": _directory()}
     pool = _pool
     with pool.place(timeout):
         while True:
@@ -327,7 +238,7 @@ def _ask(request: dict[str, Any], timeout: float, on_progress: Callable[[float],
                 pool.end(worker)
                 continue
             except _Died:
-                raise _cause(worker, *pool.end(worker, patience=_DYING_SECONDS)) from None
+                raise stopping.cause(*pool.end(worker, patience=_DYING_SECONDS), ready=worker.ready) from None
             except BaseException:
                 pool.end(worker)
                 raise
@@ -339,6 +250,13 @@ def _ask(request: dict[str, Any], timeout: float, on_progress: Callable[[float],
             if head["event"] == "error":
                 raise getattr(errors, head["kind"])(head["text"])
             return message
+
+
+def _directory() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 class _Conversation:
@@ -359,21 +277,19 @@ class _Conversation:
         self._worker.send(request)
         if not self._worker.ready:
             importlib.import_module("massgen_tracing.store.engine.answer")  # while the worker loads the engine
-            self._next(_START_SECONDS, "The process that answers queries did not start")
+            self._next(stopping.START_SECONDS, stopping.NOT_STARTED)
             self._worker.ready = True
         try:
-            self._next(_START_SECONDS, "The process that answers queries does not take the statement")
+            self._next(stopping.START_SECONDS, "The process that answers queries does not take the statement")
         except _Died:
             raise _Gone from None
-        stopped = f"The statement was stopped after {self._timeout:g} seconds"
         deadline = time.monotonic() + self._timeout
         head: dict[str, Any] = {"event": "asking"}
-        while head["event"] in _STAGES:
-            so_far, hint = _STAGES[head["event"]]
-            head, body = self._next(deadline - time.monotonic(), stopped + so_far, hint)
+        while head["event"] in stopping.STAGES:
+            head, body = self._next(deadline - time.monotonic(), *stopping.stopped(self._timeout, head["event"]))
         if head["event"] == "error":
             return (head, body), True
-        last = head if head["done"] else self._next(_AFTERWARDS_SECONDS, "The process that answers queries did not come to an end")[0]
+        last = head if head["done"] else self._next(stopping.AFTERWARDS_SECONDS, stopping.NOT_ENDED)[0]
         return (head, body), not last["retire"]
 
     def _next(self, seconds: float, problem: str, hint: str | None = None) -> wire.Message:
@@ -383,15 +299,3 @@ class _Conversation:
             with contextlib.suppress(queue.Empty):
                 return self._worker.receive(min(left, _PROGRESS_SECONDS))
         raise QueryError(problem, hint=hint)
-
-
-def _cause(worker: Worker, code: int, said: str) -> QueryError:
-    """What a worker died of."""
-    if "memory allocation of" in said or "MemoryError" in said or code == -getattr(signal, "SIGKILL", 9):
-        return limits.too_much_memory()
-    if worker.ready and code < 0:
-        name = signal.Signals(-code).name
-        return QueryError(f"The engine crashed on the statement ({name}), as it does on one that is nested too deep", hint="Take it apart with WITH")
-    last = said.strip().rsplit("\n", 1)[-1] or f"exit code {code}"
-    what = "failed" if worker.ready else "did not start"
-    return QueryError(f"The process that answers queries {what}: {last}", hint="Try `massgen-tracing doctor`")

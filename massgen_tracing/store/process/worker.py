@@ -10,7 +10,6 @@ import os
 import queue
 import select
 import shutil
-import sys
 import threading
 import traceback
 from types import ModuleType
@@ -18,7 +17,7 @@ from typing import Any, Final, NoReturn
 
 from massgen_tracing.errors import MassGenTracingError
 from massgen_tracing.store.engine import limits
-from massgen_tracing.store.process import wire
+from massgen_tracing.store.process import lean, wire
 
 _IDLE_SECONDS: Final = 60.0
 _ALARM_SECONDS: Final = 2.0
@@ -26,15 +25,6 @@ _ALARM_SECONDS: Final = 2.0
 
 _RETIRING_BYTES: Final = 2**29
 """A process that holds as much after an answer is not asked again."""
-
-
-class _Without:
-    """Refuses the import of pandas and NumPy: Arrow loads them where they are, which takes longer than all else here, and nothing here uses them."""
-
-    @staticmethod
-    def find_spec(name: str, _path: object = None, _target: object = None) -> None:
-        if name in {"numpy", "pandas"}:
-            raise ModuleNotFoundError(name=name)
 
 
 class _Work:
@@ -51,7 +41,7 @@ class _Work:
 
 def main(scratch: str) -> NoReturn:
     """Answer until the caller is gone; then *scratch*, the directory for temporary files, goes too."""
-    sys.meta_path.insert(0, _Without())
+    lean.do_without()
     # The protocol has a descriptor of its own; whatever else is printed goes where errors go.
     output = os.dup(1)
     os.dup2(2, 1)
@@ -76,7 +66,8 @@ def _is_asked() -> bool:
 
 def _answer_all(requests: queue.SimpleQueue[dict[str, Any]], output: int, work: _Work) -> None:
     try:
-        from massgen_tracing.store.engine import execute
+        with lean.loading():
+            from massgen_tracing.store.engine import execute
 
         wire.send(output, {"event": "ready"})
         while True:

@@ -132,7 +132,7 @@ def span_record(value: Any, resource: Resource, scope: Scope, complain: Complain
         end_ns=end,
         kind=enum(value.get("kind"), "SPAN_KIND_", _KINDS, complain),
         attributes=attributes(value.get("attributes"), complain),
-        events=tuple(_event(event, start, complain) for event in objects(events)) if (events := value.get("events")) else (),
+        events=tuple(event(each, start, complain) for each in objects(events)) if (events := value.get("events")) else (),
         links=tuple(_links(links, complain)) if (links := value.get("links")) else (),
         status_code=enum(status.get("code"), "STATUS_CODE_", _STATUSES, complain),
         status_message=as_text(status.get("message")),
@@ -146,7 +146,8 @@ def span_record(value: Any, resource: Resource, scope: Scope, complain: Complain
     )
 
 
-def _event(value: dict[str, Any], default_ns: int, complain: Complain) -> Event:
+def event(value: dict[str, Any], default_ns: int, complain: Complain = quiet) -> Event:
+    """One event of an OTLP/JSON span, at *default_ns* where it does not say when; what of it cannot be read is told to *complain*."""
     time_ns = moment(value.get("timeUnixNano"))
     if time_ns is None:
         no_time(value.get("timeUnixNano"), "the time of an event", complain)

@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import attrgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from massgen_tracing import semconv
 from massgen_tracing.model import LogRecord, MetricPoint, SpanRecord, SpanState
-from massgen_tracing.store.reading.live import LogId, Said
 from massgen_tracing.store.reading.report import Report
 from massgen_tracing.store.reading.spans import Ended, SpanKey
+
+if TYPE_CHECKING:
+    from massgen_tracing.store.reading.live import LogId, Said  # sealed files do not need it
 
 _order: Final = attrgetter("start_ns", "trace_id", "span_id", "kind")
 
@@ -58,6 +60,8 @@ class Collector:
 
     def add_lines(self, lines: Iterable[bytes], *, source: str, alive: bool = False) -> None:
         """Read lines; *alive* says whether their writer still runs, *source* names them in the report."""
+        from massgen_tracing.store.reading.live import Said
+
         said = Said(source)
         said.add(lines, alive=alive)
         self.add_said(said, alive=alive)

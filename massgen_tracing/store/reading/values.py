@@ -64,21 +64,26 @@ def attributes(value: object, complain: Complain = quiet) -> Attributes:
     return pairs or EMPTY
 
 
-def attributes_of(lists: Sequence[Any], complain: Complain = quiet) -> list[Attributes]:
-    """The same for many; where all of them are usual, in a few steps for all together, which takes half as long."""
+def attributes_of(lists: Sequence[Any], complain: Complain = quiet) -> tuple[list[Attributes], Sequence[AttributeValue] | None]:
+    """The same for many; where all of them are usual, in a few steps for all together, which takes half as long.
+
+    Returns:
+        Those of each, and where all are texts, numbers and truth values these, one after the other.
+    """
     try:
         pairs = list(itertools.chain.from_iterable(lists)) if set(map(type, lists)) == {list} else []
         keys, inner = list(map(_KEY, pairs)), list(map(_VALUE, pairs))
-        kinds, said = zip(*itertools.chain.from_iterable(map(dict.items, inner)), strict=True)
+        kinds: list[str] = list(itertools.chain.from_iterable(inner))
+        said: list[AttributeValue] = list(itertools.chain.from_iterable(map(dict.values, inner)))
         types = set(zip(kinds, map(type, said), strict=True))
         if types - _USUAL or set(map(type, keys)) != {str} or set(map(len, inner)) != {1}:
-            return [attributes(each, complain) for each in lists]
+            return [attributes(each, complain) for each in lists], None
         if ("intValue", str) in types:
-            said = tuple(int(one) if kind == "intValue" else one for kind, one in zip(kinds, said, strict=True))
+            said = [int(one) if kind == "intValue" else one for kind, one in zip(kinds, said, strict=True)]  # type: ignore[arg-type]
     except (LookupError, TypeError, ValueError):
-        return [attributes(each, complain) for each in lists]
+        return [attributes(each, complain) for each in lists], None
     together = zip(keys, said, strict=True)
-    return [dict(itertools.islice(together, length)) for length in map(len, lists)]
+    return [dict(itertools.islice(together, length)) for length in map(len, lists)], said
 
 
 def _usual(value: list[Any]) -> dict[str, AttributeValue] | None:

@@ -144,7 +144,8 @@ class _Compaction:
         as_of = time.time_ns()
         if len(outside) >= MANY:
             entries = catalogue.entries(self._root)
-            runs = (self._run(name, entries[name]) for name in outside if name in entries)
+            # By their names, which begin with the time: then few segments have the newest runs, or those of a day.
+            runs = (self._run(name, entries[name]) for name in sorted(outside) if name in entries)
             self._outcome.runs += self._put(filter(None, runs), as_of, least=MANY)
         if self._until is None:
             self._join(standing)
@@ -242,7 +243,7 @@ class _Compaction:
             return
         as_of = time.time_ns()
         entries = catalogue.entries(self._root)
-        names = [each.names[number] for each in old for number in sorted(standing.valid[each])]
+        names = sorted(each.names[number] for each in old for number in standing.valid[each])
         self._taken -= {trace for each in old for number in standing.valid[each] for trace in each.traces[number]}
         self._put(filter(None, (self._run(name, entries[name]) for name in names if name in entries)), as_of, least=1)
         for each in old:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from massgen_tracing import layout
 from massgen_tracing.errors import RecordingError
-from massgen_tracing.store.reading import live, liveness
-from massgen_tracing.store.reading.live import Said
+from massgen_tracing.store.reading import liveness
 from massgen_tracing.store.reading.recording import Collector, Recording
-from massgen_tracing.store.reading.sources import PARQUET, Foreign
+
+if TYPE_CHECKING:
+    from massgen_tracing.store.reading.sources import Foreign
 
 
 class Reader(Collector):
@@ -69,6 +71,9 @@ class Reader(Collector):
         if is_columnar(path):
             self.add_sealed(path)
             return
+        from massgen_tracing.store.reading import live  # which sealed files do not need, as the rest of what is imported here and there
+        from massgen_tracing.store.reading.sources import Foreign
+
         try:
             # Asked before reading: a writer that dies in between has written all it ever will, so nothing is called dead too early.
             alive = liveness.writer_alive(layout.held_by_writer(path))
@@ -99,6 +104,8 @@ class Reader(Collector):
         index = sealed.index(path)
         if index is None:
             if not is_beside_runs(path):
+                from massgen_tracing.store.reading.live import Said
+
                 said = Said(str(path))
                 for record in exported.read(path):
                     said.add_located(record)
@@ -116,6 +123,8 @@ def is_columnar(path: Path) -> bool:
         return True
     if path.name.endswith(layout.RECORDING_SUFFIX):
         return False
+    from massgen_tracing.store.reading.sources import PARQUET
+
     with contextlib.suppress(OSError), path.open("rb") as file:
         return file.read(len(PARQUET)) == PARQUET
     return False

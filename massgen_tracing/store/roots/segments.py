@@ -269,10 +269,10 @@ def _standing(entries: Mapping[str, int], segments: Iterable[Segment], marks: Ma
     valid: dict[Segment, set[int]] = {}
     for each in segments:
         again = {f"{layout.LOGS_DIR}/{name}" for name, at in marks.items() if at > each.as_of - SETTLED_NS}
-        numbers = valid[each] = set()
-        for number, (name, inode) in enumerate(zip(each.names, each.inodes, strict=True)):
-            # Of what several segments have, the latest one counts; where that is not as it was, none does.
-            if name not in taken and entries.get(name) == inode and name not in again:
-                numbers.add(number)
-            taken.add(name)
+        now = map(entries.get, each.names)
+        numbers = valid[each] = {number for number, (inode, is_now) in enumerate(zip(each.inodes, now, strict=True)) if inode == is_now}
+        # Of what several segments have, the latest one counts; where that is not as it was, none does.
+        if not (taken.isdisjoint(each.names) and again.isdisjoint(each.names)):
+            numbers -= {number for number, name in enumerate(each.names) if name in taken or name in again}
+        taken.update(each.names)
     return valid

@@ -24,14 +24,16 @@ _STATUS_CODES: Final = {"UNSET": 0, "OK": 1, "ERROR": 2}
 _ROWS: Final = 4096
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a file has every column of `records`, so that the engine can take it as it is.
+def rows(path: Path) -> int | None:
+    """How many rows a file has that has every column of `records`, so that the engine can take it as it is; None for any other.
 
     Raises:
         RecordingError: if it cannot be read.
     """
-    schema = _opened(path).schema_arrow
-    return all(item.name in schema.names and schema.field(item.name).type == item.type for item in records.SCHEMA)
+    file = _opened(path)
+    schema = file.schema_arrow
+    is_whole = all(item.name in schema.names and schema.field(item.name).type == item.type for item in records.SCHEMA)
+    return int(file.metadata.num_rows) if is_whole else None
 
 
 def read(path: Path) -> Iterator[SpanRecord | tuple[LogId, LogRecord]]:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-from pyarrow import parquet
 
 from massgen_tracing import layout, semconv
 from massgen_tracing.errors import RecordingError
@@ -26,7 +25,7 @@ from massgen_tracing.store.sealing.small import Small
 from massgen_tracing.store.tables import records
 
 FORMAT: Final = 1
-_METADATA: Final = b"massgen_tracing"
+METADATA: Final = b"massgen_tracing"
 
 _WHOLE: Final = (
     pa.field("otel_span_kind", pa.int8()),
@@ -107,7 +106,7 @@ class Index:
 
     def metadata(self) -> dict[bytes, bytes]:
         """As the footer has it."""
-        return {_METADATA: json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False, sort_keys=True).encode()}
+        return {METADATA: json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False, sort_keys=True).encode()}
 
 
 def index(path: Path) -> Index | None:
@@ -127,13 +126,23 @@ def index(path: Path) -> Index | None:
 def _index(path: Path, inode: int, size: int, changed: int) -> Index | None:  # noqa: ARG001 - what changes with the file
     if layout.is_small(path):
         return _index_of_small(small.decode(path.read_bytes()))
+    from pyarrow import parquet  # loads file systems of clouds, which few questions need
+
     metadata = parquet.read_metadata(path).metadata or {}
-    text = metadata.get(_METADATA)
+    text = metadata.get(METADATA)
     if text is None:
         return None
-    said = json.loads(text)
-    if said.pop("format") != FORMAT:
+    found = index_of(text)
+    if found is None:
         raise RecordingError(f"The sealed recording {path} has a format that this version does not know", hint="Update massgen_tracing")
+    return found
+
+
+def index_of(metadata: bytes) -> Index | None:
+    """What `Index.metadata` has made; None where it is of a format that this version does not know."""
+    said = json.loads(metadata)
+    if said.pop("format") != FORMAT:
+        return None
     traces = said.pop("traces")
     return Index(traces=None if traces is None else tuple(traces), **said)
 
@@ -281,6 +290,8 @@ def spans(path: Path, trace_prefix: str = "") -> Iterator[SpanRecord]:
         if layout.is_small(path):
             yield from _rebuilt(small.decode(path.read_bytes()).rows(), trace_prefix)
             return
+        from pyarrow import parquet
+
         file = parquet.ParquetFile(path, pre_buffer=False)
         for number in range(file.num_row_groups):
             if trace_prefix and not _may_have(file.metadata.row_group(number), trace_prefix):

@@ -26,6 +26,7 @@ from massgen_tracing.store.tables import records
 _FORMAT: Final = 1
 _SUFFIX: Final = ".members"
 _METADATA: Final = b"massgen_tracing"
+_FOOTER: Final = b"massgen_tracing.footer"
 _ROWS: Final = 32_768
 """Rows of a row group."""
 
@@ -210,18 +211,20 @@ def write(rows: Path, table: pa.Table, index: Index, members: Sequence[Member], 
         OSError: if it cannot be written.
     """
     keys = None if index.keys is None else {key: typed.OTHER if key in _IN_TEXT_ONLY else kind for key, kind in index.keys.items()}
+    footer = replace(index, traces=None, keys=keys).metadata()
     table = table.select(SCHEMA.names)
     empty = {name for name in table.column_names if table.column(name).null_count == len(table)}
     with rows.open("xb") as file:
         with written.writer(file, table.schema, empty=empty, level=_LEVEL) as writer:
             writer.write_table(table, row_group_size=_ROWS)
-            writer.add_key_value_metadata(replace(index, traces=None, keys=keys).metadata())
+            writer.add_key_value_metadata(footer)
         _sync(file)
     columns = {item.name: [getattr(member, item.name) for member in members] for item in _MEMBERS}
     for name in ("directories", "files"):
         columns[name] = [[{"path": place.path, "inode": place.inode, "stamp": place.stamp} for place in places] for places in columns[name]]
     said = pa.table(columns, _MEMBERS)
-    said = said.replace_schema_metadata({_METADATA: json.dumps({"format": _FORMAT, "as_of": as_of}).encode()})
+    # What the footer says is here too, for reading it takes longer than all else that is read of a segment.
+    said = said.replace_schema_metadata({_METADATA: json.dumps({"format": _FORMAT, "as_of": as_of}).encode(), _FOOTER: footer[sealed.METADATA]})
     target = members_file(rows)
     temporary = target.with_name(f"{target.name}.tmp")
     with temporary.open("wb") as file:
@@ -247,8 +250,8 @@ def read(rows: Path) -> Segment | None:
     if rows in _distrusted:
         return None
     try:
-        status = os.stat(members)
-        return _read(rows, members, (status.st_ino, status.st_size, status.st_mtime_ns))
+        status, of_rows = os.stat(members), os.stat(rows)
+        return _read(rows, members, (status.st_ino, status.st_size, status.st_mtime_ns, of_rows.st_ino, of_rows.st_size))
     except (OSError, pa.ArrowException, ValueError, LookupError, TypeError, RecordingError):
         return None
 
@@ -258,7 +261,8 @@ def _read(rows: Path, members: Path, _as_of: tuple[int, ...]) -> Segment | None:
     said = pa.ipc.open_file(members.read_bytes()).read_all()
     if json.loads(said.schema.metadata[_METADATA])["format"] != _FORMAT:
         return None
-    index = sealed.index(rows)
+    footer = said.schema.metadata.get(_FOOTER)  # segments of earlier versions have it in their rows' file only
+    index = sealed.index(rows) if footer is None else sealed.index_of(footer)
     return None if index is None else Segment(rows, index, said)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import pyarrow as pa
-from pyarrow import parquet
 
 from massgen_tracing.errors import RecordingError
 from massgen_tracing.store.sealing import sealed, typed
+
+if TYPE_CHECKING:
+    from pyarrow import parquet
 
 _WITH_STATISTICS: Final = ("trace_id", "start_timestamp", "end_timestamp", "duration", "span_name", "kind", "level", "is_exception")
 _WITHOUT_DICTIONARY: Final = frozenset(
@@ -41,6 +43,8 @@ def writer(file: IO[bytes], schema: pa.Schema, *, empty: Collection[str] = (), l
         empty: those that will have no values.
         level: how much of the compressor's time is worth a smaller file; None for its own choice.
     """
+    from pyarrow import parquet
+
     plain = {*_WITHOUT_DICTIONARY, *empty, *(each.name for each in schema if pa.types.is_floating(each.type))}
     compressed = [name for name in schema.names if name not in _FEW_VALUES and name not in empty]
     return parquet.ParquetWriter(
@@ -97,6 +101,8 @@ class Copies:
         Raises:
             RecordingError: if the disk gives back something else than was written.
         """
+        from pyarrow import parquet
+
         texts = [each.name for each in schema if pa.types.is_dictionary(each.type)]
         with parquet.ParquetFile(path, read_dictionary=texts, pre_buffer=False) as file:
             same = file.num_row_groups == len(self._in_memory) + self._spilled and all(

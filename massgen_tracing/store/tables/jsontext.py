@@ -34,10 +34,9 @@ def dumps(value: Any) -> str:
         return _ENCODER.encode(plain(value))
 
 
-def dumps_all(values: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The same of many objects."""
-    every = [item for value in values for item in value.values()]
-    if set(map(type, every)) <= _ALIKE and _are_plain(every):
+def dumps_all(values: Sequence[Mapping[str, Any]], every: Sequence[Any] | None) -> list[str]:
+    """The same of many objects; *every* value that is in one of them, where that is known to be no list, object or bytes."""
+    if every is not None and _are_plain(every):
         with contextlib.suppress(TypeError):
             return [text.decode() for text in map(orjson.dumps, values)]
     return list(map(dumps, values))
@@ -45,7 +44,7 @@ def dumps_all(values: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _are_plain(values: Iterable[Any]) -> bool:
     """Whether all numbers with a fraction are such as are written without an exponent."""
-    return all(1e-4 <= abs(value) < 1e16 for value in values if type(value) is float)
+    return all(1e-4 <= abs(value) < 1e16 for value in [value for value in values if type(value) is float])
 
 
 def plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import methodcaller
@@ -16,7 +17,6 @@ import pyarrow as pa
 
 from massgen_tracing import semconv
 from massgen_tracing.model import Attributes, Resource, Scope
-from massgen_tracing.store.reading.spans import Identity, SpanKey
 from massgen_tracing.store.reading.values import Complain, attributes_of
 from massgen_tracing.store.tables import jsontext, records
 
@@ -27,7 +27,7 @@ _LATEST_NS: Final = 2**63
 _NO_PARENT: Final = "0" * 16
 _MOST_HOMES: Final = 256
 _SAY_MORE: Final = (semconv.EXCEPTION_EVENT, "", None)
-_EVENTS, _ATTRIBUTES = methodcaller("get", "events"), methodcaller("get", "attributes", [])
+_EVENTS, _LINKS, _ATTRIBUTES = methodcaller("get", "events"), methodcaller("get", "links"), methodcaller("get", "attributes", [])
 _OTHERWISE: Final = records.TAKEN_OUT | {semconv.LOGFIRE_SPAN_TYPE}
 """Attributes that say more than that they are there."""
 
@@ -56,19 +56,26 @@ class Spans:
     Attributes:
         rows: of the spans.
         events: of their events, if they have any.
-        keys: trace and id of each span.
-        identities: what `reading.spans.identity` says of each.
+        keys: the hash of each span's trace and id.
+        identities: the hash of what `reading.spans.identity` says of each.
     """
 
     rows: Plain
     events: Plain | None
-    keys: list[SpanKey]
-    identities: list[Identity]
+    keys: array[int]
+    identities: array[int]
 
 
-def is_plain(span: Any) -> bool:
-    """Whether a span may be one for `columns`."""
-    return type(span) is dict and not span.get("links") and (not (events := span.get("events")) or _are_plain(events))
+def apart(values: Sequence[Any]) -> tuple[Sequence[dict[str, Any]], Sequence[Any]]:
+    """Those that may be spans for `columns`, and the others."""
+    if set(map(type, values)) == {dict} and not any(map(_LINKS, values)) and all(map(_are_plain, filter(None, map(_EVENTS, values)))):
+        return values, ()  # as nearly all are, which is soon said of all of them together
+    spans: list[dict[str, Any]] = []
+    others: list[Any] = []
+    for value in values:
+        is_plain = type(value) is dict and not value.get("links") and _are_plain(value.get("events") or [])
+        (spans if is_plain else others).append(value)
+    return spans, others
 
 
 def _are_plain(events: Any) -> bool:
@@ -79,7 +86,7 @@ def columns(spans: Sequence[dict[str, Any]], resource: Resource, scope: Scope, c
     """The columns of spans that are alike; None where one of them is of another kind, and nothing has been complained of then.
 
     Args:
-        spans: spans for which `is_plain` holds; one at least.
+        spans: as `apart` gives them; one at least.
         resource: whose they are.
         scope: what made them.
         complain: told of what cannot be read.
@@ -113,7 +120,7 @@ def columns(spans: Sequence[dict[str, Any]], resource: Resource, scope: Scope, c
     except (LookupError, ValueError, TypeError, AttributeError):
         return None
     problems: list[str] = []
-    said = attributes_of(list(map(_ATTRIBUTES, spans)), problems.append)
+    said, every = attributes_of(list(map(_ATTRIBUTES, spans)), problems.append)
     known = set().union(*said)
     if not _OTHERWISE.isdisjoint(known) or (events is not None and not events.are_plain(problems.append)):
         return None
@@ -124,7 +131,7 @@ def columns(spans: Sequence[dict[str, Any]], resource: Resource, scope: Scope, c
     seen = list(zip(codes, kinds, http.get(records.HTTP_STATUS) or itertools.repeat(None, len(spans)), strict=True))
     levels = {each: records.level(None, *each) for each in set(seen)}
     values: dict[str, Sequence[Any]] = {
-        "attributes": jsontext.dumps_all(said),
+        "attributes": jsontext.dumps_all(said, every),
         "end_timestamp": ends,
         "level": [levels[each] for each in seen],
         "otel_status_code": [records.STATUS_NAMES[code] for code in codes],
@@ -142,8 +149,9 @@ def columns(spans: Sequence[dict[str, Any]], resource: Resource, scope: Scope, c
         values["otel_events"] = events.texts()
         made = Plain(events.values(), _of(home, is_event=True))
     service = repr(resource.attributes.get(semconv.SERVICE_NAME))
-    identities = [(trace, span, kind, start, service) for trace, span, kind, start in zip(traces, ids, kinds, starts, strict=True)]
-    return Spans(Plain(values, _of(home, is_event=False)), made, list(zip(traces, ids, strict=True)), identities)
+    span_keys = array("q", map(hash, zip(traces, ids, strict=True)))
+    identities = array("q", map(hash, zip(traces, ids, kinds, starts, itertools.repeat(service))))
+    return Spans(Plain(values, _of(home, is_event=False)), made, span_keys, identities)
 
 
 def table(plains: Sequence[Plain]) -> pa.Table:
@@ -183,8 +191,8 @@ class _Events:
 
     def are_plain(self, complain: Complain) -> bool:
         """Whether none of them says more than that it was there."""
-        said = attributes_of(list(map(_ATTRIBUTES, self._events)), complain)
-        self._texts = jsontext.dumps_all(said)
+        said, every = attributes_of(list(map(_ATTRIBUTES, self._events)), complain)
+        self._texts = jsontext.dumps_all(said, every)
         return (_OTHERWISE | records.HTTP).isdisjoint(set().union(*said))
 
     def texts(self) -> list[str]:

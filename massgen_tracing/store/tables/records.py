@@ -12,15 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from massgen_tracing import semconv
 from massgen_tracing.model import Attributes, Event, Link, LogRecord, Resource, Scope, SpanRecord
-from massgen_tracing.store.reading.live import LogId
 from massgen_tracing.store.reading.recording import Recording
 from massgen_tracing.store.tables import jsontext, schemas
+
+if TYPE_CHECKING:
+    from massgen_tracing.store.reading.live import LogId
 
 TABLE: Final = "records"
 TABLE_ALL: Final = "records_all"
@@ -391,8 +393,13 @@ def _event_json(event: Event) -> dict[str, Any]:
 
 def stamp(time_ns: int) -> str:
     """Unix time in nanoseconds as ISO 8601 UTC with microseconds."""
-    moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).replace(microsecond=time_ns // 1000 % 1_000_000)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    seconds, rest = divmod(time_ns, 10**9)
+    return f"{_second(seconds)}.{rest // 1000:06}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
 
 def day(time_us: int) -> int:

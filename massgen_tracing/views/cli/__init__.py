@@ -1,7 +1,7 @@
 """The `massgen-tracing` command.
 
-One module a command, each with `HELP`, `add_arguments(parser)` and `run(args) -> int`; a module is imported only when its command is
-asked for, so that `--help` answers at once.
+One module a command, each with `add_arguments(parser)` and `run(args) -> int`, and some with `only_asks(args)`, which says whether `run` does nothing
+but ask the store and print the answer; a module is imported only when its command is asked for, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, NoReturn
 
 from massgen_tracing import errors
@@ -117,9 +118,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, unknown = build_parser(command).parse_known_args(argv)
     if unknown:
         args.refuse(f"unrecognized arguments: {' '.join(unknown)}")
+    module = _module(args.command)
+    run = partial(module.run, args)
+    if hasattr(module, "only_asks") and module.only_asks(args):
+        from massgen_tracing import store
+
+        return _said(args, partial(store.attended, partial(_said, args, run)))
+    return _said(args, run)
+
+
+def _said(args: argparse.Namespace, run: Callable[[], int]) -> int:
+    """The exit code of a command, whose errors are said."""
     try:
         try:
-            return int(_module(args.command).run(args))
+            return int(run())
         finally:
             if args.command != "exec":  # whose program's own it is
                 sys.stdout.flush()  # while it is still asked whether anybody reads it

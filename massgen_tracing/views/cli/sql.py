@@ -60,9 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", metavar="AGE", help="only what started since then: 90s, 30m, 1h, 7d, or an ISO 8601 time")
 
 
+def only_asks(args: argparse.Namespace) -> bool:
+    """Whether there is one statement, and no prompt."""
+    return not (args.statement is None and args.file is None and args.query is None and not args.schema and sys.stdin.isatty())
+
+
 def run(args: argparse.Namespace) -> int:
     """Ask, and print the rows; 0 with rows or without."""
-    if args.statement is None and args.file is None and args.query is None and not args.schema and sys.stdin.isatty():
+    if not only_asks(args):
         from massgen_tracing.views import prompt
 
         prompt.run(lambda sql: _answer(args, sql, only_used=True), print)

@@ -72,7 +72,8 @@ async def test_also_below_a_script_and_seen_as_a_process(tmux: Tmux) -> None:
 @pytest.mark.skipif(NOT_TOLD, reason="in which call a process is, the system tells root only, or its parent")
 async def test_what_has_ended_beside_it_does_not_count(tmux: Tmux) -> None:
     """A child whose end its parent has not asked for."""
-    tmux.session("agent", sys.executable, "-S", "-c", "import os; os.fork() or os._exit(0); input('Go on?')")
+    ended = "child = os.fork() or os._exit(0); os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)"
+    tmux.session("agent", sys.executable, "-S", "-c", f"import os; {ended}; input('Go on?')")
     pid = tmux("display-message", "-p", "-t", "agent:", "#{pane_pid}").strip()
     async with watch(f"pid:{pid}", asked=quick()) as watcher:
         assert "of its terminal" in (await state(watcher, "waiting_input")).evidence.quote
