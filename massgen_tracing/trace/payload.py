@@ -1,24 +1,20 @@
-"""Any value becomes an attribute value: JSON-safe, bounded, scrubbed; never an error.
-
-What comes out is what OTLP's AnyValue can hold: str, bool, int of 64 bits, float, bytes, and lists and string-keyed dicts of those.
-"""
+"""Any value becomes an attribute value: JSON-safe, bounded, scrubbed; never an error. Names, keys and previews do too."""
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
 import enum
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from massgen_tracing import guard, semconv
 from massgen_tracing.conventions import is_content
 from massgen_tracing.model import AttributeValue
 from massgen_tracing.trace.bounds import cut_clean, dump, encodable, fit, scrubbed_start, shorten_json, size
-from massgen_tracing.trace.scrub import MARK, is_secret_flag, is_secret_key, scrub, use
+from massgen_tracing.trace.conversion import FEW, INT64_MAX, INT64_MIN, Converter, Unscrubbed, plain_texts
+from massgen_tracing.trace.scrub import MARK, is_secret_key, scrub, use
 
 MAX_BYTES: Final = 64 * 1024
 """Bytes (UTF-8) of one attribute value."""
@@ -38,28 +34,8 @@ MAX_NAME: Final = 256
 _LONGEST_PREVIEW: Final = PREVIEW_CHARS + 64
 """With the note that says what was cut."""
 
-_FEW: Final = 16
-"""Plain values whose own text is soon made."""
-
-_TELLING: Final = ("name", "key", "header", "field", "variable")
-"""Keys whose value tells what the value under the key `value` is."""
-
-_MAX_DEPTH: Final = 12
-_MAX_ITEMS: Final = 1000
-_MAX_NODES: Final = 20_000
-"""Values looked at within one attribute, at all depths: lists of lists of the same list would be without end."""
-
-_MAX_CHARS: Final = 4 * MAX_BYTES
-"""Characters of text kept within one attribute before it is made to fit."""
-
-_MAX_STARTS: Final = 200
-"""Texts beyond those characters of which the start is kept: looking for secrets in each of 20,000 would take half a minute."""
-
 _MAX_KEY: Final = 512
 """Characters of an attribute's key."""
-
-_INT64_MIN: Final = -(2**63)
-_INT64_MAX: Final = 2**63 - 1
 
 _SHORT: Final = 128
 _RECURS: Final = 64
@@ -121,12 +97,12 @@ def clean(key: str, value: object, max_bytes: int = MAX_BYTES) -> AttributeValue
         return value  # type: ignore[return-value]
     if is_secret_key(key):
         return MARK
-    if kind is float or (kind is int and _INT64_MIN <= value <= _INT64_MAX):  # type: ignore[operator]
+    if kind is float or (kind is int and INT64_MIN <= value <= INT64_MAX):  # type: ignore[operator]
         return value  # type: ignore[return-value]
     try:
-        if (kind is list or kind is tuple) and (texts := _plain_texts(value, max_bytes // 8)) is not None and not is_content(key):  # type: ignore[arg-type]
+        if (kind is list or kind is tuple) and (texts := plain_texts(value, max_bytes // 8)) is not None and not is_content(key):  # type: ignore[arg-type]
             return texts
-        bounded = _bound(_Converter(max_bytes).convert(value, 0), max_bytes)
+        bounded = _bound(Converter(max_bytes, attribute_key, _text).convert(value, 0), max_bytes)
         is_long = isinstance(bounded, list | dict) and not _keeps_content and is_content(key) and len(dump(bounded)) > _LONGEST_PREVIEW
         return preview(value) if is_long else bounded
     except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
@@ -148,7 +124,7 @@ def clean_all(attributes: Mapping[str, object], limit: int = MAX_ATTRIBUTES) -> 
             kept = known(item)
             if kept is not value:
                 cleaned[item[0]] = _new_text(item[0], value, MAX_BYTES) if kept is None else kept
-        elif kind is float or (kind is int and _INT64_MIN <= value <= _INT64_MAX) or kind is bool:
+        elif kind is float or (kind is int and INT64_MIN <= value <= INT64_MAX) or kind is bool:
             continue
         elif value is None:
             nothing = True
@@ -223,9 +199,9 @@ def holds_many(value: object) -> bool:
     if isinstance(value, bytes | bytearray):
         return len(value) > MAX_BYTES
     if type(value) is dict:
-        return len(value) > _FEW or not all(isinstance(item, str | float | int | None) for pair in value.items() for item in pair)
+        return len(value) > FEW or not all(isinstance(item, str | float | int | None) for pair in value.items() for item in pair)
     return (
-        type(value) not in {tuple, list, set, frozenset} or len(value) > _FEW or not all(isinstance(item, str | float | int | None) for item in value)
+        type(value) not in {tuple, list, set, frozenset} or len(value) > FEW or not all(isinstance(item, str | float | int | None) for item in value)
     )
 
 
@@ -256,7 +232,7 @@ def preview(value: object, *, full: bool = False) -> AttributeValue:
 
 def _preview_of(value: object) -> str:
     """What is no text, as JSON text of a preview's length: only so much of long texts is scrubbed as is kept of them."""
-    texts = _Unscrubbed(MAX_BYTES)
+    texts = Unscrubbed(MAX_BYTES, attribute_key)
     plain = texts.convert(value, 0)
     if texts.read <= PREVIEW_CHARS:
         text = to_json(value)
@@ -280,7 +256,7 @@ def to_json(value: object) -> str:
     try:
         if type(value) is str:
             return json.dumps(value, ensure_ascii=False)
-        return dump(_Converter(MAX_BYTES).convert(value, 0))
+        return dump(Converter(MAX_BYTES, attribute_key, _text).convert(value, 0))
     except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
         guard.passing(error)
         return json.dumps(f"<unreadable {type(value).__name__}>")
@@ -337,158 +313,3 @@ def _bound(value: AttributeValue, max_bytes: int) -> AttributeValue:
         if len(text) > max_bytes // 4 and size(json.dumps(value, ensure_ascii=False, default=repr)) > max_bytes:
             return fit(json.loads(text), max_bytes, size)
     return value
-
-
-def _plain_texts(value: Collection[object], chars: int) -> list[str] | None:
-    """A list of texts without a secret, as labels and ids are, looked at all at once; None for any other, and for more than so many characters."""
-    if type(value) not in {list, tuple} or not _FEW < len(value) <= _MAX_ITEMS:
-        return None
-    items = cast("list[str]", list(value))
-    if set(map(type, items)) != {str}:
-        return None
-    text = "\n".join(items)
-    if len(text) > chars or not text.isascii() or scrub(text) is not text:
-        return None
-    return items
-
-
-class _Converter:
-    """Converts one value, and what it holds, to OTLP's types; the work is bounded, whatever the value refers to.
-
-    Args:
-        max_bytes: of one text within it.
-    """
-
-    __slots__ = ("_chars", "_max_bytes", "_nodes", "_starts")
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._nodes = _MAX_NODES
-        self._chars = _MAX_CHARS
-        self._starts = _MAX_STARTS
-
-    def convert(self, value: object, depth: int) -> AttributeValue:
-        """*value*; what cannot be read is named by its type."""
-        self._nodes -= 1
-        try:
-            return self._convert(value, depth)
-        except Exception as error:  # noqa: BLE001 - a stranger's object may raise anything
-            guard.passing(error)
-            return f"<unreadable {type(value).__name__}>"
-
-    def _convert(self, value: object, depth: int) -> AttributeValue:
-        kind = type(value)  # most values are of these types, and to ask for each of the following takes long
-        if kind is str:
-            return self._text(value)  # type: ignore[arg-type]
-        if kind is dict and depth < _MAX_DEPTH:
-            return self._mapping(value, depth)  # type: ignore[arg-type]
-        if (kind is list or kind is tuple) and depth < _MAX_DEPTH:
-            return self._items(value, depth)  # type: ignore[arg-type]
-        return self._convert_other(value, depth)
-
-    def _convert_other(self, value: object, depth: int) -> AttributeValue:
-        if isinstance(value, enum.Enum):
-            value = value.value
-        if isinstance(value, bool) or value is None:
-            return value
-        if isinstance(value, str):
-            return self._text(str.__str__(value))
-        if isinstance(value, int):
-            return int(value) if _INT64_MIN <= value <= _INT64_MAX else str(int(value))
-        if isinstance(value, float):
-            return float(value)
-        if isinstance(value, bytes | bytearray | memoryview):
-            return self._bytes(value)
-        if depth >= _MAX_DEPTH:
-            return f"<{type(value).__name__} too deep to record>"
-        if isinstance(value, Mapping):
-            return self._mapping(value, depth)
-        if isinstance(value, Collection):
-            return self._items(value, depth)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return self._mapping({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, depth)
-        if isinstance(value, dt.date | dt.time):
-            return value.isoformat()
-        return self._stranger(value, depth)
-
-    def _text(self, text: str) -> str:
-        if len(text) <= self._chars:
-            kept = _text("", text, self._max_bytes)
-        elif self._starts:
-            self._starts -= 1
-            kept = cut_clean(text, max(self._chars, _SHORT))
-        else:
-            kept = f"… [cut, {len(text)} characters]"
-        self._chars -= len(kept)
-        return kept
-
-    def _bytes(self, value: bytes | bytearray | memoryview) -> AttributeValue:
-        length = value.nbytes if isinstance(value, memoryview) else len(value)
-        if length <= min(self._max_bytes, self._chars):
-            self._chars -= length
-            kept = bytes(value)
-            text = kept.decode("utf-8", "replace")
-            return kept if (found := scrub(text)) is text else found
-        start = bytes(value[:_SHORT]) if not isinstance(value, memoryview) else b""
-        return f"{start!r}… [cut, {length} bytes]"
-
-    def _items(self, value: Collection[object], depth: int) -> list[AttributeValue]:
-        plain = _plain_texts(value, min(self._max_bytes // 4, self._chars)) if len(value) <= self._nodes else None
-        if plain is not None:
-            self._nodes -= len(plain)
-            self._chars -= sum(map(len, plain))
-            return cast("list[AttributeValue]", plain)
-        items: list[AttributeValue] = []
-        is_secret = False
-        for item in islice(value, _MAX_ITEMS):
-            if self._nodes <= 0:
-                break
-            items.append(MARK if is_secret and type(item) is str and item[:1] != "-" else self.convert(item, depth + 1))
-            is_secret = type(item) is str and is_secret_flag(item)
-        length = len(value)
-        if length > len(items):
-            items.append(f"… [cut, {length} items]")
-        return items
-
-    def _mapping(self, value: Mapping[Any, object], depth: int) -> dict[str, AttributeValue]:
-        converted: dict[str, AttributeValue] = {}
-        tells_secret = "value" in value and any(type(told := value.get(name)) is str and is_secret_key(told) for name in _TELLING)
-        # A small dict is read at one go, so that another thread may change it meanwhile.
-        for key, item in tuple(value.items()) if len(value) <= _MAX_ITEMS else value.items():
-            if len(converted) >= _MAX_ITEMS or self._nodes <= 0:
-                converted["…"] = f"[cut, {len(value)} items]"
-                break
-            name = attribute_key(key.decode("utf-8", "replace") if isinstance(key, bytes) else key)
-            is_secret = is_secret_key(name) or (tells_secret and name == "value")
-            converted[name] = MARK if item is not None and is_secret else self.convert(item, depth + 1)
-        return converted
-
-    def _stranger(self, value: object, depth: int) -> AttributeValue:
-        dump = None if isinstance(value, type) else getattr(value, "model_dump", None)  # pydantic, which openai and mcp use for their messages
-        if callable(dump):
-            return self.convert(dump(), depth + 1)
-        item = getattr(value, "item", None)  # numpy scalars
-        if callable(item) and type(value).__module__.partition(".")[0] == "numpy":
-            return self.convert(item(), depth + 1)
-        return self._text(str(value) if isinstance(value, BaseException) or hasattr(value, "__fspath__") else repr(value))
-
-
-class _Unscrubbed(_Converter):
-    """Leaves texts as they are, for one who scrubs what is kept of them.
-
-    Attributes:
-        read: characters of all texts.
-    """
-
-    __slots__ = ("read",)
-
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(max_bytes)
-        self.read = 0
-
-    def _text(self, text: str) -> str:
-        self.read += len(text)
-        return text
-
-    def _bytes(self, value: bytes | bytearray | memoryview) -> AttributeValue:
-        return self._text(str(super()._bytes(value)))
