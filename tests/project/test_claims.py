@@ -135,6 +135,7 @@ CLAIMS = {
     ),
     "| child process": (
         "trace/test_borders::a_child_process_continues_the_trace",
+        "trace/test_borders::a_child_process_records_under_its_parents_root",
         "views/test_without_session::a_session_of_a_child_process_is_a_run_within_a_run",
     ),
     "| MCP request": ("trace/test_borders::an_mcp_request_carries_the_calls_context",),
