@@ -67,8 +67,11 @@ def vote(state: RunState, said: Said) -> Artifact:
     return Artifact(f"{state.place_of(said)}/{VOTE_FILE}", as_document(values))
 
 
+_LABEL: Final = re.compile(r"agent(\d{1,6})\.\d+", re.ASCII)
+
+
 def _place(label: str) -> int:
-    found = re.fullmatch(r"agent(\d{1,6})\.\d+", label, re.ASCII)
+    found = _LABEL.fullmatch(label)
     return 0 if found is None else int(found[1])
 
 
