@@ -167,7 +167,7 @@ class Protobuf(Form):
         if value.startswith(_TEXT):
             text = value[len(_TEXT) : -len(_TEXT_END)]
             size = len(text)
-            if not value.endswith(_TEXT_END) or b'"' in text or b"\\" in text:
+            if not value.endswith(_TEXT_END, len(_TEXT)) or b'"' in text or b"\\" in text:
                 made = _any_attribute(begins, value)
             elif len(begins) + size < 120:  # each length in one byte, in one go
                 made = b"\x4a%c%b\x12%c\x0a%c%b" % (len(begins) + size + 4, begins, size + 2, size, text)
