@@ -14,7 +14,7 @@ import os
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -79,7 +79,8 @@ class Entry:
 
     def encode(self) -> bytes:
         """The entry as a slot."""
-        values = {name: _cut(value) if isinstance(value, str) else value for name, value in asdict(self).items()}
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values = {name: _cut(value) if isinstance(value, str) else value for name, value in values.items()}
         content = json.dumps(values).encode()
         return (b"%08x %b" % (zlib.crc32(content), content)).ljust(_SLOT - 1) + b"\n"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from massgen_tracing import layout, ledger
+from massgen_tracing import guard, layout, ledger
 from massgen_tracing.delivery import backend as backends
 from massgen_tracing.delivery.answers import Blocked, Later
 from massgen_tracing.delivery.backend import Backend
@@ -197,7 +197,8 @@ def _count(path: Path, entry: Entry | None, name: str, until: float) -> tuple[in
         with contextlib.closing(Spool(path, only=entry.only if entry else "", without=ledger.taken(path, name))) as spool:
             count, whole = spool.owed(spool.position(entry) if entry else 0, until=until)
             return count + len(ledger.aside(path, name)), whole
-    except (OSError, MassGenTracingError):
+    except (OSError, MassGenTracingError) as error:
+        guard.passing(error)
         return 0, True
 
 

@@ -128,18 +128,16 @@ def test_of_a_key_that_is_there_twice_the_last_one_is_sent(
 
 
 @WAYS
-def test_a_first_attribute_with_a_damaged_beginning_is_no_other_one(
-    at_once: bool, ended: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever byte of it is missing, what is sent is what is read."""
+def test_a_damaged_attribute_is_no_other_one(at_once: bool, ended: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever byte of its beginning is missing, or the end of its text: what is sent is what is read."""
     monkeypatch.setattr(spool_module, "_MANY", 0)
     call, begin = ended[1], ended[1].rindex(LISTS)
     path, made = tmp_path / "recording.jsonl", Protobuf()
-    for at in range(begin, begin + len(LISTS) + len(b'{"key":"')):
-        damaged = call[:at] + call[at + 1 :]
-        path.write_bytes(ended[0] + damaged)
+    damaged = [call[:at] + call[at + 1 :] for at in range(begin, begin + len(LISTS) + len(b'{"key":"'))]
+    for each in (*damaged, call.replace(b'"openai"}},{"key":"gen_ai.system"', b'"}},{"key":"gen_ai.system"', 1)):
+        path.write_bytes(ended[0] + each)
         read = Said("")
-        read.add((ended[0], damaged))
+        read.add((ended[0], each))
         with closing(Spool(path, form=made, at_once=at_once)) as spool:
             (batch,) = spool.batches(0)
         assert sorted(said(made, made.body(batch.spans.contents()))) == sorted(said(made, made.request([made.record(each) for each in read.ended])))

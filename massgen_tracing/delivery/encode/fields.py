@@ -30,8 +30,8 @@ _PRINTABLE: Final = np.uint8(0x20), np.uint8(0x7E)
 _DIGITS: Final = 19
 """Of a time between 2001 and 2262."""
 
-_NIBBLES: Final = np.full(256, 0xFF, np.uint8)
-_NIBBLES[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.uint8)
+_DIGIT: Final = np.uint8(ord("0"))
+_LETTER: Final = np.uint8(ord("a"))
 _LOWER: Final = 9
 _POWERS: Final = np.zeros((_DIGITS, 2))
 _POWERS[:-_LOWER, 0], _POWERS[-_LOWER:, 1] = 10.0 ** np.arange(_DIGITS - _LOWER)[::-1], 10.0 ** np.arange(_LOWER)[::-1]
@@ -84,9 +84,10 @@ def _starts(text: Text, since: Positions, ends: Positions) -> Positions:
 
 def _ids(text: Text, *parts: tuple[Positions, int]) -> tuple[Octets, Mask]:
     """Ids that are written in hex, as bytes, a row each; and which rows are such ids."""
-    nibbles = _NIBBLES[np.concatenate([text.rows(at, width) for at, width in parts], axis=1)]
-    found: Octets = nibbles[:, ::2] << 4 | nibbles[:, 1::2]
-    good = _every(nibbles < 16)
+    digits = np.concatenate([text.rows(at, width) for at, width in parts], axis=1)
+    nibbles: Octets = (digits & np.uint8(0x0F)) + np.uint8(9) * (digits >> np.uint8(6))
+    found: Octets = nibbles[:, ::2] << np.uint8(4) | nibbles[:, 1::2]
+    good = _every((digits - _DIGIT < 10) | (digits - _LETTER < 6))  # below, numbers wrap around
     begin = 0
     for _, width in parts:
         good &= found[:, begin : begin + width // 2].any(axis=1)  # all zeros stand for no id

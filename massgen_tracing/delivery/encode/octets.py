@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Positions = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -14,6 +15,8 @@ Octets = npt.NDArray[np.uint8]
 Lengths = npt.NDArray[np.int64]
 
 _WORD: Final = 8
+_LONG: Final = 32
+"""Bytes up to which it is quicker to compare words."""
 
 
 class Text(NamedTuple):
@@ -32,7 +35,10 @@ class Text(NamedTuple):
         return cls(pa.py_buffer(octets), octets, np.ndarray((len(octets) - _WORD + 1,), "<u8", octets, 0, (1,)))
 
     def has(self, at: Positions, literal: bytes) -> Mask:
-        """At which of these places *literal* stands."""
+        """At which of these places, which follow each other, *literal* stands."""
+        if len(literal) > _LONG:
+            most = len(self.octets)
+            return mask(pc.equal(self.parts(at.clip(0, most), (at + len(literal)).clip(0, most)), literal))
         seen, step = (self.words, _WORD) if len(literal) >= _WORD else (self.octets, 1)
         found: Mask = (at >= 0) & (at + len(literal) <= len(self.octets))
         for offset in (*range(0, len(literal) - step, step), len(literal) - step):
@@ -74,7 +80,7 @@ def whole_rows(rows: Octets) -> pa.BinaryArray:
 
 def column(count: int, *values: int) -> Octets:
     """The same bytes in so many rows."""
-    return np.tile(np.array(values, np.uint8), (count, 1))
+    return np.broadcast_to(np.array(values, np.uint8), (count, len(values)))
 
 
 def varints(numbers: Lengths, most: int) -> tuple[Octets, Mask]:

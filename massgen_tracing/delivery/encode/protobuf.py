@@ -24,8 +24,12 @@ _MOST_KNOWN: Final = 8192
 _LONGEST_KNOWN: Final = 256
 """What is remembered, and the bytes of the longest."""
 
-_SINCE: Final = re.compile(rf'{EVENTS}(?:"status":(\{{[^{{}}\\]*\}}),)?(?:"flags":(\d{{1,9}}),)?"name":"([^"\\]*)","kind":([1-5]),'.encode())
-"""What a span without links and what else is rare has between its ids and its times, without what is escaped in its texts."""
+_BEFORE_NAME: Final = re.compile(rf'{EVENTS}(?:"status":(\{{[^{{}}\\]*\}}),)?(?:"flags":(\d{{1,9}}),)?'.encode())
+"""What a span without links and what else is rare has between its ids and its name, without what is escaped in its status."""
+
+_NAME: Final = b'"name":"'
+_KIND: Final = b'","kind":'
+_KINDS: Final = {b"%d," % kind: b"\x30%c" % kind for kind in range(1, 6)}
 
 _PLAIN: Final = re.compile(
     rf'{IDS}("(?:events|status|flags|name)".*?,)"startTimeUnixNano":"({TIME})","endTimeUnixNano":"({TIME})",'
@@ -63,6 +67,8 @@ class Protobuf(Form):
         self._keys: dict[bytes, bytes] = {}
         self._known: dict[bytes, bytes] = {}
         """What recurs: attributes from behind the beginning of their keys, and what stands between ids and times."""
+        self._befores: dict[bytes, bytes] = {}
+        """What stands between ids and names."""
 
     def span(self, line: bytes, starts: bool = False) -> EncodedSpan | None:
         return attempted(self._span, line, starts)
@@ -121,13 +127,22 @@ class Protobuf(Form):
         known = self._known.get(written)
         if known is not None:
             return known
-        found = _SINCE.fullmatch(written)
+        before, begins, named = written.rpartition(_NAME)
+        name, kind = named[: -len(_KIND) - 2], _KINDS.get(named[-2:])
+        if not begins or kind is None or named[-len(_KIND) - 2 : -2] != _KIND or b'"' in name or b"\\" in name:
+            raise ValueError(written)
+        return self._remembered(self._known, written, field(5, name) + kind + self._before(before))
+
+    def _before(self, written: bytes) -> bytes:
+        """What stands between a span's ids and its name; of most spans the same few."""
+        known = self._befores.get(written)
+        if known is not None:
+            return known
+        found = _BEFORE_NAME.fullmatch(written)
         if found is None:
             raise ValueError(written)
-        events, status, flags, name, kind = found.groups()
-        made = b"\x2a%c%b\x30%c" % (len(name), name, int(kind)) if len(name) < 0x80 else field(5, name) + b"\x30" + varint(int(kind))
-        for each in orjson.loads(events) if events else ():
-            made += field(11, wire.event(otlp.event(each, 0, _refuse)))
+        events, status, flags = found.groups()
+        made = b"".join([field(11, wire.event(otlp.event(each, 0, _refuse))) for each in orjson.loads(events)]) if events else b""
         if status:
             said = orjson.loads(status)
             code, message = said.get("code", 0), said.get("message", "")
@@ -136,7 +151,7 @@ class Protobuf(Form):
             made += field(15, wire.status(code, message)) if code or message else b""
         if flags:
             made += wire.flags(16, int(flags))
-        return self._remembered(written, made)
+        return self._remembered(self._befores, written, made)
 
     def attribute(self, written: bytes) -> bytes:
         """An attribute, from behind the beginning of its key, as the field `attributes` of a Span message.
@@ -152,7 +167,7 @@ class Protobuf(Form):
         if value.startswith(_TEXT):
             text = value[len(_TEXT) : -len(_TEXT_END)]
             size = len(text)
-            if not value.endswith(_TEXT_END) or b'"' in text or b"\\" in text:
+            if not value.endswith(_TEXT_END, len(_TEXT)) or b'"' in text or b"\\" in text:
                 made = _any_attribute(begins, value)
             elif len(begins) + size < 120:  # each length in one byte, in one go
                 made = b"\x4a%c%b\x12%c\x0a%c%b" % (len(begins) + size + 4, begins, size + 2, size, text)
@@ -166,7 +181,7 @@ class Protobuf(Form):
                 integer, double = found.groups()
                 number = _DOUBLE.pack(0x21, float(double)) if integer is None else b"\x18" + varint(int(integer) & 0xFFFF_FFFF_FFFF_FFFF)
                 made = field(9, begins + field(2, number))
-        return self._remembered(written, made)
+        return self._remembered(self._known, written, made)
 
     def _key(self, key: bytes) -> bytes:
         """The field `key` of a KeyValue message.
@@ -181,11 +196,12 @@ class Protobuf(Form):
         self._keys[key] = field(1, key)
         return self._keys[key]
 
-    def _remembered(self, written: bytes, made: bytes) -> bytes:
+    @staticmethod
+    def _remembered(known: dict[bytes, bytes], written: bytes, made: bytes) -> bytes:
         if len(written) <= _LONGEST_KNOWN:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[written] = made
+            if len(known) >= _MOST_KNOWN:
+                known.clear()
+            known[written] = made
         return made
 
 

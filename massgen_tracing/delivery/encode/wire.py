@@ -119,7 +119,6 @@ def status(code: int, message: str) -> bytes:
     return _filled(2, message) + (b"\x18" + varint(code) if code else b"")
 
 
-@lru_cache(maxsize=64)
 def flags(number: int, value: int) -> bytes:
     """Flags as the field *number*; empty for none."""
     return varint(number << 3 | 5) + _FIXED32.pack(value) if value else b""
