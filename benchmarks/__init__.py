@@ -1,4 +1,4 @@
-"""Benchmarks: each figure is a ratio to a peer that is measured beside it."""
+"""The project's figures, each as a ratio to a peer that is measured beside it in the same run."""
 
 import os
 import sys
