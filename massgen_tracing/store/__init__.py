@@ -26,7 +26,7 @@ from massgen_tracing.store.terms import DEFAULT_LIMIT, DEFAULT_MAX_BYTES, DEFAUL
 if TYPE_CHECKING:
     from massgen_tracing.store.engine.answer import Result
 
-__all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_BYTES", "DEFAULT_TIMEOUT", "ClickHouse", "Value", "attended", "prepare", "query"]
+__all__ = ["DEFAULT_LIMIT", "DEFAULT_MAX_BYTES", "DEFAULT_TIMEOUT", "UTC", "ClickHouse", "Value", "attended", "prepare", "query"]
 
 
 def prepare() -> None:

@@ -44,6 +44,7 @@ def late():
     store.query(sys.argv[2], root, timeout=0.3)
 
 def crashing():
+    store.query("SELECT 1", root)  # the engine is there
     store.query(sys.argv[2], root, on_progress=lambda seconds: os.kill(os.getpid(), signal.SIGSEGV))
 
 def failing():

@@ -170,6 +170,17 @@ def test_since_leaves_out_what_is_older(root: Path, capsys: pytest.CaptureFixtur
     assert "Expected an age such as 90s, 30m, 1h, 7d" in said(capsys, "sql", sql, "--root", root, "--since", "yesterday", code=1)[1]
 
 
+def test_a_zone_of_the_question_and_the_plan_of_its_answer(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Times are told in the zone, days begin in it; a plan is printed instead of rows, and is no format for programs."""
+    sql = "SELECT date_trunc('day', min(start_timestamp)) AS day FROM records"
+    assert said_json(capsys, sql, root, "--timezone", "Asia/Tokyo")[0] == [{"day": "2027-01-15T00:00:00.000000+09:00"}]
+    assert "no such time zone" in said(capsys, "sql", sql, "--root", root, "--timezone", "Mars/Olympus", code=1)[1]
+    out, _ = said(capsys, "sql", sql, "--root", root, "--explain")
+    assert "Aggregate: " in out
+    assert "AggregateExec: " in out
+    assert "--explain prints no rows" in said(capsys, "sql", sql, "--root", root, "--explain", "--format", "csv", code=1)[1]
+
+
 @pytest.mark.parametrize(
     ("said", "value"),
     [

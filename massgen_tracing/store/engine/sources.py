@@ -196,8 +196,6 @@ def _mentions(path: Path, traces: frozenset[str]) -> bool:
 
 def _sharing(reader: Reader, columnar: Sequence[tuple[Path, Index]]) -> list[Path]:
     """The sealed files that have a span which another file has too."""
-    from pyarrow import parquet
-
     read = reader.keys()
     holders: dict[str, list[int]] = {}
     for number, (path, index) in enumerate(columnar):
@@ -205,6 +203,10 @@ def _sharing(reader: Reader, columnar: Sequence[tuple[Path, Index]]) -> list[Pat
             holders.setdefault(trace, []).append(number)
     in_read = {trace for trace, _ in read}
     shared = {trace for trace, numbers in holders.items() if len(numbers) > 1 or trace in in_read}
+    if not shared:
+        return []
+    from pyarrow import parquet
+
     seen: dict[tuple[str, str], int] = {}
     sharing: set[int] = set()
     for number in sorted({number for trace in shared for number in holders[trace]}):

@@ -52,6 +52,9 @@ _VARIED: Final = frozenset(
 )
 """Columns in which few values recur."""
 
+_SOUGHT: Final = frozenset({"end_timestamp", "recorded_timestamp", "start_timestamp", "trace_id"})
+"""Columns whose least and greatest values may leave out rows, which takes a seventh of the time of writing where it is asked of all."""
+
 
 class Intertwined(Exception):
     """The files tell of a span more than once; they have to be read by the reader that knows what to make of it."""
@@ -275,7 +278,9 @@ class _File:
         if self._writer is None:
             os.mkdir(self._place)
             alike = [name for name in self._schema.names if name not in _VARIED]
-            self._writer = parquet.ParquetWriter(f"{self._place}/0{layout.SEALED_SUFFIX}", self._schema, compression="lz4", use_dictionary=alike)
+            sought = [name for name in self._schema.names if name in _SOUGHT]
+            place = f"{self._place}/0{layout.SEALED_SUFFIX}"
+            self._writer = parquet.ParquetWriter(place, self._schema, compression="lz4", use_dictionary=alike, write_statistics=sought)
         self._writer.write_table(pa.concat_tables(self._tables).combine_chunks())
         self._tables.clear()
         self._waiting = 0

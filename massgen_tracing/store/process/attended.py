@@ -149,7 +149,7 @@ def ask(request: dict[str, Any], timeout: float, on_progress: Callable[[float], 
     Raises:
         MassGenTracingError: if there is none.
     """
-    _tell(time.monotonic() + stopping.START_SECONDS, stopping.NOT_STARTED, ready=False)
+    _tell(time.monotonic() + stopping.START_SECONDS, stopping.NOT_STARTED, ready=_engine.cache_info().currsize > 0)
     with _told_of(on_progress):
         execute = _engine()
         deadline = time.monotonic() + timeout

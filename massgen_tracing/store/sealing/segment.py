@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 import pyarrow as pa
 
@@ -59,8 +59,7 @@ _MEMBERS: Final = pa.schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A directory or a file of a member as it was.
 
     Attributes:
@@ -185,7 +184,7 @@ class Segment:
     def _places(lists: _Lists, number: int) -> list[Place]:
         ends, fields = lists
         begin, end = ends[number : number + 2]
-        return list(map(Place, *(field[begin:end] for field in fields)))
+        return list(map(Place._make, zip(*(field[begin:end] for field in fields), strict=True)))
 
 
 _Lists = tuple[list[int], list[list[Any]]]

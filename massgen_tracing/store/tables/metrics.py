@@ -6,7 +6,6 @@ and the extremes; its other quantiles have none.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any, Final
@@ -218,4 +217,6 @@ def _value(point: MetricPoint) -> Value:
 
 def _series(point: MetricPoint) -> str:
     said = [point.name, point.type, point.unit, point.attributes, point.resource.attributes, point.scope.name]
+    import hashlib
+
     return hashlib.blake2b(json.dumps(said, sort_keys=True, default=jsontext.dumps).encode(), digest_size=8).hexdigest()

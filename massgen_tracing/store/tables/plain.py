@@ -128,13 +128,13 @@ def columns(spans: Sequence[dict[str, Any]], resource: Resource, scope: Scope, c
         complain(problem)
     http = {name: _http(name, keys, said) for name in records.HTTP_COLUMNS if (keys := known.intersection(records.HTTP_COLUMNS[name]))}
     starts, ends = [time // 1000 for time in begun], [time // 1000 for time in ended]
-    seen = list(zip(codes, kinds, http.get(records.HTTP_STATUS) or itertools.repeat(None, len(spans)), strict=True))
-    levels = {each: records.level(None, *each) for each in set(seen)}
+    answers = http.get(records.HTTP_STATUS) or [None] * len(spans)
+    levels = {each: records.level(None, *each) for each in set(zip(codes, kinds, answers, strict=True))}
     values: dict[str, Sequence[Any]] = {
         "attributes": jsontext.dumps_all(said, every),
         "end_timestamp": ends,
-        "level": [levels[each] for each in seen],
-        "otel_status_code": [records.STATUS_NAMES[code] for code in codes],
+        "level": list(map(levels.__getitem__, zip(codes, kinds, answers, strict=True))),
+        "otel_status_code": list(map(records.STATUS_NAMES.__getitem__, codes)),
         **({"otel_status_message": messages} if any(messages) else {}),
         "parent_span_id": [None if parent == _NO_PARENT else parent for parent in parents],
         "span_id": ids,

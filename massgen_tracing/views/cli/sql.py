@@ -58,6 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--expand", action="store_true", help="with json and jsonl: attributes, events, links and resources as objects, not as text")
     parser.add_argument("--limit", type=int, default=store.DEFAULT_LIMIT, metavar="N", help=f"print at most N rows (default: {store.DEFAULT_LIMIT})")
     parser.add_argument("--since", metavar="AGE", help="only what started since then: 90s, 30m, 1h, 7d, or an ISO 8601 time")
+    parser.add_argument(
+        "--timezone",
+        metavar="ZONE",
+        default=store.UTC,
+        help="the zone in which times are told, days and hours begin, and a time that names none is read: Europe/Paris or +02:00 (default: UTC)",
+    )
+    parser.add_argument("--explain", action="store_true", help="print how the engine comes to the rows, instead of them")
 
 
 def only_asks(args: argparse.Namespace) -> bool:
@@ -86,14 +93,27 @@ def _answer(args: argparse.Namespace, sql: str, *, only_used: bool = False) -> N
     """Ask one statement and print what it answers; with *only_used*, parameters and a trace that are not in it are for others."""
     if args.expand and args.format not in options.OBJECT_FORMATS:
         raise QueryError("--expand is for objects", expected="--format json or jsonl beside it", got=args.format)
+    if args.explain and args.format != "table":
+        raise QueryError("--explain prints no rows", expected="no --format beside it", got=args.format)
     # Each time anew: `1h` is counted back from now.
     min_timestamp = None if args.since is None else options.since(args.since)
     params = {name: value for name, value in map(_parameter, args.param) if not only_used or f"${name}" in sql}
     sql = dashboards.about(sql, args.root, None if only_used and dashboards.TRACE not in sql else args.trace, name=args.query)
     with Progress() as progress:
         result = store.query(
-            sql, args.root, params=params, min_timestamp=min_timestamp, limit=args.limit, on_progress=progress, backend=_backend(args)
+            sql,
+            args.root,
+            params=params,
+            min_timestamp=min_timestamp,
+            timezone=args.timezone,
+            explain=args.explain,
+            limit=args.limit,
+            on_progress=progress,
+            backend=_backend(args),
         )
+    if result.plan is not None:
+        print(result.plan.logical, result.plan.physical, sep="\n\n")
+        return
     _print(result, args.format, expand=args.expand)
     if result.truncated:
         options.note(COMMAND, _cut(result))
