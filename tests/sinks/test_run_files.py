@@ -308,7 +308,7 @@ def test_a_shutdown_that_leaves_files_unwritten_says_so(tracer: Tracer, monkeypa
 
     monkeypatch.setattr(writer, "_create", hangs)
     a_whole_run(tracer)
-    assert mt.shutdown(0.5) is False
+    assert mt.shutdown(2) is False
     assert swallowed == ["run.files.late"]
     swallowed.clear()
     go.set()
