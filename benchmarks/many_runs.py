@@ -55,8 +55,9 @@ def write(root: Path, seeds: Sequence[int]) -> None:
 def compact(root: Path, build: _earlier.Build | None = None) -> tuple[float, float]:
     """The command, today's or another build's; gives its seconds of processor time, and the most memory that it took, in MiB."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    script = "import resource, sys; from massgen_tracing.views.cli import main; main(sys.argv[1:])"
-    script += "; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    # Of `getrusage` a new process begins with what its parent had.
+    script = "import re, sys; from massgen_tracing.views.cli import main; main(sys.argv[1:])"
+    script += "; print(re.search(r'VmHWM:\\s*(\\d+) kB', open('/proc/self/status').read())[1], file=sys.stderr)"
     environment = None if build is None else build.environment
     done = subprocess.run(
         [sys.executable, "-P", "-c", script, "compact", "--root", root], env=environment, check=True, capture_output=True, text=True
