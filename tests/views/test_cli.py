@@ -170,6 +170,13 @@ def test_since_leaves_out_what_is_older(root: Path, capsys: pytest.CaptureFixtur
     assert "Expected an age such as 90s, 30m, 1h, 7d" in said(capsys, "sql", sql, "--root", root, "--since", "yesterday", code=1)[1]
 
 
+def test_a_statement_may_take_as_long_as_it_is_given(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that takes longer is stopped, and says what to do; so many seconds are a positive number."""
+    forever = "SELECT count(*) FROM records a, records b, records c, records d, records e, records f, records g, records h"
+    assert "was stopped after 0.3 seconds" in said(capsys, "sql", forever, "--root", root, "--timeout", "0.3", code=1)[1]
+    assert "a number of seconds above 0" in said(capsys, "sql", "SELECT 1", "--root", root, "--timeout", "-1", code=1)[1]
+
+
 def test_a_zone_of_the_question_and_the_plan_of_its_answer(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Times are told in the zone, days begin in it; a plan is printed instead of rows, and is no format for programs."""
     sql = "SELECT date_trunc('day', min(start_timestamp)) AS day FROM records"

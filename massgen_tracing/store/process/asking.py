@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from massgen_tracing.store.engine.answer import Result
 
 _MOST_CHARACTERS: Final = 2**20
+_MOST_SECONDS: Final = 10**6
 
 
 def query(
@@ -41,6 +42,8 @@ def query(
         raise QueryError("There is no such time zone here", expected=ZONES, got=timezone)
     if len(sql) > _MOST_CHARACTERS:
         raise QueryError("The statement is too long", expected=f"at most {_MOST_CHARACTERS:,} characters", got=len(sql))
+    if not 0 < timeout <= _MOST_SECONDS:
+        raise QueryError("The timeout of the statement is none", expected=f"a number of seconds above 0, at most {_MOST_SECONDS:,}", got=timeout)
     places = [sources] if isinstance(sources, str | Path) else sources
     request = {
         "sql": sql,

@@ -42,8 +42,11 @@ def cause(code: int, said: str, *, ready: bool) -> QueryError:
         said: what it last said on stderr.
         ready: whether it had loaded the engine.
     """
-    if "memory allocation of" in said or "MemoryError" in said or code == -getattr(signal, "SIGKILL", 9):
+    if "memory allocation of" in said or "MemoryError" in said:
         return limits.too_much_memory()
+    if code == -getattr(signal, "SIGKILL", 9):
+        problem = "The process that answers queries was killed (SIGKILL), as the system does where memory runs out"
+        return QueryError(problem, hint="Ask for fewer rows, columns or groups, if nobody else has killed it")
     if ready and code < 0:
         name = signal.Signals(-code).name
         return QueryError(f"The engine crashed on the statement ({name}), as it does on one that is nested too deep", hint="Take it apart with WITH")

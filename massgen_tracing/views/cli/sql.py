@@ -57,6 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=_FORMATS, default="table", help="how the rows are printed (default: table)")
     parser.add_argument("--expand", action="store_true", help="with json and jsonl: attributes, events, links and resources as objects, not as text")
     parser.add_argument("--limit", type=int, default=store.DEFAULT_LIMIT, metavar="N", help=f"print at most N rows (default: {store.DEFAULT_LIMIT})")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=store.DEFAULT_TIMEOUT,
+        metavar="SECONDS",
+        help=f"stop the statement after so long (default: {store.DEFAULT_TIMEOUT:g})",
+    )
     parser.add_argument("--since", metavar="AGE", help="only what started since then: 90s, 30m, 1h, 7d, or an ISO 8601 time")
     parser.add_argument(
         "--timezone",
@@ -112,6 +119,7 @@ def _answer(args: argparse.Namespace, sql: str, *, only_used: bool = False) -> N
             timezone=args.timezone,
             explain=args.explain,
             limit=args.limit,
+            timeout=args.timeout,
             on_progress=progress,
             backend=_backend(args),
         )
