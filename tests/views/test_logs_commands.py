@@ -154,6 +154,9 @@ def test_two_runs_side_by_side(root: Path, capsys: pytest.CaptureFixture[str]) -
     assert (measures["rounds"]["first"], measures["rounds"]["second"]) == (7, 16)
     assert measures["cost"]["spread"] is None
     assert document["findings"] == [{"code": "wasted_round", "first": 0, "second": 1}]
+    run("logs", "compare", RUN, f"{OTHER}:2", "--root", str(root))
+    assert "earlier runs" not in (out := capsys.readouterr().out)
+    assert f"B: {OTHER}:2  Which bridge?" in out
     for day in range(1, 4):
         record(root, f"log_2027010{day}_080000_000000", Play(), begin=BEGIN - day * 10**12)
     measures = {
@@ -176,7 +179,7 @@ def test_costs_of_which_a_part_is_unknown_are_at_least_that(root: Path, capsys: 
     name = "log_20270117_080000_000000"
     record(root, name, partly, begin=BEGIN + 4 * 10**12)
     run("logs", "compare", RUN, name, "--root", str(root))
-    assert re.search(r"cost\s+\$0\.0700\s+≥\$1\.0700\s+≥\+1429%", capsys.readouterr().out)
+    assert re.search(r"cost\s+\$0\.0700\s+≥\$1\.0700\s+≥\+1,429%", capsys.readouterr().out)
     run("logs", "compare", name, RUN, "--root", str(root))
     assert re.search(r"cost\s+≥\$1\.0700\s+\$0\.0700\s+unknown", capsys.readouterr().out)
     document = printed(capsys, "logs", "compare", RUN, name, "--root", str(root), "--format", "json")
