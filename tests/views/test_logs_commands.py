@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,19 @@ def test_the_summary_has_the_findings(root: Path, capsys: pytest.CaptureFixture[
     assert [each["code"] for each in printed(capsys, "summary", RUN, "--root", str(root), "--format", "json")["findings"]] == []
     monkeypatch.setenv("MASSGEN_TRACING_STALL_SECONDS", "1.5")
     assert {each["code"] for each in printed(capsys, "summary", RUN, "--root", str(root), "--format", "json")["findings"]} == {"stall"}
+
+
+@pytest.mark.parametrize(("more", "heading"), [(3, "Cost"), (4, "Cost, 5 of 7")])
+def test_a_summary_says_where_the_rest_is(tmp_path: Path, capsys: pytest.CaptureFixture[str], more: int, heading: str) -> None:
+    """Where rows are left out; a single one is not."""
+    play = Play()
+    for number in range(more):
+        early("c", partial(model, name=f"other-{number}"))(play)
+    record(tmp_path, RUN, play)
+    run("summary", RUN, "--root", str(tmp_path))
+    out = capsys.readouterr().out
+    assert heading in out.splitlines()
+    assert [f"massgen-tracing {command}" in out for command in ("summary --format json", "logs analyze")] == [more == 4] * 2
 
 
 def test_a_link_is_where_the_run_was_sent(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,9 +60,9 @@ class _Parser(argparse.ArgumentParser):
 
     takes_command = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         # What an option is called is written out: half a name would be another option as soon as there is one that begins so.
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+        super().__init__(allow_abbrev=False, **kwargs)
         self.set_defaults(refuse=self.error, refuse_unknown=self.refuse_unknown)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:

@@ -59,8 +59,8 @@ def _draw(first: Subject, second: Subject, found: Comparison) -> None:
         out.print(Text(f"{head}  {question}".rstrip()), soft_wrap=True)
     if not found.same_configuration:
         print("They are of different configurations: other agents, or other models.")
-    columns = ("what", "A", "B", "change")
-    rows = [
+    columns: tuple[str, ...] = ("what", "A", "B", "change")
+    rows: list[tuple[str, ...]] = [
         (
             line.name,
             _value(line, line.first, line.costless[0]),

@@ -219,7 +219,7 @@ function labels(context: CanvasRenderingContext2D, scene: Scene, dim: boolean): 
           context.fillStyle = spans.flags[span] & (FAILED | INTERRUPTED) || STRONG.has(KINDS[spans.kind[span]])
             ? colours["on-bar"]
             : colours.ink;
-          if (room > 1) context.fillText(text.length > room ? `${text.slice(0, room - 1)}…` : text, begin, y + (high - BETWEEN) / 2 + 0.5);
+          if (room > 3) context.fillText(text.length > room ? `${text.slice(0, room - 1)}…` : text, begin, y + (high - BETWEEN) / 2 + 0.5);
           next++;
         } else {
           // Too narrow for a name: on to the first that ends far enough to the right to be wide enough.
