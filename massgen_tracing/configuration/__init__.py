@@ -232,7 +232,8 @@ def shutdown(timeout: float = 5.0) -> bool:
         timeout: seconds that all backends together may take; what one has not taken by then is left to the local recording.
 
     Returns:
-        Whether everything was done in time. A collector that is down has not taken its spans, and is not waited for to the end.
+        Whether everything was done in time. A collector that is down has not taken its spans, and is not waited for to the end. The recording is
+        written at once in any case; that the disk has been made to take it too, against loss of power, is waited for but not told.
     """
     global _tracer, _now
     try:

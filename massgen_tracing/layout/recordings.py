@@ -144,9 +144,21 @@ def goes_on(recording: Path) -> None:
     run = run_of(recording)
     if run is None or not is_there(run.root / SEGMENTS_DIR) or not _has_small(run.log_dir):
         return
-    mark = run.root / SEGMENTS_DIR / f"{run.run_id}{AGAIN_SUFFIX}"
+    mark_again(run.root, run.run_id)
+
+
+def mark_again(root: Path, run_id: str, *, at_ns: int | None = None) -> None:
+    """Leave the mark that a run is not what the segments have that were made before; *at_ns* is Unix time in nanoseconds, None for now.
+
+    Raises:
+        OSError: if it cannot be left.
+    """
+    mark = root / SEGMENTS_DIR / f"{run_id}{AGAIN_SUFFIX}"
     os.close(os.open(mark, os.O_CREAT | os.O_WRONLY, 0o644))
-    os.utime(mark)
+    if at_ns is None:
+        os.utime(mark)
+    else:
+        os.utime(mark, ns=(at_ns, at_ns))
 
 
 def _has_small(log_dir: Path) -> bool:

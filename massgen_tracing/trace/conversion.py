@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from massgen_tracing import guard
 from massgen_tracing.model import AttributeValue
 from massgen_tracing.trace.bounds import cut_clean
-from massgen_tracing.trace.scrub import MARK, is_secret_flag, is_secret_key, scrub
+from massgen_tracing.trace.scrub import MARK, is_secret_flag, is_secret_key, may_hold_secret, scrub
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
@@ -46,7 +46,7 @@ def plain_texts(value: Collection[object], chars: int) -> list[str] | None:
     if set(map(type, items)) != {str}:
         return None
     text = "\n".join(items)
-    if len(text) > chars or not text.isascii() or scrub(text) is not text:
+    if len(text) > chars or not text.isascii() or may_hold_secret(text):
         return None
     return items
 

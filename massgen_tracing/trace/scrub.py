@@ -278,6 +278,11 @@ def _scrub(text: str) -> str:
     return text
 
 
+def may_hold_secret(text: str) -> bool:
+    """Whether a secret may stand in a text, or in any part of it; if not, it need not be looked for."""
+    return bool(_own) or (_ANY if may_hold_keys(text) else _NO_KEYS).may_find_any(text, text.lower())
+
+
 def may_hold_keys(text: str) -> bool:
     """Whether characters that keys are made of stand in a row, as many as the shortest key has."""
     return _RUN in text.encode(errors="replace").translate(_OF_KEYS)

@@ -84,17 +84,19 @@ def test_a_copy_is_ended_and_the_reason_said(root: Path, tmp_path: Path) -> None
     assert not list(tmp_path.glob("massgen-tracing-*"))
 
 
-def test_the_copy_goes_with_the_command(root: Path, tmp_path: Path) -> None:
-    """Also where a signal reaches both of them, as from a terminal that is closed."""
-    said = "def work():\n    print(os.getpid(), flush=True)\n    store.query(sys.argv[2], root)\n\nstore.attended(work)"
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1], ids=lambda signum: signum.name)
+def test_the_copy_goes_with_the_command(root: Path, tmp_path: Path, signum: signal.Signals) -> None:
+    """Also where a signal reaches both of them, as from a terminal that is closed, or told to quit; and tidies up."""
+    said = "def work():\n    print(os.getpid(), flush=True)\n    store.query(sys.argv[2], root)\n\n"
+    said += "import resource\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\nstore.attended(work)"
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     line = [sys.executable, "-c", HEAD + said, str(root), ENDLESS]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=environment, process_group=0) as process:
         assert process.stdout is not None
         copy = int(process.stdout.readline())
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, signum)
         assert process.stdout.read() == ""
-    assert process.returncode == -signal.SIGTERM
+    assert process.returncode == -signum
     gone(copy)
     assert not list(tmp_path.glob("massgen-tracing-*"))
 
@@ -105,6 +107,49 @@ def test_the_command_says_what_the_copy_says(root: Path) -> None:
     done = subprocess.run([*line, "SELECT nope FROM records"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("No field named nope") == 1
+
+
+SQL = f'exec "{sys.executable}" -m massgen_tracing sql --root "$ROOT" --format csv'
+"""What a shell runs."""
+
+
+def shell(line: str, root: Path, tmp_path: Path) -> tuple[int, str, str]:
+    """The exit code of a line, what it prints, and what it says beside; nothing is left of it."""
+    environment = {**os.environ, "ROOT": str(root), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False, env=environment)
+    assert not list(tmp_path.glob("massgen-tracing-*"))
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_command_whose_ended_children_nobody_is_told_of_answers(root: Path, tmp_path: Path) -> None:
+    """What is ignored is inherited: who starts the command may ignore that children end."""
+    assert shell(f"trap '' CHLD; {SQL} '{COUNT}'", root, tmp_path) == (0, "n\n17\n", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        pytest.param(f"'{COUNT}' 2>&-", (0, "n\n17\n", ""), id="no-stderr"),
+        pytest.param(f"'{COUNT}' >&-", (1, "", "There is no output that the rows could be written to"), id="no-stdout"),
+        pytest.param("- <&-", (1, "", "The statement cannot be read from the input: it is closed"), id="no-stdin"),
+        pytest.param(
+            "- 0>/dev/null", (1, "", "The statement cannot be read from the input ([Errno 9] Bad file descriptor)"), id="stdin-is-for-writing"
+        ),
+        pytest.param(f"'{COUNT}' >/dev/full", (1, "", "The output cannot be written (No space left on device)"), id="full"),
+        pytest.param(
+            "'SELECT * FROM records' --format parquet >/dev/full",
+            (1, "", "The output cannot be written (No space left on device)"),
+            id="full-parquet",
+        ),
+    ],
+)
+def test_where_something_cannot_be_read_or_written_a_line_says_so(line: str, answer: tuple[int, str, str], root: Path, tmp_path: Path) -> None:
+    """With exit code 1; without a place for messages there are rows all the same."""
+    code, output, said = answer
+    found = shell(f"{SQL} {line}", root, tmp_path)
+    assert found[:2] == (code, output)
+    assert found[2].startswith(f"massgen-tracing sql: {said}" if said else "")
+    assert len(found[2].splitlines()) == bool(said)
 
 
 def test_where_a_process_is_not_alone_the_work_is_done_in_it(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

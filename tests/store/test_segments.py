@@ -305,6 +305,35 @@ def test_of_many_runs_some_are_looked_into_in_turn(tmp_path: Path, monkeypatch: 
     assert not segments.found(tmp_path, Wanted()).files
 
 
+def test_what_a_compaction_finds_no_question_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command begins anywhere, and forgets what it found: what is gone within one of many runs is written down, and what is there is read."""
+    runs = [write_run(tmp_path, seed, of=1) for seed in range(segments._LOOKS + 2)]
+    compaction.compact(tmp_path)
+    (runs[0] / "turn_1" / "attempt_1" / "trace.spans").unlink()
+    write_run(tmp_path, 1, runs[1].name, file="trace.77.otlp.jsonl")  # copied there, say, by nobody who would say so
+
+    def asked() -> tuple[int, list[Path]]:
+        """Which runs and files a process reads that looks at the last runs only."""
+        segments._kept.clear()
+        monkeypatch.setattr(random, "randrange", lambda count: count - 1)
+        found = segments.found(tmp_path, Wanted())
+        return sum(len(each.members) for each in found.segments), list(found.files)
+
+    assert asked() == (len(runs), [])
+    segments._kept.clear()
+    compaction.compact(tmp_path)
+    assert asked()[0] == len(runs) - 2
+    assert {path.relative_to(runs[1]).name for path in asked()[1]} == {"trace.spans", "trace.77.otlp.jsonl"}
+    marks = {path: path.stat().st_mtime_ns for path in (tmp_path / layout.SEGMENTS_DIR).glob(f"*{layout.AGAIN_SUFFIX}")}
+    compaction.compact(tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in marks} == marks  # it is said once
+    for seed in range(1000, 1002):
+        write_run(tmp_path, seed)
+    (runs[1] / "turn_1" / "attempt_1" / "trace.77.otlp.jsonl").unlink()
+    assert compaction.compact(tmp_path).runs == 3
+    assert asked() == (len(runs) + 1, [])
+
+
 def test_questions_put_runs_together_in_passing(tmp_path: Path) -> None:
     """Those that were left alone for a while, after the answer."""
     for seed in range(4):

@@ -23,9 +23,9 @@ from massgen_tracing.testing import capture
 from massgen_tracing.trace import provider
 from massgen_tracing.trace import scrub as scrubbing
 from massgen_tracing.trace.exceptions import MAX_CHARS
-from massgen_tracing.trace.payload import MAX_BYTES, PREVIEW_CHARS, clean, preview
+from massgen_tracing.trace.payload import MAX_BYTES, PREVIEW_CHARS, clean, preview, scrub_also
 from massgen_tracing.trace.remembered import Remembered
-from massgen_tracing.trace.scrub import MARK, RULES, Rule, is_secret_key, may_hold_keys, scrub
+from massgen_tracing.trace.scrub import MARK, RULES, Rule, is_secret_flag, is_secret_key, may_hold_keys, scrub
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEowIBAAKCAQEA0Z3VS5JJcds3xfn\n" * 40 + "-----END RSA PRIVATE KEY-----"
 JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4ifQ.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"
@@ -581,6 +581,26 @@ def test_what_was_scrubbed_is_counted_in_the_runs_summary(tmp_path: Path) -> Non
     mt.shutdown()
     spans = reader.read(catalogue.files(tmp_path)).spans
     assert summary.summarise(spans).scrubbed == 3 + sum(text.count(MARK) for text in ("refused: [scrubbed]",) * 3)
+
+
+PIECES = (
+    "--password", "--api-key", "--token", "my dog rex 7", "ab", "'my secret word'", "[abcdefgh123", "ab<cdefgh", '{\\"password\\": \\"hunter2secret',
+    'he said "x"', "agent_a", "4111111111111111", "employee-1234", TOKENS["openai"],
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=8), st.sampled_from([(), (r"^\d{16}$", r"\Aemployee.*\Z")]))
+def test_texts_of_a_list_are_scrubbed_however_many_they_are(items: list[str], patterns: tuple[str, ...]) -> None:
+    """What stands in a short list stands scrubbed in the same way in a long one, of which labels of answers make the rest."""
+    labels = [f"agent{number}.1" for number in range(20)]
+    scrub_also(patterns)
+    try:
+        alone, among = clean("said", items), clean("said", [*items, *labels])
+    finally:
+        scrub_also(())
+    assert isinstance(alone, list)
+    assert isinstance(among, list)
+    assert among == [*alone, *(labels if not is_secret_flag(items[-1]) else [MARK, *labels[1:]])]
 
 
 # --- within JSON ---------------------------------------------------------------------------------------------------------------------

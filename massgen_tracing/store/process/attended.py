@@ -29,6 +29,9 @@ _PROGRESS_SECONDS: Final = 0.2
 _ALARM_SECONDS: Final = 2.0
 """After the deadline. The attending process ends the copy at the deadline, the kernel's alarm does where that one is stopped itself."""
 
+_FOR_BOTH: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What reaches both, as what a terminal sends does, is for the attending process to answer; where that one ends, the copy tidies up."""
+
 _STDERR: Final = "stderr"
 _caller: int | None = None
 """Where a copy says what it does; None in any other process."""
@@ -41,7 +44,8 @@ def is_copy() -> bool:
 
 def can_attend() -> bool:
     """Whether this process may be copied: it has one thread, and what it prints goes where a copy's goes."""
-    if sys.platform != "linux" or sys.stdout is not sys.__stdout__ or sys.stderr is not sys.__stderr__:
+    streams = (sys.stdout, sys.stderr)
+    if sys.platform != "linux" or None in streams or streams != (sys.__stdout__, sys.__stderr__):
         return False
     try:
         return len(os.listdir("/proc/self/task")) == 1
@@ -55,11 +59,25 @@ def run(work: Callable[[], int]) -> int:
     Raises:
         QueryError: if a statement takes too long, or the copy dies.
     """
-    scratch = tempfile.mkdtemp(prefix="massgen-tracing-")
-    events, caller = os.pipe()
-    until, alive = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
+    with tempfile.TemporaryDirectory(prefix="massgen-tracing-", ignore_cleanup_errors=True) as scratch, _told_of_an_end():
+        return _run(work, scratch)
+
+
+@contextlib.contextmanager
+def _told_of_an_end() -> Iterator[None]:
+    """In the block how the copy ended can be asked, also where whoever started this process ignores SIGCHLD, and this process with it."""
+    was = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if was is None else was)
+
+
+def _run(work: Callable[[], int], scratch: str) -> int:
+    events, caller = os.pipe()
+    until, alive = os.pipe()
     copy = os.fork()
     if not copy:
         os.close(events)
@@ -81,7 +99,6 @@ def run(work: Callable[[], int]) -> int:
     finally:
         os.close(events)
         os.close(alive)
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _attend(events: int) -> bool:
@@ -113,7 +130,7 @@ def _be_copy(work: Callable[[], int], caller: int, until: int, scratch: str) -> 
     """Do the work, and end when it is done or the attending process is gone."""
     global _caller
     _caller = caller
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # what reaches both is for the attending process to answer, with which this one ends
+    for each in _FOR_BOTH:
         signal.signal(each, signal.SIG_IGN)
     lean.do_without()
     os.environ |= {"TMPDIR": scratch, "RUST_MIN_STACK": str(limits.STACK_BYTES)}

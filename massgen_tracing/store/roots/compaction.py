@@ -139,6 +139,7 @@ class _Compaction:
         self._clear()
         standing = segments.stand(self._root)
         standing.look(standing.valid)
+        self._say_changed(standing)
         self._taken = {trace for each, numbers in standing.valid.items() for number in numbers for trace in each.traces[number]}
         outside = standing.outside()
         as_of = time.time_ns()
@@ -149,6 +150,15 @@ class _Compaction:
             self._outcome.runs += self._put(filter(None, runs), as_of, least=MANY)
         if self._until is None:
             self._join(standing)
+
+    def _say_changed(self, standing: segments.Standing) -> None:
+        """Write down whose rows in segments do not count any more, so that no question has to find it again."""
+        for each, numbers in standing.changed.items():
+            for number in numbers:
+                part, _, run_id = each.names[number].rpartition("/")
+                if part == layout.LOGS_DIR:
+                    # Of the segments that are made from now on it says nothing.
+                    layout.mark_again(self._root, run_id, at_ns=time.time_ns() - SETTLED_NS)
 
     def _clear(self) -> None:
         """Remove what was left of segments that were not finished."""

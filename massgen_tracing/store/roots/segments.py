@@ -114,7 +114,7 @@ class Standing:
         root: the root.
         entries: by its name in the root, the inode of each run, and of each recording outside of runs.
         valid: of each segment, the latest first, the members that count.
-        changed: those that were found to have changed.
+        changed: those that were found to have changed, which nothing on the disk says yet.
     """
 
     root: Path
@@ -129,7 +129,7 @@ class Standing:
         """What was found out of the same segments' members."""
         for each, numbers in earlier.changed.items():
             if each in self.valid:
-                self.changed[each] = numbers
+                self.changed[each] = numbers & self.valid[each]
                 self.valid[each] -= numbers
         self._known = earlier._known
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import importlib
 import json
 import os
@@ -128,10 +129,12 @@ def _module(command: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a m
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    command = next((arg for arg in argv if not arg.startswith("-")), None)
+    if sys.stderr is None and command != "exec":  # it was closed; `print` would take the output instead
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process
     if not argv:
         build_parser().print_help(sys.stderr)
         return EXIT_CONFIG
-    command = next((arg for arg in argv if not arg.startswith("-")), None)
     args, unknown = build_parser(command).parse_known_args(argv)
     if unknown:
         args.refuse_unknown(unknown)
@@ -147,11 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _said(args: argparse.Namespace, run: Callable[[], int]) -> int:
     """The exit code of a command, whose errors are said."""
     try:
-        try:
-            return int(run())
-        finally:
-            if args.command != "exec":  # whose program's own it is
-                sys.stdout.flush()  # while it is still asked whether anybody reads it
+        return int(run()) if args.command == "exec" else _written(run)  # the output of what it executes is that program's own
     except errors.MassGenTracingError as error:
         from massgen_tracing.views.options import OBJECT_FORMATS
 
@@ -162,6 +161,33 @@ def _said(args: argparse.Namespace, run: Callable[[], int]) -> int:
         print(f"massgen-tracing {args.command}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader (`head`, a pager) went away; that is its right. Python would complain again while it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()  # the reader (`head`, a pager) went away; that is its right
         return EXIT_OK
+
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _written(run: Callable[[], int]) -> int:
+    """The exit code of a command, when all of its output is written.
+
+    Raises:
+        MassGenTracingError: if there is no room for it.
+    """
+    try:
+        try:
+            return int(run())
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # while it is still asked whether anybody reads it
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        _leave_output()
+        raise errors.MassGenTracingError(f"The output cannot be written ({error.strerror})", hint="Make room, or send it elsewhere") from error
+
+
+def _leave_output() -> None:
+    """Drop what is still to be written: Python would complain again while it flushes at exit."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -69,11 +69,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def only_asks(args: argparse.Namespace) -> bool:
     """Whether there is one statement, and no prompt."""
-    return not (args.statement is None and args.file is None and args.query is None and not args.schema and sys.stdin.isatty())
+    return not (
+        args.statement is None and args.file is None and args.query is None and not args.schema and sys.stdin is not None and sys.stdin.isatty()
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask, and print the rows; 0 with rows or without."""
+    if sys.stdout is None:
+        raise QueryError("There is no output that the rows could be written to: it is closed", hint="Send them to a file: … > rows.txt")
     if not only_asks(args):
         from massgen_tracing.views import prompt
 
@@ -176,7 +180,14 @@ def _statement(args: argparse.Namespace) -> str:
             return str(args.file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise QueryError(f"The statement cannot be read from {args.file} ({error})", hint="Check the file's name") from error
-    return sys.stdin.read() if args.statement == "-" else str(args.statement)
+    if args.statement != "-":
+        return str(args.statement)
+    if sys.stdin is None:
+        raise QueryError("The statement cannot be read from the input: it is closed", hint="Give it as an argument, or with --file FILE")
+    try:
+        return sys.stdin.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise QueryError(f"The statement cannot be read from the input ({error})", hint="Give it as an argument, or with --file FILE") from error
 
 
 def _print(result: Result, form: str, *, expand: bool) -> None:
