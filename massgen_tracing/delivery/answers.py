@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 _PASSING: Final = frozenset({408, 425, 429, 502, 503, 504})
+_NO_RECEIVER: Final = frozenset({404, 405, 501})
+"""What a server answers that takes nothing at this path, or nothing by POST at all."""
+
 _LONGEST: Final = 200
 """Characters of what a backend says that are passed on."""
 
@@ -116,6 +119,8 @@ def judge_http(
         return TooLarge(said)
     if status in {400, 422}:
         return Refused(said)
+    if status in _NO_RECEIVER:
+        return Blocked(said, "Is that a collector? Correct the URL")
     if status in _PASSING or status >= 500:
         return Later(said, _seconds(retry_after), passing=status in _PASSING)
     if status in {401, 403, 407}:

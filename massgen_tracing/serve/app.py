@@ -34,7 +34,7 @@ def application(served: Served, *, pages: Sequence[BaseRoute] = (), grpc: tuple[
         spool = stack.enter_context(Spool(served.root))
         if address:
             lock = served.root / layout.ARRIVALS_DIR / layout.ARRIVALS_LOCK
-            lock.write_text(f"{address}/{served.organization}/{served.project}", encoding="utf-8")
+            lock.write_text(f"{address}{served.path}", encoding="utf-8")
         if grpc is not None:
             from massgen_tracing.serve.ingest import over_grpc
 

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         of = stack.enter_context(running.listener(args.host, args.port))
         url = running.address(of)
-        app = stack.enter_context(application(served, grpc=grpc, pages=web.routes(served.root), address=url))
+        app = stack.enter_context(application(served, grpc=grpc, pages=web.routes(served.root, served.path), address=url))
         print(f"{url} serves {served.root}; a browser shows its runs there", file=sys.stderr)
         print(f"Send to it: LOGFIRE_BASE_URL={url} LOGFIRE_TOKEN={'TOKEN' if args.token else 'any'}", file=sys.stderr)
         with contextlib.suppress(KeyboardInterrupt):

@@ -32,6 +32,11 @@ class Served:
     most_body: int = 2**25
     most_content: int = 2**27
 
+    @property
+    def path(self) -> str:
+        """Where its project is shown."""
+        return f"/{self.organization}/{self.project}"
+
 
 def is_loopback(host: str) -> bool:
     """Whether a host name or an address can only mean this machine."""

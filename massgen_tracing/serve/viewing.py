@@ -68,7 +68,8 @@ def application(root: Path) -> Starlette:
     from massgen_tracing.serve.guarding import Guard
     from massgen_tracing.views import web
 
-    return Starlette(routes=web.routes(root), middleware=[Middleware(Guard, served=Served(root))])
+    served = Served(root)
+    return Starlette(routes=web.routes(root, served.path), middleware=[Middleware(Guard, served=served)])
 
 
 def wanted(root: str, run: str | None) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from massgen_tracing.views import run_json, terminal, text
 from massgen_tracing.views.report import facts
 
 _MOST: Final = 5
-"""Rows of a table; how many more there are is said."""
+"""Rows of a table; how many more there are is said. One more is shown, since a line would say as much."""
 
 
 def draw(out: Console, found: Overview, *, title: str) -> None:
@@ -46,15 +46,19 @@ def draw(out: Console, found: Overview, *, title: str) -> None:
     _table(out, "Errors", ("round", "what", "error"), failures)
     told = [(each.severity, each.code, text.shorten(each.what, run_json.MOST_TEXT)) for each in found.findings]
     _table(out, "Findings", ("severity", "code", "what"), told)
+    if any(len(rows) > _MOST + 1 for rows in (used, wasted, tools, gaps, failures, told)):
+        out.print()
+        out.print(Text("All rows: `massgen-tracing summary --format json`, or the report: `massgen-tracing logs analyze`", style="dim"))
 
 
 def _table(out: Console, title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     if not rows:
         return
-    more = f", {_MOST} of {len(rows):,}" if len(rows) > _MOST else ""
+    shown = rows if len(rows) <= _MOST + 1 else rows[:_MOST]
+    more = f", {len(shown)} of {len(rows):,}" if len(shown) < len(rows) else ""
     out.print()
     out.print(Text(f"{title}{more}", style="bold"))
-    terminal.draw_table(out, columns, rows[:_MOST], numeric=frozenset({"calls", "failed", "time", "longest", "tokens", "cost", "for", "from"}))
+    terminal.draw_table(out, columns, shown, numeric=frozenset({"calls", "failed", "time", "longest", "tokens", "cost", "for", "from"}))
 
 
 def _spent(usage: Usage, costless_calls: int = 0) -> tuple[str, str]:

@@ -25,7 +25,7 @@ PROTOBUF = "application/x-protobuf"
     ("status", "kind"),
     [
         *((status, Taken) for status in (200, 202, 204)),
-        *((status, Blocked) for status in (300, 301, 302, 303, 307, 308, 401, 403, 404, 405, 407, 415)),
+        *((status, Blocked) for status in (300, 301, 302, 303, 307, 308, 401, 403, 404, 405, 407, 415, 501)),
         *((status, Refused) for status in (400, 422)),
         *((status, Later) for status in (408, 425, 429, 500, 502, 503, 504)),
         (413, TooLarge),

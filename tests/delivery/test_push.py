@@ -137,6 +137,7 @@ def test_nobody_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         assert main(["push", "--root", str(tmp_path), "--to", f"http://127.0.0.1:{taken.getsockname()[1]}"]) == 2
     assert "3 spans stay owed" in (said := capsys.readouterr().err)
     assert "connection refused" in said
+    assert "Try again later; `massgen-tracing push --forget --to http://127.0.0.1:" in said
 
 
 def test_a_black_hole_has_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,7 +180,7 @@ def test_a_redirect_is_no_success(tmp_path: Path, server: Backend, status: int, 
 
 
 @pytest.mark.parametrize(
-    "reply", [Reply(401, body=b"who?"), Reply(403), Reply(404), Reply(405), Reply(200, {"Content-Type": "text/html"}, b"<html>", 0)]
+    "reply", [Reply(401, body=b"who?"), Reply(403), Reply(404), Reply(405), Reply(501), Reply(200, {"Content-Type": "text/html"}, b"<html>", 0)]
 )
 def test_what_is_not_about_the_spans_leaves_them_owed(tmp_path: Path, reply: Reply, capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong address or token is asked once, said with what to do, and mended without a loss."""
@@ -188,6 +189,7 @@ def test_what_is_not_about_the_spans_leaves_them_owed(tmp_path: Path, reply: Rep
         assert pushed(tmp_path, backend) == 2
         assert len(backend.requests) == 1
         assert f"answers {reply.status}" in (said := capsys.readouterr().err)
+        assert ("Is that a collector?" in said) == (reply.status in {404, 405, 501})
         assert "Check the token" in said or "Correct the URL" in said
         backend.script = always(Reply())
         assert pushed(tmp_path, backend) == 0

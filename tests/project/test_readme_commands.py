@@ -107,7 +107,8 @@ def test_the_orchestrator_of_the_readme_is_traced(tmp_path: Path) -> None:
     tree = subprocess.run(words, cwd=tmp_path, env=_environment(), capture_output=True, text=True, check=True).stdout
     names = [re.sub(r"[│├└─•]", " ", line).split()[0] for line in tree.splitlines() if re.search(r"[─ ](agent\.|llm\.|mcp\.)", line)]
     work = ["llm.openai.stream", "mcp.filesystem.write_file"]
-    assert names == ["agent.agent_a.round_0", *work, "agent.agent_b.round_0", *work, "agent.agent_a.presentation"]
+    votes = ["agent.agent_a.round_1", "agent.agent_b.round_1"]
+    assert names == ["agent.agent_a.round_0", *work, "agent.agent_b.round_0", *work, *votes, "agent.agent_a.presentation"]
 
 
 def _python(program: str, place: Path) -> None:

@@ -30,7 +30,7 @@ def serving(served: Served) -> Iterator[Client]:
     """A client of a server of this process."""
     with (
         running.listener("127.0.0.1", 0) as of,
-        application(served, pages=web.routes(served.root), address=running.address(of)) as app,
+        application(served, pages=web.routes(served.root, served.path), address=running.address(of)) as app,
         running.running(app, of) as url,
         httpx.Client(base_url=url, timeout=60) as http,
     ):

@@ -536,6 +536,23 @@ def test_the_command_alone_says_what_there_is(capsys: pytest.CaptureFixture[str]
     assert all(f"\n    {command} " in err for command in COMMANDS)
 
 
+@pytest.mark.parametrize(
+    ("words", "prog", "told"),
+    [
+        (["watch", "--unti", "done", "pid:1"], "watch", "--unti; did you mean --until?"),
+        (["sql", "--quer=x"], "sql", "--quer=x; did you mean --query?"),
+        (["logs", "compare", "a", "b", "--form", "json"], "logs compare", "--form json; did you mean --format?"),
+        (["--vers", "sql", "x"], "sql", "--vers"),
+    ],
+)
+def test_half_the_name_of_an_option_is_none(capsys: pytest.CaptureFixture[str], words: list[str], prog: str, told: str) -> None:
+    """Not even where it could be one only; the option that may be meant is named."""
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 1
+    assert f"massgen-tracing {prog}: unrecognized arguments: {told}\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unknown_option_is_told_with_the_usage_of_its_command(capsys: pytest.CaptureFixture[str], command: str) -> None:
     """Exit code 1: nothing was started."""

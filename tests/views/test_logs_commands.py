@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,9 @@ def test_two_runs_side_by_side(root: Path, capsys: pytest.CaptureFixture[str]) -
     assert (measures["rounds"]["first"], measures["rounds"]["second"]) == (7, 16)
     assert measures["cost"]["spread"] is None
     assert document["findings"] == [{"code": "wasted_round", "first": 0, "second": 1}]
+    run("logs", "compare", RUN, f"{OTHER}:2", "--root", str(root))
+    assert "earlier runs" not in (out := capsys.readouterr().out)
+    assert f"B: {OTHER}:2  Which bridge?" in out
     for day in range(1, 4):
         record(root, f"log_2027010{day}_080000_000000", Play(), begin=BEGIN - day * 10**12)
     measures = {
@@ -176,7 +180,7 @@ def test_costs_of_which_a_part_is_unknown_are_at_least_that(root: Path, capsys: 
     name = "log_20270117_080000_000000"
     record(root, name, partly, begin=BEGIN + 4 * 10**12)
     run("logs", "compare", RUN, name, "--root", str(root))
-    assert re.search(r"cost\s+\$0\.0700\s+≥\$1\.0700\s+≥\+1429%", capsys.readouterr().out)
+    assert re.search(r"cost\s+\$0\.0700\s+≥\$1\.0700\s+≥\+1,429%", capsys.readouterr().out)
     run("logs", "compare", name, RUN, "--root", str(root))
     assert re.search(r"cost\s+≥\$1\.0700\s+\$0\.0700\s+unknown", capsys.readouterr().out)
     document = printed(capsys, "logs", "compare", RUN, name, "--root", str(root), "--format", "json")
@@ -205,6 +209,19 @@ def test_the_summary_has_the_findings(root: Path, capsys: pytest.CaptureFixture[
     assert [each["code"] for each in printed(capsys, "summary", RUN, "--root", str(root), "--format", "json")["findings"]] == []
     monkeypatch.setenv("MASSGEN_TRACING_STALL_SECONDS", "1.5")
     assert {each["code"] for each in printed(capsys, "summary", RUN, "--root", str(root), "--format", "json")["findings"]} == {"stall"}
+
+
+@pytest.mark.parametrize(("more", "heading"), [(3, "Cost"), (4, "Cost, 5 of 7")])
+def test_a_summary_says_where_the_rest_is(tmp_path: Path, capsys: pytest.CaptureFixture[str], more: int, heading: str) -> None:
+    """Where rows are left out; a single one is not."""
+    play = Play()
+    for number in range(more):
+        early("c", partial(model, name=f"other-{number}"))(play)
+    record(tmp_path, RUN, play)
+    run("summary", RUN, "--root", str(tmp_path))
+    out = capsys.readouterr().out
+    assert heading in out.splitlines()
+    assert [f"massgen-tracing {command}" in out for command in ("summary --format json", "logs analyze")] == [more == 4] * 2
 
 
 def test_a_link_is_where_the_run_was_sent(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

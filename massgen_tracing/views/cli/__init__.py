@@ -7,6 +7,7 @@ but ask the store and print the answer; a module is imported only when its comma
 from __future__ import annotations
 
 import argparse
+import difflib
 import errno
 import importlib
 import json
@@ -41,6 +42,9 @@ COMMANDS: Final[dict[str, str]] = {
 _ELSEWHERE: Final = {"serve": "massgen_tracing.serve.command", "view": "massgen_tracing.serve.viewing"}
 """Commands of rooms that lean on this one, and are known here by name only."""
 
+_LIKE: Final = 0.7
+"""How much alike, of 1, an option has to be to be meant."""
+
 EXIT_OK: Final = 0
 EXIT_CONFIG: Final = 1
 EXIT_EXECUTION: Final = 2
@@ -57,6 +61,11 @@ class _Parser(argparse.ArgumentParser):
 
     takes_command = False
 
+    def __init__(self, **kwargs: Any) -> None:
+        # What an option is called is written out: half a name would be another option as soon as there is one that begins so.
+        super().__init__(allow_abbrev=False, **kwargs)
+        self.set_defaults(refuse=self.error, refuse_unknown=self.refuse_unknown)
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         words: list[str] | None = None
         if self.takes_command and args is not None and "--" in args:
@@ -66,6 +75,15 @@ class _Parser(argparse.ArgumentParser):
         if self.takes_command:
             found.words = words
         return found, unknown
+
+    def refuse_unknown(self, words: Sequence[str]) -> NoReturn:
+        """End the command for arguments that it does not have, with the option that may have been meant."""
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        meant = []
+        for name in (word.partition("=")[0] for word in words if word.startswith("--") and word != "--"):
+            longer = [option for option in known if option.startswith(name)]
+            meant += longer or difflib.get_close_matches(name, known, n=1, cutoff=_LIKE)
+        self.error(f"unrecognized arguments: {' '.join(words)}" + (f"; did you mean {' or '.join(meant)}?" if meant else ""))
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -99,7 +117,6 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, help_text in COMMANDS.items():
         sub = commands.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
-        sub.set_defaults(refuse=sub.error)
         if name == command:
             _module(name).add_arguments(sub)
     return parser
@@ -120,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_CONFIG
     args, unknown = build_parser(command).parse_known_args(argv)
     if unknown:
-        args.refuse(f"unrecognized arguments: {' '.join(unknown)}")
+        args.refuse_unknown(unknown)
     module = _module(args.command)
     run = partial(module.run, args)
     if hasattr(module, "only_asks") and module.only_asks(args):

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 COMMAND: Final = "logs compare"
 
+_LEAST_OF_QUESTION: Final = 20
+"""Characters of a question, however narrow the terminal is."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -45,25 +48,30 @@ def _title(subject: Subject) -> str:
 
 
 def _draw(first: Subject, second: Subject, found: Comparison) -> None:
+    from rich.text import Text
+
     from massgen_tracing.views import terminal
 
     out = terminal.console()
-    titles = (_title(first), _title(second))
-    print(f"A: {titles[0]}\nB: {titles[1]}")
+    for name, each in (("A", first), ("B", second)):
+        head = f"{name}: {_title(each)}"
+        question = text.shorten(each.analysis.summary.question, max(out.width - len(head) - 2, _LEAST_OF_QUESTION))
+        out.print(Text(f"{head}  {question}".rstrip()), soft_wrap=True)
     if not found.same_configuration:
         print("They are of different configurations: other agents, or other models.")
-    columns = ("what", "A", "B", "change", "earlier runs", "")
-    rows = [
+    columns: tuple[str, ...] = ("what", "A", "B", "change")
+    rows: list[tuple[str, ...]] = [
         (
             line.name,
             _value(line, line.first, line.costless[0]),
             _value(line, line.second, line.costless[1]),
             _change(line),
-            _spread(line),
-            "beyond it" if line.beyond else "",
         )
         for line in found.lines
     ]
+    if any(line.spread is not None for line in found.lines):
+        columns = (*columns, "earlier runs", "")
+        rows = [(*row, _spread(line), "beyond it" if line.beyond else "") for row, line in zip(rows, found.lines, strict=True)]
     terminal.draw_table(out, columns, rows, numeric=frozenset({"A", "B", "change"}))
     for title, counts in (("tool calls", found.tools), ("findings", found.findings)):
         if counts:
@@ -86,7 +94,7 @@ def _change(line: Line) -> str:
         return "unknown"
     if not line.first:
         return f"+{_value(line, line.second, line.costless[1])}"
-    return f"{'≥' if line.costless[1] else ''}{(line.second - line.first) / line.first:+.0%}"
+    return f"{'≥' if line.costless[1] else ''}{(line.second - line.first) / line.first:+,.0%}"
 
 
 def _spread(line: Line) -> str:

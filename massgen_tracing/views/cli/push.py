@@ -143,7 +143,8 @@ def _say(pushed: Pushed) -> int:
         options.note(COMMAND, f"{text.clause(pushed.aside, 'span', 'stays', 'stay')} owed: {why}. {then}")
     if pushed.stopped is not None:
         hint = getattr(pushed.stopped, "hint", "Try again later")
-        options.note(COMMAND, f"{text.clause(pushed.left, 'span', 'stays', 'stay')} owed to {pushed.place}: {pushed.stopped.why}. {hint}")
+        forget = f"; `massgen-tracing push --forget --to {pushed.place}` gives {'it' if pushed.left == 1 else 'them'} up"
+        options.note(COMMAND, f"{text.clause(pushed.left, 'span', 'stays', 'stay')} owed to {pushed.place}: {pushed.stopped.why}. {hint}{forget}")
     if pushed.unread:
         return EXIT_CONFIG
     return EXIT_EXECUTION if pushed.stopped is not None or pushed.aside or tally.refused else EXIT_OK

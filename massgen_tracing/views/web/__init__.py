@@ -27,12 +27,13 @@ DIST: Final = Path(__file__).with_name("dist")
 """What `make web` builds of `web/`."""
 
 
-def routes(root: Path | str) -> list[BaseRoute]:
+def routes(root: Path | str, project: str) -> list[BaseRoute]:
     """The pages, their files, and the JSON below `/api/`.
 
     Args:
         root: where the runs are recorded; also anything else that `massgen-tracing trace` takes for `--root`.
+        project: the path that the server names as its project's, as Logfire does: `/local/massgen`.
     """
     from massgen_tracing.views.web import serving
 
-    return serving.routes(str(root))
+    return serving.routes(str(root), project)

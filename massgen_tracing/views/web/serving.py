@@ -28,7 +28,7 @@ from massgen_tracing.views.web import DIST, detail, document, encoded, search, s
 from massgen_tracing.views.web.opened import Opened, Shelf, version_of
 
 PAGES: Final = ("/", "/run", "/sql", "/dashboards", "/compare", "/{organization}/{project}")
-"""The last is what Logfire's links look like: `/{organization}/{project}?q=trace_id='…'`."""
+"""The last is what Logfire's links look like: `/{organization}/{project}?q=trace_id='…'`. Without a trace, only the server's own project is there."""
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -50,8 +50,8 @@ _MOST_FOUND: Final = 50_000
 Answer = Callable[["Shelf", Request], Any]
 
 
-def routes(root: str) -> list[BaseRoute]:
-    """The routes of one root."""
+def routes(root: str, project: str) -> list[BaseRoute]:
+    """The routes of one root; *project* is the path that the server names as its project's."""
     shelf, limit, statement_limit = Shelf(root), CapacityLimiter(_AT_ONCE), CapacityLimiter(_STATEMENTS_AT_ONCE)
     api: dict[str, Answer] = {
         "runs": _runs,
@@ -68,7 +68,7 @@ def routes(root: str) -> list[BaseRoute]:
         Route("/api/sql", partial(_sql, shelf, statement_limit), methods=["POST"]),
         Route("/api/{anything:path}", _unknown),
         Route("/assets/{name}", _asset),
-        *(Route(path, partial(_page, shelf, limit)) for path in PAGES),
+        *(Route(path, partial(_page, shelf, limit, project)) for path in PAGES),
     ]
 
 
@@ -225,10 +225,13 @@ def _read_ahead(shelf: Shelf, run: str | None, turn: str | None) -> None:
         shelf.open(run, _number(turn, "turn"))
 
 
-async def _page(shelf: Shelf, limit: CapacityLimiter, request: Request) -> Response:
+async def _page(shelf: Shelf, limit: CapacityLimiter, project: str, request: Request) -> Response:
     """The document of every page. The run that it will ask for is read while the browser loads the rest."""
     asked = request.query_params
     trace = _TRACE.search(asked.get("q", "")) if "project" in request.path_params else None
+    if "project" in request.path_params and trace is None and request.url.path != project:
+        told = f"There is nothing at {request.url.path}. A run is at /run?run=NAME, and all of them are at /."
+        return Response(told, 404, HEADERS, media_type="text/plain")
     if request.url.path == "/run" or trace is not None:
         run, turn = (asked.get("run"), asked.get("turn")) if trace is None else (trace[1], None)
         ahead = asyncio.create_task(to_thread.run_sync(_read_ahead, shelf, run or None, turn, limiter=limit))

@@ -145,6 +145,14 @@ def test_nothing_is_told_without_being_asked(address: str, method: str) -> None:
     assert httpx.request(method, f"{address}/mcp").status_code == 405
 
 
+def test_it_ends_with_its_input(root: Path) -> None:
+    """At once and in order, also where there is none."""
+    done = subprocess.run(
+        [sys.executable, *COMMAND, "--root", str(root)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_without_the_extra(address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Where the package of the protocol is not installed, the command and the server say how it is."""
     monkeypatch.setitem(sys.modules, "mcp", None)

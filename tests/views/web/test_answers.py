@@ -266,7 +266,9 @@ def test_every_page_has_a_strict_policy_and_files_have_their_types(client: TestC
         answer = client.get(path)
         assert answer.headers["content-type"].startswith(kind)
         assert "immutable" in answer.headers["cache-control"]
-    for path in ("/assets/none.js", "/assets/..%2findex.html", "/api/none", "/assets/%2e%2e/serving.py", "/a/b/c"):
+    assert client.get("/local/massgen").status_code == 200
+    assert "/run?run=NAME" in client.get("/runs/nosuch").text
+    for path in ("/runs/nosuch", "/assets/none.js", "/assets/..%2findex.html", "/api/none", "/assets/%2e%2e/serving.py", "/a/b/c"):
         assert client.get(path).status_code == 404, path
 
 

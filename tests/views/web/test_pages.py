@@ -494,6 +494,8 @@ async def test_two_runs_are_compared_from_the_list(page: Any) -> None:
     await page.get_by_label("Exchange A and B").click()
     await expect(page.locator("p", has_text="A is")).to_contain_text(f"A is {FAULTY}")
     await expect(costs.nth(3)).to_have_text("unknown")
+    await page.goto(f"/compare?a={FAULTY}&b={ORDINARY}")
+    await expect(page.locator("main")).to_contain_text("does not know a=, b=: it takes first= and second=")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -81,6 +81,8 @@ const KINDS: ColourName[] = ["other", "session", "round", "model", "tool", "agen
 const STRONG = new Set<ColourName>(["model", "tool", "agent"]);
 const LABEL_LEAST = 40;
 const CHARACTER = 6.2;
+/** Pixels from the middle of an event's mark to where a label may begin or end. */
+const BESIDE = 9;
 
 export function draw(context: CanvasRenderingContext2D, scene: Scene): void {
   const { width, height, ratio, colours, layout: at, scroll } = scene;
@@ -188,6 +190,7 @@ function fill(words: Uint32Array, row: Row, scene: Scene, palette: Palette, atLe
 function labels(context: CanvasRenderingContext2D, scene: Scene, dim: boolean): void {
   const { layout: at, scroll, width, height, view, colours, spans } = scene;
   const scale = width / (view[1] - view[0]);
+  const marked = marks(scene);
   context.font = "11px system-ui, sans-serif";
   context.textBaseline = "middle";
   context.globalAlpha = dim ? 0.45 : 1;
@@ -196,6 +199,8 @@ function labels(context: CanvasRenderingContext2D, scene: Scene, dim: boolean): 
       const { top, height: high } = at.lanes[lane].rows[place];
       const y = top - scroll;
       if (high < NAMED || y > height || y + high < 0) return;
+      const own = marked.get(lane * 256 + place) ?? [];
+      let mark = 0;
       let next = firstAfter(row.ends, view[0]);
       for (let drawn = 0; next < row.places.length && row.starts[next] < view[1] && drawn < 400; ) {
         const span = row.places[next];
@@ -203,12 +208,18 @@ function labels(context: CanvasRenderingContext2D, scene: Scene, dim: boolean): 
         const right = Math.min(width, (spans.end[span] - view[0]) * scale);
         if (right - left >= LABEL_LEAST) {
           drawn++;
-          const room = Math.floor((right - left - 8) / CHARACTER);
+          let [begin, end] = [left + 4, right - 4];
+          while (mark < own.length && own[mark] + BESIDE < begin) mark++;
+          for (let each = mark; each < own.length && own[each] - BESIDE < end; each++) {
+            if (own[each] - BESIDE - begin >= LABEL_LEAST) end = own[each] - BESIDE;
+            else begin = own[each] + BESIDE;
+          }
+          const room = Math.floor((end - begin) / CHARACTER);
           const text = scene.titles.get(span) ?? spans.name(span);
           context.fillStyle = spans.flags[span] & (FAILED | INTERRUPTED) || STRONG.has(KINDS[spans.kind[span]])
             ? colours["on-bar"]
             : colours.ink;
-          context.fillText(text.length > room ? `${text.slice(0, Math.max(room - 1, 1))}…` : text, left + 4, y + (high - BETWEEN) / 2 + 0.5);
+          if (room > 3) context.fillText(text.length > room ? `${text.slice(0, room - 1)}…` : text, begin, y + (high - BETWEEN) / 2 + 0.5);
           next++;
         } else {
           // Too narrow for a name: on to the first that ends far enough to the right to be wide enough.
@@ -218,6 +229,22 @@ function labels(context: CanvasRenderingContext2D, scene: Scene, dim: boolean): 
     });
   });
   context.globalAlpha = 1;
+}
+
+/** Where the marks of events stand in each row, in pixels, from left to right. */
+function marks({ spans, view, width }: Scene): Map<number, number[]> {
+  const scale = width / (view[1] - view[0]);
+  const found = new Map<number, number[]>();
+  for (let number = firstAfter(spans.eventStarts, view[0] - BESIDE / scale); number < spans.events.length; number++) {
+    const place = spans.events[number];
+    const x = (spans.start[place] - view[0]) * scale;
+    if (x > width + BESIDE) break;
+    const key = spans.lane[place] * 256 + spans.row[place];
+    const own = found.get(key);
+    if (own) own.push(x);
+    else found.set(key, [x]);
+  }
+  return found;
 }
 
 const MARKS: ColourName[] = ["soft", "answer", "vote", "lost", "final"];

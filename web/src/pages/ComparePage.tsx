@@ -13,6 +13,7 @@ export default function ComparePage() {
   const told = useSignal<Comparison | null>(null);
   const problem = useSignal<Refused | null>(null);
   const { params } = address.value;
+  const unknown = [...params.keys()].filter((name) => name !== "first" && name !== "second");
   const [first, second] = [params.get("first"), params.get("second")];
   useEffect(() => {
     document.title = "Compare · massgen_tracing";
@@ -31,6 +32,7 @@ export default function ComparePage() {
         <button type="button" onClick={() => change({ first: second, second: first })} disabled={!first || !second} aria-label="Exchange A and B">⇄</button>
         <Choose label="B" value={second} runs={runs.value ?? []} choose={(run) => change({ second: run })} />
       </div>
+      {unknown.length > 0 && <p class="soft">This page does not know {unknown.map((name) => `${name}=`).join(", ")}: it takes first= and second=, each a run, or RUN:N for its question N.</p>}
       {problem.value && <Problem error={problem.value} />}
       {!first || !second ? <p class="empty">{runs.value && runs.value.length < 2 ? "Two runs are compared, and fewer are recorded here." : "Choose two runs."}</p> : !told.value && !problem.value ? <Waiting>Comparing …</Waiting> : null}
       {told.value && <Told told={told.value} />}
@@ -65,7 +67,9 @@ function changed(first: number | null, second: number | null, unit: string | nul
   if (ofFirst) return "unknown";
   if (!first) return `+${written(second, unit, ofSecond)}`;
   const share = (second - first) / first;
-  return `${ofSecond ? "≥" : ""}${share > 0 ? "+" : "−"}${Math.abs(share * 100).toFixed(Math.abs(share) < 0.1 ? 1 : 0)} %`;
+  const digits = Math.abs(share) < 0.1 ? 1 : 0;
+  const percent = Math.abs(share * 100).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return `${ofSecond ? "≥" : ""}${share > 0 ? "+" : "−"}${percent} %`;
 }
 
 function Told({ told }: { told: Comparison }) {
