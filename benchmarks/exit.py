@@ -68,15 +68,15 @@ def ending(program: str, environment: dict[str, str], *, traced: bool) -> Round:
     return run
 
 
-def running(environment: dict[str, str]) -> Round:
-    """A run of 600 spans and two seconds of waiting for models."""
+def running(roots: str, environment: dict[str, str]) -> Round:
+    """A run of 600 spans and two seconds of waiting for models, whose recordings stay: some file systems are slow for minutes when many go."""
 
     def run() -> float:
-        with tempfile.TemporaryDirectory() as root:
-            told = {"MASSGEN_TRACING_ROOT": root, "MASSGEN_TRACING_ENABLED": "true", "MASSGEN_TRACING_RUN_FILES": "false"}
-            command = [sys.executable, "-c", f"{BEGINNING}\n{RUN}"]
-            done = subprocess.run(command, env={**os.environ, **environment, **told}, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-            return float(done.stdout)
+        root = tempfile.mkdtemp(dir=roots)
+        told = {"MASSGEN_TRACING_ROOT": root, "MASSGEN_TRACING_ENABLED": "true", "MASSGEN_TRACING_RUN_FILES": "false"}
+        command = [sys.executable, "-c", f"{BEGINNING}\n{RUN}"]
+        done = subprocess.run(command, env={**os.environ, **environment, **told}, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        return float(done.stdout)
 
     return run
 
@@ -109,15 +109,15 @@ def collector(byte: bytes = b"") -> Iterator[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print."""
     args = arguments(__doc__, rounds=5, argv=argv)
-    with collector() as url, collector(b"H") as slow, socket.socket() as nobody:
+    with collector() as url, collector(b"H") as slow, socket.socket() as nobody, tempfile.TemporaryDirectory() as roots:
         nobody.bind(("127.0.0.1", 0))
         programs: dict[str, tuple[str, dict[str, str]]] = {what: (program, {}) for what, program in ENDINGS.items()}
         programs[COLLECTOR] = ENDINGS["a run that has ended"], {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
         contenders = {(what, traced): ending(*given, traced=traced) for what, given in programs.items() for traced in (True, False)}
         samples = interleave(contenders, args.rounds)
         backends = {"is down": f"http://127.0.0.1:{nobody.getsockname()[1]}", "never answers": url, "answers a byte a second": slow}
-        runs = {how: running({"OTEL_EXPORTER_OTLP_ENDPOINT": at}) for how, at in backends.items()}
-        lasted = interleave({**runs, "": running({})}, args.rounds)
+        runs = {how: running(roots, {"OTEL_EXPORTER_OTLP_ENDPOINT": at}) for how, at in backends.items()}
+        lasted = interleave({**runs, "": running(roots, {})}, args.rounds)
     figures = [Figure(f"a run beside a collector that {how} / the same run without", lasted[how], lasted[""], 1.01) for how in backends]
     for what in programs:
         untraced = samples[what, False]
