@@ -46,6 +46,17 @@ ENDINGS = {
 COLLECTOR = "a collector that never answers"
 RUN = """
 begun = time.monotonic()
+with tracer.session("What?", agents=["a"]) as session:
+    for number in range(100):
+        with session.agent_round("a") as rnd:
+            for _ in range(5):
+                with rnd.llm_call("openai", model="m"):
+                    time.sleep(0.004)
+print(time.monotonic() - begun, flush=True)
+os._exit(0)
+"""
+RUNS = """
+begun = time.monotonic()
 for number in range(100):
     with tracer.session(str(number), agents=["a"]) as session, session.agent_round("a") as rnd:
         for _ in range(4):
@@ -68,13 +79,13 @@ def ending(program: str, environment: dict[str, str], *, traced: bool) -> Round:
     return run
 
 
-def running(roots: str, environment: dict[str, str]) -> Round:
-    """A run of 600 spans and two seconds of waiting for models, whose recordings stay: some file systems are slow for minutes when many go."""
+def running(roots: str, program: str, environment: dict[str, str]) -> Round:
+    """What 600 spans and two seconds of waiting for models take, whose recordings stay: some file systems are slow for minutes when many go."""
 
     def run() -> float:
         root = tempfile.mkdtemp(dir=roots)
         told = {"MASSGEN_TRACING_ROOT": root, "MASSGEN_TRACING_ENABLED": "true", "MASSGEN_TRACING_RUN_FILES": "false"}
-        command = [sys.executable, "-c", f"{BEGINNING}\n{RUN}"]
+        command = [sys.executable, "-c", f"{BEGINNING}\n{program}"]
         done = subprocess.run(command, env={**os.environ, **environment, **told}, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         return float(done.stdout)
 
@@ -116,9 +127,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         contenders = {(what, traced): ending(*given, traced=traced) for what, given in programs.items() for traced in (True, False)}
         samples = interleave(contenders, args.rounds)
         backends = {"is down": f"http://127.0.0.1:{nobody.getsockname()[1]}", "never answers": url, "answers a byte a second": slow}
-        runs = {how: running(roots, {"OTEL_EXPORTER_OTLP_ENDPOINT": at}) for how, at in backends.items()}
-        lasted = interleave({**runs, "": running(roots, {})}, args.rounds)
+        places = {how: {"OTEL_EXPORTER_OTLP_ENDPOINT": at} for how, at in backends.items()}
+        runs = {how: running(roots, RUN, place) for how, place in places.items()}
+        many = {beside: running(roots, RUNS, place) for beside, place in ((True, places["is down"]), (False, {}))}
+        lasted = interleave({**runs, "": running(roots, RUN, {}), **many}, args.rounds)
     figures = [Figure(f"a run beside a collector that {how} / the same run without", lasted[how], lasted[""], 1.01) for how in backends]
+    figures.append(Figure("a hundred runs of 20 ms beside one that is down / the same without", lasted[True], lasted[False]))
     for what in programs:
         untraced = samples[what, False]
         allowed = Samples([each + ALLOWED for each in untraced.seconds])
