@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from massgen_tracing.layout import DEFAULT_ROOT
+from massgen_tracing import settings
 from massgen_tracing.views.cli import main as command
 
 QUESTION: Final = "Which storage layout should a small library use?"
@@ -20,7 +20,7 @@ QUERIES: Final = (
         "What did each agent's rounds come to, and what did restarts waste?",
         """SELECT attributes->>'massgen.agent_id' AS agent, attributes->>'massgen.outcome' AS outcome, COUNT(*) AS rounds,
        ROUND(SUM(duration)::numeric, 2) AS seconds, SUM((attributes->'massgen.usage.input')::int) AS input_tokens
-FROM records WHERE span_name LIKE 'agent.%' GROUP BY 1, 2 ORDER BY 1, 2""",
+FROM records WHERE span_name LIKE 'agent.%.round_%' GROUP BY 1, 2 ORDER BY 1, 2""",
     ),
     (
         "Which models were asked, how fast, at what price?",
@@ -41,16 +41,16 @@ def main() -> int:
     """Run the demo; returns an exit code."""
     heading("Three agents, one question, a scripted model behind a real HTTP endpoint, a real MCP server each")
     say(f'$ massgen-tracing run --dry-run "{QUESTION}"')
-    code = command(["run", "--dry-run", "--root", DEFAULT_ROOT, QUESTION])
+    code = command(["run", "--dry-run", QUESTION])
     if code:
         return code
     heading("What happened: every span under the round that it belongs to")
     say("$ massgen-tracing trace --depth 3")
-    code = command(["trace", "--root", DEFAULT_ROOT, "--depth", "3"])
+    code = command(["trace", "--depth", "3"])
     for question, query in QUERIES:
         heading(question)
         say(f'$ massgen-tracing sql "{query}"')
-        code = code or command(["sql", "--root", DEFAULT_ROOT, "--since", "1m", query])
+        code = code or command(["sql", "--since", "1m", query])
     heading("Where to look next")
     if shutil.which("massgen-tracing") is None:
         say(f"  first, for the command to be found:  . {Path(sys.prefix) / 'bin' / 'activate'}")
@@ -61,7 +61,7 @@ def main() -> int:
     say("  massgen-tracing report RUN -o FILE  a page with pictures: findings, rounds, votes, cost")
     say("  massgen-tracing doctor              what works here, and what to do about the rest")
     say("  massgen-tracing sql --query NAME    more questions: one of the queries of dashboards/")
-    say("  .massgen/massgen_logs/              beside each recording: status.json, answers, metrics, logs")
+    say(f"  {settings.resolve({})['root']}/massgen_logs/".ljust(36) + "  beside each recording: status.json, answers, metrics, logs")
     say('  massgen-tracing run --config examples/local.yaml "…"    the same with an endpoint of your own')
     return code
 

@@ -46,5 +46,5 @@ def pause(answer: Later, failures: int) -> float:
 
     The backend's own wish, up to five minutes; or twice as long each time, up to one, and not for all clients the same.
     """
-    own = min(2.0 ** min(failures - 1, 10), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+    own = min(2.0 ** min(failures - 1, 10), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - a pause is no secret
     return own if answer.seconds is None else min(max(0.0, answer.seconds), _LONGEST_WISH)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from massgen_tracing.layout import DEFAULT_ROOT
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = list(dict.fromkeys(re.findall(r"^\$ (.+)$", README, re.MULTILINE)))
@@ -36,7 +38,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     def run(command: str) -> subprocess.CompletedProcess[str]:
         for each in COMMANDS[: COMMANDS.index(command) + 1]:
             if each not in done:
-                done[each] = subprocess.run(_words(each), cwd=place, env=_environment(), capture_output=True, text=True, check=False)
+                # `make` works in the repository, where the contributor's own runs are.
+                environment = {**_environment(), "MASSGEN_TRACING_ROOT": str(place / DEFAULT_ROOT)}
+                done[each] = subprocess.run(_words(each), cwd=place, env=environment, capture_output=True, text=True, check=False)
         return done[command]
 
     return run

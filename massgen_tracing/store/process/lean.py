@@ -34,7 +34,7 @@ def loading() -> Iterator[None]:
     """In the block the engine is loaded, without what only tells its version."""
     # DataFusion asks for its own version, whose library takes longer to load than DataFusion.
     stand_in = ModuleType(_METADATA)
-    stand_in.version = lambda _name: ""  # type: ignore[attr-defined]
+    stand_in.version = lambda _name: ""  # type: ignore[attr-defined]  # a module has what is put into it
     known = sys.modules.setdefault(_METADATA, stand_in)
     was = gc.isenabled()
     gc.disable()  # next to nothing of what is loaded is garbage
