@@ -334,7 +334,7 @@ ASKED: list[tuple[Callable[[Any], bool], Callable[[Any], bool]]] = [
 async def test_frameworks_see_what_they_would_see_without_binding(work: Callable[..., Any]) -> None:
     """Whether it makes coroutines, streams or generators, its signature and its name: said of the bound one as of the bare one, or of its call."""
     bound = mt.bind(work)
-    assert inspect.signature(bound) == inspect.signature(work)
+    assert _signature(bound) == _signature(work)
     assert getattr(bound, "__name__", "") == getattr(work, "__name__", bound.__name__)
     assert (bound.__doc__, bound.__module__) == (work.__doc__, work.__module__)
     results = [work(), bound()]
@@ -345,6 +345,14 @@ async def test_frameworks_see_what_they_would_see_without_binding(work: Callable
         assert of_result(results[0]) == of_result(results[1])
     for result in results:
         await _last(result)
+
+
+def _signature(work: Callable[..., Any]) -> inspect.Signature | None:
+    """None where Python does not know it: early ones of 3.11 do not that of a mock."""
+    try:
+        return inspect.signature(work)
+    except TypeError:
+        return None
 
 
 def test_a_marked_function_stays_marked() -> None:

@@ -108,7 +108,7 @@ async def test_every_line_once_while_terminals_come_and_go(tmux: Tmux, monkeypat
     tmux("resize-window", "-t", "agent", "-x", "30", "-y", "10")
     tmux.keys("agent", "Enter")
     await until_line("narrow")
-    words = ["script", "-qc", f"stty cols 20; tmux -S {tmux.socket} attach -t agent", "/dev/null"]
+    words = ["script", "-qc", f"stty cols 20; TERM=xterm tmux -S {tmux.socket} attach -t agent", "/dev/null"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL):  # noqa: ASYNC220 - it is ready at once
         for _ in itertools.takewhile(lambda _: "attached" not in tmux("list-sessions"), itertools.count()):
             await asyncio.sleep(0.02)
